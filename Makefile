@@ -1,0 +1,69 @@
+# Everything a person or CI does here. `make help` lists it.
+
+# Cargo's target folder and the Python tools outlive the clone, so that a second clone compiles only its own code.
+MAYFLY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mayfly
+export CARGO_TARGET_DIR ?= $(MAYFLY_CACHE)/target
+# Another list of tools is another folder.
+VENV := $(MAYFLY_CACHE)/tools-$(firstword $(shell cksum requirements.txt))
+export MAYFLY_TOOLS := $(VENV)/bin
+# This clone's own copies, because clones that share a target folder overwrite each other's programs there.
+export MAYFLY_PROGRAMS := $(CURDIR)/target/programs
+export SAM_CLI_TELEMETRY := 0
+export PATH := $(MAYFLY_TOOLS):$(PATH)
+
+FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
+PROGRAMS := $(FUNCTIONS) mayfly mayfly-cloud mayfly-worker
+# Two clones may prepare the same cache at the same time.
+LOCKED := $(if $(shell command -v flock),flock $(MAYFLY_CACHE)/lock,)
+JOB ?= events/run-job.json
+STACK ?= mayfly
+
+.DEFAULT_GOAL := help
+.PHONY: help run cloud test check build sizes push-image deploy tools programs
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+run: programs ## Run a job on a local cloud: make run [JOB=events/run-job.json]
+	@$(MAYFLY_PROGRAMS)/mayfly-cloud run $(JOB)
+
+cloud: programs ## Keep a local cloud up and print the environment to export
+	@$(MAYFLY_PROGRAMS)/mayfly-cloud up
+
+test: programs ## Run all tests; ARGS='name' picks some
+	cargo test --workspace --quiet -- $(ARGS)
+
+check: tools ## Formatting, lints and the template
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
+
+build: tools ## Build every function for AWS
+	sam build
+
+sizes: ## Print the size of every function that `make build` has built
+	@cd .aws-sam/build && du -b */bootstrap | sort -n
+
+push-image: ## Build the worker's image and push it to the stack's repository: make push-image [STACK=mayfly]
+	@set -e; uri=$$(aws cloudformation describe-stacks --stack-name $(STACK) --output text \
+	  --query "Stacks[0].Outputs[?OutputKey=='RepositoryUri'].OutputValue"); \
+	aws ecr get-login-password | docker login --username AWS --password-stdin "$${uri%%/*}"; \
+	docker build --file container/Dockerfile --tag "$$uri:latest" .; \
+	docker push "$$uri:latest"
+
+deploy: build ## Deploy to the AWS account of your credentials
+	sam deploy --guided
+
+tools: $(VENV)/.complete
+
+$(VENV)/.complete:
+	@mkdir -p $(MAYFLY_CACHE)
+	@$(LOCKED) sh -c 'test -e $@ || { echo "Installing the Python tools ..."; python3 -m venv $(VENV) \
+	  && $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && touch $@; }'
+
+programs: tools
+	@mkdir -p $(MAYFLY_PROGRAMS)
+	@echo "Building ..."
+	@$(LOCKED) sh -c 'cargo build --workspace --quiet && for program in $(PROGRAMS); do \
+	  test $(MAYFLY_PROGRAMS)/$$program -nt $(CARGO_TARGET_DIR)/debug/$$program \
+	  || strip -o $(MAYFLY_PROGRAMS)/$$program $(CARGO_TARGET_DIR)/debug/$$program || exit 1; done'

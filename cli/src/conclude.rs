@@ -1,0 +1,150 @@
+//! A job's end: its outcome, the container's log where it failed, the teardown where the job did not live to run it.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use mayfly_common::inventory::Receipt;
+use mayfly_common::outcome::Outcome;
+use serde_json::{Value, json};
+
+use crate::events::Status;
+use crate::follow::{Ended, Followed, OnInterrupt, follow};
+use crate::report::{self, Line};
+use crate::stack::Stack;
+use crate::view::{Tone, View};
+use crate::{container_log, teardown};
+
+/// The exit code of a job that Ctrl-C has stopped, as a shell has it for a command.
+const INTERRUPTED: u8 = 130;
+
+/// Says how `job` ended, with `json` also on standard output; returns the exit code that says the same.
+pub async fn conclude(
+    stack: &Stack,
+    view: &mut View,
+    job: &str,
+    ended: &Ended,
+    json: bool,
+) -> Result<ExitCode> {
+    let (heading, document) = (report::heading(&ended.end, ended.seconds), ended.end.document.as_deref());
+    show(view, vec![heading])?;
+    let Some(outcome) = document.and_then(report::outcome) else {
+        return conclude_cut_off(stack, view, job, ended, json).await;
+    };
+    show_outcome(stack, view, &outcome).await?;
+    if json {
+        // As it came, so that nothing is lost that this version does not know.
+        writeln!(stdout(), "{:#}", serde_json::from_str::<Value>(document.unwrap_or_default())?)?;
+    }
+    Ok(report::exit_code(&outcome).into())
+}
+
+async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome) -> Result<()> {
+    if let Some(result) = &outcome.result {
+        show(view, report::result(result))?;
+    }
+    if let Some(failure) = &outcome.failure {
+        show(view, report::failure(failure))?;
+        show_log(stack, view, &outcome.job, failure.task_arn.as_deref(), failure.output.as_deref()).await?;
+    }
+    show(view, report::receipt(&outcome.receipt, &teardown_command(stack, &outcome.job)))
+}
+
+/// Shows the end of the container's log; where there is none, the output that the worker reported.
+async fn show_log(
+    stack: &Stack,
+    view: &mut View,
+    job: &str,
+    task_arn: Option<&str>,
+    reported: Option<&str>,
+) -> Result<()> {
+    let log = match container_log::last_lines(stack, job, task_arn).await {
+        Ok(log) => log,
+        Err(error) => {
+            view.line(Tone::Faint, &format!("{error:#}"))?;
+            Vec::new()
+        }
+    };
+    let reported = || reported.unwrap_or_default().lines().map(Into::into).collect();
+    show(view, report::log(&if log.is_empty() { reported() } else { log }))
+}
+
+/// A job that was stopped, or ended by a fault of its machine, left its teardown to the rule: follows that.
+async fn conclude_cut_off(
+    stack: &Stack,
+    view: &mut View,
+    job: &str,
+    ended: &Ended,
+    json: bool,
+) -> Result<ExitCode> {
+    let end = &ended.end;
+    if end.status == Status::Succeeded {
+        bail!("the job succeeded, but its output is no outcome that this version knows: {:?}", end.document);
+    }
+    show(view, report::cut_off(end))?;
+    if end.status != Status::Aborted {
+        show_log(stack, view, job, None, None).await?;
+    }
+    let receipt = follow_teardown(stack, view, job, ended).await?;
+    if let Some(receipt) = &receipt {
+        show(view, report::receipt(receipt, &teardown_command(stack, job)))?;
+    }
+    if json {
+        let document = json!({
+            "job": job, "status": end.status.name(), "error": end.error, "message": end.document, "receipt": receipt,
+        });
+        writeln!(stdout(), "{document:#}")?;
+    }
+    let was_stopped_here = ended.stopped_here && end.status == Status::Aborted;
+    Ok(if was_stopped_here { INTERRUPTED.into() } else { ExitCode::FAILURE })
+}
+
+/// Follows the teardown that the job's end has started; returns its receipt if it comes to one.
+async fn follow_teardown(
+    stack: &Stack,
+    view: &mut View,
+    job: &str,
+    ended: &Ended,
+) -> Result<Option<Receipt>> {
+    view.line(Tone::Strong, "teardown, started by the job's end")?;
+    let teardown = tokio::select! {
+        found = teardown::find(stack, job, ended.end.at) => found?,
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt?;
+            view.line(Tone::Plain, "the teardown goes on by itself")?;
+            return Ok(None);
+        }
+    };
+    let Some(teardown) = teardown else {
+        let command = teardown_command(stack, job);
+        let text =
+            format!("  none has started yet; the sweeper will start one; to start it at once:\n  {command}");
+        view.line(Tone::Bad, &text)?;
+        return Ok(None);
+    };
+    match follow(stack, view, &teardown, None, OnInterrupt::Leave).await? {
+        Followed::Left => {
+            view.line(Tone::Plain, "the teardown goes on by itself")?;
+            Ok(None)
+        }
+        Followed::Ended(Ended { end, seconds, .. }) => {
+            show(view, vec![report::heading(&end, seconds)])?;
+            let receipt = end.document.as_deref().and_then(report::receipt_in);
+            if receipt.is_none() && end.status != Status::Succeeded {
+                show(view, report::cut_off(&end))?;
+            }
+            Ok(receipt)
+        }
+    }
+}
+
+fn teardown_command(stack: &Stack, job: &str) -> String {
+    let machine = &stack.tear_down;
+    format!(
+        "aws stepfunctions start-execution --state-machine-arn {machine} --input '{{\"job\": \"{job}\"}}'"
+    )
+}
+
+fn show(view: &mut View, lines: Vec<Line>) -> Result<()> {
+    lines.into_iter().try_for_each(|(tone, line)| view.line(tone, &line))
+}

@@ -1,0 +1,274 @@
+//! Following an execution, and those that it starts, to the end.
+
+use std::cmp::Reverse;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sfn::operation::get_execution_history::GetExecutionHistoryError;
+use aws_sdk_sfn::types::HistoryEvent;
+use console::{Key, Term};
+use jiff::Timestamp;
+use mayfly_common::record;
+
+use crate::events::{self, End};
+use crate::stack::{Stack, aws};
+use crate::steps::Steps;
+use crate::view::{Tone, View};
+
+/// How long to wait between two looks: at first, and after something has happened.
+const SHORT_PAUSE: Duration = Duration::from_millis(300);
+/// How long to wait at most, where nothing happens.
+const LONG_PAUSE: Duration = Duration::from_secs(2);
+/// Events in one page. New ones are few, but each may carry 256 KiB.
+const PAGE: i32 = 100;
+
+/// What to do on Ctrl-C.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// Ask whether to stop the execution; leave it where nobody can be asked.
+    Ask,
+    /// Leave the execution to itself.
+    Leave,
+}
+
+/// How following came to its end.
+pub enum Followed {
+    /// The execution ended.
+    Ended(Ended),
+    /// The execution goes on; a person no longer wants to see it.
+    Left,
+}
+
+/// The end of an execution that was followed.
+pub struct Ended {
+    /// How it ended.
+    pub end: End,
+    /// How long it ran, in seconds.
+    pub seconds: f64,
+    /// Whether it was this command that stopped it.
+    pub stopped_here: bool,
+}
+
+/// Follows `execution`, with the progress of `job`'s container, until it ends or a person has seen enough.
+pub async fn follow(
+    stack: &Stack,
+    view: &mut View,
+    execution: &str,
+    job: Option<&str>,
+    on_interrupt: OnInterrupt,
+) -> Result<Followed> {
+    let mut watch = Watch { stack, view, job, executions: vec![Watched::new(execution, 0)], progress: None };
+    let mut may_ask =
+        on_interrupt == OnInterrupt::Ask && std::io::stdin().is_terminal() && Term::stderr().is_term();
+    let mut stopped_here = false;
+    loop {
+        tokio::select! {
+            end = watch.until_the_end() => {
+                let (end, seconds) = end?;
+                return Ok(Followed::Ended(Ended { end, seconds, stopped_here }));
+            }
+            interrupt = tokio::signal::ctrl_c() => interrupt?,
+        }
+        if !may_ask || watch.view.ask(wants_to_stop).await? == Answer::Leave {
+            watch.view.clear();
+            return Ok(Followed::Left);
+        }
+        may_ask = false;
+        stop(stack, execution).await?;
+        stopped_here = true;
+    }
+}
+
+struct Watch<'a> {
+    stack: &'a Stack,
+    view: &'a mut View,
+    /// The job whose progress is shown while its container works.
+    job: Option<&'a str>,
+    /// The execution that is followed, then those that it has started.
+    executions: Vec<Watched>,
+    /// The progress that was shown last, as it stands in the table.
+    progress: Option<String>,
+}
+
+struct Watched {
+    arn: String,
+    depth: usize,
+    steps: Steps,
+    /// The id of the last event that was taken in.
+    seen: i64,
+    started: Option<Timestamp>,
+    end: Option<End>,
+}
+
+impl Watched {
+    fn new(arn: &str, depth: usize) -> Self {
+        Self { arn: arn.to_owned(), depth, steps: Steps::default(), seen: 0, started: None, end: None }
+    }
+}
+
+impl Watch<'_> {
+    /// Shows everything up to the end; returns that, and how many seconds the execution ran.
+    async fn until_the_end(&mut self) -> Result<(End, f64)> {
+        let mut pause = SHORT_PAUSE;
+        loop {
+            let has_news = self.look().await?;
+            if let Watched { started: Some(started), end: Some(end), .. } = &self.executions[0] {
+                self.view.clear();
+                return Ok((end.clone(), end.at.duration_since(*started).as_secs_f64()));
+            }
+            self.look_at_progress().await?;
+            pause = if has_news { SHORT_PAUSE } else { pause.mul_f64(1.5).min(LONG_PAUSE) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Shows what has happened since the last look; returns whether anything has.
+    ///
+    /// Nothing is taken in before the last `await`, so that this may be dropped at each.
+    async fn look(&mut self) -> Result<bool> {
+        let mut news = Vec::new();
+        let mut index = 0;
+        while let Some(watched) = self.executions.get(index) {
+            if watched.end.is_none() {
+                let events = history_after(self.stack, &watched.arn, watched.seen).await?;
+                let depth = watched.depth;
+                for child in events.iter().filter_map(events::child) {
+                    if !self.executions.iter().any(|known| known.arn == child) {
+                        self.executions.push(Watched::new(&child, depth + 1));
+                    }
+                }
+                // The order of the events counts; should their times disagree with it, they give way.
+                let mut latest = Timestamp::MIN;
+                news.extend(events.into_iter().map(|event| {
+                    latest = latest.max(events::time(&event));
+                    (latest, Reverse(depth), index, event)
+                }));
+            }
+            index += 1;
+        }
+        // In the order of time; where clocks agree, an execution's end comes before that of the state that waits for it.
+        news.sort_by_key(|(time, depth, ..)| (*time, *depth));
+        for (_, Reverse(depth), index, event) in &news {
+            let watched = &mut self.executions[*index];
+            watched.seen = event.id;
+            watched.started.get_or_insert(events::time(event));
+            watched.end = events::end(event);
+            for change in watched.steps.apply(event) {
+                self.view.show(*index, *depth, &change)?;
+            }
+        }
+        self.view.announce()?;
+        Ok(!news.is_empty())
+    }
+
+    async fn look_at_progress(&mut self) -> Result<()> {
+        let (Some(job), Some(step)) = (self.job, self.executions[0].steps.waiting_for_container()) else {
+            return Ok(());
+        };
+        match progress(self.stack, job).await {
+            Ok(progress) => {
+                if progress.is_some() && progress != self.progress {
+                    self.progress = progress;
+                    let parsed = self.progress.as_deref().map(serde_json::from_str);
+                    if let Some(Ok(progress)) = parsed {
+                        self.view.progress(0, step, &progress)?;
+                    }
+                }
+                Ok(())
+            }
+            // A person may see the job without the right to read the table.
+            Err(error) => {
+                self.job = None;
+                self.view.line(Tone::Faint, &format!("  progress is not shown: {error:#}"))
+            }
+        }
+    }
+}
+
+/// The events after the one called `seen`, in their order.
+async fn history_after(stack: &Stack, execution: &str, seen: i64) -> Result<Vec<HistoryEvent>> {
+    // A token leads on through one listing and never to what is added later; so list from the newest, to what is known.
+    let request =
+        stack.states.get_execution_history().execution_arn(execution).reverse_order(true).max_results(PAGE);
+    let mut pages = request.into_paginator().send();
+    let mut events = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| {
+            if error.as_service_error().is_some_and(GetExecutionHistoryError::is_execution_does_not_exist) {
+                let name = execution.rsplit(':').next().unwrap_or_default();
+                return anyhow!(
+                    "stack `{}` has no job `{name}`; Step Functions forgets a job 90 days after its end",
+                    stack.name
+                );
+            }
+            aws("follow the execution, which goes on by itself")(error)
+        })?;
+        let reaches_the_known = page.events.iter().any(|event| event.id <= seen);
+        events.extend(page.events.into_iter().filter(|event| event.id > seen));
+        if reaches_the_known {
+            break;
+        }
+    }
+    events.reverse();
+    Ok(events)
+}
+
+/// The container's last progress, JSON of [`mayfly_common::message::Progress`].
+async fn progress(stack: &Stack, job: &str) -> Result<Option<String>> {
+    let item = stack
+        .dynamodb
+        .get_item()
+        .table_name(&stack.jobs_table)
+        .key(record::JOB, AttributeValue::S(job.to_owned()))
+        // Nothing else: the item also has the task token.
+        .projection_expression("#progress")
+        .expression_attribute_names("#progress", record::PROGRESS)
+        .send()
+        .await
+        .map_err(aws("read the job's progress"))?
+        .item;
+    let progress = item.and_then(|mut item| item.remove(record::PROGRESS));
+    Ok(progress.and_then(|value| value.as_s().ok().cloned()))
+}
+
+/// A person's answer to Ctrl-C.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// End the job.
+    Stop,
+    /// Let it run.
+    Leave,
+}
+
+/// Asks on the terminal; another Ctrl-C leaves the job running.
+fn wants_to_stop() -> std::io::Result<Answer> {
+    let terminal = Term::stderr();
+    terminal.write_str("Ctrl-C: [s]top the job and tear it down, or [l]eave it running? ")?;
+    let answer = loop {
+        match terminal.read_key_raw()? {
+            Key::Char('s' | 'S') => break Answer::Stop,
+            Key::Char('l' | 'L') | Key::CtrlC | Key::Escape => break Answer::Leave,
+            _ => {}
+        }
+    };
+    terminal.write_line(if answer == Answer::Stop { "stop" } else { "leave" })?;
+    Ok(answer)
+}
+
+async fn stop(stack: &Stack, execution: &str) -> Result<()> {
+    let user =
+        std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_else(|_| "somebody".into());
+    let cause = format!("stopped by {user} with mayfly");
+    stack
+        .states
+        .stop_execution()
+        .execution_arn(execution)
+        .error("Stopped")
+        .cause(cause)
+        .send()
+        .await
+        .map_err(aws("stop the job"))?;
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! How a job's end reads.
+
+use std::collections::BTreeMap;
+
+use indicatif::HumanBytes;
+use mayfly_common::error::Class;
+use mayfly_common::inventory::{Kind, Named, Receipt};
+use mayfly_common::outcome::{JobFailure, JobResult, Outcome};
+use serde::Deserialize;
+
+use crate::events::{End, Status};
+use crate::view::Tone;
+
+/// A line and how it is meant.
+pub type Line = (Tone, String);
+
+/// The outcome in an execution's output or cause; none in the cause of an execution that was cut off, for example by
+/// a time-out.
+pub fn outcome(document: &str) -> Option<Outcome> {
+    let outcome: Outcome = serde_json::from_str(document).ok()?;
+    (outcome.result.is_some() || outcome.failure.is_some()).then_some(outcome)
+}
+
+/// The heading, green or red.
+pub fn heading(end: &End, seconds: f64) -> Line {
+    let tone = if end.status == Status::Succeeded { Tone::Good } else { Tone::Bad };
+    (tone, format!("{} after {}", end.status.name(), duration(seconds)))
+}
+
+/// What the job made.
+pub fn result(result: &JobResult) -> Vec<Line> {
+    let JobResult { exit_code, attempt, capacity, seconds, outputs, .. } = result;
+    let seconds = duration(*seconds);
+    let mut lines =
+        vec![format!("exit code {exit_code}, attempt {attempt}, {capacity}, {seconds} in the container")];
+    lines.extend(outputs.iter().map(|output| {
+        let size = HumanBytes(output.bytes);
+        format!("{} -> {}  {size}", output.file, output.to)
+    }));
+    section("result", Tone::Plain, lines)
+}
+
+/// Why the job failed.
+pub fn failure(failure: &JobFailure) -> Vec<Line> {
+    let mut lines = section("failure", Tone::Bad, vec![format!("{}: {}", failure.error, failure.message)]);
+    let attempt = failure.attempt.map(|attempt| format!("attempt {attempt}"));
+    let exit_code = failure.exit_code.map(|code| format!("exit code {code}"));
+    let details: Vec<_> = [attempt, exit_code, failure.task_arn.clone()].into_iter().flatten().collect();
+    if !details.is_empty() {
+        lines.extend(section("", Tone::Plain, vec![details.join(", ")]));
+    }
+    lines
+}
+
+/// Why an execution ended that did not live to tell it.
+pub fn cut_off(end: &End) -> Vec<Line> {
+    let cause = end.document.as_deref().unwrap_or_default();
+    let text = match (end.error.as_deref().unwrap_or_default(), cause) {
+        ("", "") if end.status == Status::Aborted => "somebody stopped it".to_owned(),
+        ("", "") => "no error was given".to_owned(),
+        ("", text) | (text, "") => text.to_owned(),
+        (error, cause) => format!("{error}: {cause}"),
+    };
+    section("cause", Tone::Bad, text.lines().map(Into::into).collect())
+}
+
+/// The last lines of a container's output.
+pub fn log(lines: &[String]) -> Vec<Line> {
+    section("log", Tone::Plain, lines.to_vec())
+}
+
+/// What was created, and that it is gone; else what is left, and what will become of it.
+///
+/// `retry` is the command that starts another teardown.
+pub fn receipt(receipt: &Receipt, retry: &str) -> Vec<Line> {
+    let Receipt { created, deleted, residual } = receipt;
+    if created.is_empty() && residual.is_empty() {
+        return section("receipt", Tone::Plain, vec!["nothing was created, nothing is left".into()]);
+    }
+    let kinds = by_kind(created);
+    let gone = format!("created {} ({kinds}), deleted {}", created.len(), deleted.len());
+    if residual.is_empty() {
+        return section("receipt", Tone::Plain, vec![format!("{gone}, nothing is left")]);
+    }
+    let mut lines = section("receipt", Tone::Bad, vec![format!("{gone}, {} left:", residual.len())]);
+    let left = residual.iter().map(|left| format!("{:?} {} ({})", left.kind, left.id, left.state)).collect();
+    lines.extend(section("", Tone::Bad, left));
+    let advice = vec!["the sweeper tries again by itself; to try at once:".into(), format!("  {retry}")];
+    lines.extend(section("", Tone::Plain, advice));
+    lines
+}
+
+/// The receipt in a teardown's output or cause: the document itself, or its `receipt`.
+pub fn receipt_in(document: &str) -> Option<Receipt> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Document {
+        Around { receipt: Receipt },
+        Bare(Receipt),
+    }
+    match serde_json::from_str(document).ok()? {
+        Document::Around { receipt } | Document::Bare(receipt) => Some(receipt),
+    }
+}
+
+/// The exit code that stands for an outcome.
+pub fn exit_code(outcome: &Outcome) -> u8 {
+    let Some(failure) = &outcome.failure else { return 0 };
+    let of_command = failure.exit_code.filter(|_| failure.error == Class::CommandFailed);
+    // Beyond 125 are a shell's own: not executable, not found, killed by a signal.
+    of_command.and_then(|code| u8::try_from(code).ok()).filter(|code| (1..=125).contains(code)).unwrap_or(1)
+}
+
+/// A duration in seconds, as a person says it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "no job lasts as long, nor less than 0"
+)]
+pub fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+fn by_kind(created: &[Named]) -> String {
+    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
+    for named in created {
+        *counts.entry(named.kind).or_default() += 1;
+    }
+    counts.iter().map(|(kind, count)| format!("{count} {kind:?}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Lines under a label in the margin.
+fn section(label: &str, tone: Tone, lines: Vec<String>) -> Vec<Line> {
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    labels.zip(lines).map(|(label, line)| (tone, format!("{label:<9}{line}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use mayfly_common::inventory::Resource;
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(lines: Vec<Line>) -> Vec<String> {
+        lines.into_iter().map(|(_, line)| line).collect()
+    }
+
+    fn failed(error: &str, exit_code: i64) -> Outcome {
+        let document = json!({
+            "job": "j", "status": "FAILED", "error": error, "message": "the command `ffmpeg` ended with a code",
+            "attempt": 1, "exitCode": exit_code, "receipt": { "created": [], "deleted": [], "residual": [] }
+        });
+        outcome(&document.to_string()).unwrap()
+    }
+
+    #[test]
+    fn a_success_says_what_was_made_and_that_nothing_is_left() {
+        let document = json!({
+            "job": "j", "status": "SUCCEEDED",
+            "result": { "exitCode": 0, "attempt": 1, "capacity": "FARGATE_SPOT", "seconds": 4.12, "taskArn": "t",
+                "outputs": [ { "file": "out.mp4", "to": "s3://bucket/out.mp4", "bytes": 1_258_291 } ] },
+            "receipt": { "created": [ { "kind": "Queue", "id": "q" }, { "kind": "Task", "id": "a" }, { "kind": "Task", "id": "b" } ],
+                "deleted": [ { "kind": "Queue", "id": "q" }, { "kind": "Task", "id": "a" }, { "kind": "Task", "id": "b" } ],
+                "residual": [] }
+        });
+        let outcome = outcome(&document.to_string()).unwrap();
+        assert_eq!(
+            text(result(outcome.result.as_ref().unwrap())),
+            [
+                "result   exit code 0, attempt 1, FARGATE_SPOT, 4.1 s in the container",
+                "         out.mp4 -> s3://bucket/out.mp4  1.20 MiB"
+            ]
+        );
+        assert_eq!(
+            text(receipt(&outcome.receipt, "again")),
+            ["receipt  created 3 (2 Task, 1 Queue), deleted 3, nothing is left"]
+        );
+        assert_eq!(exit_code(&outcome), 0);
+    }
+
+    #[test]
+    fn a_failure_says_why() {
+        assert_eq!(
+            text(failure(failed("CommandFailed", 3).failure.as_ref().unwrap())),
+            [
+                "failure  CommandFailed: the command `ffmpeg` ended with a code",
+                "         attempt 1, exit code 3"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_exit_code_is_the_commands_own_where_that_failed() {
+        assert_eq!(exit_code(&failed("CommandFailed", 3)), 3);
+        assert_eq!(exit_code(&failed("CommandFailed", 125)), 125);
+        assert_eq!(exit_code(&failed("CommandFailed", 137)), 1);
+        assert_eq!(exit_code(&failed("CommandFailed", -1)), 1);
+        assert_eq!(exit_code(&failed("OutOfMemory", 3)), 1);
+    }
+
+    #[test]
+    fn what_is_left_is_named_in_red_with_the_remedy() {
+        let mut left = Receipt::default();
+        left.update(&[Resource { kind: Kind::Service, id: "arn".into(), state: "DRAINING".into() }]);
+        let lines = receipt(&left, "aws stepfunctions start-execution");
+        assert!(lines[..2].iter().all(|(tone, _)| *tone == Tone::Bad));
+        assert_eq!(
+            text(lines),
+            [
+                "receipt  created 1 (1 Service), deleted 0, 1 left:",
+                "         Service arn (DRAINING)",
+                "         the sweeper tries again by itself; to try at once:",
+                "           aws stepfunctions start-execution",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_job_that_was_refused_has_created_nothing() {
+        assert_eq!(text(receipt(&Receipt::default(), "")), ["receipt  nothing was created, nothing is left"]);
+    }
+
+    #[test]
+    fn a_cause_that_is_no_document_is_shown_as_it_is() {
+        let end = |error: Option<&str>, cause: Option<&str>| End {
+            status: Status::Aborted,
+            at: Timestamp::UNIX_EPOCH,
+            document: cause.map(Into::into),
+            error: error.map(Into::into),
+        };
+        assert_eq!(text(cut_off(&end(Some("Stopped"), Some("by alice")))), ["cause    Stopped: by alice"]);
+        assert_eq!(text(cut_off(&end(Some("States.Timeout"), None))), ["cause    States.Timeout"]);
+        assert_eq!(text(cut_off(&end(None, None))), ["cause    somebody stopped it"]);
+        assert_eq!(outcome("by alice"), None);
+        assert_eq!(
+            outcome(r#"{"job":"j","status":"FAILED","receipt":{"created":[],"deleted":[],"residual":[]}}"#),
+            None
+        );
+    }
+
+    #[test]
+    fn a_teardown_hands_over_its_receipt_bare_or_in_a_document() {
+        let bare = json!({ "created": [], "deleted": [], "residual": [] });
+        assert_eq!(receipt_in(&bare.to_string()), Some(Receipt::default()));
+        assert_eq!(receipt_in(&json!({ "job": "j", "receipt": bare }).to_string()), Some(Receipt::default()));
+        assert_eq!(receipt_in("States.Timeout"), None);
+    }
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(
+            [0.04, 41.2, 125.4, 3725.0].map(duration),
+            ["0.0 s", "41.2 s", "2 min 05 s", "1 h 02 min"]
+        );
+    }
+}

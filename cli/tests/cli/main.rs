@@ -1,0 +1,213 @@
+//! The command line against a scripted cloud: what a person types, what he sees, and the exit code.
+
+mod cloud;
+mod history;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::cloud::{Cloud, DOCUMENT, Ran};
+use crate::history::History;
+
+#[tokio::test]
+async fn a_job_is_followed_to_its_success() {
+    let cloud = Cloud::start().await;
+    let mut job = History::new(0);
+    cloud.shows("my-job", job.task("PlanJob").wait_for_container("DispatchJob"));
+    cloud.progress(&json!({ "phase": "running", "percent": 42.5, "line": "frame=7" }));
+    job.callback_comes().nested("TearDown", &cloud::execution("tear-down", "t1"), 8);
+    cloud.shows("my-job", job.succeed(&success().to_string()));
+    let mut teardown = History::new(12);
+    cloud.shows("t1", teardown.task_that_retries("DeleteQueue", "StillInUse").succeed("{}"));
+
+    let Ran { code, out, error } = cloud.mayfly(&["run", "job.json", "--name", "my-job"]).await;
+
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(
+        out,
+        "\
+job my-job on stack mayfly
+  00:00:04  PlanJob .................... 3.0 s
+  00:00:05  DispatchJob
+  CLOCK  DispatchJob                  running      42 %  frame=7
+  00:00:09  DispatchJob ................ 4.0 s
+  00:00:15    DeleteQueue                StillInUse: StillInUse, in words
+  00:00:18    DeleteQueue .............. 5.0 s, 2 tries
+  00:00:23  TearDown ................... 13.0 s
+SUCCEEDED after 24.0 s
+result   exit code 0, attempt 1, FARGATE_SPOT, 4.1 s in the container
+         out.mp4 -> s3://bucket/out.mp4  1.20 MiB
+receipt  created 2 (1 Service, 1 Queue), deleted 2, nothing is left
+"
+    );
+    let started = cloud.calls_of("StartExecution");
+    assert_eq!(started[0]["name"], "my-job");
+    assert_eq!(started[0]["input"], DOCUMENT, "the document is sent as it is");
+}
+
+#[tokio::test]
+async fn a_failed_command_gives_its_exit_code_and_shows_the_containers_log() {
+    let cloud = Cloud::start().await;
+    cloud.shows("my-job", History::new(0).fail("CommandFailed", &failure().to_string()));
+    cloud.log(&["Conversion failed!", "ended with 3"]);
+
+    let Ran { code, out, .. } = cloud.mayfly(&["follow", "my-job"]).await;
+
+    assert_eq!(code, 3);
+    assert_eq!(
+        out,
+        "\
+job my-job on stack mayfly
+FAILED after 1.0 s
+failure  CommandFailed: the command `ffmpeg` ended with code 3
+         attempt 1, exit code 3, arn:aws:ecs:eu-west-1:111111111111:task/mayfly/0123
+log      Conversion failed!
+         ended with 3
+receipt  created 2 (1 Service, 1 Queue), deleted 2, nothing is left
+"
+    );
+    let prefix = cloud.calls_of("DescribeLogStreams")[0]["logStreamNamePrefix"].as_str().unwrap().to_owned();
+    assert!(prefix.starts_with("my-job-") && prefix.ends_with("/worker/0123"), "{prefix}");
+}
+
+#[tokio::test]
+async fn the_reported_output_stands_in_for_a_log_that_is_not_there() {
+    let cloud = Cloud::start().await;
+    cloud.shows("my-job", History::new(0).fail("CommandFailed", &failure().to_string()));
+    let Ran { out, .. } = cloud.mayfly(&["follow", "my-job"]).await;
+    assert!(out.contains("\nlog      reported output\n"), "{out}");
+}
+
+#[tokio::test]
+async fn json_is_the_outcome_and_nothing_else() {
+    let cloud = Cloud::start().await;
+    cloud.shows("my-job", History::new(0).task("PlanJob").succeed(&success().to_string()));
+    let Ran { code, out, error } = cloud.mayfly(&["run", "job.json", "--name", "my-job", "--json"]).await;
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), success(), "unknown fields are kept");
+    assert!(error.contains("PlanJob ...."), "progress goes to standard error: {error}");
+}
+
+#[tokio::test]
+async fn a_history_of_several_pages_is_shown_whole_and_once() {
+    let cloud = Cloud::start().await;
+    let mut job = History::new(0);
+    for step in 0..40 {
+        job.task(&format!("Step{step}"));
+    }
+    cloud.shows("my-job", &job);
+    for step in 40..80 {
+        job.task(&format!("Step{step}"));
+    }
+    cloud.shows("my-job", job.succeed(&success().to_string()));
+    let Ran { out, .. } = cloud.mayfly(&["follow", "my-job"]).await;
+    let shown: Vec<_> = out.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let steps: Vec<_> = (0..80).map(|step| format!("Step{step}")).collect();
+    assert_eq!(shown[1..81], steps);
+}
+
+#[tokio::test]
+async fn a_detached_job_is_only_submitted() {
+    let cloud = Cloud::start().await;
+    let Ran { code, out, .. } = cloud.mayfly(&["run", "job.json", "--detach"]).await;
+    assert_eq!(code, 0);
+    let name = cloud.calls_of("StartExecution")[0]["name"].as_str().unwrap().to_owned();
+    assert!(name.starts_with("job-"), "{name}");
+    assert!(out.contains(&cloud::execution("run-job", &name)), "{out}");
+    assert!(out.contains(&format!("mayfly --stack mayfly follow {name}")), "{out}");
+    assert_eq!(cloud.calls_of("GetExecutionHistory"), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_job_that_somebody_stopped_is_seen_through_its_teardown() {
+    let cloud = Cloud::start().await;
+    let mut job = History::new(0);
+    cloud.shows(
+        "my-job",
+        job.wait_for_container("DispatchJob").abort("Stopped", "stopped by alice with mayfly"),
+    );
+    cloud.has_teardown("of-another-job", 4.2, &json!({ "job": "my-job-2" }));
+    cloud.has_teardown("of-this-job", 4.1, &json!({ "job": "my-job", "receipt": {} }));
+    cloud.has_teardown("of-this-job-earlier", 1.0, &json!({ "job": "my-job" }));
+    let output = json!({ "job": "my-job", "receipt": nothing_left() }).to_string();
+    cloud.shows("of-this-job", History::new(5).task("DeleteQueue").succeed(&output));
+
+    let Ran { code, out, .. } = cloud.mayfly(&["follow", "my-job"]).await;
+
+    assert_eq!(code, 1);
+    assert_eq!(
+        out,
+        "\
+job my-job on stack mayfly
+  00:00:04  DispatchJob ................ stopped after 3.0 s
+ABORTED after 4.0 s
+cause    Stopped: stopped by alice with mayfly
+teardown, started by the job's end
+  00:00:09  DeleteQueue ................ 3.0 s
+SUCCEEDED after 5.0 s
+receipt  created 2 (1 Service, 1 Queue), deleted 2, nothing is left
+"
+    );
+}
+
+#[tokio::test]
+async fn ctrl_c_in_a_pipe_leaves_the_job_running() {
+    let cloud = Cloud::start().await;
+    cloud.shows("my-job", History::new(0).wait_for_container("DispatchJob"));
+    let mut mayfly = cloud.command(&["follow", "my-job"]).spawn().unwrap();
+    let mut lines = BufReader::new(mayfly.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().unwrap().contains("DispatchJob") {}
+
+    kill(Pid::from_raw(mayfly.id().unwrap().try_into().unwrap()), Signal::SIGINT).unwrap();
+
+    assert!(mayfly.wait().await.unwrap().success());
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "job my-job goes on");
+    assert_eq!(cloud.calls_of("StopExecution"), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_with_its_remedy() {
+    let cloud = Cloud::start().await;
+    let error = cloud.mayfly(&["follow", "my-job"]).await.error;
+    assert!(error.contains("stack `mayfly` has no job `my-job`"), "{error}");
+
+    cloud.name_is_taken();
+    let error = cloud.mayfly(&["run", "job.json", "--name", "my-job"]).await.error;
+    assert!(error.contains("see it with `mayfly follow my-job`, or choose another --name"), "{error}");
+
+    cloud.has_no_stack();
+    let Ran { code, error, .. } = cloud.mayfly(&["run", "job.json"]).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("there is no stack `mayfly` in eu-west-1; name another with --stack"), "{error}");
+
+    for (variable, remedy) in [("AWS_REGION", "set AWS_REGION"), ("AWS_ACCESS_KEY_ID", "aws sso login")] {
+        let ran = cloud.command(&["run", "job.json"]).env_remove(variable).output().await.unwrap();
+        let error = String::from_utf8(ran.stderr).unwrap();
+        assert!(error.contains(remedy), "without {variable}: {error}");
+    }
+}
+
+fn nothing_left() -> Value {
+    let all = json!([{ "kind": "Queue", "id": "q" }, { "kind": "Service", "id": "s" }]);
+    json!({ "created": all, "deleted": all, "residual": [] })
+}
+
+fn success() -> Value {
+    json!({
+        "job": "my-job", "status": "SUCCEEDED", "of-a-later-version": 1,
+        "result": { "exitCode": 0, "attempt": 1, "capacity": "FARGATE_SPOT", "seconds": 4.1, "taskArn": "t",
+                    "outputs": [{ "file": "out.mp4", "to": "s3://bucket/out.mp4", "bytes": 1_258_291 }] },
+        "receipt": nothing_left()
+    })
+}
+
+fn failure() -> Value {
+    json!({
+        "job": "my-job", "status": "FAILED", "error": "CommandFailed",
+        "message": "the command `ffmpeg` ended with code 3", "attempt": 1, "exitCode": 3,
+        "taskArn": "arn:aws:ecs:eu-west-1:111111111111:task/mayfly/0123", "output": "reported output",
+        "receipt": nothing_left()
+    })
+}

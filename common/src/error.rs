@@ -1,0 +1,236 @@
+//! Errors: the classes a person sees, and the named errors that the state machines match.
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use lambda_runtime::Diagnostic;
+use serde::{Deserialize, Serialize};
+
+/// Why a job failed. The class decides whether the job is tried again, and what a person is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Class {
+    /// The job document cannot be run as it stands; nothing has been created.
+    InvalidJob,
+    /// A quota of the account is used up.
+    QuotaExceeded,
+    /// The container never reported for work.
+    StartFailed,
+    /// Fargate could not pull the image.
+    ImagePullFailed,
+    /// Fargate had no capacity of the kind asked for.
+    NoCapacity,
+    /// AWS took the Spot capacity back.
+    SpotInterrupted,
+    /// The kernel killed the command, or the container, for want of memory.
+    OutOfMemory,
+    /// The command ended with a code other than 0, or could not be started.
+    CommandFailed,
+    /// An input could not be downloaded.
+    InputUnavailable,
+    /// An output could not be uploaded.
+    UploadFailed,
+    /// The container's disk is full.
+    DiskFull,
+    /// The attempt took longer than `timeoutMinutes`.
+    TimedOut,
+    /// The container stopped reporting.
+    HeartbeatLost,
+    /// AWS denied an action.
+    AccessDenied,
+    /// A fault of Mayfly or of AWS that no other class names.
+    Internal,
+}
+
+impl Class {
+    /// All classes, in the order of the design.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidJob,
+        Self::QuotaExceeded,
+        Self::StartFailed,
+        Self::ImagePullFailed,
+        Self::NoCapacity,
+        Self::SpotInterrupted,
+        Self::OutOfMemory,
+        Self::CommandFailed,
+        Self::InputUnavailable,
+        Self::UploadFailed,
+        Self::DiskFull,
+        Self::TimedOut,
+        Self::HeartbeatLost,
+        Self::AccessDenied,
+        Self::Internal,
+    ];
+
+    /// Whether another attempt may help: the cloud's failures are tried again, a job's own are not.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::StartFailed | Self::NoCapacity | Self::SpotInterrupted | Self::HeartbeatLost)
+    }
+
+    /// The class called `name`, for example in the `Error` of a caught state.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+
+    /// The class's name as it stands in documents and in the state machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidJob => "InvalidJob",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::StartFailed => "StartFailed",
+            Self::ImagePullFailed => "ImagePullFailed",
+            Self::NoCapacity => "NoCapacity",
+            Self::SpotInterrupted => "SpotInterrupted",
+            Self::OutOfMemory => "OutOfMemory",
+            Self::CommandFailed => "CommandFailed",
+            Self::InputUnavailable => "InputUnavailable",
+            Self::UploadFailed => "UploadFailed",
+            Self::DiskFull => "DiskFull",
+            Self::TimedOut => "TimedOut",
+            Self::HeartbeatLost => "HeartbeatLost",
+            Self::AccessDenied => "AccessDenied",
+            Self::Internal => "Internal",
+        }
+    }
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a function fails with. The variant's name is the `errorType` that the state machines match.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The job document was refused; the message names the field, what was given and what is allowed.
+    #[error("{0}")]
+    InvalidJob(String),
+    /// AWS denied an action to the function's role.
+    #[error("{doing}: {detail}; give the function's role this right in template.yaml")]
+    AccessDenied {
+        /// What the function was doing.
+        doing: String,
+        /// AWS's own words, which name the action and the resource.
+        detail: String,
+    },
+    /// Something that is being deleted is still there; the state machine looks again.
+    #[error("{0}")]
+    StillInUse(String),
+    /// AWS was busy or out of reach; the state machine tries again.
+    #[error("{doing}: {detail}")]
+    Unavailable {
+        /// What the function was doing.
+        doing: String,
+        /// The cause, as the SDK tells it.
+        detail: String,
+    },
+    /// Anything else.
+    #[error("{doing}: {detail}")]
+    Internal {
+        /// What the function was doing.
+        doing: String,
+        /// The cause.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// A fault that no AWS call reported.
+    pub fn internal(doing: impl Into<String>, detail: impl std::fmt::Display) -> Self {
+        Self::Internal { doing: doing.into(), detail: detail.to_string() }
+    }
+
+    /// Turns the failure of an AWS call into an error, for `map_err`. `doing` completes "could not …".
+    pub fn aws<E, R>(doing: &str) -> impl FnOnce(SdkError<E, R>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let doing = format!("could not {doing}");
+        move |error| {
+            let code = error.code().unwrap_or_default().to_owned();
+            if is_access_denied(&code) {
+                let detail = error.message().unwrap_or(&code).to_owned();
+                return Self::AccessDenied { doing, detail };
+            }
+            let detail = DisplayErrorContext(&error).to_string();
+            if is_transient(&code) || !matches!(error, SdkError::ServiceError(_)) {
+                return Self::Unavailable { doing, detail };
+            }
+            Self::Internal { doing, detail }
+        }
+    }
+
+    /// The `errorType` that Step Functions sees.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidJob(_) => "InvalidJob",
+            Self::AccessDenied { .. } => "AccessDenied",
+            Self::StillInUse(_) => "StillInUse",
+            Self::Unavailable { .. } => "Unavailable",
+            Self::Internal { .. } => "Internal",
+        }
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Self { error_type: error.name().to_owned(), error_message: error.to_string() }
+    }
+}
+
+/// The spellings of a denial in EC2 (`UnauthorizedOperation`), the JSON services and the query services.
+fn is_access_denied(code: &str) -> bool {
+    matches!(
+        code,
+        "AccessDenied"
+            | "AccessDeniedException"
+            | "AuthorizationError"
+            | "UnauthorizedOperation"
+            | "Forbidden"
+    )
+}
+
+/// The codes that AWS documents as "try again": EC2's `errors-overview` and the SDKs' throttling codes.
+fn is_transient(code: &str) -> bool {
+    matches!(
+        code,
+        "EC2ThrottledException"
+            | "InternalError"
+            | "InternalFailure"
+            | "InternalServerError"
+            | "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "ServerException"
+            | "ServiceUnavailable"
+            | "SlowDown"
+            | "ThrottledException"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequestsException"
+            | "Unavailable"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_found_by_its_name() {
+        for class in Class::ALL {
+            assert_eq!(Class::from_name(class.name()), Some(class));
+            assert_eq!(serde_json::to_value(class).unwrap(), class.name());
+        }
+        assert_eq!(Class::from_name("States.Timeout"), None);
+    }
+
+    #[test]
+    fn an_error_keeps_its_hand_written_name() {
+        let diagnostic = Diagnostic::from(Error::StillInUse("1 task is still stopping".into()));
+        assert_eq!(diagnostic.error_type, "StillInUse");
+        assert_eq!(diagnostic.error_message, "1 task is still stopping");
+    }
+}

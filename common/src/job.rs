@@ -1,0 +1,203 @@
+//! The job document: what a person writes, and what makes it refusable before anything is created.
+
+mod check;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Error;
+
+pub use check::{check_id, check_size, is_s3_bucket};
+
+/// The largest job document, in bytes of JSON.
+pub const DOCUMENT_LIMIT: usize = 32 * 1024;
+
+/// The input of `StartExecution`. What is absent takes the stack's default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobDocument {
+    /// Where the container runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// What runs, and how large it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// Which of Fargate's capacities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+    /// The work of a job.
+    pub task: Task,
+    /// The longest one attempt may take, in minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_minutes: Option<u32>,
+    /// How often the job may be tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// How long to wait for a full quota, in minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_minutes: Option<u32>,
+    /// Who submits the job; the value of the tag `user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Further tags for everything that the job creates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The document's `network`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Network {
+    /// Which kind of network.
+    pub mode: NetworkMode,
+}
+
+/// The kinds of network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NetworkMode {
+    /// The stack's own public subnets; the container has a public address and nothing may call it.
+    Public,
+}
+
+/// The document's `container`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// The image's reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// CPU units; 1024 are one virtual CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// Memory in MiB.
+    #[serde(default, rename = "memoryMiB", skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+    /// Disk in GiB; the image's layers use some of it.
+    #[serde(default, rename = "storageGiB", skip_serializing_if = "Option::is_none")]
+    pub storage_gib: Option<u32>,
+    /// Variables of the command.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// Variables whose values ECS reads from Secrets Manager or Parameter Store, by ARN.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// The document's `capacity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capacity {
+    /// Fargate Spot: cheaper, and AWS may take it back.
+    Spot,
+    /// Fargate.
+    OnDemand,
+}
+
+impl Capacity {
+    /// The name of the ECS capacity provider.
+    pub fn provider(self) -> &'static str {
+        match self {
+            Self::Spot => "FARGATE_SPOT",
+            Self::OnDemand => "FARGATE",
+        }
+    }
+}
+
+/// The document's `task`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Files to bring into the working directory.
+    #[serde(default)]
+    pub inputs: Vec<Input>,
+    /// The argument vector; no shell parses it.
+    pub command: Vec<String>,
+    /// Files to bring to their places when the command has succeeded.
+    #[serde(default)]
+    pub outputs: Vec<Output>,
+}
+
+/// One input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The name in the working directory.
+    pub file: String,
+    /// `s3://BUCKET/KEY`, or an https URL.
+    pub from: String,
+}
+
+/// One output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The name in the working directory.
+    pub file: String,
+    /// `s3://BUCKET/KEY`.
+    pub to: String,
+}
+
+/// An object in S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Uri<'a> {
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The key.
+    pub key: &'a str,
+}
+
+impl<'a> S3Uri<'a> {
+    /// Parses `s3://BUCKET/KEY`.
+    pub fn parse(uri: &'a str) -> Option<Self> {
+        let (bucket, key) = uri.strip_prefix("s3://")?.split_once('/')?;
+        (is_s3_bucket(bucket) && !key.is_empty() && key.len() <= 1024).then_some(Self { bucket, key })
+    }
+}
+
+impl JobDocument {
+    /// Reads and checks a document.
+    ///
+    /// `buckets` are the stack's data buckets.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJob`] names the field, what was given and what is allowed.
+    pub fn parse(document: &Value, buckets: &[String]) -> Result<Self, Error> {
+        let size = document.to_string().len();
+        if size > DOCUMENT_LIMIT {
+            return Err(Error::InvalidJob(format!(
+                "the job document is {size} bytes long; at most {DOCUMENT_LIMIT} are allowed; \
+                 put long lists into an input file"
+            )));
+        }
+        if !document.is_object() {
+            return Err(Error::InvalidJob(
+                "the job document must be a JSON object such as {\"task\": {\"command\": [\"true\"]}}".into(),
+            ));
+        }
+        let job: Self = serde_path_to_error::deserialize(document).map_err(|error| {
+            let path = error.path().to_string();
+            let field = if path == "." { "the job document" } else { &path };
+            Error::InvalidJob(format!("{field}: {}", in_plain_words(&error.into_inner().to_string())))
+        })?;
+        check::check(&job, buckets).map_err(Error::InvalidJob)?;
+        Ok(job)
+    }
+}
+
+/// serde speaks of Rust's types; a person who writes JSON need not know them.
+fn in_plain_words(message: &str) -> String {
+    message
+        .replace("expected u32", "expected a whole number that is not negative")
+        .replace("struct JobDocument", "a job document")
+        .replace("struct Network", "an object")
+        .replace("struct Container", "an object")
+        .replace("struct Task", "an object")
+        .replace("struct Input", "an object with file and from")
+        .replace("struct Output", "an object with file and to")
+        .replace("a sequence", "a list")
+        .replace("a map", "an object")
+        .replace("sequence", "list")
+}

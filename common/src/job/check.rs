@@ -1,0 +1,253 @@
+//! The rules of the job document that its types cannot express.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use url::Url;
+
+use super::{Container, JobDocument, S3Uri, Task};
+
+/// Files in and out together.
+const FILES_LIMIT: usize = 100;
+/// Seven days.
+const TIMEOUT_MINUTES_LIMIT: u32 = 7 * 24 * 60;
+const ATTEMPTS_LIMIT: u32 = 10;
+const QUEUE_MINUTES_LIMIT: u32 = 7 * 24 * 60;
+/// AWS allows 50 tags; Mayfly's own and some to spare are kept back.
+const TAGS_LIMIT: usize = 40;
+
+/// Fargate's sizes: CPU units, then the least, the greatest and the step of memory in MiB.
+/// Source: ECS developer guide, "Task CPU and memory" (task-cpu-memory-error).
+const SIZES: [(u32, u32, u32, u32); 7] = [
+    (256, 512, 2048, 1024),
+    (512, 1024, 4096, 1024),
+    (1024, 2048, 8192, 1024),
+    (2048, 4096, 16384, 1024),
+    (4096, 8192, 30720, 1024),
+    (8192, 16384, 61440, 4096),
+    (16384, 32768, 122_880, 8192),
+];
+
+type Check = Result<(), String>;
+
+/// Refuses `id` unless it is 1 to 64 of `A-Za-z0-9-_`.
+pub fn check_id(id: &str) -> Check {
+    let right = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    require(
+        (1..=64).contains(&id.len()) && id.chars().all(right),
+        "the execution's name",
+        id,
+        "1 to 64 of A-Z, a-z, 0-9, - and _; it is the job's id",
+    )
+}
+
+/// Whether `name` can be a bucket's.
+/// Source: S3 user guide, "General purpose bucket naming rules".
+pub fn is_s3_bucket(name: &str) -> bool {
+    let right = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    (3..=63).contains(&name.len()) && name.chars().all(right)
+}
+
+pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
+    if let Some(container) = &job.container {
+        check_container(container)?;
+    }
+    check_task(&job.task, buckets)?;
+    check_range("timeoutMinutes", job.timeout_minutes, 1, TIMEOUT_MINUTES_LIMIT)?;
+    check_range("attempts", job.attempts, 1, ATTEMPTS_LIMIT)?;
+    check_range("queueMinutes", job.queue_minutes, 0, QUEUE_MINUTES_LIMIT)?;
+    if let Some(user) = &job.user {
+        require(!user.is_empty() && is_tag_text(user, 256), "user", user, TAG_VALUE)?;
+    }
+    check_tags(&job.tags)
+}
+
+fn check_container(container: &Container) -> Check {
+    if let Some(image) = &container.image {
+        let right = !image.is_empty() && image.len() <= 255 && image.chars().all(|c| c.is_ascii_graphic());
+        require(
+            right,
+            "container.image",
+            image,
+            "an image reference such as public.ecr.aws/docker/library/busybox:1",
+        )?;
+    }
+    if let Some(cpu) = container.cpu {
+        let allowed: Vec<String> = SIZES.iter().map(|size| size.0.to_string()).collect();
+        require(
+            SIZES.iter().any(|size| size.0 == cpu),
+            "container.cpu",
+            cpu,
+            format!("one of {}", allowed.join(", ")),
+        )?;
+    }
+    if let Some(storage) = container.storage_gib {
+        require((20..=200).contains(&storage), "container.storageGiB", storage, "20 to 200")?;
+    }
+    for (name, value) in &container.environment {
+        let field = format!("container.environment.{name}");
+        check_variable(&field, name)?;
+        require(!value.contains('\0'), &field, "a value with a NUL character", "text without one")?;
+    }
+    for (name, value) in &container.secrets {
+        let field = format!("container.secrets.{name}");
+        check_variable(&field, name)?;
+        let right =
+            value.starts_with("arn:") && (value.contains(":secretsmanager:") || value.contains(":ssm:"));
+        require(right, &field, value, "the ARN of a Secrets Manager secret or a Parameter Store parameter")?;
+        require(
+            !container.environment.contains_key(name),
+            &field,
+            name,
+            "a name that container.environment does not have",
+        )?;
+    }
+    Ok(())
+}
+
+/// Refuses a size that Fargate would refuse at `RegisterTaskDefinition`. Called when defaults are in.
+pub fn check_size(cpu: u32, memory: u32) -> Check {
+    let Some(&(_, least, greatest, step)) = SIZES.iter().find(|size| size.0 == cpu) else {
+        return Err(format!("container.cpu: given {cpu}; Fargate has no such size"));
+    };
+    let in_steps = memory == least || memory.is_multiple_of(step);
+    require(
+        (least..=greatest).contains(&memory) && in_steps,
+        "container.memoryMiB",
+        memory,
+        format!("{least} to {greatest} in steps of {step}, for container.cpu {cpu}"),
+    )
+}
+
+fn check_variable(field: &str, name: &str) -> Check {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let rest = |c: char| first(c) || c.is_ascii_digit();
+    require(
+        name.starts_with(first) && name.chars().all(rest),
+        field,
+        name,
+        "a name of letters, digits and _ that does not begin with a digit",
+    )?;
+    let reserved = ["AWS_", "ECS_", "MAYFLY_"].iter().any(|prefix| name.starts_with(prefix));
+    require(
+        !reserved,
+        field,
+        name,
+        "a name that does not begin with AWS_, ECS_ or MAYFLY_, which are the container's own",
+    )
+}
+
+fn check_task(task: &Task, buckets: &[String]) -> Check {
+    require(!task.command.is_empty(), "task.command", "an empty list", "a program and its arguments")?;
+    require(!task.command[0].is_empty(), "task.command[0]", "an empty text", "a program")?;
+    for (i, argument) in task.command.iter().enumerate() {
+        require(
+            !argument.contains('\0'),
+            &format!("task.command[{i}]"),
+            "a text with a NUL character",
+            "text without one",
+        )?;
+    }
+    let files = task.inputs.len() + task.outputs.len();
+    require(
+        files <= FILES_LIMIT,
+        "task",
+        format!("{files} files"),
+        format!("at most {FILES_LIMIT}, inputs and outputs together; put more into an archive"),
+    )?;
+    let mut seen = BTreeSet::new();
+    for (i, input) in task.inputs.iter().enumerate() {
+        check_file(&format!("task.inputs[{i}].file"), &input.file, &mut seen)?;
+        check_source(&format!("task.inputs[{i}].from"), &input.from, buckets)?;
+    }
+    let (mut seen, mut places) = (BTreeSet::new(), BTreeSet::new());
+    for (i, output) in task.outputs.iter().enumerate() {
+        check_file(&format!("task.outputs[{i}].file"), &output.file, &mut seen)?;
+        let field = format!("task.outputs[{i}].to");
+        check_s3(&field, &output.to, buckets)?;
+        require(places.insert(&output.to), &field, &output.to, "a place that no other output has")?;
+    }
+    Ok(())
+}
+
+fn check_file<'a>(field: &str, file: &'a str, seen: &mut BTreeSet<&'a str>) -> Check {
+    let inside = file.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    let right = inside && file.len() <= 1024 && !file.contains(['\\', '\0']);
+    require(right, field, file, "a name inside the working directory: relative, without .. and without \\")?;
+    require(seen.insert(file), field, file, "a name that is given only once")
+}
+
+fn check_source(field: &str, from: &str, buckets: &[String]) -> Check {
+    if from.starts_with("s3://") {
+        return check_s3(field, from, buckets);
+    }
+    let url = Url::parse(from).ok();
+    let right = url.is_some_and(|url| {
+        url.scheme() == "https"
+            && url.port_or_known_default() == Some(443)
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    require(right, field, from, "s3://BUCKET/KEY or an https URL on port 443 without a user name")
+}
+
+fn check_s3(field: &str, uri: &str, buckets: &[String]) -> Check {
+    let Some(uri_parts) = S3Uri::parse(uri) else {
+        return require(false, field, uri, "s3://BUCKET/KEY");
+    };
+    let allowed = format!(
+        "a bucket of this stack ({}); add it to the stack's parameter DataBuckets",
+        if buckets.is_empty() { "it has none".to_owned() } else { buckets.join(", ") }
+    );
+    require(buckets.iter().any(|bucket| bucket == uri_parts.bucket), field, uri, allowed)
+}
+
+fn check_range(field: &str, value: Option<u32>, least: u32, greatest: u32) -> Check {
+    match value {
+        Some(value) => {
+            require((least..=greatest).contains(&value), field, value, format!("{least} to {greatest}"))
+        }
+        None => Ok(()),
+    }
+}
+
+const TAG_VALUE: &str = "up to 256 letters, digits, spaces and _ . : / = + - @";
+
+fn check_tags(tags: &BTreeMap<String, String>) -> Check {
+    require(
+        tags.len() <= TAGS_LIMIT,
+        "tags",
+        format!("{} tags", tags.len()),
+        format!("at most {TAGS_LIMIT}"),
+    )?;
+    for (key, value) in tags {
+        let field = format!("tags.{key}");
+        require(
+            !key.is_empty() && is_tag_text(key, 128),
+            &field,
+            key,
+            "a key of 1 to 128 letters, digits, spaces and _ . : / = + - @",
+        )?;
+        let lower = key.to_ascii_lowercase();
+        let reserved =
+            lower.starts_with("aws:") || lower.starts_with("mayfly:") || lower == "expiry" || lower == "user";
+        require(
+            !reserved,
+            &field,
+            key,
+            "a key other than expiry and user that does not begin with aws: or mayfly:",
+        )?;
+        require(is_tag_text(value, 256), &field, value, TAG_VALUE)?;
+    }
+    Ok(())
+}
+
+/// Source: "Tag naming limits and requirements", Tagging AWS Resources User Guide; the set that all services take.
+fn is_tag_text(text: &str, limit: usize) -> bool {
+    text.chars().count() <= limit && text.chars().all(|c| c.is_alphanumeric() || " _.:/=+-@".contains(c))
+}
+
+fn require(right: bool, field: &str, given: impl Display, allowed: impl Display) -> Check {
+    if right { Ok(()) } else { Err(format!("{field}: given {given}; allowed: {allowed}")) }
+}

@@ -1,0 +1,92 @@
+//! The document a job ends with: the output of a successful execution, the `Cause` of a failed one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Class;
+use crate::inventory::Receipt;
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The job's id.
+    pub job: String,
+    /// Whether it succeeded.
+    pub status: Status,
+    /// What it made; absent where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<JobResult>,
+    /// Why it failed; absent where it succeeded.
+    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<JobFailure>,
+    /// What was created for it and what has become of that.
+    pub receipt: Receipt,
+}
+
+/// Whether a job succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// The command ended with 0 and every output is in its place.
+    Succeeded,
+    /// Anything else.
+    Failed,
+}
+
+/// What a job made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobResult {
+    /// The command's exit code: 0.
+    pub exit_code: i32,
+    /// The attempt that succeeded, from 1.
+    pub attempt: u32,
+    /// The ECS capacity provider it ran on.
+    pub capacity: String,
+    /// How long the attempt took in the container.
+    pub seconds: f64,
+    /// The task it ran in.
+    pub task_arn: String,
+    /// What was delivered.
+    pub outputs: Vec<Delivered>,
+}
+
+/// An output in its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The file's name in the working directory.
+    pub file: String,
+    /// `s3://BUCKET/KEY`.
+    pub to: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobFailure {
+    /// The class.
+    pub error: Class,
+    /// A sentence that a person can act on.
+    pub message: String,
+    /// The attempt that failed, where one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The command's exit code, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The task it ran in, where one reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
+    /// The last 4 KB of the command's output, where a command failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+/// The sentence in a caught `Cause`: a function's error arrives as the JSON of its diagnostic, the cause of a
+/// `States.Timeout` is plain text.
+pub fn message_of(cause: &str) -> String {
+    let diagnostic: Option<serde_json::Value> = serde_json::from_str(cause).ok();
+    let message = diagnostic.as_ref().and_then(|value| value.get("errorMessage")?.as_str());
+    message.unwrap_or(cause).to_owned()
+}

@@ -1,0 +1,188 @@
+//! Signed URLs for exact keys: GETs with the signature in the query, POSTs with a signed policy. Both die with the
+//! credentials that signed them, so the signer holds a session of the data role that is good for just these keys.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
+use serde_json::json;
+use url::Url;
+
+use crate::error::Error;
+use crate::job::S3Uri;
+
+/// The longest life of a session that another role's session assumes, and so of a URL.
+/// Source: IAM user guide, "Role chaining".
+pub const LIFETIME: Duration = Duration::from_hours(1);
+
+/// The longest session policy, in characters.
+/// Source: STS API Reference, `AssumeRole`, `Policy`.
+const POLICY_LIMIT: usize = 2048;
+
+/// The largest object that one POST can make: 5 GB.
+/// Source: S3 user guide, "Uploading objects", and S3 API Reference, "POST Object".
+pub const POST_LIMIT: u64 = 5 * 1024 * 1024 * 1024;
+
+/// What a session of the data role may do with its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `s3:GetObject`
+    Read,
+    /// `s3:PutObject`
+    Write,
+}
+
+/// Splits `uris` into groups whose session policies keep within STS's limit, each with its policy.
+pub fn session_policies<'a>(access: Access, uris: &[S3Uri<'a>]) -> Vec<(String, Vec<S3Uri<'a>>)> {
+    let mut groups: Vec<(String, Vec<S3Uri<'a>>)> = Vec::new();
+    for uri in uris {
+        if let Some((policy, group)) = groups.last_mut() {
+            group.push(uri.clone());
+            let longer = session_policy(access, group);
+            if longer.len() <= POLICY_LIMIT {
+                *policy = longer;
+                continue;
+            }
+            group.pop();
+        }
+        groups.push((session_policy(access, std::slice::from_ref(uri)), vec![uri.clone()]));
+    }
+    groups
+}
+
+fn session_policy(access: Access, uris: &[S3Uri<'_>]) -> String {
+    let action = match access {
+        Access::Read => "s3:GetObject",
+        Access::Write => "s3:PutObject",
+    };
+    // In a policy * and ? are wildcards and ${…} is a variable; this is how to write the characters themselves.
+    // Source: IAM user guide, "IAM policy elements: Variables and tags", special characters.
+    let escape = |key: &str| {
+        let mut escaped = String::with_capacity(key.len());
+        for c in key.chars() {
+            match c {
+                '*' | '?' | '$' => escaped.extend(["${", c.encode_utf8(&mut [0; 4]), "}"]),
+                c => escaped.push(c),
+            }
+        }
+        escaped
+    };
+    let resources: Vec<String> =
+        uris.iter().map(|uri| format!("arn:aws:s3:::{}/{}", uri.bucket, escape(uri.key))).collect();
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resources }]
+    })
+    .to_string()
+}
+
+/// Signs for one session of the data role.
+pub struct Signer<'a> {
+    /// The session's credentials.
+    pub credentials: Credentials,
+    /// The Region of the stack and of its buckets.
+    pub region: &'a str,
+    /// Where S3 is, if not at AWS: the origin of a local cloud.
+    pub endpoint: Option<&'a str>,
+}
+
+impl Signer<'_> {
+    /// A URL that gets the object, for as long as the session lives.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the key cannot be signed.
+    pub fn get(&self, uri: &S3Uri<'_>, now: SystemTime) -> Result<String, Error> {
+        let failed = |error: &dyn std::fmt::Display| Error::internal("could not sign a download", error);
+        let mut url = self.bucket_url(uri.bucket)?;
+        url.path_segments_mut()
+            .map_err(|()| failed(&"the S3 endpoint cannot have a path"))?
+            .pop_if_empty()
+            .extend(uri.key.split('/'));
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(LIFETIME);
+        // S3 does not encode the path a second time and does not normalise it.
+        // Source: S3 API Reference, "Authenticating requests: using query parameters".
+        settings.percent_encoding_mode = aws_sigv4::http_request::PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = aws_sigv4::http_request::UriPathNormalizationMode::Disabled;
+        let identity = self.credentials.clone().into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(self.region)
+            .name("s3")
+            .time(now)
+            .settings(settings)
+            .build()
+            .map_err(|error| failed(&error))?
+            .into();
+        let request =
+            SignableRequest::new("GET", url.as_str(), std::iter::empty(), SignableBody::UnsignedPayload)
+                .map_err(|error| failed(&error))?;
+        let (instructions, _) = sign(request, &params).map_err(|error| failed(&error))?.into_parts();
+        for (name, value) in instructions.params() {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        Ok(url.into())
+    }
+
+    /// The URL and the fields of a form that makes the object, of exactly `bytes` bytes.
+    /// Source: S3 API Reference, "Creating a POST policy" and "Authenticating requests in browser-based uploads
+    /// using POST".
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the endpoint is no URL.
+    pub fn post(
+        &self,
+        uri: &S3Uri<'_>,
+        bytes: u64,
+        now: SystemTime,
+    ) -> Result<(String, BTreeMap<String, String>), Error> {
+        let now =
+            Timestamp::try_from(now).map_err(|error| Error::internal("could not sign an upload", error))?;
+        let expires = now + LIFETIME;
+        let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+        let scope = format!("{}/{}/s3/aws4_request", now.strftime("%Y%m%d"), self.region);
+        let mut fields = BTreeMap::from(
+            [
+                ("key", uri.key.to_owned()),
+                ("x-amz-algorithm", "AWS4-HMAC-SHA256".to_owned()),
+                ("x-amz-credential", format!("{}/{scope}", self.credentials.access_key_id())),
+                ("x-amz-date", stamp),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        if let Some(token) = self.credentials.session_token() {
+            fields.insert("x-amz-security-token".to_owned(), token.to_owned());
+        }
+        let mut conditions =
+            vec![json!({ "bucket": uri.bucket }), json!(["content-length-range", bytes, bytes])];
+        conditions.extend(fields.iter().map(|(name, value)| json!({ name: value })));
+        let policy = json!({
+            "expiration": expires.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
+            "conditions": conditions,
+        });
+        let policy = BASE64_STANDARD.encode(policy.to_string());
+        let key =
+            v4::generate_signing_key(self.credentials.secret_access_key(), now.into(), self.region, "s3");
+        fields.insert("x-amz-signature".to_owned(), v4::calculate_signature(key, policy.as_bytes()));
+        fields.insert("policy".to_owned(), policy);
+        Ok((self.bucket_url(uri.bucket)?.into(), fields))
+    }
+
+    /// A bucket with a dot in its name has no certificate as a host name; a local cloud has no host names.
+    /// Source: S3 user guide, "Virtual hosting of general purpose buckets".
+    fn bucket_url(&self, bucket: &str) -> Result<Url, Error> {
+        let url = match self.endpoint {
+            Some(endpoint) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
+            None if bucket.contains('.') => format!("https://s3.{}.amazonaws.com/{bucket}", self.region),
+            None => format!("https://{bucket}.s3.{}.amazonaws.com/", self.region),
+        };
+        Url::parse(&url)
+            .map_err(|error| Error::internal(format!("could not read the S3 endpoint {url}"), error))
+    }
+}

@@ -1,0 +1,42 @@
+//! The tags that every resource of a job carries from the moment it exists.
+
+use std::collections::BTreeMap;
+
+/// The stack that made the resource.
+pub const STACK: &str = "mayfly:stack";
+/// The job's id.
+pub const JOB: &str = "mayfly:job";
+/// The ARN of the job's execution.
+pub const EXECUTION: &str = "mayfly:execution";
+/// When the resource is overdue, RFC 3339 UTC.
+pub const EXPIRY: &str = "expiry";
+/// Who submitted the job.
+pub const USER: &str = "user";
+
+/// Tag keys and values.
+pub type Tags = BTreeMap<String, String>;
+
+/// Whether `tags` are those of `job` in `stack`. Compared here, exactly, because EC2's filters take `*` and `?`.
+pub fn belong_to<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>, stack: &str, job: &str) -> bool {
+    let (mut right_stack, mut right_job) = (false, false);
+    for (key, value) in tags {
+        right_stack |= key == STACK && value == stack;
+        right_job |= key == JOB && value == job;
+    }
+    right_stack && right_job
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_stack_and_job_match() {
+        let tags = [(STACK, "mayfly"), (JOB, "a"), ("team", "media")];
+        assert!(belong_to(tags, "mayfly", "a"));
+        for (stack, job) in [("mayfly", "*"), ("may?ly", "a"), ("mayfly", "b"), ("other", "a")] {
+            assert!(!belong_to(tags, stack, job), "{stack} {job}");
+        }
+        assert!(!belong_to([(STACK, "mayfly")], "mayfly", "a"));
+    }
+}

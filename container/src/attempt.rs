@@ -1,0 +1,265 @@
+//! One attempt at the job: download, run, upload, and heartbeats all the way.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mayfly_common::error::Class;
+use mayfly_common::message::{
+    Assignment, Download, Failure, FileSize, Finished, News, Phase, Progress, SignedUrls, Upload,
+};
+use mayfly_common::signing::POST_LIMIT;
+use tokio::select;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::info;
+
+use crate::command;
+use crate::done::Reporter;
+use crate::download::{self, Partial};
+use crate::folder::Folder;
+use crate::http::{Http, Trouble, is_signed, place};
+use crate::progress::{LINE_LIMIT, percent};
+use crate::stop::{Stop, StopSignal};
+use crate::upload;
+use crate::urls::{Pace, UrlDesk};
+
+/// What every attempt works with.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The clients for files.
+    pub http: Arc<Http>,
+    /// How patient to be.
+    pub pace: Pace,
+}
+
+/// Runs an attempt to its end, whatever that is, and leaves nothing on the disk. `answers` are the URLs that it asks
+/// for, `stop` may end it early.
+pub async fn run(
+    tools: Tools,
+    assignment: Assignment,
+    reporter: Reporter,
+    answers: UnboundedReceiver<SignedUrls>,
+    stop: watch::Receiver<Option<Stop>>,
+) -> Finished {
+    let started = Instant::now();
+    let desk = UrlDesk::new(reporter.clone(), answers, tools.pace);
+    let stop = StopSignal::new(stop, started, Duration::from_secs(assignment.timeout_seconds));
+    let progress = Progress { phase: Phase::Downloading, percent: None, line: None };
+    let mut attempt = Attempt {
+        tools,
+        stop,
+        progress: Arc::new(watch::Sender::new(progress)),
+        finished: Finished { seconds: 0.0, exit_code: None, outputs: Vec::new(), failure: None },
+        assignment,
+    };
+    let period = Duration::from_secs(attempt.assignment.report_every_seconds.max(1));
+    let heartbeats = heartbeats(reporter, attempt.progress.clone(), period);
+    let result = select! {
+        result = attempt.work(desk) => result,
+        never = heartbeats => match never {},
+    };
+    let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    Finished { seconds, failure: result.err(), ..attempt.finished }
+}
+
+/// Reports the progress at once and then every `period`.
+async fn heartbeats(
+    reporter: Reporter,
+    progress: Arc<watch::Sender<Progress>>,
+    period: Duration,
+) -> Infallible {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = progress.borrow().clone();
+        reporter.mention(News::Heartbeat(now)).await;
+    }
+}
+
+struct Attempt {
+    tools: Tools,
+    assignment: Assignment,
+    stop: StopSignal,
+    progress: Arc<watch::Sender<Progress>>,
+    /// What there is to report, as far as it is known.
+    finished: Finished,
+}
+
+impl Attempt {
+    async fn work(&mut self, mut desk: UrlDesk) -> Result<(), Failure> {
+        let folder = Folder::create().map_err(|error| {
+            disk_failure(Class::Internal, format!("the working folder could not be made: {error}"), &error)
+        })?;
+        let result = self.work_in(&folder, &mut desk).await;
+        folder.remove().await;
+        result
+    }
+
+    async fn work_in(&mut self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
+        let stop = self.stop.clone();
+        stop.guard(Phase::Downloading, self.download_all(folder, desk)).await?;
+        self.run_command(folder).await?;
+        stop.guard(Phase::Uploading, self.upload_all(folder, desk)).await
+    }
+
+    async fn download_all(&self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
+        let inputs = &self.assignment.inputs;
+        for (i, input) in inputs.iter().enumerate() {
+            let show = |done: u64, total: Option<u64>| {
+                // All files count the same, since the sizes of the later ones are not known yet.
+                let (done, total) = total.map_or((0, 1), |total| (done, total.max(1)));
+                let done = (i as u64).saturating_mul(total).saturating_add(done);
+                let total = (inputs.len() as u64).saturating_mul(total);
+                show(&self.progress, Phase::Downloading, percent(done, total), &input.file);
+            };
+            show(0, None);
+            let bytes = self.download(input, folder, desk, show).await?;
+            info!(file = input.file, bytes, "input downloaded");
+        }
+        Ok(())
+    }
+
+    /// Brings one input into the folder and tells its size.
+    async fn download(
+        &self,
+        input: &Download,
+        folder: &Folder,
+        desk: &mut UrlDesk,
+        progress: impl Fn(u64, Option<u64>),
+    ) -> Result<u64, Failure> {
+        let Tools { http, pace } = &self.tools;
+        let Download { file, url } = input;
+        let unavailable = |trouble: &Trouble, from: &str| {
+            let message = format!("the input {file} could not be downloaded{from}: {trouble}");
+            match trouble {
+                Trouble::Disk(error) => disk_failure(Class::InputUnavailable, message, error),
+                _ => Failure { class: Class::InputUnavailable, message, output: None },
+            }
+        };
+        let partial = folder
+            .create_file(file)
+            .map(Partial::new)
+            .map_err(|error| unavailable(&Trouble::Disk(error), ""))?;
+        let url = http.parse(url).map_err(|trouble| unavailable(&trouble, ""))?;
+        let from = format!(" from {}", place(&url));
+        let (partial, result) = download::fetch(http, &url, partial, pace.backoff, &progress).await;
+        let (partial, result) = match result {
+            Err(Trouble::Expired(cause)) if is_signed(&url) => {
+                info!(file, "signature refused, asking for a fresh one: {cause}");
+                let no_answer = || Trouble::Definite(format!("{cause}, and no fresh URL came"));
+                let fresh = desk.download(file).await.ok_or_else(|| unavailable(&no_answer(), &from))?;
+                let fresh = http.parse(&fresh).map_err(|trouble| unavailable(&trouble, ""))?;
+                download::fetch(http, &fresh, partial, pace.backoff, &progress).await
+            }
+            result => (partial, result),
+        };
+        result.map_err(|trouble| unavailable(&trouble, &from))?;
+        Ok(partial.bytes())
+    }
+
+    async fn run_command(&mut self, folder: &Folder) -> Result<(), Failure> {
+        let command = &self.assignment.command;
+        let Some(program) = command.first() else {
+            let message = "task.command is an empty list; it needs a program".to_owned();
+            return Err(Failure { class: Class::InvalidJob, message, output: None });
+        };
+        self.progress.send_replace(Progress { phase: Phase::Running, percent: None, line: None });
+        let ended = command::run(command, folder.path(), self.progress.clone(), &self.stop).await?;
+        self.finished.exit_code = ended.status.code();
+        info!(exit_code = ended.status.code(), "command ended");
+        ended.verdict(program)
+    }
+
+    async fn upload_all(&mut self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
+        let files = measure(&self.assignment.outputs, folder)?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let total = files.iter().map(|file| file.bytes).sum();
+        show(&self.progress, Phase::Uploading, Some(0.0), &files[0].file);
+        let no_answer =
+            || upload_failure("no URLs to upload the outputs came; see the log of handle-report".to_owned());
+        let uploads = desk.uploads(&files).await.ok_or_else(no_answer)?;
+        let mut before = 0;
+        for (file, upload) in files.into_iter().zip(uploads) {
+            let (progress, name) = (self.progress.clone(), file.file.clone());
+            let show =
+                move |sent: u64| show(&progress, Phase::Uploading, percent(before + sent, total), &name);
+            self.upload(&file, &upload, folder, desk, show).await?;
+            info!(file = file.file, bytes = file.bytes, "output uploaded");
+            before += file.bytes;
+            self.finished.outputs.push(file);
+        }
+        Ok(())
+    }
+
+    /// Brings one output to its place.
+    async fn upload(
+        &self,
+        file: &FileSize,
+        upload: &Upload,
+        folder: &Folder,
+        desk: &mut UrlDesk,
+        progress: impl Fn(u64) + Clone + Send + Sync + 'static,
+    ) -> Result<(), Failure> {
+        let Tools { http, pace } = &self.tools;
+        let open = || folder.open_file(&file.file).map(|(file, _)| file);
+        let failure = |trouble: &Trouble| {
+            upload_failure(format!("the output {} could not be uploaded: {trouble}", file.file))
+        };
+        let result = upload::post(http, upload, open, file.bytes, pace.backoff, progress.clone()).await;
+        let result = match result {
+            // S3 may refuse a signature by closing the connection under the file.
+            Err(Trouble::Expired(cause) | Trouble::Transient(cause)) => {
+                info!(file = file.file, "upload refused, asking for a fresh signature: {cause}");
+                let no_answer = || failure(&Trouble::Definite(format!("{cause}, and no fresh URL came")));
+                let fresh = desk.uploads(std::slice::from_ref(file)).await.ok_or_else(no_answer)?;
+                upload::post(http, &fresh[0], open, file.bytes, pace.backoff, progress).await
+            }
+            result => result,
+        };
+        result.map_err(|trouble| failure(&trouble))
+    }
+}
+
+/// The sizes of `outputs`, all of which must be there and fit into one POST.
+fn measure(outputs: &[String], folder: &Folder) -> Result<Vec<FileSize>, Failure> {
+    let measure = |file: &String| {
+        let (_, bytes) = folder.open_file(file).map_err(|error| {
+            let listing = folder.listing();
+            upload_failure(format!(
+                "the command succeeded, but its output {file} is not usable: {error}; \
+                 the working folder holds {listing}"
+            ))
+        })?;
+        if bytes > POST_LIMIT {
+            return Err(upload_failure(format!(
+                "the output {file} has {bytes} bytes; S3 takes at most {POST_LIMIT} (5 GB) in one POST; split it"
+            )));
+        }
+        Ok(FileSize { file: file.clone(), bytes })
+    };
+    outputs.iter().map(measure).collect()
+}
+
+fn show(progress: &watch::Sender<Progress>, phase: Phase, percent: Option<f64>, file: &str) {
+    let line = file.chars().take(LINE_LIMIT).collect();
+    progress.send_replace(Progress { phase, percent, line: Some(line) });
+}
+
+fn upload_failure(message: String) -> Failure {
+    Failure { class: Class::UploadFailed, message, output: None }
+}
+
+/// A full disk is a class of its own; `class` is for all else.
+fn disk_failure(class: Class, message: String, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::StorageFull {
+        let message = format!("{message}; raise container.storageGiB");
+        return Failure { class: Class::DiskFull, message, output: None };
+    }
+    Failure { class, message, output: None }
+}

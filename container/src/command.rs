@@ -1,0 +1,219 @@
+//! Runs the command.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mayfly_common::error::Class;
+use mayfly_common::message::{Failure, Phase, Progress};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, Command};
+use tokio::select;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
+
+use crate::oom::{CGROUP, OomWatch};
+use crate::output::{Piece, Splitter, Tail};
+use crate::progress::Meter;
+use crate::settings::OWN_PREFIXES;
+use crate::stop::StopSignal;
+
+/// What is still in the pipe when the command has ended arrives in this time; a process that left the command's group
+/// may hold it open for ever.
+const DRAIN: Duration = Duration::from_secs(2);
+const CHUNK: usize = 16 * 1024;
+/// What the C library says, and so nearly every program, when the disk is full.
+/// Source: strerror(3), `ENOSPC`.
+const DISK_FULL: &str = "No space left on device";
+
+/// How the command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code, or the signal that killed it.
+    pub status: ExitStatus,
+    /// The last 4 KB of what it printed.
+    pub output: String,
+    out_of_memory: bool,
+}
+
+/// Runs `argv` in `folder`, without a shell, and passes its output on to the worker's own. `progress` follows it. At
+/// `stop` the command is asked to end, and then killed. Whatever it has started ends with it.
+pub async fn run(
+    argv: &[String],
+    folder: &Path,
+    progress: Arc<watch::Sender<Progress>>,
+    stop: &StopSignal,
+) -> Result<Ended, Failure> {
+    let oom = OomWatch::begin(Path::new(CGROUP));
+    let (mut child, printed) = spawn(argv, folder).map_err(|error| could_not_start(&argv[0], &error))?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let observer =
+        Arc::new(Mutex::new(Observer { progress, tail: Tail::default(), meter: Meter::default() }));
+    let mut pump = AbortOnDropHandle::new(tokio::spawn(pump(printed, observer.clone())));
+
+    let (status, stopped) = select! {
+        status = child.wait() => (status, None),
+        reason = stop.stopped() => (end(&mut child, group, reason.grace()).await, Some(reason)),
+    };
+    signal(group, Signal::SIGKILL);
+    if timeout(DRAIN, &mut pump).await.is_err() {
+        warn!("output not read to its end in time");
+    }
+
+    let output = observer.lock().unwrap_or_else(PoisonError::into_inner).tail.text();
+    if let Some(reason) = stopped {
+        return Err(Failure { output: Some(output), ..stop.failure(reason, Phase::Running) });
+    }
+    let status = status.map_err(|error| could_not_start(&argv[0], &error))?;
+    Ok(Ended { status, output, out_of_memory: oom.rose() })
+}
+
+impl Ended {
+    /// A command that did not end with code 0 has failed.
+    pub fn verdict(self, program: &str) -> Result<(), Failure> {
+        if self.status.success() {
+            return Ok(());
+        }
+        // A program whose own child was killed ends with a code.
+        let (class, message) = if self.out_of_memory {
+            let message = format!(
+                "the kernel killed the command `{program}`, or a part of it, for want of memory; \
+                 raise container.memoryMiB"
+            );
+            (Class::OutOfMemory, message)
+        } else if self.output.contains(DISK_FULL) {
+            (Class::DiskFull, format!("the command `{program}` filled the disk; raise container.storageGiB"))
+        } else if let Some(number) = self.status.signal() {
+            let name = Signal::try_from(number)
+                .map_or_else(|_| format!("signal {number}"), |signal| signal.to_string());
+            (Class::CommandFailed, format!("the command `{program}` was killed by {name}"))
+        } else {
+            let code = self.status.code().unwrap_or_default();
+            (Class::CommandFailed, format!("the command `{program}` ended with code {code}"))
+        };
+        Err(Failure { class, message, output: Some(self.output) })
+    }
+}
+
+/// The command, and what it prints: both of its streams in one pipe, so that they stay in order.
+fn spawn(argv: &[String], folder: &Path) -> io::Result<(Child, Receiver)> {
+    let (reader, writer) = io::pipe()?;
+    let child = Command::new(&argv[0])
+        .args(&argv[1..])
+        .current_dir(folder)
+        .env_clear()
+        .envs(env::vars_os().filter(|(name, _)| !is_own(name)))
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0)
+        .spawn()?;
+    Ok((child, Receiver::from_owned_fd(reader.into())?))
+}
+
+/// Whether a variable is the worker's own: credentials, metadata and queues.
+fn is_own(name: &OsStr) -> bool {
+    OWN_PREFIXES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+}
+
+fn could_not_start(program: &str, error: &io::Error) -> Failure {
+    let message = match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "the command `{program}` could not be started: neither the image nor the inputs have such a program, \
+             or its interpreter is missing"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "the command `{program}` could not be started: it is not executable; \
+             a script among the inputs needs its interpreter in front, as in [\"sh\", \"script.sh\"]"
+        ),
+        _ => format!("the command `{program}` could not be started: {error}"),
+    };
+    Failure { class: Class::CommandFailed, message, output: None }
+}
+
+/// Asks the command to end, and kills it when the time is up.
+async fn end(child: &mut Child, group: Option<Pid>, grace: Duration) -> io::Result<ExitStatus> {
+    signal(group, Signal::SIGTERM);
+    if let Ok(status) = timeout(grace, child.wait()).await {
+        return status;
+    }
+    signal(group, Signal::SIGKILL);
+    child.wait().await
+}
+
+fn signal(group: Option<Pid>, signal: Signal) {
+    // A group that is gone is what is wanted.
+    let _ = group.map(|group| killpg(group, signal));
+}
+
+/// Follows what the command prints.
+struct Observer {
+    progress: Arc<watch::Sender<Progress>>,
+    tail: Tail,
+    meter: Meter,
+}
+
+impl Observer {
+    fn take(&mut self, piece: &Piece<'_>) {
+        self.tail.push(piece);
+        if let Piece::Line(line) | Piece::Draft(line) = piece {
+            self.meter.observe(line);
+            self.progress.send_replace(self.meter.progress());
+        }
+    }
+}
+
+/// Passes on what is printed, line by line, to the worker's output.
+async fn pump(mut printed: Receiver, observer: Arc<Mutex<Observer>>) {
+    let mut console = console().ok();
+    let mut splitter = Splitter::default();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        // A pipe that breaks has ended.
+        let read = printed.read(&mut chunk).await.unwrap_or(0);
+        let mut lines = Vec::new();
+        let each = |piece: Piece<'_>| {
+            observer.lock().unwrap_or_else(PoisonError::into_inner).take(&piece);
+            if let Piece::Line(line) | Piece::Draft(line) = piece {
+                lines.extend_from_slice(line);
+                lines.push(b'\n');
+            }
+        };
+        if read == 0 {
+            splitter.finish(each);
+        } else {
+            splitter.push(&chunk[..read], each);
+        }
+        if let Some(file) = &mut console
+            && let Err(error) = write(file, &lines).await
+        {
+            warn!("output not passed on any more: {error}");
+            console = None;
+        }
+        if read == 0 {
+            return;
+        }
+    }
+}
+
+async fn write(console: &mut tokio::fs::File, lines: &[u8]) -> io::Result<()> {
+    console.write_all(lines).await?;
+    console.flush().await
+}
+
+/// The worker's standard output; a slow reader holds up the command, not the worker.
+fn console() -> io::Result<tokio::fs::File> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?).into())
+}

@@ -1,0 +1,128 @@
+//! Downloads a file, going on where a broken connection left off.
+
+use std::fs::File;
+use std::io::SeekFrom;
+
+use backon::{ExponentialBuilder, RetryableWithContext};
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
+use reqwest::{Response, StatusCode};
+use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
+use tracing::info;
+use url::Url;
+
+use crate::http::{Http, Trouble, place};
+
+const BUFFER: usize = 1024 * 1024;
+
+/// A file of which some may have arrived.
+#[derive(Debug)]
+pub struct Partial {
+    file: BufWriter<tokio::fs::File>,
+    written: u64,
+    /// The most that was ever written, so that a try is only called a success if it gets further.
+    furthest: u64,
+    /// What tells the object from a later one in its place: the strong entity tag.
+    tag: Option<HeaderValue>,
+}
+
+impl Partial {
+    /// Nothing of `file` has arrived.
+    pub fn new(file: File) -> Self {
+        let file = BufWriter::with_capacity(BUFFER, tokio::fs::File::from_std(file));
+        Self { file, written: 0, furthest: 0, tag: None }
+    }
+
+    /// How many bytes have arrived.
+    pub fn bytes(&self) -> u64 {
+        self.written
+    }
+
+    /// Forgets what has arrived.
+    async fn restart(&mut self) -> Result<(), Trouble> {
+        if self.written == 0 {
+            return Ok(());
+        }
+        self.file.seek(SeekFrom::Start(0)).await?;
+        self.file.get_ref().set_len(0).await?;
+        (self.written, self.tag) = (0, None);
+        Ok(())
+    }
+
+    /// Whether `response` is the rest of the very object whose beginning has arrived.
+    fn goes_on_with(&self, response: &Response) -> bool {
+        let headers = response.headers();
+        let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
+        let is_rest = range.starts_with(&format!("bytes {}-", self.written));
+        is_rest && self.tag.is_some() && headers.get(ETAG) == self.tag.as_ref()
+    }
+}
+
+/// Brings what is missing of `partial` from `url`. `progress` is told the bytes that have arrived and the total, where
+/// the server says it.
+///
+/// A connection that brought something is followed by the next one at once; one that brought nothing uses up one of
+/// `backoff`'s tries.
+pub async fn fetch(
+    http: &Http,
+    url: &Url,
+    partial: Partial,
+    backoff: ExponentialBuilder,
+    progress: impl Fn(u64, Option<u64>),
+) -> (Partial, Result<(), Trouble>) {
+    let get_further = async |mut partial: Partial| {
+        let result = loop {
+            let before = partial.furthest;
+            match fetch_once(http, url, &mut partial, &progress).await {
+                Err(Trouble::Transient(cause)) if partial.furthest > before => {
+                    info!(bytes = partial.written, "download interrupted, going on: {cause}");
+                }
+                result => break result,
+            }
+        };
+        (partial, result)
+    };
+    get_further
+        .retry(backoff)
+        .context(partial)
+        .when(Trouble::is_transient)
+        .notify(|trouble, _| info!("download of {} failed, trying again: {trouble}", place(url)))
+        .await
+}
+
+async fn fetch_once(
+    http: &Http,
+    url: &Url,
+    partial: &mut Partial,
+    progress: impl Fn(u64, Option<u64>),
+) -> Result<(), Trouble> {
+    let mut request = http.down.get(url.clone());
+    // Source: RFC 9110, 13.1.5 and 14.2: the rest if the tag still fits, else the whole.
+    if let (1.., Some(tag)) = (partial.written, &partial.tag) {
+        request = request.header(RANGE, format!("bytes={}-", partial.written)).header(IF_RANGE, tag);
+    }
+    let mut response = request.send().await?;
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT if partial.goes_on_with(&response) => {}
+        // A server may know ranges and not If-Range.
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+            partial.restart().await?;
+            return Err(Trouble::Transient("the file has changed meanwhile".into()));
+        }
+        StatusCode::OK => {
+            partial.restart().await?;
+            partial.tag =
+                response.headers().get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")).cloned();
+        }
+        _ => return Err(Trouble::of(response).await),
+    }
+    let total = response.content_length().map(|rest| partial.written + rest);
+    while let Some(chunk) = response.chunk().await? {
+        partial.file.write_all(&chunk).await?;
+        partial.written += chunk.len() as u64;
+        partial.furthest = partial.furthest.max(partial.written);
+        progress(partial.written, total);
+    }
+    // The file's writes run behind: a full disk may show only here.
+    partial.file.flush().await?;
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The worker: the entrypoint of the container. It takes orders from its job's mailbox, runs the job's command on files
+//! of its own folder, and reports to the done queue.
+
+pub mod attempt;
+pub mod command;
+pub mod done;
+pub mod download;
+pub mod folder;
+pub mod http;
+pub mod mailbox;
+pub mod oom;
+pub mod output;
+pub mod progress;
+pub mod settings;
+pub mod stop;
+pub mod upload;
+pub mod urls;
+pub mod worker;

@@ -1,0 +1,59 @@
+//! The mailbox: orders in.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::Message;
+use backon::{ExponentialBuilder, Retryable};
+use mayfly_common::message::Order;
+use tokio::sync::mpsc;
+use tracing::{Instrument, warn};
+
+/// How long one request waits for a message; SQS allows no more.
+/// Source: SQS API Reference, `ReceiveMessage`, `WaitTimeSeconds`.
+pub const LONG_POLL: Duration = Duration::from_secs(20);
+
+/// Polls the mailbox at `url` until the receiver is dropped. A message is deleted as soon as it has arrived.
+pub fn open(sqs: Client, url: String) -> mpsc::Receiver<Order> {
+    // A task of its own, because an order whose message is deleted must not get lost in a cancelled future.
+    let (sender, receiver) = mpsc::channel(1);
+    let poll = async move {
+        loop {
+            for message in receive(&sqs, &url).await {
+                delete(&sqs, &url, &message).await;
+                // The parser's words may quote the message, which holds signed URLs.
+                let Ok(order) = serde_json::from_str(message.body().unwrap_or_default()) else {
+                    warn!("message dropped: it is no order that this worker knows");
+                    continue;
+                };
+                if sender.send(order).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::spawn(poll.in_current_span());
+    receiver
+}
+
+async fn receive(sqs: &Client, url: &str) -> Vec<Message> {
+    let backoff =
+        ExponentialBuilder::new().with_max_delay(Duration::from_secs(30)).with_jitter().without_max_times();
+    let seconds = i32::try_from(LONG_POLL.as_secs()).unwrap_or(20);
+    let received = (async || {
+        Ok::<_, anyhow::Error>(sqs.receive_message().queue_url(url).wait_time_seconds(seconds).send().await?)
+    })
+    .retry(backoff)
+    .notify(|error, _| warn!("mailbox not read, trying again: {error:#}"))
+    .await;
+    received.ok().and_then(|output| output.messages).unwrap_or_default()
+}
+
+/// A message that stays is delivered again, and ignored then.
+async fn delete(sqs: &Client, url: &str, message: &Message) {
+    let deleted =
+        sqs.delete_message().queue_url(url).set_receipt_handle(message.receipt_handle.clone()).send().await;
+    if let Err(error) = deleted {
+        warn!("message not deleted: {:#}", anyhow::Error::from(error));
+    }
+}

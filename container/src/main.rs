@@ -1,0 +1,42 @@
+//! The container's entrypoint.
+
+use std::process::ExitCode;
+
+use mayfly_worker::settings::Settings;
+use mayfly_worker::worker::Worker;
+use tracing::level_filters::LevelFilter;
+use tracing::{Instrument, error, info_span};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+// One thread: the worker waits and copies, and the container's CPUs are the command's.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    log_as_json();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("the worker cannot go on: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
+    // Nothing else in the container may read this process's memory and environment, where its credentials are.
+    // Source: PR_SET_DUMPABLE(2const), ptrace(2) and proc(5).
+    nix::sys::prctl::set_dumpable(false)?;
+    let settings = Settings::from_env()?;
+    let span = info_span!("worker", job = settings.job);
+    async { Worker::start(settings).await?.run().await }.instrument(span).await
+}
+
+/// The level is fixed: the environment is also the user's, whose `RUST_LOG` must not make the HTTP crates log URLs.
+fn log_as_json() {
+    let filter =
+        Targets::new().with_target("mayfly_worker", LevelFilter::INFO).with_default(LevelFilter::ERROR);
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_target(false);
+    tracing_subscriber::registry().with(lines).with(filter).init();
+}

@@ -1,0 +1,48 @@
+//! What the worker learns from its environment.
+
+use std::env;
+
+use anyhow::Context;
+use url::Url;
+
+/// The prefixes of the variables that are the worker's own; the command never sees them.
+pub const OWN_PREFIXES: [&str; 3] = ["AWS_", "ECS_", "MAYFLY_"];
+
+/// The container's environment, as register-task and Fargate set it.
+#[derive(Debug)]
+pub struct Settings {
+    /// `MAYFLY_JOB`: the job's id.
+    pub job: String,
+    /// `MAYFLY_MAILBOX_URL`: where orders arrive.
+    pub mailbox_url: String,
+    /// `MAYFLY_DONE_QUEUE_URL`: where reports go.
+    pub done_queue_url: String,
+    /// `ECS_CONTAINER_METADATA_URI_V4`: the metadata endpoint of this container.
+    pub metadata_url: Url,
+    /// `AWS_ENDPOINT_URL`: set on a local cloud only, whose origin may be talked to in plain http.
+    pub endpoint: Option<Url>,
+}
+
+impl Settings {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or malformed.
+    pub fn from_env() -> anyhow::Result<Self> {
+        Ok(Self {
+            job: text("MAYFLY_JOB")?,
+            mailbox_url: text("MAYFLY_MAILBOX_URL")?,
+            done_queue_url: text("MAYFLY_DONE_QUEUE_URL")?,
+            metadata_url: url("ECS_CONTAINER_METADATA_URI_V4")?,
+            endpoint: env::var_os("AWS_ENDPOINT_URL").map(|_| url("AWS_ENDPOINT_URL")).transpose()?,
+        })
+    }
+}
+
+fn text(name: &str) -> anyhow::Result<String> {
+    env::var(name).with_context(|| format!("the environment variable {name}"))
+}
+
+fn url(name: &str) -> anyhow::Result<Url> {
+    text(name)?.parse().with_context(|| format!("the environment variable {name}"))
+}

@@ -1,0 +1,61 @@
+//! Uploads a file by a signed POST, straight from disk.
+
+use std::fs::File;
+use std::io;
+
+use backon::{ExponentialBuilder, Retryable};
+use futures_util::TryStreamExt;
+use mayfly_common::message::Upload;
+use reqwest::Body;
+use reqwest::multipart::{Form, Part};
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
+use tracing::info;
+use url::Url;
+
+use crate::http::{Http, Trouble, place};
+
+const CHUNK: usize = 256 * 1024;
+
+/// Posts the first `bytes` of the file that `open` opens, with the fields of `upload`. `progress` is told how many bytes
+/// of the file are on their way; a repeated try begins at 0 again.
+pub async fn post(
+    http: &Http,
+    upload: &Upload,
+    open: impl Fn() -> io::Result<File>,
+    bytes: u64,
+    backoff: ExponentialBuilder,
+    progress: impl Fn(u64) + Clone + Send + Sync + 'static,
+) -> Result<(), Trouble> {
+    let url = http.parse(&upload.url)?;
+    (async || post_once(http, &url, upload, open()?, bytes, progress.clone()).await)
+        .retry(backoff)
+        .when(Trouble::is_transient)
+        .notify(|trouble, _| info!("upload to {} failed, trying again: {trouble}", place(&url)))
+        .await
+}
+
+async fn post_once(
+    http: &Http,
+    url: &Url,
+    upload: &Upload,
+    file: File,
+    bytes: u64,
+    progress: impl Fn(u64) + Send + Sync + 'static,
+) -> Result<(), Trouble> {
+    let mut sent = 0;
+    let pieces = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(bytes), CHUNK).inspect_ok(
+        move |piece| {
+            sent += piece.len() as u64;
+            progress(sent);
+        },
+    );
+    let form =
+        upload.fields.iter().fold(Form::new(), |form, (name, value)| form.text(name.clone(), value.clone()));
+    // S3 ignores every field after the file, and wants to know the length beforehand.
+    // Source: S3 API Reference, "POST Object", form field `file`.
+    let file = Part::stream_with_length(Body::wrap_stream(pieces), bytes).file_name("file");
+    let response = http.up.post(url.clone()).multipart(form.part("file", file)).send().await?;
+    // 204, or what the field success_action_status says.
+    if response.status().is_success() { Ok(()) } else { Err(Trouble::of(response).await) }
+}

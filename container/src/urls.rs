@@ -1,0 +1,95 @@
+//! Asks for fresh signed URLs and waits for the answer in the mailbox.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backon::ExponentialBuilder;
+use mayfly_common::message::{FileSize, News, SignedUrls, Upload};
+use tokio::select;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{interval, timeout};
+
+use crate::done::Reporter;
+
+/// How the worker deals with a world that does not answer at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two questions for the same URLs.
+    pub ask_again: Duration,
+    /// From the first question until there will be no answer.
+    pub give_up: Duration,
+    /// Between the tries of a transfer.
+    pub backoff: ExponentialBuilder,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let backoff =
+            ExponentialBuilder::new().with_max_delay(Duration::from_secs(30)).with_max_times(6).with_jitter();
+        Self { ask_again: Duration::from_secs(30), give_up: Duration::from_mins(5), backoff }
+    }
+}
+
+/// Where the attempt gets its URLs.
+#[derive(Debug)]
+pub struct UrlDesk {
+    reporter: Reporter,
+    answers: UnboundedReceiver<SignedUrls>,
+    pace: Pace,
+}
+
+impl UrlDesk {
+    /// Asks through `reporter`; `answers` are those for this very attempt.
+    pub fn new(reporter: Reporter, answers: UnboundedReceiver<SignedUrls>, pace: Pace) -> Self {
+        Self { reporter, answers, pace }
+    }
+
+    /// A fresh URL of the input `file`; none where no answer came.
+    pub async fn download(&mut self, file: &str) -> Option<String> {
+        self.ask(&[file.to_owned()], &[]).await?.downloads.remove(file)
+    }
+
+    /// Where to post each of `files`; none where no answer came.
+    pub async fn uploads(&mut self, files: &[FileSize]) -> Option<Vec<Upload>> {
+        let mut fresh = self.ask(&[], files).await?;
+        files.iter().map(|file| fresh.uploads.remove(&file.file)).collect()
+    }
+
+    async fn ask(&mut self, downloads: &[String], uploads: &[FileSize]) -> Option<Fresh> {
+        // The answers to earlier questions may have expired.
+        while self.answers.try_recv().is_ok() {}
+        let mut fresh = Fresh::default();
+        let mut questions = interval(self.pace.ask_again);
+        let conversation = async {
+            while !fresh.has(downloads, uploads) {
+                select! {
+                    _ = questions.tick() => {
+                        let wanted = News::UrlsWanted { downloads: downloads.to_vec(), uploads: uploads.to_vec() };
+                        self.reporter.mention(wanted).await;
+                    }
+                    Some(answer) = self.answers.recv() => fresh.add(answer),
+                }
+            }
+        };
+        timeout(self.pace.give_up, conversation).await.ok().map(|()| fresh)
+    }
+}
+
+/// What has been answered, by file. The answer may come in parts, since one message does not hold the URLs of many files.
+#[derive(Debug, Default)]
+struct Fresh {
+    downloads: BTreeMap<String, String>,
+    uploads: BTreeMap<String, Upload>,
+}
+
+impl Fresh {
+    fn add(&mut self, answer: SignedUrls) {
+        self.downloads.extend(answer.downloads.into_iter().map(|download| (download.file, download.url)));
+        self.uploads.extend(answer.uploads.into_iter().map(|upload| (upload.file.clone(), upload)));
+    }
+
+    fn has(&self, downloads: &[String], uploads: &[FileSize]) -> bool {
+        downloads.iter().all(|file| self.downloads.contains_key(file))
+            && uploads.iter().all(|upload| self.uploads.contains_key(&upload.file))
+    }
+}

@@ -1,0 +1,156 @@
+//! The worker's life: wait for an order, carry it out, report, wait again, until it is told to stop.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use mayfly_common::message::{Assignment, News, Order};
+use tokio::select;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::attempt::{self, Tools};
+use crate::done::DoneQueue;
+use crate::http::Http;
+use crate::settings::Settings;
+use crate::stop::{Stop, StopRequest};
+use crate::urls::Pace;
+use crate::{done, http, mailbox};
+
+/// The worker with all that it talks to.
+pub struct Worker {
+    orders: mpsc::Receiver<Order>,
+    done: DoneQueue,
+    tools: Tools,
+    /// Cancelled when the container is told to stop.
+    told_to_stop: CancellationToken,
+    /// SQS may deliver a message twice: the attempt and the nonce of each assignment that was taken on.
+    /// Source: SQS developer guide, "Standard queues", at-least-once delivery.
+    taken_on: HashSet<(u32, String)>,
+}
+
+impl Worker {
+    /// Finds out which task this is and opens the mailbox.
+    ///
+    /// # Errors
+    /// Fails where the metadata endpoint stays silent.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let told_to_stop = stop_on_signals()?;
+        let http = Http::new(settings.endpoint.as_ref())?;
+        let task_arn =
+            http::task_arn(&settings.metadata_url).await.context("the task's metadata could not be read")?;
+        // Without a limit a dead connection would hold up a heartbeat for ever; 20 s are a long poll's own.
+        let timeouts =
+            TimeoutConfig::builder().operation_attempt_timeout(mailbox::LONG_POLL + done::PATIENCE).build();
+        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        let orders = mailbox::open(sqs.clone(), settings.mailbox_url);
+        info!(task_arn, "worker started");
+        Ok(Self {
+            orders,
+            done: DoneQueue::new(sqs, settings.done_queue_url, task_arn),
+            tools: Tools { http: Arc::new(http), pace: Pace::default() },
+            told_to_stop,
+            taken_on: HashSet::new(),
+        })
+    }
+
+    /// Carries out orders until the container is told to stop.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut next = None;
+        loop {
+            let assignment = match next {
+                Some(assignment) => assignment,
+                None => match self.wait_for_order().await? {
+                    Some(assignment) => assignment,
+                    None => break,
+                },
+            };
+            next = self.carry_out(assignment).await?;
+        }
+        info!("worker stopped");
+        Ok(())
+    }
+
+    /// The next assignment; none where the container was told to stop first.
+    async fn wait_for_order(&mut self) -> anyhow::Result<Option<Assignment>> {
+        loop {
+            let order = select! {
+                // An order that is here already is answered, if only by the report that it was interrupted.
+                biased;
+                order = self.orders.recv() => order,
+                () = self.told_to_stop.cancelled() => return Ok(None),
+            };
+            match order {
+                Some(Order::Run(assignment)) if self.take_on(&assignment) => return Ok(Some(assignment)),
+                Some(Order::Run(assignment)) => info!(attempt = assignment.attempt, "repeated order ignored"),
+                Some(Order::Urls(_)) => info!("late urls ignored"),
+                None => bail!("the mailbox closed"),
+            }
+        }
+    }
+
+    /// Runs one attempt and reports how it ended, unless a newer order supersedes it: that one is then returned.
+    async fn carry_out(&mut self, assignment: Assignment) -> anyhow::Result<Option<Assignment>> {
+        let (number, nonce) = (assignment.attempt, assignment.nonce.clone());
+        let reporter = self.done.reporter(&assignment);
+        let stop = StopRequest::default();
+        let (urls, answers) = mpsc::unbounded_channel();
+        info!(attempt = number, "attempt started");
+        // On the heap, since it holds the state of everything that the attempt does.
+        let mut attempt =
+            Box::pin(attempt::run(self.tools.clone(), assignment, reporter.clone(), answers, stop.signal()));
+        let mut superseded_by = None;
+        let finished = loop {
+            select! {
+                finished = &mut attempt => break finished,
+                () = self.told_to_stop.cancelled(), if !stop.is_made() => stop.make(Stop::Interrupted),
+                order = self.orders.recv() => match order {
+                    Some(Order::Urls(fresh)) if fresh.nonce == nonce => _ = urls.send(fresh),
+                    Some(Order::Urls(_)) => info!("urls of another attempt ignored"),
+                    Some(Order::Run(newer)) if newer.attempt >= number && self.take_on(&newer) => {
+                        info!(attempt = newer.attempt, "attempt superseded");
+                        stop.make(Stop::Superseded);
+                        superseded_by = Some(newer);
+                    }
+                    Some(Order::Run(other)) => info!(attempt = other.attempt, "repeated order ignored"),
+                    None => bail!("the mailbox closed"),
+                },
+            }
+        };
+        if superseded_by.is_some() {
+            return Ok(superseded_by);
+        }
+        if let Some(failure) = &finished.failure {
+            warn!(attempt = number, class = %failure.class, "attempt failed: {}", failure.message);
+        } else {
+            info!(attempt = number, seconds = finished.seconds, "attempt succeeded");
+        }
+        reporter.insist(News::Finished(finished), &self.told_to_stop).await;
+        Ok(None)
+    }
+
+    /// Whether `assignment` is new.
+    fn take_on(&mut self, assignment: &Assignment) -> bool {
+        self.taken_on.insert((assignment.attempt, assignment.nonce.clone()))
+    }
+}
+
+/// ECS stops a container by SIGTERM; SIGINT is a terminal's.
+fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = CancellationToken::new();
+    let told = token.clone();
+    tokio::spawn(async move {
+        select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    Ok(token)
+}

@@ -1,0 +1,168 @@
+//! Commands: small real programs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mayfly_common::error::Class;
+use mayfly_common::message::{Failure, Phase, Progress};
+use mayfly_worker::command::{self, Ended};
+use mayfly_worker::stop::{Stop, StopRequest, StopSignal};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// A folder, and what stops and follows the command that runs in it.
+struct Stage {
+    folder: TempDir,
+    progress: Arc<watch::Sender<Progress>>,
+    request: StopRequest,
+    timeout: Duration,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            progress: Arc::new(watch::Sender::new(Progress {
+                phase: Phase::Running,
+                percent: None,
+                line: None,
+            })),
+            request: StopRequest::default(),
+            timeout: Duration::from_mins(1),
+        }
+    }
+
+    async fn run(&self, argv: &[&str]) -> Result<Ended, Failure> {
+        let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
+        let stop = StopSignal::new(self.request.signal(), Instant::now(), self.timeout);
+        command::run(&argv, self.folder.path(), self.progress.clone(), &stop).await
+    }
+
+    async fn shell(&self, script: &str) -> Result<Ended, Failure> {
+        self.run(&["sh", "-c", script]).await
+    }
+
+    /// Waits for the line `line` of output.
+    async fn printed(&self, line: &str) {
+        self.progress.subscribe().wait_for(|progress| progress.line.as_deref() == Some(line)).await.unwrap();
+    }
+}
+
+async fn verdict(script: &str) -> Result<(), Failure> {
+    Stage::new().shell(script).await.unwrap().verdict("sh")
+}
+
+#[tokio::test]
+async fn a_command_runs_in_its_folder_with_the_users_environment_and_no_input() {
+    let stage = Stage::new();
+    let ended = stage.shell("pwd; cat; echo warning >&2; echo $HOME").await.unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let expected =
+        format!("{}\nwarning\n{}\n", stage.folder.path().display(), std::env::var("HOME").unwrap());
+    assert_eq!(ended.output, expected);
+}
+
+#[tokio::test]
+async fn no_shell_parses_the_arguments() {
+    let ended = Stage::new().run(&["echo", "$HOME", "`id`", "a;b"]).await.unwrap();
+    assert_eq!(ended.output, "$HOME `id` a;b\n");
+}
+
+#[tokio::test]
+async fn a_code_and_a_signal_are_told_with_the_output() {
+    let failure = verdict("echo no such codec; exit 7").await.unwrap_err();
+    assert_eq!(
+        (failure.class, failure.message.as_str()),
+        (Class::CommandFailed, "the command `sh` ended with code 7")
+    );
+    assert_eq!(failure.output.as_deref(), Some("no such codec\n"));
+    let failure = verdict("kill -SEGV $$").await.unwrap_err();
+    assert_eq!(failure.message, "the command `sh` was killed by SIGSEGV");
+}
+
+#[tokio::test]
+async fn a_command_that_fills_the_disk_is_a_full_disk() {
+    let failure = verdict("dd if=/dev/zero of=/dev/full count=1").await.unwrap_err();
+    assert_eq!(failure.class, Class::DiskFull);
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_is_told_in_a_sentence() {
+    let stage = Stage::new();
+    let failure = stage.run(&["no-such-program"]).await.unwrap_err();
+    assert_eq!(failure.class, Class::CommandFailed);
+    assert!(
+        failure.message.contains("`no-such-program` could not be started: neither"),
+        "{}",
+        failure.message
+    );
+    std::fs::write(stage.folder.path().join("script.sh"), "#!/bin/sh\n").unwrap();
+    let failure = stage.run(&["./script.sh"]).await.unwrap_err();
+    assert!(failure.message.contains("it is not executable"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn progress_is_seen_while_the_command_runs() {
+    let stage = Stage::new();
+    let script = "printf 'Duration: 00:00:10.00, start\\n'; printf 'time=00:00:02.50\\r'; read -r _ < go";
+    nix::unistd::mkfifo(&stage.folder.path().join("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let watcher = async {
+        stage.printed("time=00:00:02.50").await;
+        assert_eq!(stage.progress.borrow().percent, Some(25.0));
+        tokio::fs::write(stage.folder.path().join("go"), "\n").await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(stage.shell(script), watcher);
+    assert_eq!(ended.unwrap().status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_the_command_leaves_running_ends_with_it() {
+    let stage = Stage::new();
+    let ended = stage.shell("sleep 1000 & echo $!").await.unwrap();
+    let pid: i32 = ended.output.trim().parse().unwrap();
+    // A killed process may stay as a zombie until its new parent looks.
+    let is_gone = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(text) => text.contains(") Z "),
+        Err(_) => true,
+    };
+    let killed = async {
+        while !is_gone() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), killed).await.expect("the process is killed");
+}
+
+#[tokio::test]
+async fn a_stopped_command_may_clean_up() {
+    let stage = Stage::new();
+    let stopping = async {
+        stage.printed("ready").await;
+        stage.request.make(Stop::Interrupted);
+        stage.request.make(Stop::Superseded);
+    };
+    let script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+    let (failure, ()) = tokio::join!(stage.shell(script), stopping);
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.class, Class::SpotInterrupted);
+    assert!(
+        failure.message.starts_with("the container was told to stop while the command ran"),
+        "{}",
+        failure.message
+    );
+    assert!(failure.output.unwrap().ends_with("bye\n"));
+}
+
+#[tokio::test]
+async fn a_command_that_takes_too_long_is_stopped() {
+    let stage = Stage { timeout: Duration::from_millis(200), ..Stage::new() };
+    let failure = stage.shell("sleep 1000").await.unwrap_err();
+    assert_eq!(failure.class, Class::TimedOut);
+}
+
+#[tokio::test]
+async fn endless_output_is_bounded() {
+    let ended = Stage::new().shell("head -c 20000000 /dev/zero; echo; seq 1000").await.unwrap();
+    assert!(ended.output.ends_with("999\n1000\n"));
+    assert!(ended.output.len() <= 4096);
+}

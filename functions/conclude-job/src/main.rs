@@ -1,0 +1,137 @@
+//! ConcludeJob: the document the job ends with: result or failure, and the receipt.
+
+use std::future::ready;
+
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::attempt::Ending;
+use mayfly_common::error::{Class, Error};
+use mayfly_common::inventory::{Kind, Receipt, Resource};
+use mayfly_common::outcome::{JobFailure, Outcome, Status, message_of};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The longest `Cause` that Step Functions takes is 32,768 characters; some are kept back for its own words.
+/// Source: Step Functions API Reference, `SendTaskFailure`, `cause`.
+const CAUSE_LIMIT: usize = 30_000;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    run(service_fn(|event: LambdaEvent<Input>| ready(handler(event.payload)))).await
+}
+
+/// The state machine's data when all is over.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    job: String,
+    /// How the last attempt ended, if the job came that far.
+    ending: Option<Ending>,
+    /// What was caught on the way to an ending.
+    failure: Option<Caught>,
+    /// What tear-down proved, if it ran and succeeded.
+    tear_down: Option<TearDown>,
+    /// What was caught where tear-down did not succeed.
+    tear_down_failure: Option<Caught>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TearDown {
+    receipt: Receipt,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Caught {
+    error: String,
+    cause: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Conclusion {
+    status: Status,
+    /// The execution's output, where the job succeeded.
+    outcome: Outcome,
+    /// The execution's error, where it failed.
+    error: &'static str,
+    /// The execution's cause, where it failed: the outcome as JSON.
+    cause: String,
+}
+
+#[tracing::instrument(skip_all, fields(job = input.job), err(level = "warn"))]
+fn handler(input: Input) -> Result<Conclusion, Error> {
+    let receipt = receipt(&input);
+    let (result, failure) = match (input.ending, input.failure) {
+        (Some(ending), _) => (ending.result, ending.failure),
+        (None, Some(caught)) => (None, Some(explain(&caught))),
+        (None, None) => (None, Some(unexplained())),
+    };
+    let status = if failure.is_none() { Status::Succeeded } else { Status::Failed };
+    let error = failure.as_ref().map_or("", |failure| failure.error.name());
+    let outcome = Outcome { job: input.job, status, result, failure, receipt };
+    tracing::info!(status = ?status, error, residual = outcome.receipt.residual.len(), "job concluded");
+    Ok(Conclusion { status, error, cause: cause(&outcome)?, outcome })
+}
+
+/// Where tear-down failed, its own failure carries the receipt; where it did not even say that, nothing is proven.
+fn receipt(input: &Input) -> Receipt {
+    match (&input.tear_down, &input.tear_down_failure) {
+        (Some(tear_down), _) => tear_down.receipt.clone(),
+        (None, Some(caught)) => {
+            receipt_in(&caught.cause).unwrap_or_else(|| unproven(&input.job, &caught.error))
+        }
+        // Only a job that was refused by plan-job ends without a teardown.
+        (None, None) => Receipt::default(),
+    }
+}
+
+/// The cause of a failed nested execution is the JSON of its description, whose own `Cause` is the receipt.
+/// Source: Step Functions developer guide, "Start a new AWS Step Functions execution" (`.sync:2`).
+fn receipt_in(cause: &str) -> Option<Receipt> {
+    let execution: Value = serde_json::from_str(cause).ok()?;
+    serde_json::from_str(execution.get("Cause")?.as_str()?).ok()
+}
+
+fn unproven(job: &str, error: &str) -> Receipt {
+    let unproven = Resource { kind: Kind::Unproven, id: job.to_owned(), state: error.to_owned() };
+    Receipt { residual: vec![unproven], ..Receipt::default() }
+}
+
+fn explain(caught: &Caught) -> JobFailure {
+    let message = message_of(&caught.cause);
+    match Class::from_name(&caught.error) {
+        Some(class) => failure(class, message),
+        None => failure(Class::Internal, format!("{}: {message}", caught.error)),
+    }
+}
+
+fn unexplained() -> JobFailure {
+    failure(
+        Class::Internal,
+        "the state machine ended without an ending or a failure; report this as a bug".into(),
+    )
+}
+
+fn failure(error: Class, message: String) -> JobFailure {
+    JobFailure { error, message, attempt: None, exit_code: None, task_arn: None, output: None }
+}
+
+/// The outcome as JSON, shortened where it must be: first the output, then the list of what was created.
+fn cause(outcome: &Outcome) -> Result<String, Error> {
+    let json = |outcome: &Outcome| {
+        serde_json::to_string(outcome).map_err(|error| Error::internal("could not write the outcome", error))
+    };
+    let mut cause = json(outcome)?;
+    if cause.len() > CAUSE_LIMIT {
+        let mut shorter = outcome.clone();
+        if let Some(failure) = &mut shorter.failure {
+            failure.message = failure.message.chars().take(2_000).collect();
+            failure.output = failure.output.take().map(|output| output.chars().take(1_000).collect());
+        }
+        shorter.receipt.created.truncate(20);
+        shorter.receipt.deleted.truncate(20);
+        shorter.receipt.residual.truncate(20);
+        cause = json(&shorter)?;
+    }
+    Ok(cause)
+}

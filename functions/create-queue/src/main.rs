@@ -1,0 +1,48 @@
+//! CreateQueue: the job's own mailbox, so that one job's container can never take another's message.
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::QueueAttributeName;
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::plan::Plan;
+use serde::Serialize;
+
+/// The longest an order stays unread: 14 days, SQS's longest, because a job may run for seven days.
+/// Source: SQS API Reference, `CreateQueue`, `MessageRetentionPeriod`.
+const RETENTION_SECONDS: &str = "1209600";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let sqs = Client::new(&aws_config::load_from_env().await);
+    run(service_fn(|event: LambdaEvent<Plan>| handler(&sqs, event.payload))).await
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    queue_url: String,
+}
+
+/// The same name and attributes give the same queue, so a retry finds what the first try made.
+/// Source: SQS API Reference, `CreateQueue`.
+#[tracing::instrument(skip_all, fields(job = plan.job), err(level = "warn"))]
+async fn handler(sqs: &Client, plan: Plan) -> Result<Created, Error> {
+    let queue = sqs
+        .create_queue()
+        .queue_name(&plan.mailbox_name)
+        .attributes(QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS)
+        .set_tags(Some(plan.tags.into_iter().collect()))
+        .send()
+        .await
+        .map_err(Error::aws("create the job's mailbox"))?;
+    let queue_url = queue.queue_url.unwrap_or_default();
+    if queue_url != plan.mailbox_url {
+        return Err(Error::internal(
+            "could not use the job's mailbox",
+            format!("SQS calls it {queue_url}, the plan {}", plan.mailbox_url),
+        ));
+    }
+    tracing::info!("queue created");
+    Ok(Created { queue_url })
+}

@@ -1,0 +1,44 @@
+//! Refuses buckets that do not exist or that are in another Region: a URL signed for one Region is not valid in
+//! another, and traffic between Regions costs money.
+
+use std::collections::BTreeSet;
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Config;
+use mayfly_common::error::Error;
+use mayfly_common::job::{S3Uri, Task};
+
+/// A local cloud has no host name per bucket.
+pub fn config(sdk: &SdkConfig) -> Config {
+    Config::from(sdk).to_builder().force_path_style(sdk.endpoint_url().is_some()).build()
+}
+
+pub async fn check(s3: &Client, region: &str, task: &Task) -> Result<(), Error> {
+    let uris =
+        task.inputs.iter().map(|input| &input.from).chain(task.outputs.iter().map(|output| &output.to));
+    let buckets: BTreeSet<&str> = uris.filter_map(|uri| S3Uri::parse(uri)).map(|uri| uri.bucket).collect();
+    for bucket in buckets {
+        let found = match s3.head_bucket().bucket(bucket).send().await {
+            Ok(head) => head.bucket_region().map(str::to_owned),
+            Err(error) => match error.raw_response() {
+                // Source: S3 API Reference, `HeadBucket`: a bucket of another Region answers 301 with its Region.
+                Some(response) if response.status().as_u16() == 301 => {
+                    response.headers().get("x-amz-bucket-region").map(str::to_owned)
+                }
+                Some(response) if response.status().as_u16() == 404 => {
+                    return Err(Error::InvalidJob(format!(
+                        "the bucket {bucket} does not exist; create it in {region}"
+                    )));
+                }
+                _ => return Err(Error::aws(&format!("look at the bucket {bucket}"))(error)),
+            },
+        };
+        if let Some(found) = found.filter(|found| found != region) {
+            return Err(Error::InvalidJob(format!(
+                "the bucket {bucket} is in {found}; allowed: buckets in {region}, where the job runs"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! PlanJob: checks the job document, fills in the stack's defaults and decides on every name, tag and limit, so that
+//! a job which cannot run is refused before anything has been created.
+
+mod buckets;
+mod plan;
+
+use aws_sdk_s3::Client;
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::plan::Plan;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::plan::Settings;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let settings = Settings::from_env()?;
+    let s3 = Client::from_conf(buckets::config(&aws_config::load_from_env().await));
+    run(service_fn(|event: LambdaEvent<Submission>| handler(&s3, &settings, event.payload))).await
+}
+
+/// One start of the state machine.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Submission {
+    /// The execution's name, which is the job's id.
+    job: String,
+    /// The execution's ARN.
+    execution: String,
+    /// When the execution started.
+    start_time: jiff::Timestamp,
+    /// The execution's input.
+    document: Value,
+}
+
+#[tracing::instrument(skip_all, fields(job = submission.job), err(level = "warn"))]
+async fn handler(s3: &Client, settings: &Settings, submission: Submission) -> Result<Plan, Error> {
+    let plan = plan::make(settings, &submission)?;
+    buckets::check(s3, &settings.region, &plan.task).await?;
+    tracing::info!(expiry = plan.expiry, "job planned");
+    Ok(plan)
+}

@@ -1,0 +1,171 @@
+//! From a job document to a plan.
+
+use jiff::{SignedDuration, Timestamp};
+use mayfly_common::error::Error;
+use mayfly_common::job::{Capacity, JobDocument, check_id, check_size};
+use mayfly_common::names::{Names, SECRET_LENGTH, STACK_LIMIT};
+use mayfly_common::plan::{Plan, PlannedContainer, PlannedNetwork};
+use mayfly_common::settings::{list_setting, setting};
+use mayfly_common::tags::{self, Tags};
+use rand::RngExt;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+
+use crate::Submission;
+
+/// Creating everything, the container's start included.
+const PROVISIONING: SignedDuration = SignedDuration::from_mins(20);
+/// Starts that Spot took back, which use up no attempt.
+const SPOT_ALLOWANCE: SignedDuration = SignedDuration::from_mins(60);
+/// Tearing everything down.
+const TEARDOWN: SignedDuration = SignedDuration::from_mins(60);
+/// The longest silence of a container, its start included: pulling a large image takes minutes.
+const HEARTBEAT_SECONDS: u64 = 600;
+/// Fargate's own disk, which cannot be asked for by name.
+/// Source: ECS API Reference, `EphemeralStorage`: 21 to 200.
+const FREE_STORAGE_GIB: u32 = 20;
+
+/// What the stack's parameters and resources say.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub stack: String,
+    pub region: String,
+    pub done_queue_url: String,
+    pub cluster: String,
+    pub subnets: Vec<String>,
+    pub security_group: String,
+    pub image: String,
+    pub cpu: u32,
+    pub memory_mib: u32,
+    pub storage_gib: u32,
+    pub capacity: String,
+    pub timeout_minutes: u32,
+    pub attempts: u32,
+    pub buckets: Vec<String>,
+}
+
+impl Settings {
+    pub fn from_env() -> Result<Self, String> {
+        Ok(Self {
+            stack: setting("STACK_NAME")?,
+            region: setting("AWS_REGION")?,
+            done_queue_url: setting("DONE_QUEUE_URL")?,
+            cluster: setting("CLUSTER_ARN")?,
+            subnets: list_setting("SUBNETS")?,
+            security_group: setting("SECURITY_GROUP")?,
+            image: setting("DEFAULT_IMAGE")?,
+            cpu: setting("DEFAULT_CPU")?,
+            memory_mib: setting("DEFAULT_MEMORY")?,
+            storage_gib: setting("DEFAULT_STORAGE")?,
+            capacity: setting("DEFAULT_CAPACITY")?,
+            timeout_minutes: setting("DEFAULT_TIMEOUT_MINUTES")?,
+            attempts: setting("DEFAULT_ATTEMPTS")?,
+            buckets: list_setting("DATA_BUCKETS")?,
+        })
+    }
+}
+
+pub fn make(settings: &Settings, submission: &Submission) -> Result<Plan, Error> {
+    check_id(&submission.job).map_err(Error::InvalidJob)?;
+    check_stack(&settings.stack)?;
+    let document = JobDocument::parse(&submission.document, &settings.buckets)?;
+    let container = container(settings, &document)?;
+    let timeout_minutes = document.timeout_minutes.unwrap_or(settings.timeout_minutes);
+    let attempts = document.attempts.unwrap_or(settings.attempts);
+    let queue = SignedDuration::from_mins(document.queue_minutes.unwrap_or(0).into());
+    let work = SignedDuration::from_mins(i64::from(timeout_minutes) * i64::from(attempts));
+    let expiry = submission.start_time + queue + PROVISIONING + work + SPOT_ALLOWANCE + TEARDOWN;
+    let names = Names::new(&settings.stack, &submission.job);
+    let mailbox_name = names.mailbox(&secret());
+    let timeout_seconds = u64::from(timeout_minutes) * 60;
+    let expiry = in_seconds(expiry);
+    Ok(Plan {
+        tags: tags(settings, submission, &document, &expiry),
+        mailbox_url: mailbox_url(&settings.done_queue_url, &mailbox_name)?,
+        mailbox_name,
+        family: names.family(),
+        log_prefix: names.base(),
+        teardown_name: names.teardown(),
+        network: PlannedNetwork {
+            cluster: settings.cluster.clone(),
+            subnets: settings.subnets.clone(),
+            security_groups: vec![settings.security_group.clone()],
+            assign_public_ip: true,
+        },
+        container,
+        capacity: document.capacity.map_or_else(|| default_capacity(&settings.capacity), Ok)?,
+        task: document.task,
+        timeout_seconds,
+        // Step Functions wants it smaller than the time-out.
+        heartbeat_seconds: HEARTBEAT_SECONDS.min(timeout_seconds - 1),
+        attempts,
+        expiry,
+        job: submission.job.clone(),
+        execution: submission.execution.clone(),
+    })
+}
+
+fn check_stack(stack: &str) -> Result<(), Error> {
+    if stack.len() <= STACK_LIMIT {
+        return Ok(());
+    }
+    Err(Error::internal(
+        "could not name the job's mailbox",
+        format!(
+            "the stack's name {stack} is longer than {STACK_LIMIT} characters; deploy it under a shorter one"
+        ),
+    ))
+}
+
+fn container(settings: &Settings, document: &JobDocument) -> Result<PlannedContainer, Error> {
+    let given = document.container.clone().unwrap_or_default();
+    let cpu = given.cpu.unwrap_or(settings.cpu);
+    let memory_mib = given.memory_mib.unwrap_or(settings.memory_mib);
+    check_size(cpu, memory_mib).map_err(Error::InvalidJob)?;
+    Ok(PlannedContainer {
+        image: given.image.unwrap_or_else(|| settings.image.clone()),
+        cpu,
+        memory_mib,
+        storage_gib: Some(given.storage_gib.unwrap_or(settings.storage_gib))
+            .filter(|gib| *gib > FREE_STORAGE_GIB),
+        environment: given.environment,
+        secrets: given.secrets,
+    })
+}
+
+fn default_capacity(name: &str) -> Result<Capacity, Error> {
+    Capacity::deserialize(name.into_deserializer()).map_err(|error: serde::de::value::Error| {
+        Error::internal("could not read the stack's parameter DefaultCapacity", error)
+    })
+}
+
+fn tags(settings: &Settings, submission: &Submission, document: &JobDocument, expiry: &str) -> Tags {
+    let own = [
+        (tags::STACK, settings.stack.as_str()),
+        (tags::JOB, &submission.job),
+        (tags::EXECUTION, &submission.execution),
+        (tags::EXPIRY, expiry),
+        (tags::USER, document.user.as_deref().unwrap_or("unknown")),
+    ];
+    let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    document.tags.clone().into_iter().chain(own).collect()
+}
+
+fn in_seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// 128 random bits: whoever can guess the mailbox's name can read the job's mail.
+fn secret() -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut rng = rand::rng();
+    (0..SECRET_LENGTH).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
+}
+
+/// Queues of one account and Region differ only in the last part of their URL.
+fn mailbox_url(done_queue_url: &str, mailbox: &str) -> Result<String, Error> {
+    let (base, _) = done_queue_url.rsplit_once('/').ok_or_else(|| {
+        Error::internal("could not read DONE_QUEUE_URL", format!("{done_queue_url} has no path"))
+    })?;
+    Ok(format!("{base}/{mailbox}"))
+}

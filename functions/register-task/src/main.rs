@@ -1,0 +1,163 @@
+//! RegisterTask: the job's own task definition.
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{
+    Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, KeyValuePair, LogConfiguration,
+    LogDriver, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinitionStatus,
+};
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::plan::Plan;
+use mayfly_common::settings::setting;
+use mayfly_common::tags;
+use serde::Serialize;
+
+/// The longest that Fargate leaves a container between SIGTERM and SIGKILL, in seconds.
+/// Source: ECS API Reference, `ContainerDefinition`, `stopTimeout`.
+const STOP_TIMEOUT_SECONDS: i32 = 120;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let settings = Settings::from_env()?;
+    let ecs = Client::new(&aws_config::load_from_env().await);
+    run(service_fn(|event: LambdaEvent<Plan>| handler(&ecs, &settings, event.payload))).await
+}
+
+struct Settings {
+    stack: String,
+    region: String,
+    done_queue_url: String,
+    task_role_arn: String,
+    execution_role_arn: String,
+    log_group: String,
+    architecture: CpuArchitecture,
+}
+
+impl Settings {
+    fn from_env() -> Result<Self, String> {
+        Ok(Self {
+            stack: setting("STACK_NAME")?,
+            region: setting("AWS_REGION")?,
+            done_queue_url: setting("DONE_QUEUE_URL")?,
+            task_role_arn: setting("TASK_ROLE_ARN")?,
+            execution_role_arn: setting("EXECUTION_ROLE_ARN")?,
+            log_group: setting("LOG_GROUP")?,
+            architecture: setting("ARCHITECTURE")?,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Registered {
+    task_definition: String,
+}
+
+#[tracing::instrument(skip_all, fields(job = plan.job), err(level = "warn"))]
+async fn handler(ecs: &Client, settings: &Settings, plan: Plan) -> Result<Registered, Error> {
+    if let Some(task_definition) = find(ecs, settings, &plan).await? {
+        tracing::info!(task_definition, "task definition found");
+        return Ok(Registered { task_definition });
+    }
+    let container = &plan.container;
+    let registered = ecs
+        .register_task_definition()
+        .family(&plan.family)
+        .requires_compatibilities(Compatibility::Fargate)
+        .network_mode(NetworkMode::Awsvpc)
+        .runtime_platform(
+            RuntimePlatform::builder()
+                .cpu_architecture(settings.architecture.clone())
+                .operating_system_family(OsFamily::Linux)
+                .build(),
+        )
+        .cpu(container.cpu.to_string())
+        .memory(container.memory_mib.to_string())
+        .set_ephemeral_storage(container.storage_gib.map(storage).transpose()?)
+        .task_role_arn(&settings.task_role_arn)
+        .execution_role_arn(&settings.execution_role_arn)
+        .container_definitions(container_definition(settings, &plan)?)
+        .set_tags(Some(ecs_tags(&plan)))
+        .send()
+        .await
+        .map_err(Error::aws("register the job's task definition"))?;
+    let task_definition =
+        registered.task_definition.and_then(|definition| definition.task_definition_arn).unwrap_or_default();
+    tracing::info!(task_definition, "task definition registered");
+    Ok(Registered { task_definition })
+}
+
+/// RegisterTaskDefinition takes no client token: a retry after a lost answer looks first, or it would make a second
+/// revision.
+async fn find(ecs: &Client, settings: &Settings, plan: &Plan) -> Result<Option<String>, Error> {
+    let list = ecs
+        .list_task_definitions()
+        .family_prefix(&plan.family)
+        .status(TaskDefinitionStatus::Active)
+        .send()
+        .await
+        .map_err(Error::aws("list the job's task definitions"))?;
+    for arn in list.task_definition_arns.unwrap_or_default() {
+        let described = ecs
+            .describe_task_definition()
+            .task_definition(&arn)
+            .include(aws_sdk_ecs::types::TaskDefinitionField::Tags)
+            .send()
+            .await
+            .map_err(Error::aws("describe the job's task definition"))?;
+        let pairs = described.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?)));
+        let execution = described.tags().iter().find(|tag| tag.key() == Some(tags::EXECUTION));
+        let of_this_run = execution.and_then(Tag::value) == Some(&plan.execution);
+        if of_this_run && tags::belong_to(pairs, &settings.stack, &plan.job) {
+            return Ok(Some(arn));
+        }
+    }
+    Ok(None)
+}
+
+fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDefinition, Error> {
+    let own = [
+        ("MAYFLY_JOB", &plan.job),
+        ("MAYFLY_MAILBOX_URL", &plan.mailbox_url),
+        ("MAYFLY_DONE_QUEUE_URL", &settings.done_queue_url),
+    ];
+    let own = own.into_iter().map(|(name, value)| variable(name, value));
+    let users = plan.container.environment.iter().map(|(name, value)| variable(name, value));
+    let secrets = plan.container.secrets.iter().map(|(name, arn)| {
+        Secret::builder()
+            .name(name)
+            .value_from(arn)
+            .build()
+            .map_err(|error| Error::internal("could not describe a secret of the container", error))
+    });
+    let log = LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-group", &settings.log_group)
+        .options("awslogs-region", &settings.region)
+        .options("awslogs-stream-prefix", &plan.log_prefix)
+        .build()
+        .map_err(|error| Error::internal("could not describe the container's log", error))?;
+    Ok(ContainerDefinition::builder()
+        .name("worker")
+        .image(&plan.container.image)
+        .essential(true)
+        .set_environment(Some(own.chain(users).collect()))
+        .set_secrets(Some(secrets.collect::<Result<_, _>>()?))
+        .log_configuration(log)
+        .stop_timeout(STOP_TIMEOUT_SECONDS)
+        .build())
+}
+
+fn variable(name: &str, value: &str) -> KeyValuePair {
+    KeyValuePair::builder().name(name).value(value).build()
+}
+
+fn storage(gib: u32) -> Result<EphemeralStorage, Error> {
+    let gib = i32::try_from(gib).map_err(|error| Error::internal("could not describe the disk", error))?;
+    Ok(EphemeralStorage::builder().size_in_gib(gib).build())
+}
+
+fn ecs_tags(plan: &Plan) -> Vec<Tag> {
+    plan.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}

@@ -1,0 +1,156 @@
+//! The way to MiniStack and to the stand-ins, as the account's root or as a role.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+/// A session is not handed out any more when this little of its life is left.
+const NEAR_EXPIRY: Duration = Duration::from_mins(5);
+
+/// Where the services of the local cloud are, and the account they serve.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// MiniStack's origin, `http://127.0.0.1:PORT`; every service but the three below.
+    pub ministack: String,
+    /// The EC2 stand-in's origin.
+    pub ec2: String,
+    /// The ECS stand-in's origin.
+    pub ecs: String,
+    /// The Step Functions stand-in's origin.
+    pub states: String,
+    /// The Region that everything is in.
+    pub region: String,
+    /// The twelve digits of the account.
+    pub account: String,
+    /// The root's keys, the ones a person at this laptop uses.
+    pub root: Credentials,
+    /// The role sessions issued so far; starts as the default, and every clone shares it.
+    pub sessions: Sessions,
+}
+
+/// The sessions of roles that [`Upstream::role_config`] has been given by STS. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Sessions(Arc<Mutex<Vec<Session>>>);
+
+/// One session of a role.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// `arn:aws:sts::…:assumed-role/ROLE/SESSION`.
+    pub arn: String,
+    pub role_arn: String,
+    pub name: String,
+    pub credentials: Credentials,
+}
+
+impl Sessions {
+    /// The session that `access_key` belongs to, if it has not expired.
+    pub(crate) fn of_key(&self, access_key: &str) -> Option<Session> {
+        self.find(|session| session.credentials.access_key_id() == access_key, Duration::ZERO)
+    }
+
+    fn of_role(&self, role_arn: &str, name: &str) -> Option<Session> {
+        self.find(|session| session.role_arn == role_arn && session.name == name, NEAR_EXPIRY)
+    }
+
+    /// The youngest session that fits and lives on for at least `left`.
+    fn find(&self, fits: impl Fn(&Session) -> bool, left: Duration) -> Option<Session> {
+        let deadline = SystemTime::now() + left;
+        let sessions = self.0.lock().expect("no thread panics while it holds the sessions");
+        let alive = |session: &&Session| session.credentials.expiry().is_none_or(|expiry| expiry > deadline);
+        sessions.iter().rev().filter(alive).find(|session| fits(session)).cloned()
+    }
+
+    pub(crate) fn add(&self, session: Session) {
+        self.0.lock().expect("no thread panics while it holds the sessions").push(session);
+    }
+}
+
+impl Upstream {
+    /// Configuration for clients that act as the account's root: MiniStack for all services. Nothing is read from
+    /// the environment or from files.
+    pub fn root_config(&self) -> SdkConfig {
+        self.config(self.root.clone())
+    }
+
+    /// Configuration for clients that act as `role_arn`, through STS `AssumeRole`. Credentials are kept until they
+    /// are about to expire.
+    ///
+    /// # Errors
+    /// When STS refuses, for example because the role is gone.
+    pub async fn role_config(&self, role_arn: &str, session_name: &str) -> anyhow::Result<SdkConfig> {
+        Ok(self.config(self.role_credentials(role_arn, session_name).await?))
+    }
+
+    /// The keys of a session of `role_arn`, for a program that is to act as the role (a task's credentials endpoint).
+    ///
+    /// # Errors
+    /// As [`Upstream::role_config`].
+    pub async fn role_credentials(&self, role_arn: &str, session_name: &str) -> anyhow::Result<Credentials> {
+        match self.sessions.of_role(role_arn, session_name) {
+            Some(session) => Ok(session.credentials),
+            None => Ok(self.assume(role_arn, session_name).await?.credentials),
+        }
+    }
+
+    async fn assume(&self, role_arn: &str, session_name: &str) -> anyhow::Result<Session> {
+        // MiniStack's trust evaluation lets the root stand for any service that the role's trust policy names.
+        let answer = aws_sdk_sts::Client::new(&self.root_config())
+            .assume_role()
+            .role_arn(role_arn)
+            .role_session_name(session_name)
+            .send()
+            .await
+            .with_context(|| format!("cannot assume {role_arn}"))?;
+        let keys = answer.credentials.with_context(|| format!("STS gave no keys for {role_arn}"))?;
+        let user = answer.assumed_role_user.with_context(|| format!("STS named no session of {role_arn}"))?;
+        let session = Session {
+            arn: user.arn,
+            role_arn: role_arn.to_owned(),
+            name: session_name.to_owned(),
+            credentials: Credentials::new(
+                keys.access_key_id,
+                keys.secret_access_key,
+                Some(keys.session_token),
+                Some(SystemTime::try_from(keys.expiration).context("STS gave an impossible expiration")?),
+                "local cloud",
+            ),
+        };
+        self.sessions.add(session.clone());
+        Ok(session)
+    }
+
+    fn config(&self, credentials: Credentials) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .endpoint_url(&self.ministack)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            // The default client would load certificates and follow HTTP_PROXY, which may not exempt the loopback.
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            // A retry would hide a failure that the caller's own rules (a machine's Retry, a rule's) have to see.
+            .retry_config(RetryConfig::disabled())
+            .build()
+    }
+}
+
+#[cfg(test)]
+impl Upstream {
+    /// An upstream with nothing behind it.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            ministack: "http://127.0.0.1:9".into(),
+            ec2: "http://127.0.0.1:9".into(),
+            ecs: "http://127.0.0.1:9".into(),
+            states: "http://127.0.0.1:9".into(),
+            region: "eu-west-1".into(),
+            account: "111122223333".into(),
+            root: Credentials::from_keys("AKIAROOT", "root-secret", None),
+            sessions: Sessions::default(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Deploys the template, as it stands, with the real SAM CLI.
+//!
+//! SAM packages the folders that `CodeUri` names. In a staged copy of the repository's layout each of them holds the
+//! function's program instead of its source, so the template needs no change and no second build.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+use crate::Cloud;
+
+const ARTIFACTS: &str = "mayfly-artifacts";
+
+/// The bucket that the demonstration's and the tests' jobs read and write.
+pub const DATA_BUCKET: &str = "mayfly-data";
+
+impl Cloud {
+    /// Deploys the repository's stack under `stack`, with `parameters` besides the data bucket.
+    ///
+    /// # Errors
+    /// With the SAM CLI's own words.
+    pub async fn deploy(&self, repository: &Path, stack: &str, parameters: &[&str]) -> Result<()> {
+        let stage = self.stage(repository).await?;
+        let s3 = self.s3();
+        for bucket in [ARTIFACTS, DATA_BUCKET] {
+            let location = aws_sdk_s3::types::CreateBucketConfiguration::builder()
+                .location_constraint(crate::REGION.into())
+                .build();
+            let created =
+                s3.create_bucket().bucket(bucket).create_bucket_configuration(location).send().await;
+            match created {
+                Ok(_) => {}
+                Err(error)
+                    if error.as_service_error().is_some_and(|e| e.is_bucket_already_owned_by_you()) => {}
+                Err(error) => return Err(error).context(format!("could not create the bucket {bucket}")),
+            }
+        }
+        let output = Command::new(self.options().tools.join("sam"))
+            .args(["deploy", "--template-file", "template.yaml", "--stack-name", stack])
+            .args(["--s3-bucket", ARTIFACTS, "--capabilities", "CAPABILITY_IAM"])
+            .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
+            .arg("--parameter-overrides")
+            .arg(format!("DataBuckets={DATA_BUCKET}"))
+            .args(parameters)
+            .current_dir(&stage)
+            .envs(self.environment())
+            .env("SAM_CLI_TELEMETRY", "0")
+            .env("SAM_CLI_POLL_DELAY", "1")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .await
+            .with_context(|| format!("could not start {}/sam", self.options().tools.display()))?;
+        ensure!(
+            output.status.success(),
+            "sam deploy failed:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// A client for S3, which has no host name per bucket here.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.sdk_config()).force_path_style(true).build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
+    async fn stage(&self, repository: &Path) -> Result<PathBuf> {
+        let stage = self.folder().join("stage");
+        std::fs::create_dir_all(stage.join("statemachine"))?;
+        std::fs::copy(repository.join("template.yaml"), stage.join("template.yaml"))?;
+        for machine in std::fs::read_dir(repository.join("statemachine"))? {
+            let machine = machine?;
+            std::fs::copy(machine.path(), stage.join("statemachine").join(machine.file_name()))?;
+        }
+        for function in std::fs::read_dir(repository.join("functions"))? {
+            let name = function?.file_name();
+            let folder = stage.join("functions").join(&name);
+            std::fs::create_dir_all(&folder)?;
+            // Debug information makes a program three times as large, and SAM zips and uploads it.
+            let program = self.options().programs.join(&name);
+            let stripped = Command::new("strip")
+                .arg("-o")
+                .arg(folder.join("bootstrap"))
+                .arg(&program)
+                .status()
+                .await
+                .context("could not start strip, which comes with the C compiler that Rust links with")?;
+            ensure!(stripped.success(), "could not strip {}; `make run` builds it", program.display());
+        }
+        Ok(stage)
+    }
+}

@@ -1,0 +1,39 @@
+//! ffmpeg for the demonstration and its tests, from the Python package imageio-ffmpeg.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Puts a link called `ffmpeg` into `folder` and returns it.
+///
+/// # Errors
+/// When the package is not installed.
+pub fn install(tools: &Path, folder: &Path) -> Result<PathBuf> {
+    let output = Command::new(tools.join("python"))
+        .args(["-c", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe(), end='')"])
+        .output()
+        .with_context(|| format!("could not run {}/python; `make tools` installs it", tools.display()))?;
+    ensure!(output.status.success(), "no ffmpeg: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::create_dir_all(folder)?;
+    let link = folder.join("ffmpeg");
+    std::os::unix::fs::symlink(String::from_utf8(output.stdout)?, &link)?;
+    Ok(link)
+}
+
+/// Makes a test video of `seconds` seconds, 1280 by 720, with a tone.
+///
+/// # Errors
+/// With ffmpeg's own words.
+pub async fn make_video(ffmpeg: &Path, to: &Path, seconds: u32) -> Result<()> {
+    let output = tokio::process::Command::new(ffmpeg)
+        .args(["-hide_banner", "-loglevel", "error", "-y"])
+        .args(["-f", "lavfi", "-i", &format!("testsrc2=size=1280x720:rate=25:duration={seconds}")])
+        .args(["-f", "lavfi", "-i", &format!("sine=frequency=440:duration={seconds}")])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"])
+        .arg(to)
+        .output()
+        .await?;
+    ensure!(output.status.success(), "ffmpeg: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}

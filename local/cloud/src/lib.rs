@@ -1,0 +1,196 @@
+//! The local cloud: MiniStack and the three stand-ins on loopback, started and stopped together, and the stack
+//! deployed on them by the real SAM CLI.
+
+pub mod deploy;
+pub mod ffmpeg;
+pub mod leftovers;
+mod ministack;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use local_aws::auth::Guard;
+use local_aws::calls::CallLog;
+use local_aws::clock::TimeScale;
+use local_aws::events::EventBus;
+use local_aws::upstream::{Sessions, Upstream};
+use local_ec2::Ec2;
+use local_ecs::Images;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::ministack::MiniStack;
+
+/// The Region that the local cloud says it is.
+pub const REGION: &str = "eu-central-1";
+/// The account that everything is in.
+pub const ACCOUNT: &str = "123456789012";
+
+/// What a local cloud is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The `bin` folder of the virtual environment that has MiniStack, the SAM CLI and imageio-ffmpeg.
+    pub tools: PathBuf,
+    /// The folder that Cargo has put the programs in.
+    pub programs: PathBuf,
+    /// How many real seconds one second of the cloud lasts.
+    pub time_scale: TimeScale,
+}
+
+/// A running local cloud.
+pub struct Cloud {
+    options: Options,
+    upstream: Upstream,
+    calls: CallLog,
+    folder: TempDir,
+    ministack: MiniStack,
+    stop: CancellationToken,
+    servers: JoinSet<Result<()>>,
+}
+
+impl Cloud {
+    /// Starts everything on free ports of the loopback interface.
+    ///
+    /// # Errors
+    /// When a tool is missing or MiniStack does not come up.
+    pub async fn start(options: Options) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("mayfly-cloud-").tempdir()?;
+        let [ec2, ecs, states] = [listen().await?, listen().await?, listen().await?];
+        let mut upstream = Upstream {
+            ministack: String::new(),
+            ec2: origin(&ec2)?,
+            ecs: origin(&ecs)?,
+            states: origin(&states)?,
+            region: REGION.to_owned(),
+            account: ACCOUNT.to_owned(),
+            root: root_credentials(),
+            sessions: Sessions::default(),
+        };
+        let ministack = MiniStack::start(&options.tools, folder.path(), &mut upstream).await?;
+        let calls = CallLog::default();
+        let stop = CancellationToken::new();
+        let guard = Guard::new(upstream.clone());
+        let bus = EventBus::new(upstream.clone());
+        let interfaces = Ec2::new(upstream.clone(), options.time_scale);
+        let images = images(&options, folder.path())?;
+        let mut servers = JoinSet::new();
+        servers.spawn(local_ec2::serve(ec2, interfaces.clone(), guard.clone(), calls.clone(), stop.clone()));
+        servers.spawn(local_ecs::serve(
+            ecs,
+            local_ecs::Config {
+                upstream: upstream.clone(),
+                guard: guard.clone(),
+                bus: bus.clone(),
+                scale: options.time_scale,
+                calls: calls.clone(),
+                ec2: interfaces,
+                images,
+                work_dir: folder.path().join("tasks"),
+            },
+            stop.clone(),
+        ));
+        servers.spawn(local_states::serve(
+            states,
+            local_states::Config {
+                upstream: upstream.clone(),
+                guard,
+                bus,
+                scale: options.time_scale,
+                calls: calls.clone(),
+            },
+            stop.clone(),
+        ));
+        Ok(Self { options, upstream, calls, folder, ministack, stop, servers })
+    }
+
+    /// What a person exports to try `aws`, `sam` and `mayfly` by hand.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        environment(&self.upstream)
+    }
+
+    /// Configuration for SDK clients that act as the account's root.
+    pub fn sdk_config(&self) -> SdkConfig {
+        self.upstream.root_config()
+    }
+
+    /// Where the services are.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The calls that the stand-ins have answered.
+    pub fn calls(&self) -> &CallLog {
+        &self.calls
+    }
+
+    /// A folder that lives as long as the cloud: the tasks' folders and the tools' logs are in it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the cloud was started with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Stops every process that was started.
+    ///
+    /// # Errors
+    /// When a stand-in had failed.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        let mut outcome = Ok(());
+        while let Some(server) = self.servers.join_next().await {
+            outcome = outcome.and(server.context("a stand-in panicked").and_then(|result| result));
+        }
+        self.ministack.stop().await?;
+        outcome
+    }
+}
+
+async fn listen() -> Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("could not listen on loopback")
+}
+
+fn origin(listener: &TcpListener) -> Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
+/// New keys at every start, so that nothing but this cloud takes them.
+fn root_credentials() -> Credentials {
+    let id: u64 = rand::random();
+    let secret: u128 = rand::random();
+    Credentials::new(format!("AKIA{id:016X}"), format!("{secret:040x}"), None, None, "local cloud")
+}
+
+fn environment(upstream: &Upstream) -> Vec<(String, String)> {
+    [
+        ("AWS_ENDPOINT_URL", upstream.ministack.as_str()),
+        ("AWS_ENDPOINT_URL_EC2", &upstream.ec2),
+        ("AWS_ENDPOINT_URL_ECS", &upstream.ecs),
+        ("AWS_ENDPOINT_URL_SFN", &upstream.states),
+        ("AWS_ACCESS_KEY_ID", upstream.root.access_key_id()),
+        ("AWS_SECRET_ACCESS_KEY", upstream.root.secret_access_key()),
+        ("AWS_REGION", &upstream.region),
+        ("AWS_DEFAULT_REGION", &upstream.region),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+fn images(options: &Options, folder: &Path) -> Result<Images> {
+    let ffmpeg = ffmpeg::install(&options.tools, &folder.join("image/bin"))?;
+    let worker = options.programs.join("mayfly-worker");
+    anyhow::ensure!(worker.is_file(), "{} is missing; `make run` builds it", worker.display());
+    let places = BTreeMap::from([
+        ("WORKER".to_owned(), worker.display().to_string()),
+        ("FFMPEG_DIR".to_owned(), ffmpeg.parent().unwrap_or(&ffmpeg).display().to_string()),
+    ]);
+    Images::checked_in(&places)
+}

@@ -1,0 +1,98 @@
+//! `make cloud` and `make run`: the local cloud for a person at a laptop.
+
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use local_aws::clock::TimeScale;
+use local_cloud::{Cloud, Options};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The stack's name on the local cloud.
+const STACK: &str = "mayfly";
+
+/// The local cloud of Mayfly, on loopback: no account, no Docker.
+#[derive(Parser)]
+struct Arguments {
+    /// The `bin` folder of the virtual environment with MiniStack, the SAM CLI and imageio-ffmpeg.
+    #[arg(long, env = "MAYFLY_TOOLS")]
+    tools: PathBuf,
+    /// Real seconds per second of the cloud's waits, delays and time-outs.
+    #[arg(long, env = "MAYFLY_TIME_SCALE", default_value_t = 0.1)]
+    time_scale: f64,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Keep the cloud up until Ctrl-C and print the environment to export.
+    Up,
+    /// Run one job and stop everything.
+    Run {
+        /// The job document.
+        job: PathBuf,
+        /// Where to put `result.json` and the job's outputs.
+        #[arg(long, default_value = "target/run")]
+        to: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    // The tools are programs and so must be named from where this one was started.
+    let tools = std::path::absolute(arguments.tools)?;
+    let programs = std::env::current_exe()?.parent().map(Path::to_owned).unwrap_or_default();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let options = Options { tools, programs, time_scale: TimeScale::new(arguments.time_scale) };
+    match arguments.command {
+        Command::Up => up(options).await,
+        Command::Run { job, to } => run::run(options, &job, &to).await,
+    }
+}
+
+async fn up(options: Options) -> Result<ExitCode> {
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let cloud = start(options).await?;
+    println!("\nThe local cloud is up. In another terminal:\n");
+    for (name, value) in cloud.environment() {
+        println!("export {name}={value}");
+    }
+    println!("export MAYFLY_STACK={STACK}");
+    println!("export PATH={}:{}:$PATH", cloud.options().tools.display(), cloud.options().programs.display());
+    println!("\nThe bucket for jobs is {}. Ctrl-C stops everything.", local_cloud::deploy::DATA_BUCKET);
+    tokio::select! {
+        _ = interrupted.recv() => {}
+        _ = terminated.recv() => {}
+    }
+    println!("stopping");
+    cloud.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the cloud and deploys the stack, and says so.
+async fn start(options: Options) -> Result<Cloud> {
+    eprint!("Starting the local cloud ... ");
+    let began = std::time::Instant::now();
+    let cloud = Cloud::start(options).await?;
+    eprintln!("{:.1} s", began.elapsed().as_secs_f64());
+    eprint!("Deploying template.yaml with the SAM CLI ... ");
+    let began = std::time::Instant::now();
+    if let Err(error) = cloud.deploy(Path::new("."), STACK, &["ReportEverySeconds=1"]).await {
+        eprintln!("failed");
+        cloud.stop().await?;
+        return Err(error);
+    }
+    eprintln!("{:.1} s", began.elapsed().as_secs_f64());
+    Ok(cloud)
+}

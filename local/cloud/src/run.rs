@@ -1,0 +1,96 @@
+//! One job on the local cloud, from a test video to the receipt.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use aws_sdk_s3::primitives::ByteStream;
+use local_cloud::deploy::DATA_BUCKET;
+use local_cloud::{Cloud, Options, ffmpeg};
+use mayfly_common::outcome::{Outcome, Status};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::STACK;
+
+const VIDEO_SECONDS: u32 = 20;
+
+pub async fn run(options: Options, job: &Path, to: &Path) -> Result<ExitCode> {
+    // Ctrl-C is for `mayfly run`, which asks what to do; afterwards everything is stopped as always.
+    let _interrupts = signal(SignalKind::interrupt())?;
+    let cloud = crate::start(options).await?;
+    let outcome = run_on(&cloud, job, to).await;
+    cloud.stop().await?;
+    outcome
+}
+
+async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
+    std::fs::create_dir_all(to)?;
+    let video = to.join("in.mp4");
+    ffmpeg::make_video(&cloud.folder().join("image/bin/ffmpeg"), &video, VIDEO_SECONDS).await?;
+    let s3 = cloud.s3();
+    s3.put_object()
+        .bucket(DATA_BUCKET)
+        .key("in.mp4")
+        .body(ByteStream::from_path(&video).await?)
+        .send()
+        .await?;
+    eprintln!("Made a test video of {VIDEO_SECONDS} s: s3://{DATA_BUCKET}/in.mp4\n");
+
+    let stem = job.file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
+    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let status = Command::new(cloud.options().programs.join("mayfly"))
+        .args(["run", "--stack", STACK, "--name", &name])
+        .arg(job)
+        .envs(cloud.environment())
+        .status()
+        .await
+        .context("could not start mayfly")?;
+
+    let document = document(cloud, &name).await?;
+    std::fs::write(to.join("result.json"), serde_json::to_string_pretty(&document)? + "\n")?;
+    eprintln!("\nThe outcome is in {}", to.join("result.json").display());
+    let outcome: Outcome =
+        serde_json::from_value(document).context("the outcome is not the document it should be")?;
+    for output in outcome.result.iter().flat_map(|result| &result.outputs) {
+        fetch(&s3, &output.to, &to.join(&output.file)).await?;
+        eprintln!("The output is in  {}", to.join(&output.file).display());
+    }
+    let left = cloud.leftovers(&name).await?;
+    for what in &left {
+        eprintln!("left behind: {what}");
+    }
+    let right = status.success() && outcome.status == Status::Succeeded;
+    let clean = left.is_empty() && outcome.receipt.residual.is_empty();
+    let code = u8::try_from(status.code().unwrap_or(1)).unwrap_or(1);
+    Ok(if right && clean { ExitCode::SUCCESS } else { ExitCode::from(code.max(1)) })
+}
+
+/// The output of a successful execution, the cause of a failed one.
+async fn document(cloud: &Cloud, name: &str) -> Result<serde_json::Value> {
+    let config = aws_sdk_sfn::config::Builder::from(&cloud.sdk_config())
+        .endpoint_url(&cloud.upstream().states)
+        .build();
+    let arn = format!(
+        "arn:aws:states:{}:{}:execution:{STACK}-run-job:{name}",
+        local_cloud::REGION,
+        local_cloud::ACCOUNT
+    );
+    let execution =
+        aws_sdk_sfn::Client::from_conf(config).describe_execution().execution_arn(arn).send().await?;
+    let text = execution.output().or(execution.cause()).unwrap_or("null");
+    Ok(serde_json::from_str(text).unwrap_or_else(|_| serde_json::json!({ "cause": text })))
+}
+
+async fn fetch(s3: &aws_sdk_s3::Client, uri: &str, file: &Path) -> Result<()> {
+    let uri = mayfly_common::job::S3Uri::parse(uri).context("an output is not in S3")?;
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let object = s3.get_object().bucket(uri.bucket).key(uri.key).send().await?;
+    let mut body = object.body.into_async_read();
+    let mut file = tokio::fs::File::create(file).await?;
+    tokio::io::copy(&mut body, &mut file).await?;
+    tokio::io::AsyncWriteExt::flush(&mut file).await?;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Errors as EC2 answers them (EC2 API reference, "Error codes").
+
+use http::StatusCode;
+
+/// An error as EC2 answers it. EC2's model declares none, so callers compare the code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Ec2Error {
+    /// For example `InvalidSubnetID.NotFound`.
+    pub code: &'static str,
+    /// The sentence for a person.
+    pub message: String,
+}
+
+impl Ec2Error {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(crate) fn unknown_parameter(name: &str) -> Self {
+        Self::new("UnknownParameter", format!("The parameter {name} is not recognized"))
+    }
+
+    /// For `value` of the parameter `name`, and what would have been right.
+    pub(crate) fn invalid_value(name: &str, value: &str, expected: &str) -> Self {
+        Self::new(
+            "InvalidParameterValue",
+            format!("Value ( {value} ) for parameter {name} is invalid. {expected}"),
+        )
+    }
+
+    /// What MiniStack's EC2 answered instead of the stack's network.
+    pub(crate) fn ministack(error: &(impl std::error::Error + 'static)) -> Self {
+        let error = aws_sdk_ec2::error::DisplayErrorContext(error).to_string();
+        tracing::error!(error, "MiniStack's EC2 could not be read");
+        Self::new("InternalError", format!("the local cloud cannot read the stack's network: {error}"))
+    }
+
+    /// Client errors are 400 but for those that the page lists otherwise.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self.code {
+            "AuthFailure" => StatusCode::UNAUTHORIZED,
+            "UnauthorizedOperation" => StatusCode::FORBIDDEN,
+            "DryRunOperation" => StatusCode::PRECONDITION_FAILED,
+            "InternalError" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Network interfaces: those of Fargate tasks, which ECS makes and deletes on its own.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::call::Call;
+use crate::describe::{Describe, Filters, Query};
+use crate::error::Ec2Error;
+use crate::subnets::Subnet;
+use crate::tags::Tags;
+use crate::xml::{self, Items};
+use crate::{Ec2, addresses, groups, new_id};
+
+/// How long an interface is seen `detaching`. A guess: AWS says only that it happens while the task is DEPROVISIONING
+/// (ECS developer guide, "Task lifecycle"), which takes seconds.
+const DETACHING: Duration = Duration::from_secs(2);
+
+/// The network interface of one Fargate task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskInterface {
+    /// `eni-` and 17 hexadecimal digits.
+    pub id: String,
+    /// The address in the subnet.
+    pub private_ip: String,
+    /// The public address, where one was asked for.
+    pub public_ip: Option<String>,
+    /// The hardware address, `02:…`.
+    pub mac: String,
+    /// The subnet that the interface is in.
+    pub subnet_id: String,
+    /// The subnet's VPC.
+    pub vpc_id: String,
+    /// The subnet's Availability Zone.
+    pub availability_zone: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Interface {
+    network_interface_id: String,
+    subnet_id: String,
+    vpc_id: String,
+    availability_zone: String,
+    description: String,
+    owner_id: String,
+    requester_id: String,
+    requester_managed: bool,
+    status: &'static str,
+    mac_address: String,
+    private_ip_address: Ipv4Addr,
+    source_dest_check: bool,
+    interface_type: &'static str,
+    group_set: Items<GroupIdentifier>,
+    attachment: Attachment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association: Option<Association>,
+    private_ip_addresses_set: Items<PrivateAddress>,
+    tag_set: Tags,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupIdentifier {
+    group_id: String,
+    group_name: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attachment {
+    attachment_id: String,
+    instance_owner_id: &'static str,
+    device_index: u8,
+    status: &'static str,
+    attach_time: String,
+    delete_on_termination: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Association {
+    public_ip: Ipv4Addr,
+    ip_owner_id: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PrivateAddress {
+    private_ip_address: Ipv4Addr,
+    primary: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association: Option<Association>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DescribeNetworkInterfacesResponse<'a> {
+    #[serde(rename = "@xmlns")]
+    xmlns: &'static str,
+    request_id: &'a str,
+    network_interface_set: Items<Interface>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+impl Ec2 {
+    /// Makes and attaches the network interface of a Fargate task, as ECS does it with its service-linked role. With
+    /// no `security_groups` it gets the VPC's default group.
+    ///
+    /// # Errors
+    /// `InvalidSubnetID.NotFound`, `InvalidGroup.NotFound`, `InvalidParameter` for a group of another VPC,
+    /// `InsufficientFreeAddressesInSubnet`; `InternalError` when MiniStack cannot be read.
+    pub async fn create_task_interface(
+        &self,
+        subnet_id: &str,
+        security_groups: &[String],
+        assign_public_ip: bool,
+        tags: &BTreeMap<String, String>,
+        description: &str,
+    ) -> Result<TaskInterface, Ec2Error> {
+        let subnet = self.subnet(subnet_id).await?;
+        let groups = self.groups_for(&subnet, security_groups).await?;
+        // One lock for choosing the addresses and taking them.
+        let mut state = self.state();
+        let interfaces = &state.interfaces;
+        let in_subnet = interfaces.iter().filter(|interface| interface.is_in(subnet_id));
+        let taken: Vec<_> = in_subnet.map(|interface| interface.private_ip_address).collect();
+        let private_ip = addresses::free(subnet.cidr_block, &taken).ok_or_else(|| no_address(subnet_id))?;
+        let public_ip = if assign_public_ip {
+            let taken: Vec<_> = interfaces.iter().filter_map(Interface::public_ip).collect();
+            Some(addresses::free_public(&taken).ok_or_else(|| no_address(subnet_id))?)
+        } else {
+            None
+        };
+        let interface = self.interface(subnet, groups, private_ip, public_ip, tags, description);
+        let task_interface = TaskInterface::from(&interface);
+        state.interfaces.push(interface);
+        Ok(task_interface)
+    }
+
+    /// Detaches and deletes the network interface of a task that has stopped. The interface is seen `detaching` for
+    /// some seconds of the cloud; one that is gone already is no error.
+    pub async fn delete_task_interface(&self, id: &str) {
+        for interface in &mut self.state().interfaces {
+            if interface.network_interface_id == id {
+                interface.attachment.status = "detaching";
+            }
+        }
+        self.scale.sleep(DETACHING).await;
+        self.state().interfaces.retain(|interface| interface.network_interface_id != id);
+    }
+
+    /// EC2 API reference: DescribeNetworkInterfaces.
+    pub(crate) async fn describe_network_interfaces(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+        // "You cannot specify this parameter and the network interface IDs parameter in the same request" (MaxResults).
+        let query = Query::take::<Interface>(&mut call.parameters)?.without_pages_of_ids::<Interface>()?;
+        call.describe().await?;
+        let all = self.state().interfaces.clone();
+        let (interfaces, next_token) = query.select(all)?;
+        xml::document(&DescribeNetworkInterfacesResponse {
+            xmlns: xml::NAMESPACE,
+            request_id: call.request_id,
+            network_interface_set: interfaces.into_iter().collect(),
+            next_token,
+        })
+    }
+
+    fn interface(
+        &self,
+        subnet: Subnet,
+        groups: Vec<groups::Group>,
+        private_ip: Ipv4Addr,
+        public_ip: Option<Ipv4Addr>,
+        tags: &BTreeMap<String, String>,
+        description: &str,
+    ) -> Interface {
+        let identifier =
+            |group: groups::Group| GroupIdentifier { group_id: group.group_id, group_name: group.group_name };
+        // "amazon": the address belongs to AWS's pool (EC2 API reference, `NetworkInterfaceAssociation`).
+        let association = public_ip.map(|public_ip| Association { public_ip, ip_owner_id: "amazon" });
+        let address = PrivateAddress {
+            private_ip_address: private_ip,
+            primary: true,
+            association: association.clone(),
+        };
+        Interface {
+            network_interface_id: new_id("eni"),
+            subnet_id: subnet.subnet_id,
+            vpc_id: subnet.vpc_id,
+            availability_zone: subnet.availability_zone,
+            description: description.to_owned(),
+            owner_id: self.upstream.account.clone(),
+            // The session in which ECS's service-linked role makes interfaces, as CloudTrail shows it; the id is made up.
+            requester_id: "AROALOCALCLOUDECSROLE:ecs-eni-provisioning".into(),
+            requester_managed: true,
+            status: "in-use",
+            mac_address: new_mac(),
+            private_ip_address: private_ip,
+            source_dest_check: true,
+            interface_type: "interface",
+            group_set: groups.into_iter().map(identifier).collect(),
+            attachment: Attachment {
+                attachment_id: new_id("eni-attach"),
+                // Fargate's machines are in an account of AWS whose number is not documented.
+                instance_owner_id: "amazon-ecs",
+                device_index: 1,
+                status: "attached",
+                attach_time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
+                delete_on_termination: false,
+            },
+            association,
+            private_ip_addresses_set: Items::from_iter([address]),
+            tag_set: Tags(tags.clone()),
+        }
+    }
+}
+
+impl Interface {
+    pub fn is_in(&self, subnet_id: &str) -> bool {
+        self.subnet_id == subnet_id
+    }
+
+    fn public_ip(&self) -> Option<Ipv4Addr> {
+        self.association.as_ref().map(|association| association.public_ip)
+    }
+}
+
+impl From<&Interface> for TaskInterface {
+    fn from(interface: &Interface) -> Self {
+        Self {
+            id: interface.network_interface_id.clone(),
+            private_ip: interface.private_ip_address.to_string(),
+            public_ip: interface.public_ip().map(|address| address.to_string()),
+            mac: interface.mac_address.clone(),
+            subnet_id: interface.subnet_id.clone(),
+            vpc_id: interface.vpc_id.clone(),
+            availability_zone: interface.availability_zone.clone(),
+        }
+    }
+}
+
+impl Describe for Interface {
+    const IDS: &'static str = "NetworkInterfaceId";
+    const FILTERS: Filters<Self> = &[
+        ("description", |interface| vec![interface.description.clone()]),
+        ("group-id", |interface| {
+            interface.group_set.item.iter().map(|group| group.group_id.clone()).collect()
+        }),
+        ("network-interface-id", |interface| vec![interface.network_interface_id.clone()]),
+        ("status", |interface| vec![interface.status.to_owned()]),
+        ("subnet-id", |interface| vec![interface.subnet_id.clone()]),
+        ("vpc-id", |interface| vec![interface.vpc_id.clone()]),
+    ];
+
+    fn id(&self) -> &str {
+        &self.network_interface_id
+    }
+
+    fn tags(&self) -> &Tags {
+        &self.tag_set
+    }
+
+    fn not_found(id: &str) -> Ec2Error {
+        let message = format!("The networkInterface ID '{id}' does not exist");
+        Ec2Error::new("InvalidNetworkInterfaceID.NotFound", message)
+    }
+}
+
+fn no_address(subnet_id: &str) -> Ec2Error {
+    let message = format!("The specified subnet {subnet_id} does not have enough free addresses.");
+    Ec2Error::new("InsufficientFreeAddressesInSubnet", message)
+}
+
+/// A locally administered hardware address.
+fn new_mac() -> String {
+    let digits = rand::random::<[u8; 5]>().map(|byte| format!("{byte:02x}"));
+    format!("02:{}", digits.join(":"))
+}

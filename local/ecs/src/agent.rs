@@ -1,0 +1,140 @@
+//! What a task finds at its link-local addresses on AWS: its metadata (version 4) and the credentials of its
+//! role, the latter under a name that only the task is told.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{Ecs, iso, tasks::Task};
+
+/// The paths, as on AWS.
+pub(crate) const METADATA: &str = "/v4";
+pub(crate) const CREDENTIALS: &str = "/v2/credentials";
+
+pub(crate) fn router(ecs: Arc<Ecs>) -> Router {
+    Router::new()
+        .route(&format!("{METADATA}/{{id}}"), get(container))
+        .route(&format!("{METADATA}/{{id}}/task"), get(task))
+        .route(&format!("{CREDENTIALS}/{{id}}"), get(credentials))
+        .with_state(ecs)
+}
+
+/// `${ECS_CONTAINER_METADATA_URI_V4}`
+async fn container(State(ecs): State<Arc<Ecs>>, Path(id): Path<String>) -> Response {
+    describe(&ecs, &id, Task::container_metadata)
+}
+
+/// `${ECS_CONTAINER_METADATA_URI_V4}/task`
+async fn task(State(ecs): State<Arc<Ecs>>, Path(id): Path<String>) -> Response {
+    describe(&ecs, &id, Task::metadata)
+}
+
+fn describe(ecs: &Ecs, runtime_id: &str, how: fn(&Task) -> Value) -> Response {
+    let state = ecs.state();
+    match state.tasks.values().find(|task| task.runtime_id.as_deref() == Some(runtime_id)) {
+        Some(task) => answer(StatusCode::OK, &how(task)),
+        None => answer(StatusCode::NOT_FOUND, &json!("unknown container")),
+    }
+}
+
+/// `AWS_CONTAINER_CREDENTIALS_FULL_URI`: Developer Guide, "Amazon ECS task IAM role".
+async fn credentials(State(ecs): State<Arc<Ecs>>, Path(id): Path<String>) -> Response {
+    let found = ecs.state().tasks.values().find(|task| task.credentials_id == id).and_then(|task| {
+        let role = task.definition.request.task_role_arn.clone()?;
+        Some((role, task.id().to_owned()))
+    });
+    let Some((role, session)) = found else {
+        return answer(
+            StatusCode::NOT_FOUND,
+            &json!({ "code": "InvalidIdInRequest", "message": "unknown id" }),
+        );
+    };
+    match ecs.upstream.role_credentials(&role, &session).await {
+        Ok(keys) => {
+            let expiration = keys.expiry().and_then(|expiry| Timestamp::try_from(expiry).ok());
+            let body = json!({
+                "RoleArn": role,
+                "AccessKeyId": keys.access_key_id(),
+                "SecretAccessKey": keys.secret_access_key(),
+                "Token": keys.session_token(),
+                "Expiration": expiration.map(|time| format!("{time:.0}")),
+            });
+            answer(StatusCode::OK, &body)
+        }
+        Err(error) => {
+            tracing::warn!(role, error = format!("{error:#}"), "role of a task could not be assumed");
+            answer(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &json!({ "code": "InternalServerError", "message": "no credentials" }),
+            )
+        }
+    }
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, [("content-type", "application/json")], Body::from(body.to_string())).into_response()
+}
+
+/// Developer Guide, "Amazon ECS task metadata endpoint version 4 for tasks on Fargate". What only a container
+/// engine has (image and engine ids, labels, statistics) is left out.
+impl Task {
+    fn metadata(&self) -> Value {
+        let request = &self.definition.request;
+        let vcpus = request.cpu.as_ref().and_then(|cpu| cpu.parse::<f64>().ok()).map(|cpu| cpu / 1024.0);
+        let memory = request.memory.as_ref().and_then(|memory| memory.parse::<u32>().ok());
+        json!({
+            "Cluster": self.cluster_arn,
+            "TaskARN": self.arn,
+            "Family": request.family,
+            "Revision": self.definition.number.to_string(),
+            "DesiredStatus": self.desired_status(),
+            "KnownStatus": self.last_status.name(),
+            "Limits": { "CPU": vcpus, "Memory": memory },
+            "PullStartedAt": self.times.pull_started_at.map(iso),
+            "PullStoppedAt": self.times.pull_stopped_at.map(iso),
+            "AvailabilityZone": self.interface.as_ref().map(|interface| &interface.availability_zone),
+            "LaunchType": "FARGATE",
+            "Containers": [self.container_metadata()],
+            "FaultInjectionEnabled": false,
+        })
+    }
+
+    fn container_metadata(&self) -> Value {
+        let definition = &self.definition.request.container_definitions[0];
+        let networks = self.interface.iter().map(|interface| {
+            json!({
+                "NetworkMode": "awsvpc",
+                "IPv4Addresses": [interface.private_ip],
+                "AttachmentIndex": 0,
+                "MACAddress": interface.mac,
+            })
+        });
+        let mut metadata = json!({
+            "DockerId": self.runtime_id,
+            "Name": definition.name,
+            "DockerName": definition.name,
+            "Image": definition.image,
+            "DesiredStatus": self.desired_status(),
+            "KnownStatus": self.last_status.name(),
+            "CreatedAt": self.times.pull_stopped_at.map(iso),
+            "StartedAt": self.times.started_at.map(iso),
+            "Type": "NORMAL",
+            "ContainerARN": self.container_arn(),
+            "Networks": networks.collect::<Vec<_>>(),
+        });
+        if let Some(log) = &definition.log_configuration {
+            metadata["LogDriver"] = json!(log.log_driver);
+            metadata["LogOptions"] = json!(log.options);
+        }
+        metadata
+    }
+}

@@ -1,0 +1,219 @@
+//! `CreateService`: who may, what is refused, and what comes of it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use jiff::Timestamp;
+use local_aws::auth::Caller;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    Ecs,
+    clusters::Cluster,
+    definitions::Revision,
+    error::{Error, Result},
+    fargate,
+    requests::{CreateService, DeploymentConfiguration, PropagateTags, StrategyItem, Switch},
+    scheduler,
+    services::{Deployment, PLATFORM_VERSION, Rollout, Service, Status, service_arn},
+    tags,
+};
+
+/// `CreateService`.
+pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, mut request: CreateService) -> Result<Value> {
+    let cluster = ecs.cluster(request.cluster.as_deref()).await?;
+    let arn = service_arn(ecs, &cluster, &request.service_name);
+    let definition = ecs.state().definitions.revision(&request.task_definition);
+    authorize_creation(ecs, caller, &arn, &cluster, definition.as_deref(), &request).await?;
+    validate(&request)?;
+    let strategy = strategy(&request, &cluster)?;
+
+    // The token is how a request is repeated, not what it asks for.
+    let token = request.client_token.take();
+    let mut state = ecs.state();
+    // `CreateService$clientToken`; Developer Guide, "Ensuring idempotency": within the cluster.
+    let same_token = token.is_some().then(|| {
+        let live = |service: &&Service| service.cluster_arn == cluster.arn && service.is_live();
+        state.services.values().filter(live).find(|service| service.request.client_token == token)
+    });
+    if let Some(earlier) = same_token.flatten().or_else(|| state.services.get(&arn).filter(|s| s.is_live())) {
+        if earlier.status == Status::Draining {
+            return Err(Error::invalid_parameter("Unable to Start a service that is still Draining."));
+        }
+        if (CreateService { client_token: None, ..earlier.request.clone() }) != request {
+            return Err(Error::invalid_parameter("Creation of service was not idempotent."));
+        }
+        return Ok(json!({ "service": state.service_document(&earlier.arn, true) }));
+    }
+    let definition = state.definitions.for_service(&request.task_definition)?;
+    request.client_token = token;
+    let now = Timestamp::now();
+    let service = Service {
+        arn: arn.clone(),
+        cluster_arn: cluster.arn,
+        status: Status::Active,
+        definition,
+        strategy,
+        // `CreateService$desiredCount` is required for REPLICA, which `validate` has seen to.
+        desired: request.desired_count.unwrap_or_default(),
+        deployment: Deployment {
+            id: format!("ecs-svc/{:019}", rand::random_range(0..10_u64.pow(19))),
+            rollout: Rollout::InProgress,
+            failed_tasks: 0,
+            updated_at: now,
+        },
+        steady: false,
+        failures: 0,
+        retry_at: Instant::now(),
+        events: VecDeque::new(),
+        created_at: now,
+        created_by: caller.role.clone().unwrap_or_else(|| caller.arn.clone()),
+        request,
+    };
+    scheduler::announce_deployment(ecs, &service);
+    state.services.insert(arn.clone(), service);
+    scheduler::reconcile(ecs, &mut state, &arn);
+    Ok(json!({ "service": state.service_document(&arn, true) }))
+}
+
+/// Service Authorization Reference: CreateService has the service as its resource, and these keys.
+async fn authorize_creation(
+    ecs: &Ecs,
+    caller: &Caller,
+    arn: &str,
+    cluster: &Cluster,
+    definition: Option<&Revision>,
+    request: &CreateService,
+) -> Result<()> {
+    let mut context = tags::requested(&request.tags);
+    let mut key = |name: &str, values: Vec<String>| context.insert(format!("ecs:{name}"), values);
+    key("cluster", vec![cluster.arn.clone()]);
+    key(
+        "capacity-provider",
+        request.capacity_provider_strategy.iter().map(|i| i.capacity_provider.clone()).collect(),
+    );
+    key("enable-ecs-managed-tags", vec![request.enable_ecs_managed_tags.to_string()]);
+    let propagated = json!(request.propagate_tags.unwrap_or(PropagateTags::None));
+    key("propagate-tags", propagated.as_str().map(str::to_owned).into_iter().collect());
+    if let Some(network) = &request.network_configuration {
+        let network = &network.awsvpc_configuration;
+        key("auto-assign-public-ip", vec![(network.assign_public_ip == Switch::Enabled).to_string()]);
+        key("subnet", network.subnets.clone());
+    }
+    if let Some(definition) = definition {
+        key("task-definition", vec![definition.arn.clone()]);
+        key("task-cpu", definition.request.cpu.iter().cloned().collect());
+        key("task-memory", definition.request.memory.iter().cloned().collect());
+    }
+    ecs.guard.authorize(caller, "ecs:CreateService", arn, &context).await?;
+    ecs.allow_tags(caller, "CreateService", arn, &request.tags).await?;
+    match definition {
+        Some(definition) => ecs.allow_passing_roles(caller, &definition.request).await,
+        None => Ok(()),
+    }
+}
+
+/// Refuses what `CreateService` refuses, as far as the request alone shows it.
+fn validate(request: &CreateService) -> Result<()> {
+    let refuse = |message: &str| Err(Error::invalid_parameter(message));
+    // `CreateService$serviceName`.
+    if !fargate::is_name(&request.service_name) {
+        return refuse(
+            "Invalid service name. It should be 1 to 255 letters, numbers, hyphens and underscores.",
+        );
+    }
+    // `CreateService$clientToken`: up to 36 characters of the ASCII range 33 to 126.
+    if let Some(token) = &request.client_token
+        && !((1..=36).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        return refuse("clientToken must have 1 to 36 ASCII characters in the range of 33-126.");
+    }
+    if request.desired_count.is_none() {
+        return refuse("desiredCount is required for the scheduling strategy REPLICA.");
+    }
+    // A version that was never there: API Reference, `PlatformUnknownException`.
+    if !matches!(request.platform_version.as_deref(), None | Some("LATEST" | PLATFORM_VERSION)) {
+        return Err(Error::new("PlatformUnknownException", "The specified platform version doesn't exist."));
+    }
+    let Some(network) = &request.network_configuration else {
+        return refuse("Network Configuration must be provided when networkMode 'awsvpc' is specified.");
+    };
+    // `AwsVpcConfiguration`: 1 to 16 subnets, at most 5 groups.
+    let network = &network.awsvpc_configuration;
+    if !(1..=16).contains(&network.subnets.len()) || network.security_groups.len() > 5 {
+        return refuse("awsvpcConfiguration takes 1 to 16 subnets and at most 5 security groups.");
+    }
+    if let Some(configuration) = &request.deployment_configuration {
+        deployment_limits(configuration)?;
+    }
+    tags::validate(&request.tags)
+}
+
+/// `DeploymentConfiguration` and its circuit breaker.
+fn deployment_limits(configuration: &DeploymentConfiguration) -> Result<()> {
+    let DeploymentConfiguration { maximum_percent: maximum, minimum_healthy_percent: minimum, .. } =
+        configuration;
+    if *minimum > 100 || !(100..=200).contains(maximum) {
+        return Err(Error::invalid_parameter(
+            "minimumHealthyPercent must be between 0 and 100, and maximumPercent between 100 and 200.",
+        ));
+    }
+    if *minimum == 100 && *maximum == 100 {
+        return Err(Error::invalid_parameter(
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.",
+        ));
+    }
+    let threshold =
+        configuration.deployment_circuit_breaker.as_ref().and_then(|b| b.threshold_configuration.as_ref());
+    if threshold.is_some_and(|threshold| threshold.value == 0) {
+        return Err(Error::invalid_parameter("thresholdConfiguration.value must be at least 1"));
+    }
+    Ok(())
+}
+
+/// The capacity that the tasks of a new service run on; empty stands for plain FARGATE by launch type.
+fn strategy(request: &CreateService, cluster: &Cluster) -> Result<Vec<StrategyItem>> {
+    let refuse = |message: &str| Err(Error::invalid_parameter(message));
+    let given = &request.capacity_provider_strategy;
+    // `CreateService$launchType`: one of the two.
+    if request.launch_type.is_some() {
+        return match given.as_slice() {
+            [] => Ok(Vec::new()),
+            _ => refuse(
+                "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
+            ),
+        };
+    }
+    // `CreateService$capacityProviderStrategy`: neither means the cluster's default.
+    let strategy = if given.is_empty() { &cluster.default_strategy } else { given };
+    if strategy.is_empty() {
+        return Err(Error::unsupported("the launch type EC2, which a service has without any capacity"));
+    }
+    if strategy.len() > 20 {
+        return refuse("A capacity provider strategy can have at most 20 items.");
+    }
+    // `CapacityProviderStrategyItem`: weights up to 1,000, bases up to 100,000, only one base, not all
+    // weights zero.
+    if strategy.iter().any(|item| item.weight > 1_000 || item.base > 100_000) {
+        return refuse("A weight is at most 1,000 and a base at most 100,000.");
+    }
+    if strategy.iter().filter(|item| item.base > 0).count() > 1 {
+        return refuse("Only one capacity provider in a strategy can have a base defined.");
+    }
+    if strategy.iter().all(|item| item.weight == 0) {
+        return refuse("At least one capacity provider in a strategy must have a weight greater than zero.");
+    }
+    for item in strategy {
+        // `CreateService$capacityProviderStrategy`: the provider must be associated with the cluster.
+        if !cluster.capacity_providers.contains(&item.capacity_provider) {
+            return refuse(&format!(
+                "The specified capacity provider '{}' was not found, or is not associated with the cluster.",
+                item.capacity_provider
+            ));
+        }
+        if !matches!(item.capacity_provider.as_str(), "FARGATE" | "FARGATE_SPOT") {
+            return Err(Error::unsupported(format!("the capacity provider {:?}", item.capacity_provider)));
+        }
+    }
+    Ok(strategy.clone())
+}

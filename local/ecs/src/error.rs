@@ -1,0 +1,58 @@
+//! The errors of the ECS API, as they go over the wire.
+
+use std::fmt::Display;
+
+use local_aws::auth::{Code, Refusal};
+
+/// The outcome of a call.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// An error of the ECS API; the wire has the code in `__type` and the sentence in `message`, always with HTTP
+/// 400.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+pub(crate) struct Error {
+    /// As in the API Reference, "Common Errors" and the errors of each action.
+    pub code: &'static str,
+    /// The sentence for a person.
+    pub message: String,
+}
+
+impl Error {
+    pub fn new(code: &'static str, message: impl Display) -> Self {
+        Self { code, message: message.to_string() }
+    }
+
+    pub fn client(message: impl Display) -> Self {
+        Self::new("ClientException", message)
+    }
+
+    pub fn invalid_parameter(message: impl Display) -> Self {
+        Self::new("InvalidParameterException", message)
+    }
+
+    pub fn cluster_not_found() -> Self {
+        Self::new("ClusterNotFoundException", "Cluster not found.")
+    }
+
+    pub fn service_not_found() -> Self {
+        Self::new("ServiceNotFoundException", "Service not found.")
+    }
+
+    /// What AWS has and this stand-in does not.
+    pub fn unsupported(what: impl Display) -> Self {
+        Self::new("UnsupportedFeatureException", format!("the local ECS does not support {what}"))
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        // API Reference, "Common Errors" of the JSON 1.1 protocol.
+        let code = match refusal.code {
+            Code::InvalidSignature => "InvalidSignatureException",
+            Code::UnknownKey => "UnrecognizedClientException",
+            Code::AccessDenied => "AccessDeniedException",
+        };
+        Self { code, message: refusal.message }
+    }
+}

@@ -1,0 +1,274 @@
+//! What Fargate accepts as a task definition.
+
+use std::collections::HashSet;
+
+use crate::{
+    error::{Error, Result},
+    requests::{ContainerDefinition, LogConfiguration, NetworkMode, RegisterTaskDefinition},
+    secrets,
+};
+
+/// The time between SIGTERM and SIGKILL in seconds, unless the definition says otherwise, and its upper limit
+/// (`ContainerDefinition$stopTimeout`).
+pub(crate) const STOP_TIMEOUT: u64 = 30;
+const MAX_STOP_TIMEOUT: u64 = 120;
+
+/// The options of the awslogs driver that Fargate demands: Developer Guide, "Send Amazon ECS logs to
+/// CloudWatch".
+pub(crate) const LOG_OPTIONS: [&str; 3] = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"];
+
+/// Refuses what `RegisterTaskDefinition` refuses for Fargate, and what this stand-in cannot run.
+pub(crate) fn validate(request: &RegisterTaskDefinition) -> Result<()> {
+    family(&request.family)?;
+    // `TaskDefinition$requiresCompatibilities`; without it AWS assumes EC2.
+    if request.requires_compatibilities.iter().ne(["FARGATE"]) {
+        return Err(Error::unsupported("requiresCompatibilities other than [\"FARGATE\"]"));
+    }
+    // Developer Guide, "Amazon ECS task definition differences for Fargate".
+    if request.network_mode != Some(NetworkMode::Awsvpc) {
+        return Err(Error::client("Fargate only supports network mode ‘awsvpc’."));
+    }
+    size(request.cpu.as_deref(), request.memory.as_deref())?;
+    if let Some(storage) = &request.ephemeral_storage
+        && !(21..=200).contains(&storage.size_in_gib)
+    {
+        // `EphemeralStorage$sizeInGiB`.
+        return Err(Error::client(format!(
+            "ephemeralStorage.sizeInGiB must be between 21 and 200, not {}",
+            storage.size_in_gib
+        )));
+    }
+    for role in [&request.task_role_arn, &request.execution_role_arn].into_iter().flatten() {
+        if !role.starts_with("arn:aws:iam::") || !role.contains(":role/") {
+            return Err(Error::client("Role is not valid"));
+        }
+    }
+    match request.container_definitions.as_slice() {
+        [] => Err(Error::client("Container list cannot be empty.")),
+        [one] => {
+            // `ContainerDefinition$cpu`: the containers' units must be within the task's.
+            if request.cpu.as_deref().and_then(|cpu| cpu.parse().ok()).is_some_and(|cpu: u32| one.cpu > cpu) {
+                return Err(Error::client("The cpu of a container must not exceed the cpu of the task."));
+            }
+            container(one, request.execution_role_arn.is_some())
+        }
+        _ => Err(Error::unsupported("a task of more than one container")),
+    }
+}
+
+/// `RegisterTaskDefinition$family`: up to 255 letters, digits, underscores and hyphens.
+fn family(family: &str) -> Result<()> {
+    if !is_name(family) {
+        return Err(Error::client(
+            "Invalid family. Family should be 1 to 255 letters, numbers, hyphens and underscores.",
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (1..=255).contains(&name.len()) && name.chars().all(allowed)
+}
+
+/// Developer Guide, "Task size" and "Troubleshoot Amazon ECS task definition invalid CPU or memory errors".
+fn size(cpu: Option<&str>, memory: Option<&str>) -> Result<()> {
+    let required =
+        |name: &str| Error::client(format!("Fargate requires that '{name}' be defined at the task level."));
+    let cpu = cpu.ok_or_else(|| required("cpu"))?;
+    let memory = memory.ok_or_else(|| required("memory"))?;
+    let invalid = |name: &str| Error::client(format!("Invalid '{name}' setting for task."));
+    let cpu: u32 = cpu.parse().map_err(|_| invalid("cpu"))?;
+    let memory: u32 = memory.parse().map_err(|_| invalid("memory"))?;
+    // MiB: the smallest, the largest and the step; 256 has 512 MiB as well.
+    let (smallest, largest, step) = match cpu {
+        256 if memory == 512 => return Ok(()),
+        256 => (1, 2, 1),
+        512 => (1, 4, 1),
+        1024 => (2, 8, 1),
+        2048 => (4, 16, 1),
+        4096 => (8, 30, 1),
+        8192 => (16, 60, 4),
+        16384 => (32, 120, 8),
+        _ => return Err(Error::client("No Fargate configuration exists for given values.")),
+    };
+    if !memory.is_multiple_of(1024)
+        || !(smallest..=largest).contains(&(memory / 1024))
+        || !(memory / 1024 - smallest).is_multiple_of(step)
+    {
+        return Err(Error::client("No Fargate configuration exists for given values."));
+    }
+    Ok(())
+}
+
+fn container(container: &ContainerDefinition, has_execution_role: bool) -> Result<()> {
+    // `ContainerDefinition$name`.
+    if !is_name(&container.name) {
+        return Err(Error::client(format!("Invalid container name {:?}.", container.name)));
+    }
+    if container.image.is_empty() {
+        return Err(Error::client("Container.image should not be null or empty."));
+    }
+    // `ContainerDefinition$essential`.
+    if !container.essential {
+        return Err(Error::client("At least one container in the task definition must be marked essential."));
+    }
+    if let Some(timeout) = container.stop_timeout
+        && !(2..=MAX_STOP_TIMEOUT).contains(&timeout)
+    {
+        // `ContainerDefinition$stopTimeout`; Developer Guide, "Container timeouts", has the minimum.
+        return Err(Error::client(format!(
+            "The stop timeout of a Fargate container must be between 2 and {MAX_STOP_TIMEOUT} seconds, not {timeout}."
+        )));
+    }
+    let mut names = HashSet::new();
+    for name in container
+        .environment
+        .iter()
+        .map(|variable| &variable.name)
+        .chain(container.secrets.iter().map(|secret| &secret.name))
+    {
+        if name.is_empty() {
+            return Err(Error::client("An environment variable must have a name."));
+        }
+        // `ContainerDefinition$secrets`: a name cannot be both plain and secret.
+        if !names.insert(name) {
+            return Err(Error::client(format!("The environment variable {name} is given twice.")));
+        }
+    }
+    if !container.secrets.is_empty() && !has_execution_role {
+        return Err(Error::client(
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+        ));
+    }
+    if let Some(secret) = container.secrets.iter().find(|secret| !secrets::is_supported(secret)) {
+        return Err(Error::unsupported(format!("the secret {:?}", secret.value_from)));
+    }
+    // Private images are pulled by the execution role: Developer Guide, "Amazon ECS task execution IAM role".
+    if container.image.contains(".dkr.ecr.") && !has_execution_role {
+        return Err(Error::client(
+            "Fargate requires task definition to have execution role ARN to support ECR images.",
+        ));
+    }
+    container.log_configuration.as_ref().map_or(Ok(()), |log| logging(log, has_execution_role))
+}
+
+fn logging(log: &LogConfiguration, has_execution_role: bool) -> Result<()> {
+    if log.log_driver != "awslogs" {
+        return Err(Error::unsupported(format!("the log driver {:?}", log.log_driver)));
+    }
+    if let Some(option) = log.options.keys().find(|option| !LOG_OPTIONS.contains(&option.as_str())) {
+        return Err(Error::unsupported(format!("the log option {option:?}")));
+    }
+    if let Some(missing) = LOG_OPTIONS.iter().find(|option| !log.options.contains_key(**option)) {
+        return Err(Error::client(format!("Log driver awslogs requires options: {missing}")));
+    }
+    if !has_execution_role {
+        return Err(Error::client(
+            "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn definition() -> Value {
+        json!({
+            "family": "job-1",
+            "networkMode": "awsvpc",
+            "requiresCompatibilities": ["FARGATE"],
+            "cpu": "1024",
+            "memory": "2048",
+            "executionRoleArn": "arn:aws:iam::111122223333:role/execution",
+            "ephemeralStorage": { "sizeInGiB": 40 },
+            "containerDefinitions": [{
+                "name": "worker",
+                "image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/worker:latest",
+                "stopTimeout": 120,
+                "environment": [{ "name": "QUEUE", "value": "q" }],
+                "logConfiguration": { "logDriver": "awslogs", "options": {
+                    "awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"
+                } }
+            }]
+        })
+    }
+
+    /// The complaint about the definition with `value` in place of what `pointer` points to; null removes.
+    fn complaint(pointer: &str, value: Value) -> Option<String> {
+        let mut definition = definition();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = definition.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        if value.is_null() {
+            parent.remove(key);
+        } else {
+            parent.insert(key.to_owned(), value);
+        }
+        validate(&serde_json::from_value(definition).unwrap()).err().map(|error| error.message)
+    }
+
+    #[test]
+    fn every_size_of_the_table_passes_and_its_neighbours_do_not() {
+        let sizes: [(&str, &[u32], &[u32]); 7] = [
+            ("256", &[512, 1024, 2048], &[0, 256, 513, 1536, 3072]),
+            ("512", &[1024, 4096], &[512, 5120]),
+            ("1024", &[2048, 3072, 8192], &[1024, 2500, 9216]),
+            ("2048", &[4096, 16384], &[3072, 17408]),
+            ("4096", &[8192, 30720], &[7168, 31744]),
+            ("8192", &[16384, 20480, 61440], &[17408, 65536]),
+            ("16384", &[32768, 40960, 122_880], &[36864, 131_072]),
+        ];
+        for (cpu, good, bad) in sizes {
+            for memory in good {
+                size(Some(cpu), Some(&memory.to_string())).unwrap();
+            }
+            for memory in bad {
+                let error = size(Some(cpu), Some(&memory.to_string())).unwrap_err();
+                assert_eq!(
+                    error.message, "No Fargate configuration exists for given values.",
+                    "{cpu} {memory}"
+                );
+            }
+        }
+        assert!(size(Some("300"), Some("512")).is_err());
+        assert_eq!(size(Some("one"), Some("512")).unwrap_err().message, "Invalid 'cpu' setting for task.");
+        assert!(size(None, Some("512")).unwrap_err().message.contains("'cpu' be defined"));
+    }
+
+    #[test]
+    fn each_broken_rule_is_named() {
+        assert_eq!(complaint("/family", json!("job-1")), None);
+        let cases = [
+            ("/family", json!("a.b"), "Invalid family"),
+            ("/networkMode", json!("bridge"), "awsvpc"),
+            ("/networkMode", Value::Null, "awsvpc"),
+            ("/requiresCompatibilities", json!(["EC2"]), "requiresCompatibilities"),
+            ("/ephemeralStorage/sizeInGiB", json!(20), "between 21 and 200"),
+            ("/ephemeralStorage/sizeInGiB", json!(201), "between 21 and 200"),
+            ("/executionRoleArn", json!("execution"), "Role is not valid"),
+            ("/executionRoleArn", Value::Null, "execution role ARN to support ECR images"),
+            ("/containerDefinitions", json!([]), "cannot be empty"),
+            ("/containerDefinitions/0/stopTimeout", json!(121), "between 2 and 120"),
+            ("/containerDefinitions/0/cpu", json!(1025), "must not exceed"),
+            ("/containerDefinitions/0/essential", json!(false), "essential"),
+            ("/containerDefinitions/0/name", json!("a b"), "Invalid container name"),
+            ("/containerDefinitions/0/secrets", json!([{"name": "QUEUE", "valueFrom": "x"}]), "given twice"),
+            (
+                "/containerDefinitions/0/secrets",
+                json!([{"name": "KEY", "valueFrom": "/parameter"}]),
+                "\"/parameter\"",
+            ),
+            ("/containerDefinitions/0/logConfiguration/logDriver", json!("splunk"), "splunk"),
+            ("/containerDefinitions/0/logConfiguration/options/awslogs-group", Value::Null, "awslogs-group"),
+            ("/containerDefinitions/0/logConfiguration/options/mode", json!("blocking"), "\"mode\""),
+        ];
+        for (pointer, value, expected) in cases {
+            let complaint = complaint(pointer, value).unwrap_or_else(|| panic!("{pointer} passed"));
+            assert!(complaint.contains(expected), "{pointer}: {complaint}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A strict stand-in for Amazon ECS on Fargate, for just the calls that Mayfly makes, on the real wire
+//! protocol. A task is a local process with what a container would find: its environment, its metadata and
+//! credentials endpoints, its log stream, SIGTERM and then SIGKILL. No container engine is involved, and a
+//! process of one's own user is not a sandbox: run only images of the table, which are programs of this
+//! machine.
+
+mod access;
+mod agent;
+mod clusters;
+mod container;
+mod creation;
+mod definitions;
+mod error;
+mod fargate;
+mod images;
+mod lifecycle;
+mod limits;
+mod logs;
+mod pages;
+mod requests;
+mod scheduler;
+mod secrets;
+mod services;
+mod tags;
+mod tasks;
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use jiff::Timestamp;
+use local_aws::{auth::Guard, calls::CallLog, clock::TimeScale, events::EventBus, upstream::Upstream};
+use local_ec2::Ec2;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{clusters::Cluster, definitions::Definitions, limits::Limits, services::Service, tasks::Task};
+
+pub use crate::images::Images;
+
+/// What the stand-in works with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The rest of the cloud: roles, logs, and the cluster of the stack.
+    pub upstream: Upstream,
+    /// Who is calling, and what the caller may do.
+    pub guard: Guard,
+    /// Where state changes are announced.
+    pub bus: EventBus,
+    /// How fast the cloud's time runs.
+    pub scale: TimeScale,
+    /// Where each answered call is noted.
+    pub calls: CallLog,
+    /// Where the tasks' network interfaces are made.
+    pub ec2: Ec2,
+    /// Which image is which program.
+    pub images: Images,
+    /// Each task has a folder below this one: its files while it runs, and `output.log`, which stays.
+    pub work_dir: PathBuf,
+}
+
+/// Answers ECS's calls on `listener` and runs tasks until `stop`; then kills all processes of all tasks and
+/// waits for their end.
+///
+/// # Errors
+/// When a socket or the working folder cannot be used.
+pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    tokio::fs::create_dir_all(&config.work_dir).await?;
+    let agent = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let ecs = Arc::new(Ecs {
+        agent: format!("http://{}", agent.local_addr()?),
+        limits: Limits::new(config.scale),
+        state: Mutex::default(),
+        background: TaskTracker::new(),
+        stop: stop.clone(),
+        config,
+    });
+    let api = axum::serve(listener, wire::router(ecs.clone()));
+    let agent = axum::serve(agent, agent::router(ecs.clone()));
+    let served = tokio::select! {
+        served = api.into_future() => served,
+        served = agent.into_future() => served,
+        () = stop.cancelled() => Ok(()),
+    };
+    stop.cancel();
+    ecs.background.close();
+    ecs.background.wait().await;
+    Ok(served?)
+}
+
+/// The stand-in, shared by its calls and its tasks.
+#[derive(Debug)]
+struct Ecs {
+    config: Config,
+    /// The origin of the tasks' metadata and credentials endpoints.
+    agent: String,
+    limits: Limits,
+    state: Mutex<State>,
+    background: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Everything that the API shows. Services and tasks are under their ARNs, clusters under their names.
+#[derive(Debug, Default)]
+struct State {
+    clusters: BTreeMap<String, Cluster>,
+    definitions: Definitions,
+    services: BTreeMap<String, Service>,
+    tasks: BTreeMap<String, Task>,
+}
+
+impl std::ops::Deref for Ecs {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl Ecs {
+    /// The state; never held over an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding the state")
+    }
+
+    /// The ARN of a resource of this account and Region.
+    fn arn(&self, resource: &str) -> String {
+        format!("arn:aws:ecs:{}:{}:{resource}", self.upstream.region, self.upstream.account)
+    }
+
+    /// Runs `work` until it ends or the stand-in stops.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.background.spawn(async move {
+            stop.run_until_cancelled(work).await;
+        });
+    }
+}
+
+impl State {
+    /// Whether a service or a task that is not at its end refers to the definition.
+    fn uses_definition(&self, arn: &str) -> bool {
+        self.services.values().any(|service| service.definition.arn == arn && service.is_live())
+            || self.tasks.values().any(|task| task.definition.arn == arn && !task.is_stopped())
+    }
+}
+
+/// A time as JSON 1.1 has it: seconds since 1970.
+fn seconds(time: Timestamp) -> Value {
+    time.as_duration().as_secs_f64().into()
+}
+
+/// A time as events have it.
+fn iso(time: Timestamp) -> Value {
+    format!("{time:.3}").into()
+}
+
+/// The name at the end of a name or an ARN.
+fn short_name(reference: &str) -> &str {
+    reference.rsplit('/').next().unwrap_or_default()
+}

@@ -1,0 +1,287 @@
+//! The life of one task, from PROVISIONING to STOPPED.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use aws_config::SdkConfig;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Ecs,
+    container::{self, Container, Environment},
+    definitions::Revision,
+    fargate::STOP_TIMEOUT,
+    logs::LogStream,
+    requests::{AwsvpcConfiguration, ContainerDefinition, Switch},
+    secrets,
+    services::Service,
+    tasks::{LastStatus, StopCode, Task, change},
+};
+
+/// How long each step takes, in the cloud's time. Starting: the sample event of Developer Guide, "Amazon ECS
+/// task state change events" (0, +4, +18, +21 and +24 s). Stopping: not documented; drains of tens of seconds
+/// were seen.
+const CONNECTING: Duration = Duration::from_secs(4);
+const PREPARING: Duration = Duration::from_secs(14);
+const PULLING: Duration = Duration::from_secs(3);
+const ACTIVATING: Duration = Duration::from_secs(3);
+const DEACTIVATING: Duration = Duration::from_secs(3);
+const DEPROVISIONING: Duration = Duration::from_secs(15);
+
+/// Stopped tasks can be described for at least an hour: Developer Guide, "Viewing stopped tasks".
+const STOPPED: Duration = Duration::from_hours(1);
+
+/// What a process gets at least between SIGTERM and SIGKILL, however fast the cloud's time runs.
+const LEAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Sets a new task going.
+pub(crate) fn begin(ecs: &Arc<Ecs>, task: &Task, service: &Service) {
+    let network = service.request.network_configuration.as_ref();
+    let managed = task.tags.iter().filter(|tag| tag.key.starts_with("aws:"));
+    let life = Life {
+        ecs: ecs.clone(),
+        arn: task.arn.clone(),
+        id: task.id().to_owned(),
+        definition: task.definition.clone(),
+        network: network.expect("a service has been checked to have a network").awsvpc_configuration.clone(),
+        // ECS describes the interface by the attachment's ARN, and tags it with its own tags only: Developer
+        // Guide, "Amazon ECS task networking options for Fargate" and "Tag Amazon ECS resources".
+        interface_description: ecs.arn(&format!("attachment/{}", task.attachment_id)),
+        interface_tags: managed.map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
+        stopping: task.stopping.clone(),
+        folder: ecs.work_dir.join(task.id()),
+        container: None,
+    };
+    ecs.background.spawn(life.run());
+}
+
+/// Why a task could not be started, in the words of `stoppedReason`: Developer Guide, "Amazon ECS stopped
+/// tasks error messages".
+struct StartFailure {
+    reason: String,
+    /// Whether it was the container that failed, not the task around it.
+    of_container: bool,
+}
+
+impl StartFailure {
+    fn of_task(reason: String) -> Self {
+        Self { reason, of_container: false }
+    }
+
+    fn of_container(reason: String) -> Self {
+        Self { reason, of_container: true }
+    }
+}
+
+struct Life {
+    ecs: Arc<Ecs>,
+    arn: String,
+    id: String,
+    definition: Arc<Revision>,
+    network: AwsvpcConfiguration,
+    interface_description: String,
+    interface_tags: BTreeMap<String, String>,
+    stopping: CancellationToken,
+    folder: PathBuf,
+    /// The process, while there is one.
+    container: Option<Container>,
+}
+
+impl Life {
+    /// Lives until STOPPED, or until the stand-in stops; the process never outlives this.
+    async fn run(mut self) {
+        let stop = self.ecs.stop.clone();
+        stop.run_until_cancelled(Box::pin(self.live())).await;
+        if let Some(mut container) = self.container.take() {
+            container.kill();
+            container.exit_code().await;
+        }
+    }
+
+    async fn live(&mut self) {
+        let stopping = self.stopping.clone();
+        match stopping.run_until_cancelled(self.start()).await {
+            Some(Ok(())) => self.work().await,
+            Some(Err(failure)) => self.change(|task| {
+                task.stop.get_or_insert((StopCode::TaskFailedToStart, failure.reason.clone()));
+                task.times.stopping_at.get_or_insert_with(Timestamp::now);
+                task.container_reason = failure.of_container.then_some(failure.reason);
+            }),
+            // Somebody stopped it on its way up, which it does not notice at once.
+            None => self.ecs.scale.sleep(DEACTIVATING).await,
+        }
+        self.clean_up().await;
+    }
+
+    async fn start(&mut self) -> Result<(), StartFailure> {
+        let ecs = self.ecs.clone();
+        self.check_roles().await?;
+        self.attach_interface().await?;
+        ecs.scale.sleep(CONNECTING).await;
+        self.change(|task| {
+            task.last_status = LastStatus::Pending;
+            task.times.connectivity_at = Some(Timestamp::now());
+        });
+
+        let definition = &self.definition.clone().request.container_definitions[0];
+        ecs.scale.sleep(PREPARING).await;
+        let secrets = self.fetch_secrets(definition).await?;
+        let logs = self.create_log_stream(definition).await?;
+        self.change(|task| task.times.pull_started_at = Some(Timestamp::now()));
+        ecs.scale.sleep(PULLING).await;
+        let image = ecs.images.find(&definition.image).ok_or_else(|| {
+            StartFailure::of_container(format!(
+                "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref \
+                 {image}: {image}: not found",
+                image = definition.image
+            ))
+        })?;
+        self.change(|task| {
+            task.last_status = LastStatus::Activating;
+            task.times.pull_stopped_at = Some(Timestamp::now());
+            // Fargate's runtime ids: Developer Guide, "Amazon ECS task metadata endpoint version 4 for tasks
+            // on Fargate".
+            task.runtime_id = Some(format!("{}-{:010}", task.id(), rand::random_range(0..10_u64.pow(10))));
+        });
+
+        ecs.scale.sleep(ACTIVATING).await;
+        let environment = ecs.environment(&self.arn, image, secrets, &self.folder);
+        let arguments = image.arguments(definition.entry_point.as_deref(), definition.command.as_deref());
+        let container = Container::start(&arguments, environment, &self.folder, logs)
+            .await
+            .map_err(|error| StartFailure::of_container(format!("CannotStartContainerError: {error:#}")))?;
+        self.container = Some(container);
+        self.change(|task| {
+            task.last_status = LastStatus::Running;
+            task.times.started_at = Some(Timestamp::now());
+        });
+        Ok(())
+    }
+
+    /// Both roles are assumed before anything else: Developer Guide, "Amazon ECS stopped tasks error
+    /// messages".
+    async fn check_roles(&self) -> Result<(), StartFailure> {
+        let request = &self.definition.request;
+        for role in [&request.execution_role_arn, &request.task_role_arn].into_iter().flatten() {
+            self.assume(role).await?;
+        }
+        Ok(())
+    }
+
+    async fn attach_interface(&self) -> Result<(), StartFailure> {
+        let AwsvpcConfiguration { subnets, security_groups, assign_public_ip } = &self.network;
+        let subnet = &subnets[rand::random_range(0..subnets.len())];
+        let public = *assign_public_ip == Switch::Enabled;
+        let (tags, description) = (&self.interface_tags, &self.interface_description);
+        let made =
+            self.ecs.ec2.create_task_interface(subnet, security_groups, public, tags, description).await;
+        let interface = made.map_err(|error| {
+            StartFailure::of_task(format!(
+                "Unexpected EC2 error while attempting to create a network interface in subnet '{subnet}': {}",
+                error.code
+            ))
+        })?;
+        self.change(|task| task.interface = Some(interface));
+        Ok(())
+    }
+
+    async fn fetch_secrets(&self, definition: &ContainerDefinition) -> Result<Environment, StartFailure> {
+        let config = self.execution_role().await?;
+        match config.filter(|_| !definition.secrets.is_empty()) {
+            Some(config) => secrets::fetch(&config, &definition.secrets).await.map_err(StartFailure::of_task),
+            None => Ok(Environment::new()),
+        }
+    }
+
+    async fn create_log_stream(
+        &self,
+        definition: &ContainerDefinition,
+    ) -> Result<Option<LogStream>, StartFailure> {
+        let (Some(log), Some(config)) = (&definition.log_configuration, self.execution_role().await?) else {
+            return Ok(None);
+        };
+        let stream = LogStream::create(&config, &log.options, &definition.name, &self.id).await;
+        stream.map(Some).map_err(|error| {
+            StartFailure::of_task(format!(
+                "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 \
+                 times: failed to create Cloudwatch log stream: {error} : exit status 1"
+            ))
+        })
+    }
+
+    /// Configuration for what is done in the name of the execution role, if the task has one.
+    async fn execution_role(&self) -> Result<Option<SdkConfig>, StartFailure> {
+        match &self.definition.request.execution_role_arn {
+            Some(role) => self.assume(role).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn assume(&self, role: &str) -> Result<SdkConfig, StartFailure> {
+        self.ecs.upstream.role_config(role, &self.id).await.map_err(|error| {
+            tracing::warn!(role, task = self.id, error = format!("{error:#}"), "role could not be assumed");
+            StartFailure::of_task(format!(
+                "ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the \
+                 role being passed has the proper trust relationship and permissions and that your IAM user has \
+                 permissions to pass this role."
+            ))
+        })
+    }
+
+    /// RUNNING until the process ends or somebody stops the task.
+    async fn work(&mut self) {
+        let Some(container) = &mut self.container else { return };
+        let exited = self.stopping.run_until_cancelled(container.exit_code()).await;
+        let exit_code = match exited {
+            Some(exit_code) => exit_code,
+            None => self.shut_down().await,
+        };
+        self.change(|task| {
+            let reason =
+                || (StopCode::EssentialContainerExited, "Essential container in task exited".to_owned());
+            task.stop.get_or_insert_with(reason);
+            task.times.stopping_at.get_or_insert_with(Timestamp::now);
+            task.times.execution_stopped_at = Some(Timestamp::now());
+            task.last_status = LastStatus::Stopping;
+            task.exit_code = Some(exit_code);
+        });
+    }
+
+    /// SIGTERM, and SIGKILL when the time-out of the definition has passed: API Reference, `StopTask`.
+    async fn shut_down(&mut self) -> i32 {
+        self.change(|task| task.last_status = LastStatus::Deactivating);
+        self.ecs.scale.sleep(DEACTIVATING).await;
+        self.change(|task| task.last_status = LastStatus::Stopping);
+        let timeout = self.definition.request.container_definitions[0].stop_timeout.unwrap_or(STOP_TIMEOUT);
+        let grace = self.ecs.scale.real(Duration::from_secs(timeout)).max(LEAST_GRACE);
+        match &mut self.container {
+            Some(container) => container.stop(grace).await,
+            None => 0,
+        }
+    }
+
+    async fn clean_up(&mut self) {
+        self.container = None;
+        self.change(|task| task.last_status = LastStatus::Deprovisioning);
+        let interface = self.ecs.state().tasks.get(&self.arn).and_then(|task| task.interface.clone());
+        let detached = async {
+            if let Some(interface) = interface {
+                self.ecs.ec2.delete_task_interface(&interface.id).await;
+            }
+        };
+        tokio::join!(detached, self.ecs.scale.sleep(DEPROVISIONING));
+        if let Err(error) = container::discard_files(&self.folder).await {
+            tracing::warn!(task = self.id, %error, "files of a stopped task could not be removed");
+        }
+        self.change(|task| {
+            task.last_status = LastStatus::Stopped;
+            task.times.stopped_at = Some(Timestamp::now());
+        });
+        self.ecs.scale.sleep(STOPPED).await;
+        self.ecs.state().tasks.remove(&self.arn);
+    }
+
+    fn change(&self, how: impl FnOnce(&mut Task)) {
+        change(&self.ecs, &self.arn, how);
+    }
+}

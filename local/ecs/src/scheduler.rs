@@ -1,0 +1,239 @@
+//! The service scheduler: keeps each service at its number of tasks, and gives up a deployment that never
+//! starts.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{
+    Ecs, State, iso,
+    requests::{CircuitBreaker, StrategyItem, ThresholdType},
+    services::{self, Rollout, Service, Status},
+    tasks::{self, LastStatus, StopCode, Task},
+};
+
+/// A task that never started is tried again later and later, up to every 15 minutes: Developer Guide, "Amazon
+/// ECS service throttle logic". The first pause and the number of failures until the service says so are not
+/// documented.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_mins(15);
+const IMPAIRED_AFTER: u32 = 3;
+
+/// Starts and stops tasks until the service has what it should have. To be called after every change.
+pub(crate) fn reconcile(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
+    let Some(service) = state.services.get(arn) else { return };
+    let alive: Vec<_> =
+        state.tasks_of(arn).filter(|task| !task.is_stopping()).map(|task| task.arn.clone()).collect();
+    let desired = service.desired as usize;
+    match service.status {
+        Status::Active if alive.len() < desired => start(ecs, state, arn, desired - alive.len()),
+        Status::Active | Status::Draining => stop(ecs, state, arn, &alive[desired.min(alive.len())..]),
+        Status::Inactive => return,
+    }
+    settle(ecs, state, arn);
+}
+
+fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
+    let service = &state.services[arn];
+    // A deployment that the circuit breaker has ended starts nothing: Developer Guide, "How the Amazon ECS
+    // deployment circuit breaker detects failures".
+    if service.deployment.rollout == Rollout::Failed || Instant::now() < service.retry_at {
+        return;
+    }
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let provider = choose(&state.services[arn].strategy, &state.tasks_of(arn)).map(str::to_owned);
+        ids.push(format!("(task {})", tasks::create(ecs, state, arn, provider)));
+    }
+    if let Some(service) = state.services.get_mut(arn) {
+        service.steady = false;
+        service.announce(&format!("has started {count} tasks: {}.", ids.join(" ")));
+    }
+}
+
+fn stop(ecs: &Arc<Ecs>, state: &mut State, service_arn: &str, surplus: &[String]) {
+    if surplus.is_empty() {
+        return;
+    }
+    let Some(service) = state.services.get_mut(service_arn) else { return };
+    service.steady = false;
+    let ids: Vec<_> = surplus.iter().map(|arn| format!("(task {})", crate::short_name(arn))).collect();
+    service.announce(&format!("has stopped {} running tasks: {}.", surplus.len(), ids.join(" ")));
+    let reason = format!("Scaling activity initiated by (deployment {})", service.deployment.id);
+    for task in surplus {
+        tasks::request_stop(ecs, state, task, StopCode::ServiceSchedulerInitiated, &reason);
+    }
+}
+
+/// The provider of the next task: the base first, then by weight (`CapacityProviderStrategyItem`).
+fn choose<'a, 't>(
+    strategy: &'a [StrategyItem],
+    tasks: &(impl Iterator<Item = &'t Task> + Clone),
+) -> Option<&'a str> {
+    let count = |item: &StrategyItem| {
+        let on = |task: &&Task| {
+            !task.is_stopping() && task.capacity_provider.as_ref() == Some(&item.capacity_provider)
+        };
+        tasks.clone().filter(on).map(|_| 1_u32).sum::<u32>()
+    };
+    let base = strategy.iter().find(|item| count(item) < item.base);
+    // What would have the fewest tasks for its weight.
+    let share = |item: &StrategyItem| f64::from(count(item) + 1) / f64::from(item.weight);
+    let candidates = strategy.iter().filter(|item| item.weight > 0);
+    let weighted = || candidates.min_by(|a, b| share(a).total_cmp(&share(b)));
+    base.or_else(weighted).map(|item| item.capacity_provider.as_str())
+}
+
+/// Announces what the service has come to.
+fn settle(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
+    let running = state.tasks_of(arn).filter(|task| task.is_running()).count();
+    let pending = state.tasks_of(arn).filter(|task| task.is_pending()).count();
+    let before_stopping = state.tasks_of(arn).any(|task| task.last_status < LastStatus::Stopping);
+    let Some(service) = state.services.get_mut(arn) else { return };
+    match service.status {
+        // "After all tasks have transitioned to either STOPPING or STOPPED status, the service status moves
+        // from DRAINING to INACTIVE": API Reference, `DeleteService`.
+        Status::Draining if !before_stopping => {
+            service.status = Status::Inactive;
+            ecs.spawn(services::forget(ecs.clone(), arn.to_owned()));
+        }
+        Status::Active if !service.steady && running == service.desired as usize && pending == 0 => {
+            service.steady = true;
+            service.announce("has reached a steady state.");
+            announce_action(ecs, service, "INFO", "SERVICE_STEADY_STATE");
+            if service.deployment.rollout == Rollout::InProgress {
+                let completed = format!("(deployment {}) deployment completed.", service.deployment.id);
+                service.announce(&completed);
+                conclude(ecs, service, Rollout::Completed);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Counts a task that has reached RUNNING.
+pub(crate) fn task_started(state: &mut State, arn: &str) {
+    let Some(service) = state.services.get_mut(arn) else { return };
+    service.failures = 0;
+    // `DeploymentCircuitBreaker$resetOnHealthyTask`, on by default.
+    if breaker(service).is_none_or(|breaker| breaker.reset_on_healthy_task.unwrap_or(true)) {
+        service.deployment.failed_tasks = 0;
+    }
+}
+
+/// Counts a task that could not start: the deployment may fail of it, and the next try comes later.
+pub(crate) fn task_failed(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
+    let Some(service) = state.services.get_mut(arn) else { return };
+    service.failures += 1;
+    service.deployment.failed_tasks += 1;
+    let threshold = breaker(service).filter(|breaker| breaker.enable).map(|b| threshold(b, service.desired));
+    // The circuit breaker is for a deployment that has not completed: Developer Guide, "How the Amazon ECS
+    // deployment circuit breaker detects failures". There is no earlier deployment here to roll back to.
+    if service.deployment.rollout == Rollout::InProgress
+        && threshold.is_some_and(|threshold| service.deployment.failed_tasks >= threshold)
+    {
+        let failed =
+            format!("(deployment {}) deployment failed: tasks failed to start.", service.deployment.id);
+        service.announce(&failed);
+        conclude(ecs, service, Rollout::Failed);
+        return;
+    }
+    if service.failures == IMPAIRED_AFTER {
+        service.announce("is unable to consistently start tasks successfully.");
+        announce_action(ecs, service, "WARN", "SERVICE_TASK_START_IMPAIRED");
+    }
+    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(service.failures - 1)).min(LONGEST_PAUSE);
+    service.retry_at = Instant::now() + ecs.scale.real(pause);
+    let (retry_at, again, arn) = (service.retry_at, ecs.clone(), arn.to_owned());
+    ecs.spawn(async move {
+        tokio::time::sleep_until(retry_at).await;
+        reconcile(&again, &mut again.state(), &arn);
+    });
+}
+
+fn breaker(service: &Service) -> Option<&CircuitBreaker> {
+    service.request.deployment_configuration.as_ref()?.deployment_circuit_breaker.as_ref()
+}
+
+/// How many failed tasks end a deployment: API Reference, `ThresholdConfiguration`; the bounds are those of
+/// Developer Guide, "How the Amazon ECS deployment circuit breaker detects failures".
+fn threshold(breaker: &CircuitBreaker, desired: u32) -> u32 {
+    let (kind, value) = match &breaker.threshold_configuration {
+        Some(threshold) => (threshold.r#type, threshold.value),
+        None => (ThresholdType::BoundedPercent, 50),
+    };
+    let percent = desired.saturating_mul(value).div_ceil(100);
+    match kind {
+        ThresholdType::Count => value,
+        ThresholdType::BoundedPercent => percent.clamp(10, 200),
+        ThresholdType::UnboundedPercent => percent.max(1),
+    }
+}
+
+fn conclude(ecs: &Ecs, service: &mut Service, rollout: Rollout) {
+    service.deployment.rollout = rollout;
+    service.deployment.updated_at = Timestamp::now();
+    announce_deployment(ecs, service);
+}
+
+/// "ECS Deployment State Change": Developer Guide, "Amazon ECS service deployment state change events".
+pub(crate) fn announce_deployment(ecs: &Ecs, service: &Service) {
+    let (kind, name) = match service.deployment.rollout {
+        Rollout::InProgress => ("INFO", "SERVICE_DEPLOYMENT_IN_PROGRESS"),
+        Rollout::Completed => ("INFO", "SERVICE_DEPLOYMENT_COMPLETED"),
+        Rollout::Failed => ("ERROR", "SERVICE_DEPLOYMENT_FAILED"),
+    };
+    let detail = json!({
+        "eventType": kind,
+        "eventName": name,
+        "deploymentId": service.deployment.id,
+        "updatedAt": iso(service.deployment.updated_at),
+        "reason": service.deployment.reason(),
+    });
+    ecs.bus.put("aws.ecs", "ECS Deployment State Change", vec![service.arn.clone()], detail);
+}
+
+/// "ECS Service Action": Developer Guide, "Amazon ECS service action events".
+fn announce_action(ecs: &Ecs, service: &Service, kind: &str, name: &str) {
+    let detail = json!({
+        "eventType": kind,
+        "eventName": name,
+        "clusterArn": service.cluster_arn,
+        "createdAt": iso(Timestamp::now()),
+    });
+    ecs.bus.put("aws.ecs", "ECS Service Action", vec![service.arn.clone()], detail);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requests::Threshold;
+
+    fn breaker(kind: ThresholdType, value: u32) -> CircuitBreaker {
+        let threshold_configuration = Some(Threshold { r#type: kind, value });
+        CircuitBreaker { enable: true, rollback: false, reset_on_healthy_task: None, threshold_configuration }
+    }
+
+    #[test]
+    fn a_threshold_is_a_count_or_a_percentage_within_bounds() {
+        assert_eq!(threshold(&breaker(ThresholdType::Count, 2), 1), 2);
+        assert_eq!(threshold(&breaker(ThresholdType::BoundedPercent, 50), 1), 10);
+        assert_eq!(threshold(&breaker(ThresholdType::BoundedPercent, 50), 1000), 200);
+        assert_eq!(threshold(&breaker(ThresholdType::UnboundedPercent, 50), 3), 2);
+    }
+
+    #[test]
+    fn the_heavier_provider_gets_the_first_task() {
+        let item =
+            |name: &str, weight, base| StrategyItem { capacity_provider: name.to_owned(), weight, base };
+        let none = std::iter::empty::<&Task>;
+        assert_eq!(
+            choose(&[item("FARGATE", 1, 0), item("FARGATE_SPOT", 3, 0)], &none()),
+            Some("FARGATE_SPOT")
+        );
+        assert_eq!(choose(&[item("FARGATE", 1, 1), item("FARGATE_SPOT", 3, 0)], &none()), Some("FARGATE"));
+        assert_eq!(choose(&[], &none()), None);
+    }
+}

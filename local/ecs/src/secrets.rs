@@ -1,0 +1,113 @@
+//! The secrets of a container, fetched from Secrets Manager with the credentials of the execution role.
+
+use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata},
+};
+use serde_json::Value;
+
+use crate::{container::Environment, requests::Secret};
+
+/// What `valueFrom` names: `ARN`, or `ARN:json-key:version-stage:version-id` with any of the last three
+/// empty: Developer Guide, "Pass Secrets Manager secrets through Amazon ECS environment variables".
+#[derive(Debug, PartialEq, Eq)]
+struct Reference<'a> {
+    arn: String,
+    json_key: Option<&'a str>,
+    version_stage: Option<&'a str>,
+    version_id: Option<&'a str>,
+}
+
+impl<'a> Reference<'a> {
+    fn parse(value_from: &'a str) -> Option<Self> {
+        let parts: Vec<_> = value_from.split(':').collect();
+        let (["arn", _, "secretsmanager", _, _, "secret", _], rest) = parts.split_at_checked(7)? else {
+            return None;
+        };
+        let [json_key, version_stage, version_id] = match rest {
+            [] => [None; 3],
+            [key, stage, id] => [key, stage, id].map(|part| Some(*part).filter(|part| !part.is_empty())),
+            _ => return None,
+        };
+        Some(Self { arn: parts[..7].join(":"), json_key, version_stage, version_id })
+    }
+}
+
+/// Whether a secret can be fetched here: Secrets Manager by ARN, not Systems Manager's parameters.
+pub(crate) fn is_supported(secret: &Secret) -> bool {
+    Reference::parse(&secret.value_from).is_some()
+}
+
+/// The variables of `secrets`, or why there are none in the words of `stoppedReason`: Developer Guide,
+/// "Amazon ECS ResourceInitializationError".
+pub(crate) async fn fetch(config: &SdkConfig, secrets: &[Secret]) -> Result<Environment, String> {
+    let client = Client::new(config);
+    let mut variables = Environment::new();
+    for secret in secrets {
+        let value = value(&client, &secret.value_from).await.map_err(|error| {
+            format!(
+                "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval \
+                 failed: unable to retrieve secret from asm: {error}"
+            )
+        })?;
+        variables.insert(secret.name.clone(), value.into());
+    }
+    Ok(variables)
+}
+
+async fn value(client: &Client, value_from: &str) -> Result<String, String> {
+    let reference = Reference::parse(value_from).ok_or_else(|| format!("{value_from} is no secret"))?;
+    let answer = client
+        .get_secret_value()
+        .secret_id(&reference.arn)
+        .set_version_stage(reference.version_stage.map(str::to_owned))
+        .set_version_id(reference.version_id.map(str::to_owned))
+        .send()
+        .await
+        .map_err(|error| {
+            let cause = match error.code() {
+                Some(code) => format!("{code}: {}", error.message().unwrap_or_default()),
+                None => DisplayErrorContext(&error).to_string(),
+            };
+            let arn = &reference.arn;
+            format!("service call has been retried 1 time(s): failed to fetch secret {arn} from secrets manager: {cause}")
+        })?;
+    let text = answer.secret_string.ok_or_else(|| format!("{} has no text", reference.arn))?;
+    let Some(key) = reference.json_key else { return Ok(text) };
+    let missing = || format!("retrieved secret from Secrets Manager did not contain json key {key}");
+    match serde_json::from_str::<Value>(&text).ok().and_then(|mut json| json.get_mut(key).map(Value::take)) {
+        None => Err(missing()),
+        Some(Value::String(value)) => Ok(value),
+        Some(other) => Ok(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:secretsmanager:r:a:secret:s-AbCdEf";
+
+    #[test]
+    fn a_reference_is_an_arn_with_or_without_key_and_version() {
+        let plain = Reference { arn: ARN.into(), json_key: None, version_stage: None, version_id: None };
+        assert_eq!(Reference::parse(ARN), Some(plain));
+        let staged = format!("{ARN}:key:AWSPREVIOUS:");
+        let expected = Reference {
+            arn: ARN.into(),
+            json_key: Some("key"),
+            version_stage: Some("AWSPREVIOUS"),
+            version_id: None,
+        };
+        assert_eq!(Reference::parse(&staged), Some(expected));
+    }
+
+    #[test]
+    fn anything_else_is_not_supported() {
+        for other in ["name", "arn:aws:ssm:r:a:parameter/p", &format!("{ARN}:key"), &format!("{ARN}:a:b:c:d")]
+        {
+            assert_eq!(Reference::parse(other), None, "{other}");
+        }
+    }
+}

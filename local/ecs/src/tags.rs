@@ -1,0 +1,132 @@
+//! Tags, and the condition keys that come from them.
+
+use std::collections::HashSet;
+
+use local_aws::auth::{Caller, Context};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    Ecs,
+    error::{Error, Result},
+    requests::ListTagsForResource,
+    short_name,
+};
+
+/// One tag, as in requests and answers.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tag {
+    pub key: String,
+    #[serde(default)]
+    pub value: String,
+}
+
+impl Tag {
+    pub fn new(key: &str, value: &str) -> Self {
+        Self { key: key.to_owned(), value: value.to_owned() }
+    }
+}
+
+/// Refuses what the API Reference's `Tag` restrictions refuse.
+pub(crate) fn validate(tags: &[Tag]) -> Result<()> {
+    let refuse = |message: String| Err(Error::invalid_parameter(message));
+    if tags.len() > 50 {
+        return refuse(format!("a resource can have at most 50 tags, not {}", tags.len()));
+    }
+    let mut keys = HashSet::new();
+    for Tag { key, value } in tags {
+        if !(1..=128).contains(&key.chars().count()) {
+            return refuse(format!("the tag key {key:?} must have 1 to 128 characters"));
+        }
+        if value.chars().count() > 256 {
+            return refuse(format!("the value of the tag {key:?} must have at most 256 characters"));
+        }
+        if key.to_ascii_lowercase().starts_with("aws:") || value.to_ascii_lowercase().starts_with("aws:") {
+            return refuse(format!("the tag {key:?} uses the prefix aws:, which is reserved for AWS"));
+        }
+        let allowed = |c: char| c.is_alphanumeric() || " +-=._:/@".contains(c);
+        if !key.chars().chain(value.chars()).all(allowed) {
+            return refuse(format!(
+                "the tag {key:?} may only have letters, digits, spaces and + - = . _ : / @"
+            ));
+        }
+        if !keys.insert(key) {
+            return refuse(format!("the tag key {key:?} is given twice"));
+        }
+    }
+    Ok(())
+}
+
+/// `ListTagsForResource`, of a cluster, service, task or task definition.
+pub(crate) async fn list(ecs: &Ecs, caller: &Caller, request: ListTagsForResource) -> Result<Value> {
+    let arn = request.resource_arn.as_str();
+    let is = |kind: &str| arn.starts_with(&ecs.arn(&format!("{kind}/")));
+    let found = if is("cluster") {
+        Some(ecs.cluster(Some(short_name(arn))).await?.tags)
+    } else {
+        let state = ecs.state();
+        if is("service") {
+            state.services.get(arn).map(|service| service.request.tags.clone())
+        } else if is("task") {
+            state.tasks.get(arn).map(|task| task.tags.clone())
+        } else if is("task-definition") {
+            state.definitions.revision(arn).map(|definition| definition.request.tags.clone())
+        } else {
+            None
+        }
+    };
+    ecs.guard
+        .authorize(caller, "ecs:ListTagsForResource", arn, &owned(found.as_deref().unwrap_or_default()))
+        .await?;
+    let tags = found.ok_or_else(|| Error::invalid_parameter(format!("the resource {arn} was not found")))?;
+    Ok(json!({ "tags": tags }))
+}
+
+/// `aws:RequestTag/…` and `aws:TagKeys` of a request that carries `tags`.
+pub(crate) fn requested(tags: &[Tag]) -> Context {
+    let mut context = keys("aws:RequestTag", tags);
+    if !tags.is_empty() {
+        context.insert("aws:TagKeys".to_owned(), tags.iter().map(|tag| tag.key.clone()).collect());
+    }
+    context
+}
+
+/// `aws:ResourceTag/…` of a resource with `tags`.
+pub(crate) fn owned(tags: &[Tag]) -> Context {
+    keys("aws:ResourceTag", tags)
+}
+
+fn keys(prefix: &str, tags: &[Tag]) -> Context {
+    tags.iter().map(|tag| (format!("{prefix}/{}", tag.key), vec![tag.value.clone()])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_within_the_limits_pass() {
+        let mut tags: Vec<_> = (0..49).map(|n| Tag::new(&format!("key{n}"), "")).collect();
+        tags.push(Tag::new(&"k".repeat(128), &"ü".repeat(256)));
+        validate(&tags).unwrap();
+    }
+
+    #[test]
+    fn each_broken_limit_is_named() {
+        let many: Vec<_> = (0..51).map(|n| Tag::new(&format!("key{n}"), "")).collect();
+        let cases = [
+            (many, "at most 50"),
+            (vec![Tag::new("", "v")], "1 to 128"),
+            (vec![Tag::new(&"k".repeat(129), "v")], "1 to 128"),
+            (vec![Tag::new("k", &"v".repeat(257))], "at most 256"),
+            (vec![Tag::new("AWS:x", "v")], "reserved"),
+            (vec![Tag::new("k", "a;b")], "letters, digits"),
+            (vec![Tag::new("k", "1"), Tag::new("k", "2")], "twice"),
+        ];
+        for (tags, expected) in cases {
+            let error = validate(&tags).unwrap_err();
+            assert!(error.message.contains(expected), "{}", error.message);
+        }
+    }
+}

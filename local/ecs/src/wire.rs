@@ -1,0 +1,143 @@
+//! The wire protocol, AWS JSON 1.1: <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    response::Response,
+    routing::any,
+};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    Ecs, clusters, creation, definitions,
+    error::{Error, Result},
+    limits::Group,
+    services, tags, tasks,
+};
+
+/// What every `X-Amz-Target` of ECS starts with.
+const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
+const MAX_BODY: usize = 1 << 20;
+
+pub(crate) fn router(ecs: Arc<Ecs>) -> Router {
+    Router::new().fallback(any(handle)).with_state(ecs)
+}
+
+async fn handle(State(ecs): State<Arc<Ecs>>, request: Request) -> Response {
+    let (status, body) = match answer(&ecs, request).await {
+        Ok(body) => (200, body),
+        Err(error) => (400, json!({ "__type": error.code, "message": error.message })),
+    };
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amzn-requestid", Uuid::new_v4().to_string())
+        .body(Body::from(body.to_string()))
+        .expect("the headers are valid")
+}
+
+async fn answer(ecs: &Arc<Ecs>, request: Request) -> Result<Value> {
+    let (parts, body) = request.into_parts();
+    let body =
+        to_bytes(body, MAX_BODY).await.map_err(|error| Error::client(format!("unreadable body: {error}")))?;
+    let request = http::Request::from_parts(parts, body);
+    let target =
+        request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let action = target.strip_prefix(TARGET).ok_or_else(|| unknown(target))?.to_owned();
+
+    let mut caller = String::new();
+    let outcome = call(ecs, &action, &request, &mut caller).await;
+    let code = outcome.as_ref().map_or_else(|error| error.code, |_| "OK");
+    ecs.calls.record(&format!("ecs:{action}"), &caller, &named(request.body()), code);
+    outcome
+}
+
+async fn call(
+    ecs: &Arc<Ecs>,
+    action: &str,
+    request: &http::Request<Bytes>,
+    name: &mut String,
+) -> Result<Value> {
+    let caller = &ecs.guard.authenticate("ecs", request).await?;
+    name.clone_from(&caller.arn);
+    if let Some(group) = group(action) {
+        ecs.limits.take(group, Instant::now())?;
+    }
+    let body = request.body();
+    match action {
+        "CreateService" => creation::create(ecs, caller, parse(body)?).await,
+        "DeleteService" => services::delete(ecs, caller, parse(body)?).await,
+        "DeleteTaskDefinitions" => definitions::delete(ecs, caller, parse(body)?).await,
+        "DeregisterTaskDefinition" => definitions::deregister(ecs, caller, parse(body)?).await,
+        "DescribeClusters" => clusters::describe(ecs, caller, parse(body)?).await,
+        "DescribeServices" => services::describe(ecs, caller, parse(body)?).await,
+        "DescribeTaskDefinition" => definitions::describe(ecs, caller, parse(body)?).await,
+        "DescribeTasks" => tasks::describe(ecs, caller, parse(body)?).await,
+        "ListServices" => services::list(ecs, caller, parse(body)?).await,
+        "ListTagsForResource" => tags::list(ecs, caller, parse(body)?).await,
+        "ListTaskDefinitions" => definitions::list(ecs, caller, parse(body)?).await,
+        "ListTasks" => tasks::list(ecs, caller, parse(body)?).await,
+        "RegisterTaskDefinition" => definitions::register(ecs, caller, parse(body)?).await,
+        "StopTask" => tasks::stop(ecs, caller, parse(body)?).await,
+        "UpdateService" => services::update(ecs, caller, parse(body)?).await,
+        _ => Err(unknown(action)),
+    }
+}
+
+/// Which bucket an action draws from; the throttling page has none for `ListTagsForResource`.
+fn group(action: &str) -> Option<Group> {
+    Some(match action {
+        "CreateService" | "DeleteService" | "UpdateService" => Group::ServiceModify,
+        "DescribeServices" | "ListServices" => Group::ServiceRead,
+        "DeleteTaskDefinitions" => Group::DefinitionDelete,
+        "DeregisterTaskDefinition" | "RegisterTaskDefinition" => Group::DefinitionModify,
+        "DescribeTaskDefinition" | "ListTaskDefinitions" => Group::DefinitionRead,
+        "DescribeClusters" => Group::ClusterRead,
+        "DescribeTasks" | "ListTasks" => Group::TaskRead,
+        "StopTask" => Group::TaskModify,
+        _ => return None,
+    })
+}
+
+fn unknown(action: &str) -> Error {
+    Error::new("UnknownOperationException", format!("the local ECS has no action {action:?}"))
+}
+
+fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        Error::client(format!(
+            "the local ECS does not take this request: at {}: {}",
+            error.path(),
+            error.inner()
+        ))
+    })
+}
+
+/// What a request is about, for the log of calls.
+fn named(body: &Bytes) -> String {
+    const FIELDS: [&str; 10] = [
+        "serviceName",
+        "service",
+        "services",
+        "task",
+        "tasks",
+        "family",
+        "taskDefinition",
+        "taskDefinitions",
+        "resourceArn",
+        "cluster",
+    ];
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    match FIELDS.iter().find_map(|field| body.get(field)) {
+        Some(Value::String(name)) => name.clone(),
+        Some(other) => other.to_string(),
+        None => "*".to_owned(),
+    }
+}

@@ -1,0 +1,414 @@
+//! A stand-in on a free port, and behind it what it needs of MiniStack: one VPC, one cluster, one log group,
+//! a rule that sends all events of ECS to a queue, and roles. MiniStack itself has its turn in the end-to-end
+//! tests.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use aws_credential_types::Credentials;
+use aws_sdk_ecs::{
+    Client,
+    config::{BehaviorVersion, Region, retry::RetryConfig},
+    types::{
+        AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility,
+        ContainerDefinition, LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Tag,
+        Task,
+    },
+};
+use axum::{Router, body::to_bytes, extract::State, http::StatusCode, routing::any};
+use local_aws::{
+    auth::Guard,
+    calls::CallLog,
+    clock::TimeScale,
+    events::EventBus,
+    upstream::{Sessions, Upstream},
+};
+use local_ec2::Ec2;
+use local_ecs::{Config, Images, serve};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub const REGION: &str = "eu-west-1";
+pub const ACCOUNT: &str = "111122223333";
+pub const CLUSTER: &str = "stack";
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Real seconds per second of the cloud: a task is up in 0.12 s and gone in 0.1 s.
+const SCALE: f64 = 0.005;
+
+/// The images of the tests; `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file
+/// `child`.
+const IMAGES: &str = r#"{
+    "sleep": { "entrypoint": ["/bin/sleep", "600"] },
+    "false": { "entrypoint": ["/bin/false"] },
+    "env": { "entrypoint": ["/bin/sh", "-c"], "command": ["env; echo told >&2; exec sleep 600"], "path": ["${TOOLS}"] },
+    "stubborn": { "entrypoint": ["/bin/sh", "-c", "trap '' TERM; sleep 600 & echo $! > child; wait"] }
+}"#;
+
+/// What the pretended MiniStack has seen.
+#[derive(Default)]
+pub struct Seen {
+    /// The messages of each log stream.
+    pub logs: HashMap<String, Vec<String>>,
+    /// The details of all events, with `detail-type` in them.
+    pub events: Vec<Value>,
+}
+
+/// Everything that one test needs. Dropping it stops the processes.
+pub struct Cloud {
+    pub ecs: Client,
+    pub upstream: Upstream,
+    pub seen: Arc<Mutex<Seen>>,
+    pub work_dir: PathBuf,
+    endpoint: String,
+    stop: CancellationToken,
+    served: Option<JoinHandle<anyhow::Result<()>>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Cloud {
+    pub async fn start() -> Self {
+        Self::at_scale(SCALE).await
+    }
+
+    /// With a scale of its own, in real seconds per second of the cloud.
+    pub async fn at_scale(scale: f64) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let ministack = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+        let upstream = Upstream {
+            ministack: origin(&ministack),
+            ec2: String::new(),
+            ecs: origin(&listener),
+            states: String::new(),
+            region: REGION.into(),
+            account: ACCOUNT.into(),
+            root: Credentials::from_keys("AKIAROOT", "secret", None),
+            sessions: Sessions::default(),
+        };
+        let pretended = Router::new().fallback(any(ministack_answers)).with_state(seen.clone());
+        tokio::spawn(async move { axum::serve(ministack, pretended).await });
+
+        let folder = tempfile::tempdir().unwrap();
+        let scale = TimeScale::new(scale);
+        let config = Config {
+            guard: Guard::new(upstream.clone()),
+            bus: EventBus::new(upstream.clone()),
+            scale,
+            calls: CallLog::default(),
+            ec2: Ec2::new(upstream.clone(), scale),
+            images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
+            work_dir: folder.path().join("tasks"),
+            upstream: upstream.clone(),
+        };
+        let (endpoint, work_dir, stop) =
+            (upstream.ecs.clone(), config.work_dir.clone(), CancellationToken::new());
+        let served = Some(tokio::spawn(serve(listener, config, stop.clone())));
+        let ecs = client(&endpoint, upstream.root.clone());
+        Self { ecs, upstream, seen, work_dir, endpoint, stop, served, _folder: folder }
+    }
+
+    /// Stops the stand-in and waits until it says that it has.
+    pub async fn stop(&mut self) {
+        self.stop.cancel();
+        self.served.take().unwrap().await.unwrap().unwrap();
+    }
+
+    /// A client that acts as a role; see [`ministack_answers`] for what it may do.
+    pub async fn as_role(&self, role: &str) -> Client {
+        let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
+        client(&self.endpoint, self.upstream.role_credentials(&role, "test").await.unwrap())
+    }
+
+    /// Registers a definition of one container that logs to the group of the test.
+    pub async fn register(&self, image: &str) -> String {
+        self.register_with(image, "group", "task").await
+    }
+
+    pub async fn register_with(&self, image: &str, log_group: &str, task_role: &str) -> String {
+        let logs = LogConfiguration::builder()
+            .log_driver(LogDriver::Awslogs)
+            .options("awslogs-group", log_group)
+            .options("awslogs-region", REGION)
+            .options("awslogs-stream-prefix", "jobs");
+        let variable = aws_sdk_ecs::types::KeyValuePair::builder().name("GREETING").value("hello").build();
+        let secret = Secret::builder()
+            .name("PASSWORD")
+            .value_from(format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:s-AbCdEf:password::"));
+        let container = ContainerDefinition::builder()
+            .name("worker")
+            .image(format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}"))
+            .environment(variable)
+            .secrets(secret.build().unwrap())
+            .stop_timeout(2)
+            .log_configuration(logs.build().unwrap());
+        let answer = self
+            .ecs
+            .register_task_definition()
+            .family(image)
+            .network_mode(NetworkMode::Awsvpc)
+            .requires_compatibilities(Compatibility::Fargate)
+            .cpu("256")
+            .memory("512")
+            .task_role_arn(format!("arn:aws:iam::{ACCOUNT}:role/{task_role}"))
+            .execution_role_arn(format!("arn:aws:iam::{ACCOUNT}:role/execution"))
+            .container_definitions(container.build())
+            .send()
+            .await
+            .unwrap();
+        answer.task_definition.unwrap().task_definition_arn.unwrap()
+    }
+
+    /// A service of one task, ready to be sent or changed.
+    pub fn service(
+        &self,
+        name: &str,
+        definition: &str,
+    ) -> aws_sdk_ecs::operation::create_service::builders::CreateServiceFluentBuilder {
+        let network = AwsVpcConfiguration::builder()
+            .subnets("subnet-1")
+            .security_groups("sg-1")
+            .assign_public_ip(AssignPublicIp::Enabled)
+            .build()
+            .unwrap();
+        let spot = CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1);
+        self.ecs
+            .create_service()
+            .cluster(CLUSTER)
+            .service_name(name)
+            .task_definition(definition)
+            .desired_count(1)
+            .capacity_provider_strategy(spot.build().unwrap())
+            .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(network).build())
+            .tags(Tag::builder().key("mayfly:job").value(name).build())
+    }
+
+    pub async fn describe(&self, service: &str) -> aws_sdk_ecs::types::Service {
+        let answer = self.ecs.describe_services().cluster(CLUSTER).services(service).send().await.unwrap();
+        answer.services.unwrap().remove(0)
+    }
+
+    /// All tasks of a service, in the order of their creation.
+    pub async fn tasks(&self, service: &str) -> Vec<Task> {
+        let mut arns = Vec::new();
+        for status in ["RUNNING", "STOPPED"] {
+            let list =
+                self.ecs.list_tasks().cluster(CLUSTER).service_name(service).desired_status(status.into());
+            arns.extend(list.send().await.unwrap().task_arns.unwrap());
+        }
+        if arns.is_empty() {
+            return Vec::new();
+        }
+        let describe = self.ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(arns));
+        let describe = describe.include(aws_sdk_ecs::types::TaskField::Tags);
+        let mut tasks = describe.send().await.unwrap().tasks.unwrap();
+        tasks.sort_by_key(|task| task.created_at);
+        tasks
+    }
+
+    /// The first task of a service that is in `status`.
+    pub async fn task_in(&self, service: &str, status: &str) -> Task {
+        eventually(&format!("a task of {service} in {status}"), || async {
+            self.tasks(service).await.into_iter().find(|task| task.last_status() == Some(status))
+        })
+        .await
+    }
+
+    /// The folder of a task.
+    pub fn folder(&self, task: &Task) -> PathBuf {
+        self.work_dir.join(task.task_arn().unwrap().rsplit('/').next().unwrap())
+    }
+
+    pub fn events(&self, kind: &str) -> Vec<Value> {
+        let seen = self.seen.lock().unwrap();
+        seen.events
+            .iter()
+            .filter(|event| event["detail-type"] == kind)
+            .map(|event| event["detail"].clone())
+            .collect()
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn client(endpoint: &str, credentials: Credentials) -> Client {
+    let config = aws_sdk_ecs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(credentials)
+        .retry_config(RetryConfig::disabled());
+    Client::from_conf(config.build())
+}
+
+/// Looks until there is something, or the deadline has passed.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The code and the message of a failed call.
+pub fn refusal<T: std::fmt::Debug, E: aws_sdk_ecs::error::ProvideErrorMetadata + std::fmt::Debug>(
+    outcome: Result<T, E>,
+) -> (String, String) {
+    let error = outcome.expect_err("should have been refused");
+    (error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned())
+}
+
+/// Whether a process, named by a file with its id, is there.
+pub fn is_alive(id: &str) -> bool {
+    // A zombie is dead; who reaps it does not matter here.
+    let state = std::fs::read_to_string(Path::new("/proc").join(id.trim()).join("stat"));
+    state.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// What MiniStack would answer.
+async fn ministack_answers(
+    State(seen): State<Arc<Mutex<Seen>>>,
+    request: axum::extract::Request,
+) -> (StatusCode, String) {
+    let target =
+        request.headers().get("x-amz-target").map(|t| t.to_str().unwrap().to_owned()).unwrap_or_default();
+    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let (status, answer) = if target.is_empty() {
+        query_answer(std::str::from_utf8(&body).unwrap())
+    } else {
+        let (status, answer) = json_answer(&seen, &target, &serde_json::from_slice(&body).unwrap());
+        (status, answer.to_string())
+    };
+    (StatusCode::from_u16(status).unwrap(), answer)
+}
+
+fn json_answer(seen: &Mutex<Seen>, target: &str, body: &Value) -> (u16, Value) {
+    let mut seen = seen.lock().unwrap();
+    let queue = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:events");
+    let answer = match target {
+        "AmazonEC2ContainerServiceV20141113.DescribeClusters" if body["clusters"][0] == CLUSTER => {
+            json!({ "clusters": [{
+            "clusterArn": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"),
+            "clusterName": CLUSTER,
+            "status": "ACTIVE",
+            "capacityProviders": ["FARGATE", "FARGATE_SPOT"],
+            "tags": [{ "key": "mayfly:stack", "value": "s" }],
+        }] })
+        }
+        "AmazonEC2ContainerServiceV20141113.DescribeClusters" => json!({ "clusters": [] }),
+        "Logs_20140328.CreateLogStream" if body["logGroupName"] != "group" => {
+            let message = "The specified log group does not exist.";
+            return (400, json!({ "__type": "ResourceNotFoundException", "message": message }));
+        }
+        "secretsmanager.GetSecretValue" => json!({ "SecretString": r#"{"user":"u","password":"p4ss"}"# }),
+        "Logs_20140328.CreateLogStream" => json!({}),
+        "Logs_20140328.PutLogEvents" => {
+            let stream = seen.logs.entry(body["logStreamName"].as_str().unwrap().to_owned()).or_default();
+            let events = body["logEvents"].as_array().unwrap().iter();
+            stream.extend(events.map(|event| event["message"].as_str().unwrap().to_owned()));
+            json!({})
+        }
+        "AWSEvents.ListRules" => json!({ "Rules": [{
+            "Name": "all", "Arn": "arn:rule", "State": "ENABLED", "EventPattern": r#"{"source":["aws.ecs"]}"#,
+        }] }),
+        "AWSEvents.ListTargetsByRule" => json!({ "Targets": [{ "Id": "1", "Arn": queue }] }),
+        "AmazonSQS.GetQueueUrl" => json!({ "QueueUrl": "http://127.0.0.1/events" }),
+        "AmazonSQS.GetQueueAttributes" => {
+            let policy = json!({ "Version": "2012-10-17", "Statement": [{
+                "Effect": "Allow", "Principal": { "Service": "events.amazonaws.com" },
+                "Action": "sqs:SendMessage", "Resource": queue,
+            }] });
+            json!({ "Attributes": { "Policy": policy.to_string() } })
+        }
+        "AmazonSQS.SendMessage" => {
+            seen.events.push(serde_json::from_str(body["MessageBody"].as_str().unwrap()).unwrap());
+            json!({ "MessageId": "1", "MD5OfMessageBody": "" })
+        }
+        other => panic!("MiniStack was asked for {other}: {body}"),
+    };
+    (200, answer)
+}
+
+fn query_answer(body: &str) -> (u16, String) {
+    let fields: HashMap<_, _> = body.split('&').filter_map(|field| field.split_once('=')).collect();
+    let answer = match fields["Action"] {
+        "AssumeRole" => {
+            let role = fields["RoleArn"].rsplit("%2F").next().unwrap();
+            if role == "untrusting" {
+                return (
+                    403,
+                    "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>".to_owned(),
+                );
+            }
+            format!(
+                "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA{role}</AccessKeyId>\
+                 <SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>\
+                 <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials><AssumedRoleUser>\
+                 <Arn>arn:aws:sts::{ACCOUNT}:assumed-role/{role}/test</Arn><AssumedRoleId>A:test</AssumedRoleId>\
+                 </AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
+            )
+        }
+        "DescribeSubnets" => format!(
+            "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-1</subnetId>\
+             <subnetArn>arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/subnet-1</subnetArn><ownerId>{ACCOUNT}</ownerId>\
+             <vpcId>vpc-1</vpcId><state>available</state><cidrBlock>10.0.0.0/24</cidrBlock>\
+             <availabilityZone>{REGION}a</availabilityZone><defaultForAz>false</defaultForAz>\
+             <mapPublicIpOnLaunch>true</mapPublicIpOnLaunch></item></subnetSet></DescribeSubnetsResponse>"
+        ),
+        "DescribeSecurityGroups" => format!(
+            "<DescribeSecurityGroupsResponse><securityGroupInfo><item><groupId>sg-1</groupId><groupName>g</groupName>\
+             <groupDescription>g</groupDescription><ownerId>{ACCOUNT}</ownerId><vpcId>vpc-1</vpcId></item>\
+             </securityGroupInfo></DescribeSecurityGroupsResponse>"
+        ),
+        // The role `tagger` may make services of its own stack only; other roles may do nothing.
+        "GetRole" => format!(
+            "<GetRoleResponse><GetRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>r</RoleId>\
+             <Arn>arn:aws:iam::{ACCOUNT}:role/r</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role>\
+             </GetRoleResult></GetRoleResponse>"
+        ),
+        "ListRolePolicies" => {
+            let names = if fields["RoleName"] == "tagger" { "<member>own</member>" } else { "" };
+            format!(
+                "<ListRolePoliciesResponse><ListRolePoliciesResult><PolicyNames>{names}</PolicyNames>\
+                 <IsTruncated>false</IsTruncated></ListRolePoliciesResult></ListRolePoliciesResponse>"
+            )
+        }
+        "GetRolePolicy" => {
+            let policy = json!({ "Version": "2012-10-17", "Statement": [
+                {
+                    "Effect": "Allow", "Action": ["ecs:CreateService", "ecs:TagResource"],
+                    "Resource": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/{CLUSTER}/own-*"),
+                    "Condition": { "StringEquals": { "aws:RequestTag/mayfly:stack": "s" } },
+                },
+                {
+                    "Effect": "Allow", "Action": "iam:PassRole", "Resource": format!("arn:aws:iam::{ACCOUNT}:role/task"),
+                    "Condition": { "StringEquals": { "iam:PassedToService": "ecs-tasks.amazonaws.com" } },
+                },
+            ] });
+            format!(
+                "<GetRolePolicyResponse><GetRolePolicyResult><RoleName>tagger</RoleName><PolicyName>own</PolicyName>\
+                 <PolicyDocument>{policy}</PolicyDocument></GetRolePolicyResult></GetRolePolicyResponse>"
+            )
+        }
+        "ListAttachedRolePolicies" => "<ListAttachedRolePoliciesResponse><ListAttachedRolePoliciesResult>\
+             <AttachedPolicies/><IsTruncated>false</IsTruncated></ListAttachedRolePoliciesResult>\
+             </ListAttachedRolePoliciesResponse>"
+            .to_owned(),
+        other => panic!("MiniStack was asked for {other}: {body}"),
+    };
+    (200, answer)
+}

@@ -1,0 +1,402 @@
+//! The Step Functions API: AWS JSON 1.0 over HTTP, each call authenticated, authorized and logged.
+//!
+//! <https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html>
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use bytes::Bytes;
+use http::{StatusCode, header::CONTENT_TYPE};
+use local_aws::{auth::Context, calls::CallLog};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    callback::{Signal, Tokens},
+    engine::Engine,
+    error::ApiError,
+    execution::{Execution, Status, epoch_seconds, without_nulls},
+    language::{fault::PAYLOAD_LIMIT, policy::Failure},
+    world::{Source, World},
+};
+
+/// No request is larger than a full input in JSON quotes.
+const MAX_BODY: usize = 4 * PAYLOAD_LIMIT;
+/// The longest error and cause, in characters (API reference, SendTaskFailure and StopExecution).
+const MAX_ERROR: usize = 256;
+const MAX_CAUSE: usize = 32_768;
+/// Pages hold 100 results, at most 1,000 (API reference, `maxResults`).
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 1_000;
+
+/// Serves the API in front of `engine` until `stop`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_engine<W: World>(
+    listener: TcpListener,
+    engine: Arc<Engine<W>>,
+    calls: CallLog,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let api = Arc::new(Api { engine, calls });
+    let app = Router::new().fallback(move |request| {
+        let api = Arc::clone(&api);
+        async move { api.respond(request).await }
+    });
+    Ok(axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?)
+}
+
+struct Api<W> {
+    engine: Arc<Engine<W>>,
+    calls: CallLog,
+}
+
+/// The calls, each with its fields; any other field is refused by name.
+enum Call {
+    StartExecution(StartExecution),
+    StopExecution(StopExecution),
+    DescribeExecution(OfExecution),
+    DescribeStateMachineForExecution(OfExecution),
+    GetExecutionHistory(GetExecutionHistory),
+    ListExecutions(ListExecutions),
+    DescribeStateMachine(DescribeStateMachine),
+    ListStateMachines(ListStateMachines),
+    SendTaskSuccess(SendTaskSuccess),
+    SendTaskFailure(SendTaskFailure),
+    SendTaskHeartbeat(SendTaskHeartbeat),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StartExecution {
+    state_machine_arn: String,
+    name: Option<String>,
+    input: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StopExecution {
+    execution_arn: String,
+    error: Option<String>,
+    cause: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OfExecution {
+    execution_arn: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GetExecutionHistory {
+    execution_arn: String,
+    #[serde(default)]
+    reverse_order: bool,
+    include_execution_data: Option<bool>,
+    max_results: Option<usize>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListExecutions {
+    state_machine_arn: String,
+    status_filter: Option<Status>,
+    max_results: Option<usize>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DescribeStateMachine {
+    state_machine_arn: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListStateMachines {
+    max_results: Option<usize>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SendTaskSuccess {
+    task_token: String,
+    output: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SendTaskFailure {
+    task_token: String,
+    error: Option<String>,
+    cause: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SendTaskHeartbeat {
+    task_token: String,
+}
+
+impl Call {
+    fn parse(action: &str, body: &[u8]) -> Result<Self, ApiError> {
+        fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+            serde_json::from_slice(body)
+                .map_err(|error| ApiError::new("ValidationException", error.to_string()))
+        }
+        Ok(match action {
+            "StartExecution" => Self::StartExecution(fields(body)?),
+            "StopExecution" => Self::StopExecution(fields(body)?),
+            "DescribeExecution" => Self::DescribeExecution(fields(body)?),
+            "DescribeStateMachineForExecution" => Self::DescribeStateMachineForExecution(fields(body)?),
+            "GetExecutionHistory" => Self::GetExecutionHistory(fields(body)?),
+            "ListExecutions" => Self::ListExecutions(fields(body)?),
+            "DescribeStateMachine" => Self::DescribeStateMachine(fields(body)?),
+            "ListStateMachines" => Self::ListStateMachines(fields(body)?),
+            "SendTaskSuccess" => Self::SendTaskSuccess(fields(body)?),
+            "SendTaskFailure" => Self::SendTaskFailure(fields(body)?),
+            "SendTaskHeartbeat" => Self::SendTaskHeartbeat(fields(body)?),
+            other => {
+                let message = format!("'{other}' is not a call that is supported here");
+                return Err(ApiError::new("UnknownOperationException", message));
+            }
+        })
+    }
+
+    /// The resource that IAM judges by: the machine's or the execution's ARN; ListStateMachines knows none (Service
+    /// Authorization Reference, "Actions, resources, and condition keys for AWS Step Functions"). SendTask* is judged by
+    /// the machine that issued the token, as AWS's own policies have it (SAM's `StepFunctionsCallbackPolicy`, CDK's
+    /// `grantTaskResponse`).
+    fn resource(&self, tokens: &Tokens) -> String {
+        let of_token = |token: &str| tokens.machine(token).unwrap_or_else(|| "*".to_owned());
+        match self {
+            Self::StartExecution(call) => call.state_machine_arn.clone(),
+            Self::ListExecutions(call) => call.state_machine_arn.clone(),
+            Self::DescribeStateMachine(call) => call.state_machine_arn.clone(),
+            Self::StopExecution(call) => call.execution_arn.clone(),
+            Self::DescribeExecution(call) | Self::DescribeStateMachineForExecution(call) => {
+                call.execution_arn.clone()
+            }
+            Self::GetExecutionHistory(call) => call.execution_arn.clone(),
+            Self::SendTaskSuccess(call) => of_token(&call.task_token),
+            Self::SendTaskFailure(call) => of_token(&call.task_token),
+            Self::SendTaskHeartbeat(call) => of_token(&call.task_token),
+            Self::ListStateMachines(_) => "*".to_owned(),
+        }
+    }
+}
+
+/// What is known of a call for the log, however far it came.
+struct Trace {
+    action: String,
+    caller: String,
+    resource: String,
+}
+
+impl<W: World> Api<W> {
+    async fn respond(&self, request: Request) -> Response {
+        let mut trace = Trace { action: String::new(), caller: String::new(), resource: "*".into() };
+        let answer = self.answer(request, &mut trace).await;
+        let outcome = answer.as_ref().map_or_else(|error| error.code, |_| "OK");
+        self.calls.record(&format!("states:{}", trace.action), &trace.caller, &trace.resource, outcome);
+        let response = Response::builder()
+            .header(CONTENT_TYPE, "application/x-amz-json-1.0")
+            .header("x-amzn-RequestId", uuid::Uuid::new_v4().to_string());
+        let response = match answer {
+            Ok(answer) => response.body(Body::from(answer.to_string())),
+            Err(ApiError { code, message }) => {
+                let body = json!({ "__type": format!("com.amazonaws.sfn#{code}"), "message": message });
+                response
+                    .status(StatusCode::BAD_REQUEST)
+                    .header("x-amzn-errortype", code)
+                    .body(Body::from(body.to_string()))
+            }
+        };
+        response.expect("the parts of the response are well formed")
+    }
+
+    async fn answer(&self, request: Request, trace: &mut Trace) -> Result<Value, ApiError> {
+        let request = buffered(request).await?;
+        let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+        let target = target.unwrap_or_default();
+        target.strip_prefix("AWSStepFunctions.").unwrap_or(target).clone_into(&mut trace.action);
+        let caller = self.engine.world.authenticate(&request).await?;
+        trace.caller.clone_from(&caller.arn);
+        let call = Call::parse(&trace.action, request.body())?;
+        trace.resource = call.resource(&self.engine.tokens);
+
+        let mut context = Context::new();
+        if trace.resource.contains(":stateMachine:")
+            && let Ok(source) = self.engine.source(&trace.resource).await
+        {
+            context.extend(
+                source.tags.into_iter().map(|(key, tag)| (format!("aws:ResourceTag/{key}"), vec![tag])),
+            );
+        }
+        let action = format!("states:{}", trace.action);
+        self.engine.world.authorize(&caller, &action, &trace.resource, &context).await?;
+        self.perform(call).await
+    }
+
+    async fn perform(&self, call: Call) -> Result<Value, ApiError> {
+        let engine = &self.engine;
+        match call {
+            Call::StartExecution(call) => {
+                let (name, input) = (call.name.as_deref(), call.input.as_deref());
+                let execution = engine.start(&call.state_machine_arn, name, input).await?;
+                Ok(json!({ "executionArn": execution.arn, "startDate": epoch_seconds(execution.started) }))
+            }
+            Call::StopExecution(call) => {
+                check_reason(call.error.as_deref(), call.cause.as_deref())?;
+                let execution = engine.execution(&call.execution_arn)?;
+                Ok(json!({ "stopDate": epoch_seconds(engine.stop(&execution, call.error, call.cause)) }))
+            }
+            Call::DescribeExecution(call) => Ok(engine.execution(&call.execution_arn)?.view()),
+            Call::DescribeStateMachineForExecution(call) => {
+                let execution = engine.execution(&call.execution_arn)?;
+                let source = &execution.machine.source;
+                let mut view = machine_view(source);
+                view["updateDate"] = source.created.into();
+                if let Some(fields) = view.as_object_mut() {
+                    fields.retain(|name, _| !matches!(name.as_str(), "status" | "type" | "creationDate"));
+                }
+                Ok(view)
+            }
+            Call::GetExecutionHistory(call) => {
+                let mut events = engine.execution(&call.execution_arn)?.events();
+                if call.reverse_order {
+                    events.reverse();
+                }
+                let (page, next) = page(events, call.max_results, call.next_token.as_deref())?;
+                let with_data = call.include_execution_data.unwrap_or(true);
+                let events: Vec<_> = page.iter().map(|event| event.view(with_data)).collect();
+                Ok(without_nulls(json!({ "events": events, "nextToken": next })))
+            }
+            Call::ListExecutions(call) => {
+                engine.source(&call.state_machine_arn).await?;
+                let mut list = engine.executions(&call.state_machine_arn);
+                list.retain(|execution| call.status_filter.is_none_or(|wanted| execution.status() == wanted));
+                let (page, next) = page(list, call.max_results, call.next_token.as_deref())?;
+                let list: Vec<_> = page.iter().map(|execution| listed(execution)).collect();
+                Ok(without_nulls(json!({ "executions": list, "nextToken": next })))
+            }
+            Call::DescribeStateMachine(call) => {
+                Ok(machine_view(&engine.source(&call.state_machine_arn).await?))
+            }
+            Call::ListStateMachines(call) => self.list_machines(&call).await,
+            Call::SendTaskSuccess(call) => {
+                let invalid =
+                    |reason: &str| ApiError::new("InvalidOutput", format!("Invalid Output: '{reason}'"));
+                if call.output.len() > PAYLOAD_LIMIT {
+                    return Err(invalid(&format!("it has more than {PAYLOAD_LIMIT} bytes")));
+                }
+                let output =
+                    serde_json::from_str(&call.output).map_err(|error| invalid(&error.to_string()))?;
+                self.signal(&call.task_token, Signal::Done(Ok(output)))
+            }
+            Call::SendTaskFailure(call) => {
+                check_reason(call.error.as_deref(), call.cause.as_deref())?;
+                let failure = Failure { error: call.error, cause: call.cause, clock: None };
+                self.signal(&call.task_token, Signal::Done(Err(failure)))
+            }
+            Call::SendTaskHeartbeat(call) => self.signal(&call.task_token, Signal::Heartbeat),
+        }
+    }
+
+    async fn list_machines(&self, call: &ListStateMachines) -> Result<Value, ApiError> {
+        let (arns, next) =
+            page(self.engine.machine_arns().await?, call.max_results, call.next_token.as_deref())?;
+        let mut machines = Vec::with_capacity(arns.len());
+        for arn in arns {
+            let source = self.engine.source(&arn).await?;
+            machines.push(json!({
+                "stateMachineArn": source.arn,
+                "name": source.name(),
+                "type": "STANDARD",
+                "creationDate": source.created,
+            }));
+        }
+        Ok(without_nulls(json!({ "stateMachines": machines, "nextToken": next })))
+    }
+
+    fn signal(&self, token: &str, signal: Signal) -> Result<Value, ApiError> {
+        self.engine.tokens.send(token, signal)?;
+        Ok(json!({}))
+    }
+}
+
+async fn buffered(request: Request) -> Result<http::Request<Bytes>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, MAX_BODY)
+        .await
+        .map_err(|error| ApiError::new("RequestEntityTooLargeException", error.to_string()))?;
+    Ok(http::Request::from_parts(parts, body))
+}
+
+fn check_reason(error: Option<&str>, cause: Option<&str>) -> Result<(), ApiError> {
+    for (name, text, limit) in [("error", error, MAX_ERROR), ("cause", cause, MAX_CAUSE)] {
+        if text.is_some_and(|text| text.chars().count() > limit) {
+            let message =
+                format!("Value at '{name}' failed to satisfy constraint: at most {limit} characters");
+            return Err(ApiError::new("ValidationException", message));
+        }
+    }
+    Ok(())
+}
+
+/// One page of `all`, and the token of the next. A token is the number of results before it.
+fn page<T>(
+    all: Vec<T>,
+    max: Option<usize>,
+    token: Option<&str>,
+) -> Result<(Vec<T>, Option<String>), ApiError> {
+    // "A value of 0 uses the default."
+    let size = max.filter(|max| *max > 0).unwrap_or(PAGE);
+    if size > MAX_PAGE {
+        let message = format!("Value at 'maxResults' failed to satisfy constraint: at most {MAX_PAGE}");
+        return Err(ApiError::new("ValidationException", message));
+    }
+    let start = match token {
+        None => 0,
+        Some(token) => token
+            .parse()
+            .map_err(|_| ApiError::new("InvalidToken", format!("Invalid Token: 'Invalid token: {token}'")))?,
+    };
+    let next = (start + size < all.len()).then(|| (start + size).to_string());
+    Ok((all.into_iter().skip(start).take(size).collect(), next))
+}
+
+fn machine_view(source: &Source) -> Value {
+    json!({
+        "stateMachineArn": source.arn,
+        "name": source.name(),
+        "status": "ACTIVE",
+        "definition": source.definition,
+        "roleArn": source.role,
+        "type": "STANDARD",
+        "creationDate": source.created,
+        "loggingConfiguration": { "level": "OFF", "includeExecutionData": false },
+        "tracingConfiguration": { "enabled": false },
+        "revisionId": source.revision,
+    })
+}
+
+fn listed(execution: &Execution) -> Value {
+    let (_, stopped) = execution.ending().unzip();
+    without_nulls(json!({
+        "executionArn": execution.arn,
+        "stateMachineArn": execution.machine.source.arn,
+        "name": execution.name,
+        "status": execution.status(),
+        "startDate": epoch_seconds(execution.started),
+        "stopDate": stopped.map(epoch_seconds),
+        "redriveCount": 0,
+    }))
+}

@@ -1,0 +1,399 @@
+//! The interpreter: one run through a machine's states, and the events that it leaves in the history.
+//!
+//! Branches of a Parallel are futures of one task: dropping one aborts all that it has in flight, at any depth.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    engine::Engine,
+    execution::{Ending, Execution},
+    language::{
+        choice,
+        definition::{Choice, Effort, Fail, Kind, Pass, Plain, Scope, Seconds, State, Text, Wait, Work},
+        fault::{DATA_LIMIT_EXCEEDED, Fault, NO_CHOICE_MATCHED, PAYLOAD_LIMIT, RUNTIME},
+        path::{Data, Path, ReferencePath},
+        policy::{Failure, Retries, catcher},
+        template::Template,
+    },
+    world::World,
+};
+
+/// A run of an execution.
+#[derive(Debug)]
+pub struct Run<W> {
+    pub(crate) engine: Arc<Engine<W>>,
+    pub(crate) execution: Arc<Execution>,
+}
+
+/// Where one branch stands.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    /// The indices of the branches on the way to this one; empty at the top level.
+    path: Vec<usize>,
+    /// The id of the branch's latest event.
+    pub previous: u64,
+}
+
+/// One visit to a state.
+#[derive(Debug)]
+pub(crate) struct Visit<'s, 'r> {
+    pub state: &'s State,
+    /// The state's input before InputPath.
+    pub raw: &'r Value,
+    /// The id of the event `…StateEntered`.
+    entered: u64,
+    time: Timestamp,
+    retries: u32,
+}
+
+/// What a state hands on, and to which state; to none at the end of the scope.
+type Step<'a> = (Value, Option<&'a str>);
+
+impl<W: World> Run<W> {
+    /// A run that has not begun.
+    pub fn new(engine: Arc<Engine<W>>, execution: Arc<Execution>) -> Self {
+        Self { engine, execution }
+    }
+
+    /// Runs the machine; gives the end and the event that it follows.
+    pub async fn execute(&self, input: Value) -> (Ending, u64) {
+        let mut cursor = Cursor { path: Vec::new(), previous: 0 };
+        let outcome = self.scope(&self.execution.machine.definition.scope, &mut cursor, input).await;
+        let runtime = outcome.as_ref().is_err_and(|failure| failure.error.as_deref() == Some(RUNTIME));
+        // Recorded on AWS: an ExecutionFailed of States.Runtime follows no event.
+        (Ending::of(outcome), if runtime { 0 } else { cursor.previous })
+    }
+
+    /// Adds an event to the branch.
+    pub(crate) fn push(
+        &self,
+        cursor: &mut Cursor,
+        kind: impl Into<String>,
+        details: Option<(&'static str, Value)>,
+    ) -> Result<(), Failure> {
+        cursor.previous = self.execution.push(cursor.previous, kind, details)?;
+        Ok(())
+    }
+
+    /// Runs the states of a scope from its first to its last. Boxed, because scopes nest.
+    fn scope<'a>(
+        &'a self,
+        scope: &'a Scope,
+        cursor: &'a mut Cursor,
+        mut input: Value,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send + 'a>> {
+        Box::pin(async move {
+            let mut name = scope.start_at.as_str();
+            loop {
+                let state = &scope.states[name];
+                let (output, next) = self.state(state, cursor, &input).await?;
+                match next {
+                    Some(next) => (name, input) = (next, output),
+                    None => return Ok(output),
+                }
+            }
+        })
+    }
+
+    /// Runs one state.
+    async fn state<'a>(
+        &self,
+        state: &'a State,
+        cursor: &mut Cursor,
+        raw: &Value,
+    ) -> Result<Step<'a>, Failure> {
+        let details =
+            json!({ "name": state.name, "input": raw.to_string(), "inputDetails": { "truncated": false } });
+        let kind = state.kind.name();
+        self.push(cursor, format!("{kind}StateEntered"), Some(("stateEnteredEventDetails", details)))?;
+        self.execution.enter(&cursor.path, kind);
+        let mut visit = Visit { state, raw, entered: cursor.previous, time: Timestamp::now(), retries: 0 };
+
+        let (output, next) = self.work(&mut visit, cursor).await?;
+        let text = output.to_string();
+        check_size(&text, &state.name)?;
+        self.execution.leave(&cursor.path);
+        let details = json!({ "name": state.name, "output": text, "outputDetails": { "truncated": false } });
+        self.push(cursor, format!("{kind}StateExited"), Some(("stateExitedEventDetails", details)))?;
+        Ok((output, next))
+    }
+
+    async fn work<'a>(&self, visit: &mut Visit<'a, '_>, cursor: &mut Cursor) -> Result<Step<'a>, Failure> {
+        match &visit.state.kind {
+            Kind::Work(work) => self.tries(work, visit, cursor).await,
+            Kind::Plain(plain) => self.plain(plain, visit).await,
+        }
+    }
+
+    async fn plain<'a>(&self, plain: &'a Plain, visit: &Visit<'a, '_>) -> Result<Step<'a>, Failure> {
+        let context = self.context(visit, None);
+        let input = visit.input(&context)?;
+        let data = Data { input: &input, context: &context };
+        let mut next = visit.state.next.as_deref();
+        let output = match plain {
+            Plain::Pass(pass) => visit.pass(pass, data)?,
+            Plain::Choice(choice) => {
+                next = Some(visit.choose(choice, data)?);
+                input
+            }
+            Plain::Wait(wait) => {
+                self.engine.scale.sleep(visit.wait_time(wait, data)?).await;
+                input
+            }
+            Plain::Succeed => input,
+            Plain::Fail(fail) => return Err(visit.fail(fail, data)?),
+        };
+        Ok((visit.output(&output, &context)?, next))
+    }
+
+    /// Tries a Task or Parallel as often as Retry says, then lets Catch decide.
+    async fn tries<'a>(
+        &self,
+        work: &'a Work,
+        visit: &mut Visit<'a, '_>,
+        cursor: &mut Cursor,
+    ) -> Result<Step<'a>, Failure> {
+        let mut retries = Retries::new(&work.retry);
+        loop {
+            let tried = match &work.effort {
+                Effort::Task(task) => self.task(task, work, visit, cursor).await,
+                Effort::Parallel(branches) => self.parallel(branches, work, visit, cursor).await,
+            };
+            let failure = match tried {
+                Ok(output) => return Ok((output, visit.state.next.as_deref())),
+                Err(failure) => failure,
+            };
+            if let Some(delay) = retries.delay(&failure) {
+                visit.retries += 1;
+                self.engine.scale.sleep(delay).await;
+                continue;
+            }
+            let Some(catcher) = catcher(&work.catch, &failure) else { return Err(failure) };
+            // Neither ResultSelector nor OutputPath has a say in what a catcher hands on (recorded on AWS).
+            let output = put(visit.raw, catcher.result_path.as_ref(), failure.output());
+            return Ok((output.map_err(|fault| visit.place(fault))?, Some(&catcher.next)));
+        }
+    }
+
+    /// Runs all branches; the first to fail ends the others
+    /// (<https://docs.aws.amazon.com/step-functions/latest/dg/state-parallel.html#parallel-state-error-handling>).
+    async fn parallel(
+        &self,
+        branches: &[Scope],
+        work: &Work,
+        visit: &Visit<'_, '_>,
+        cursor: &mut Cursor,
+    ) -> Result<Value, Failure> {
+        let context = self.context(visit, None);
+        let input = visit.input(&context)?;
+        let input = visit.parameters(work.parameters.as_ref(), Data { input: &input, context: &context })?;
+        self.push(cursor, "ParallelStateStarted", None)?;
+
+        let start = |at| Cursor { path: [cursor.path.as_slice(), &[at]].concat(), previous: cursor.previous };
+        let mut cursors: Vec<Cursor> = (0..branches.len()).map(start).collect();
+        let branches = branches.iter().zip(&mut cursors).enumerate().map(|(at, (scope, cursor))| {
+            let outcome = self.scope(scope, cursor, input.clone());
+            async move { outcome.await.map_err(|failure| (at, failure)) }
+        });
+        match try_join_all(branches).await {
+            Ok(outputs) => {
+                cursor.previous = cursors.iter().map(|branch| branch.previous).max().unwrap_or_default();
+                self.push(cursor, "ParallelStateSucceeded", None)?;
+                visit.result(outputs.into(), work, &context)
+            }
+            Err((failed, failure)) => {
+                cursor.previous = cursors[failed].previous;
+                self.execution.abort_branches(&cursor.path, failed, cursor.previous)?;
+                self.push(cursor, "ParallelStateFailed", None)?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// The context object (<https://docs.aws.amazon.com/step-functions/latest/dg/input-output-contextobject.html>).
+    pub(crate) fn context(&self, visit: &Visit<'_, '_>, token: Option<&str>) -> Value {
+        let execution = &self.execution;
+        let source = &execution.machine.source;
+        let mut context = json!({
+            "Execution": {
+                "Id": execution.arn,
+                "Input": serde_json::from_str::<Value>(&execution.input).unwrap_or_default(),
+                "Name": execution.name,
+                "RoleArn": source.role,
+                "StartTime": rfc3339(execution.started),
+                "RedriveCount": 0,
+            },
+            "StateMachine": { "Id": source.arn, "Name": source.name() },
+            "State": {
+                "Name": visit.state.name,
+                "EnteredTime": rfc3339(visit.time),
+                "RetryCount": visit.retries,
+            },
+        });
+        if let Some(token) = token {
+            context["Task"] = json!({ "Token": token });
+        }
+        context
+    }
+}
+
+impl Visit<'_, '_> {
+    /// A fault as the failure of this state, in AWS's words (recorded on AWS).
+    pub fn place(&self, fault: Fault) -> Failure {
+        let Fault { error, message } = fault;
+        let Self { state: State { name, .. }, entered, .. } = self;
+        let cause = format!(
+            "An error occurred while executing the state '{name}' (entered at the event id #{entered}). {message}"
+        );
+        Failure::new(error, cause)
+    }
+
+    /// The raw input through InputPath.
+    pub fn input(&self, context: &Value) -> Result<Value, Failure> {
+        self.filter(self.state.input_path.as_ref(), self.raw, context)
+    }
+
+    /// `value` through OutputPath.
+    fn output(&self, value: &Value, context: &Value) -> Result<Value, Failure> {
+        self.filter(self.state.output_path.as_ref(), value, context)
+    }
+
+    fn filter(&self, path: Option<&Path>, input: &Value, context: &Value) -> Result<Value, Failure> {
+        match path {
+            None => Ok(json!({})),
+            Some(path) => path.find(Data { input, context }).ok_or_else(|| {
+                self.place(Fault::runtime(format!(
+                    "Invalid path '{}': it leads nowhere in '{input}'",
+                    path.text()
+                )))
+            }),
+        }
+    }
+
+    /// `data` through Parameters, which must not grow beyond the limit.
+    pub fn parameters(&self, template: Option<&Template>, data: Data<'_>) -> Result<Value, Failure> {
+        let Some(template) = template else { return Ok(data.input.clone()) };
+        let value = template.fill(data).map_err(|fault| self.place(fault))?;
+        check_size(&value.to_string(), &self.state.name)?;
+        Ok(value)
+    }
+
+    /// A result through ResultSelector, ResultPath and OutputPath.
+    pub fn result(&self, result: Value, work: &Work, context: &Value) -> Result<Value, Failure> {
+        let result = match &work.result_selector {
+            None => result,
+            Some(selector) => {
+                selector.fill(Data { input: &result, context }).map_err(|fault| self.place(fault))?
+            }
+        };
+        let output = put(self.raw, work.result_path.as_ref(), result).map_err(|fault| self.place(fault))?;
+        self.output(&output, context)
+    }
+
+    fn pass(&self, pass: &Pass, data: Data<'_>) -> Result<Value, Failure> {
+        let result = match &pass.result {
+            Some(result) => result.clone(),
+            None => self.parameters(pass.parameters.as_ref(), data)?,
+        };
+        put(self.raw, pass.result_path.as_ref(), result).map_err(|fault| self.place(fault))
+    }
+
+    fn choose<'c>(&self, choice: &'c Choice, data: Data<'_>) -> Result<&'c str, Failure> {
+        for (rule, next) in &choice.rules {
+            if rule.holds(data).map_err(|fault| self.place(fault))? {
+                return Ok(next);
+            }
+        }
+        choice.default.as_deref().ok_or_else(|| {
+            let message = "Failed to transition out of the state. The state's input matched no rule, and there is \
+                           no Default.";
+            self.place(Fault { error: NO_CHOICE_MATCHED, message: message.into() })
+        })
+    }
+
+    fn wait_time(&self, wait: &Wait, data: Data<'_>) -> Result<Duration, Failure> {
+        let until =
+            |moment: Timestamp| Timestamp::now().duration_until(moment).try_into().unwrap_or(Duration::ZERO);
+        match wait {
+            Wait::Seconds(seconds) => self.seconds(seconds, "SecondsPath", 0, data),
+            Wait::Until(moment) => Ok(until(*moment)),
+            Wait::UntilPath(path) => {
+                let value = path.value(data, "TimestampPath").map_err(|fault| self.place(fault))?;
+                choice::moment(&value).map(until).ok_or_else(|| {
+                    let path = path.text();
+                    self.place(Fault::runtime(format!(
+                        "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time \
+                         format string: {path} == {value}"
+                    )))
+                })
+            }
+        }
+    }
+
+    /// A number of seconds of at least `least`; `field` names the field of a path.
+    pub fn seconds(
+        &self,
+        seconds: &Seconds,
+        field: &str,
+        least: u64,
+        data: Data<'_>,
+    ) -> Result<Duration, Failure> {
+        match seconds {
+            Seconds::Fixed(seconds) => Ok(Duration::from_secs(*seconds)),
+            Seconds::Path(path) => {
+                let value = path.value(data, field).map_err(|fault| self.place(fault))?;
+                value.as_u64().filter(|seconds| *seconds >= least).map(Duration::from_secs).ok_or_else(|| {
+                    let path = path.text();
+                    self.place(Fault::runtime(format!(
+                        "The {field} parameter does not reference an integer value of at least {least}: {path} == \
+                         {value}"
+                    )))
+                })
+            }
+        }
+    }
+
+    fn fail(&self, fail: &Fail, data: Data<'_>) -> Result<Failure, Failure> {
+        let text = |text: &Option<Text>, field: &str| match text {
+            None => Ok(None),
+            Some(Text::Literal(text)) => Ok(Some(text.clone())),
+            Some(Text::Computed(expression)) => match expression.value(data, field) {
+                Ok(Value::String(text)) => Ok(Some(text)),
+                Ok(other) => {
+                    Err(self.place(Fault::runtime(format!("The {field} parameter is not a string: {other}"))))
+                }
+                Err(fault) => Err(self.place(fault)),
+            },
+        };
+        Ok(Failure {
+            error: text(&fail.error, "ErrorPath")?,
+            cause: text(&fail.cause, "CausePath")?,
+            clock: None,
+        })
+    }
+}
+
+/// `result` put into `raw` by a ResultPath; none discards the result.
+fn put(raw: &Value, path: Option<&ReferencePath>, result: Value) -> Result<Value, Fault> {
+    path.map_or_else(|| Ok(raw.clone()), |path| path.put(raw.clone(), result))
+}
+
+/// "The state/task … returned a result with a size exceeding the maximum number of bytes" (recorded on AWS).
+pub(crate) fn check_size(text: &str, what: &str) -> Result<(), Failure> {
+    if text.len() <= PAYLOAD_LIMIT {
+        return Ok(());
+    }
+    let cause = format!(
+        "The state/task '{what}' returned a result with a size exceeding the maximum number of bytes service limit."
+    );
+    Err(Failure::new(DATA_LIMIT_EXCEEDED, cause))
+}
+
+/// Times of the context object: UTC to the millisecond.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    format!("{time:.3}")
+}

@@ -1,0 +1,146 @@
+//! TimeoutSeconds and HeartbeatSeconds (state-task.html, "Task state fields").
+
+use std::time::{Duration, Instant};
+
+use local_states::{callback::Signal, execution::Status};
+use serde_json::json;
+
+use crate::cloud::{Cloud, Reply, callback, ended, invoke, only, token};
+
+/// A state that runs longer than TimeoutSeconds fails with States.Timeout.
+#[tokio::test]
+async fn a_task_that_takes_too_long_times_out_and_its_call_is_dropped() {
+    let cloud = Cloud::new();
+    cloud.always("Hang", Reply::Hangs);
+    let end = cloud.run(&only(&invoke("Hang", &json!({ "TimeoutSeconds": 5 }))), &json!({})).await;
+    assert_eq!((end.status, end.error(), end.cause.as_deref()), (Status::Failed, "States.Timeout", None));
+    assert_eq!(cloud.aborted_calls(), ["Hang"]);
+}
+
+/// Each attempt has its own clock.
+#[tokio::test]
+async fn a_retry_starts_the_clock_anew() {
+    let cloud = Cloud::new();
+    cloud.function("Slow", |_, call| if call == 1 { Reply::Hangs } else { Reply::Returns(json!("ok")) });
+    let machine = only(&invoke(
+        "Slow",
+        &json!({ "TimeoutSeconds": 5, "Retry": [{ "ErrorEquals": ["States.Timeout"] }], "OutputPath": "$.Payload" }),
+    ));
+    assert_eq!(cloud.run(&machine, &json!({})).await.succeeded(), json!("ok"));
+}
+
+/// TimeoutSecondsPath must lead to a positive integer.
+#[tokio::test]
+async fn a_time_out_can_come_from_the_input() {
+    let cloud = Cloud::new();
+    cloud.always("Hang", Reply::Hangs);
+    let machine = only(&invoke("Hang", &json!({ "TimeoutSecondsPath": "$.limit" })));
+    let end = cloud.run(&machine, &json!({ "limit": 7 })).await;
+    assert_eq!(end.error(), "States.Timeout");
+    let scheduled = end.events.iter().find(|event| event["type"] == "TaskScheduled").unwrap();
+    assert_eq!(scheduled["taskScheduledEventDetails"]["timeoutInSeconds"], 7);
+
+    for wrong in [json!({ "limit": "7" }), json!({ "limit": 0 }), json!({})] {
+        assert_eq!(cloud.run(&machine, &wrong).await.error(), "States.Runtime", "for {wrong}");
+    }
+}
+
+/// "If more time than the specified heartbeat elapses between heartbeats from the task, then the interpreter fails the
+/// state with a States.Timeout Error Name" (states-language.net/spec.html#task-timeouts; recorded).
+/// States.HeartbeatTimeout matches it in Catch, but the error output still says States.Timeout.
+#[tokio::test]
+async fn a_missed_heartbeat_is_caught_by_its_own_name() {
+    let cloud = Cloud::new();
+    cloud.always("Dispatch", Reply::Returns(json!(null)));
+    let machine = json!({ "StartAt": "Wait", "States": {
+        "Wait": callback("Dispatch", &json!({ "HeartbeatSecondsPath": "$.beat", "TimeoutSeconds": 600, "End": true,
+            "Catch": [{ "ErrorEquals": ["States.HeartbeatTimeout"], "Next": "Lost" },
+                      { "ErrorEquals": ["States.Timeout"], "Next": "Late" }] })),
+        "Lost": { "Type": "Succeed" },
+        "Late": { "Type": "Fail" },
+    } });
+    let end = cloud.run(&machine, &json!({ "beat": 5 })).await;
+    let timed_out = end.events.iter().find(|event| event["type"] == "TaskTimedOut").unwrap();
+    assert_eq!(timed_out["taskTimedOutEventDetails"]["error"], "States.Timeout");
+    assert_eq!(end.succeeded(), json!({ "Error": "States.Timeout", "Cause": "" }));
+}
+
+/// The total clock of a callback is not the heartbeat's: with heartbeats in time it still runs out, and
+/// States.HeartbeatTimeout does not match.
+#[tokio::test]
+async fn heartbeats_reset_only_the_heartbeat_clock() {
+    let cloud = Cloud::scaled(0.05);
+    cloud.always("Dispatch", Reply::Returns(json!(null)));
+    let machine = json!({ "StartAt": "Wait", "States": {
+        "Wait": callback("Dispatch", &json!({ "HeartbeatSeconds": 6, "TimeoutSeconds": 15, "End": true,
+            "Catch": [{ "ErrorEquals": ["States.HeartbeatTimeout"], "Next": "Lost" },
+                      { "ErrorEquals": ["States.Timeout"], "Next": "Late" }] })),
+        "Lost": { "Type": "Fail" },
+        "Late": { "Type": "Succeed" },
+    } });
+    let began = Instant::now();
+    let execution = cloud.start(&machine, &json!({})).await;
+    let payload = cloud.next_call("Dispatch").await;
+    let beats = async {
+        while cloud.engine.tokens.send(token(&payload), Signal::Heartbeat).is_ok() {
+            cloud.engine.scale.sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let (end, ()) = tokio::join!(ended(&execution), beats);
+    assert!(began.elapsed() >= cloud.engine.scale.real(Duration::from_secs(15)));
+    assert_eq!(end.count("TaskTimedOut"), 1, "and a heartbeat leaves no event: {end:#?}");
+    assert_eq!(end.entered(), ["Wait", "Late"]);
+}
+
+/// A heartbeat must be smaller than the time-out, also where both come from the input.
+#[tokio::test]
+async fn a_heartbeat_of_the_time_outs_length_is_refused() {
+    let cloud = Cloud::new();
+    let paths = json!({ "HeartbeatSecondsPath": "$.beat", "TimeoutSecondsPath": "$.limit" });
+    let end = cloud.run(&only(&callback("Dispatch", &paths)), &json!({ "beat": 5, "limit": 5 })).await;
+    assert_eq!(end.error(), "States.Runtime");
+}
+
+/// Nobody can send a heartbeat for a task without a token: HeartbeatSeconds has no effect on it.
+#[tokio::test]
+async fn a_plain_task_needs_no_heartbeat() {
+    let cloud = Cloud::new();
+    cloud.always("Hang", Reply::Hangs);
+    let machine = only(&invoke("Hang", &json!({ "HeartbeatSeconds": 1, "TimeoutSeconds": 20 })));
+    let began = Instant::now();
+    assert_eq!(cloud.run(&machine, &json!({})).await.error(), "States.Timeout");
+    assert!(began.elapsed() >= cloud.engine.scale.real(Duration::from_secs(20)));
+}
+
+/// TimeoutSeconds of the machine ends it as TIMED_OUT, and no Catch runs (recorded; concepts-error-handling.html).
+#[tokio::test]
+async fn the_machines_own_time_out_passes_every_catch() {
+    let cloud = Cloud::new();
+    cloud.always("Hang", Reply::Hangs);
+    let machine = json!({ "TimeoutSeconds": 5, "StartAt": "Task", "States": {
+        "Task": invoke("Hang", &json!({ "End": true, "Catch": [{ "ErrorEquals": ["States.ALL"], "Next": "Caught" }] })),
+        "Caught": { "Type": "Pass", "End": true },
+    } });
+    let end = cloud.run(&machine, &json!({})).await;
+    assert_eq!(end.status, Status::TimedOut);
+    assert_eq!(end.events.last().unwrap()["type"], "ExecutionTimedOut");
+}
+
+/// Wait: Seconds, SecondsPath, Timestamp and TimestampPath (state-wait.html); a moment in the past waits for nothing.
+#[tokio::test]
+async fn a_wait_takes_as_long_as_it_says() {
+    let cloud = Cloud::new();
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20)).to_string();
+    for (wait, seconds) in [
+        (json!({ "Type": "Wait", "Seconds": 10 }), 10),
+        (json!({ "Type": "Wait", "SecondsPath": "$.seconds" }), 10),
+        (json!({ "Type": "Wait", "TimestampPath": "$.soon" }), 15),
+        (json!({ "Type": "Wait", "Timestamp": "2016-08-18T17:33:00Z" }), 0),
+    ] {
+        let began = Instant::now();
+        let input = json!({ "seconds": 10, "soon": soon });
+        assert_eq!(cloud.run(&only(&wait), &input).await.succeeded(), input);
+        assert!(began.elapsed() >= cloud.engine.scale.real(Duration::from_secs(seconds)), "{wait}");
+        assert!(began.elapsed() < Duration::from_secs(5), "waits are scaled: {wait}");
+    }
+}

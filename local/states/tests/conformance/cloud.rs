@@ -1,0 +1,340 @@
+//! The scripted world: functions that return, throw, fail or hang, and what the tests ask of it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use local_aws::{
+    auth::{Caller, Code, Context, Refusal},
+    clock::TimeScale,
+};
+use local_states::{
+    engine::Engine,
+    error::ApiError,
+    execution::{Execution, Status},
+    language::policy::Failure,
+    world::{Invoked, Source, World},
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+
+/// A test that takes longer has hung.
+const DEADLINE: Duration = Duration::from_secs(20);
+pub const ROLE: &str = "arn:aws:iam::123456789012:role/machine";
+
+/// What a scripted function does when it is called.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Returns(Value),
+    /// Throws an error of this type; the message is always "no".
+    Throws(&'static str),
+    /// Throws with this payload as it stands.
+    ThrowsRaw(&'static str),
+    /// The Invoke call itself fails.
+    Fails(&'static str),
+    /// Never answers.
+    Hangs,
+}
+
+type Script = Arc<dyn Fn(&Value, usize) -> Reply + Send + Sync>;
+
+#[derive(Default)]
+pub struct Scripted {
+    machines: Mutex<HashMap<String, Source>>,
+    functions: Mutex<HashMap<String, (Script, usize)>>,
+    /// Actions that no role may do.
+    denied: Mutex<BTreeSet<String>>,
+    announced: Mutex<Vec<Value>>,
+    events: Mutex<Vec<Value>>,
+    /// Names of functions whose calls were dropped before they answered.
+    aborted: Arc<Mutex<Vec<String>>>,
+    calls: Mutex<Option<UnboundedSender<(String, Value)>>>,
+}
+
+impl World for Scripted {
+    async fn machine(&self, arn: &str) -> anyhow::Result<Option<Source>> {
+        Ok(self.machines.lock().unwrap().get(arn).cloned())
+    }
+
+    async fn machines(&self) -> anyhow::Result<Vec<String>> {
+        let mut arns: Vec<_> = self.machines.lock().unwrap().keys().cloned().collect();
+        arns.sort();
+        Ok(arns)
+    }
+
+    async fn invoke(&self, _role: &str, function: &str, payload: &Value) -> Result<Invoked, Failure> {
+        let reply = {
+            let mut functions = self.functions.lock().unwrap();
+            let (script, count) =
+                functions.get_mut(function).expect("the test scripts every function it calls");
+            *count += 1;
+            script(payload, *count)
+        };
+        if let Some(calls) = &*self.calls.lock().unwrap() {
+            let _ = calls.send((function.to_owned(), payload.clone()));
+        }
+        let answer = |payload: String, threw| Ok(Invoked { payload, threw, version: "$LATEST".into() });
+        match reply {
+            Reply::Returns(value) => answer(value.to_string(), false),
+            Reply::Throws(name) => {
+                answer(json!({ "errorType": name, "errorMessage": "no" }).to_string(), true)
+            }
+            Reply::ThrowsRaw(payload) => answer(payload.to_owned(), true),
+            Reply::Fails(name) => Err(Failure::new(name, "the call failed")),
+            Reply::Hangs => {
+                let _aborted = Aborted { name: function.to_owned(), list: Arc::clone(&self.aborted) };
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn put_events(&self, _role: &str, entries: &[Value]) -> Result<Value, Failure> {
+        self.events.lock().unwrap().extend_from_slice(entries);
+        let failed = entries.iter().filter(|entry| entry["Source"] == "refused").count();
+        Ok(
+            json!({ "Entries": entries.iter().map(|_| json!({ "EventId": "e" })).collect::<Vec<_>>(), "FailedEntryCount": failed }),
+        )
+    }
+
+    async fn authenticate(&self, _request: &http::Request<Bytes>) -> Result<Caller, Refusal> {
+        Ok(Caller { arn: "arn:aws:iam::123456789012:root".into(), role: None })
+    }
+
+    async fn authorize(
+        &self,
+        caller: &Caller,
+        action: &str,
+        resource: &str,
+        _: &Context,
+    ) -> Result<(), Refusal> {
+        if self.denied.lock().unwrap().contains(action) {
+            let message = format!("{} is not authorized to perform {action} on {resource}", caller.arn);
+            return Err(Refusal { code: Code::AccessDenied, message });
+        }
+        Ok(())
+    }
+
+    fn announce(&self, _execution_arn: &str, detail: Value) {
+        self.announced.lock().unwrap().push(detail);
+    }
+}
+
+/// Notes an invocation that is dropped while it hangs.
+struct Aborted {
+    name: String,
+    list: Arc<Mutex<Vec<String>>>,
+}
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.list.lock().unwrap().push(std::mem::take(&mut self.name));
+    }
+}
+
+/// An engine in a scripted world, where a second lasts ten milliseconds.
+pub struct Cloud {
+    pub engine: Arc<Engine<Scripted>>,
+    /// Ends the engine.
+    pub stop: CancellationToken,
+    calls: tokio::sync::Mutex<UnboundedReceiver<(String, Value)>>,
+}
+
+impl Cloud {
+    pub fn new() -> Self {
+        Self::scaled(0.01)
+    }
+
+    pub fn scaled(factor: f64) -> Self {
+        let (sender, calls) = unbounded_channel();
+        let world = Scripted { calls: Mutex::new(Some(sender)), ..Scripted::default() };
+        let stop = CancellationToken::new();
+        let engine = Engine::new(world, TimeScale::new(factor), stop.clone());
+        Self { engine, stop, calls: calls.into() }
+    }
+
+    /// Scripts a function: `script` is given the payload and which call it is, from 1.
+    pub fn function(&self, name: &str, script: impl Fn(&Value, usize) -> Reply + Send + Sync + 'static) {
+        self.engine.world.functions.lock().unwrap().insert(name.into(), (Arc::new(script), 0));
+    }
+
+    /// Scripts a function that always does the same.
+    pub fn always(&self, name: &str, reply: Reply) {
+        self.function(name, move |_, _| reply.clone());
+    }
+
+    pub fn deny(&self, action: &str) {
+        self.engine.world.denied.lock().unwrap().insert(action.into());
+    }
+
+    pub fn deploy(&self, name: &str, definition: &Value) -> String {
+        let arn = format!("arn:aws:states:eu-west-1:123456789012:stateMachine:{name}");
+        let source = Source {
+            arn: arn.clone(),
+            definition: definition.to_string(),
+            role: ROLE.into(),
+            revision: "1".into(),
+            created: 1.5,
+            tags: [].into(),
+        };
+        self.engine.world.machines.lock().unwrap().insert(arn.clone(), source);
+        arn
+    }
+
+    pub async fn start(&self, definition: &Value, input: &Value) -> Arc<Execution> {
+        let arn = self.deploy("machine", definition);
+        self.engine.start(&arn, None, Some(&input.to_string())).await.expect("the execution starts")
+    }
+
+    /// Starts the machine and waits for its end.
+    pub async fn run(&self, definition: &Value, input: &Value) -> Ended {
+        ended(&self.start(definition, input).await).await
+    }
+
+    /// The error of a start that is refused.
+    pub async fn refusal(&self, definition: &Value) -> ApiError {
+        let arn = self.deploy("machine", definition);
+        self.engine.start(&arn, None, None).await.expect_err("the start is refused")
+    }
+
+    /// The payload of the next call of a function; calls of others before it are passed over.
+    pub async fn next_call(&self, function: &str) -> Value {
+        let mut calls = self.calls.lock().await;
+        let next = async {
+            loop {
+                let (name, payload) = calls.recv().await.expect("the world lives on");
+                if name == function {
+                    return payload;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, next).await.expect("the function is called in time")
+    }
+
+    pub fn call_count(&self, function: &str) -> usize {
+        self.engine.world.functions.lock().unwrap()[function].1
+    }
+
+    pub fn aborted_calls(&self) -> Vec<String> {
+        let mut aborted = self.engine.world.aborted.lock().unwrap().clone();
+        aborted.sort();
+        aborted
+    }
+
+    pub fn announced(&self) -> Vec<Value> {
+        self.engine.world.announced.lock().unwrap().clone()
+    }
+
+    pub fn put_events(&self) -> Vec<Value> {
+        self.engine.world.events.lock().unwrap().clone()
+    }
+}
+
+/// Waits until `condition` holds.
+pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+/// An execution that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: Status,
+    pub output: Value,
+    pub error: Option<String>,
+    pub cause: Option<String>,
+    pub events: Vec<Value>,
+}
+
+pub async fn ended(execution: &Arc<Execution>) -> Ended {
+    let in_time = tokio::time::timeout(DEADLINE, execution.ended.cancelled()).await.is_ok();
+    assert!(in_time, "the execution does not end: {:#?}", history(execution));
+    let (ending, _) = execution.ending().expect("it has ended");
+    let output = ending.output.map_or(Value::Null, |output| serde_json::from_str(&output).expect("JSON"));
+    let events = history(execution);
+    Ended { status: ending.status, output, error: ending.error, cause: ending.cause, events }
+}
+
+pub fn history(execution: &Execution) -> Vec<Value> {
+    execution.events().iter().map(|event| event.view(true)).collect()
+}
+
+impl Ended {
+    /// Each event as "id<previous type".
+    pub fn shape(&self) -> Vec<String> {
+        let line = |event: &Value| {
+            format!("{}<{} {}", event["id"], event["previousEventId"], event["type"].as_str().unwrap())
+        };
+        self.events.iter().map(line).collect()
+    }
+
+    /// How many events are of a type.
+    pub fn count(&self, kind: &str) -> usize {
+        self.events.iter().filter(|event| event["type"] == kind).count()
+    }
+
+    /// The names of the states that were entered, in order.
+    pub fn entered(&self) -> Vec<&str> {
+        self.events.iter().filter_map(|event| event["stateEnteredEventDetails"]["name"].as_str()).collect()
+    }
+
+    pub fn error(&self) -> &str {
+        self.error.as_deref().unwrap_or_else(|| panic!("no error: {self:#?}"))
+    }
+
+    pub fn cause(&self) -> &str {
+        self.cause.as_deref().unwrap_or_else(|| panic!("no cause: {self:#?}"))
+    }
+
+    /// The output of a success.
+    pub fn succeeded(self) -> Value {
+        assert_eq!(self.status, Status::Succeeded, "{self:#?}");
+        self.output
+    }
+}
+
+/// A machine of one state `Only`, which ends it.
+pub fn only(state: &Value) -> Value {
+    let mut state = state.clone();
+    state["End"] = true.into();
+    json!({ "StartAt": "Only", "States": { "Only": state } })
+}
+
+/// A Task that invokes `function` with nothing; `more` is merged into it.
+pub fn invoke(function: &str, more: &Value) -> Value {
+    let mut state = json!({
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": { "FunctionName": function },
+    });
+    merge(&mut state, more);
+    state
+}
+
+/// A Task that invokes `function` with the token and waits for it.
+pub fn callback(function: &str, more: &Value) -> Value {
+    let mut state = json!({
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Parameters": { "FunctionName": function, "Payload": { "token.$": "$$.Task.Token" } },
+    });
+    merge(&mut state, more);
+    state
+}
+
+fn merge(state: &mut Value, more: &Value) {
+    let more = more.as_object().expect("an object").clone();
+    state.as_object_mut().expect("an object").extend(more);
+}
+
+/// The token in the payload of a function that [`callback`] called.
+pub fn token(payload: &Value) -> &str {
+    payload["token"].as_str().expect("a token")
+}
