@@ -93,6 +93,8 @@ impl View {
 
     /// Shows a change of a step of the execution `number`, indented by `depth`.
     pub fn show(&mut self, number: usize, depth: usize, change: &Change) -> Result<()> {
+        // The step that waits for this execution comes first.
+        self.announce_before(number)?;
         let key = (number, change.step);
         let label = format!("{}{}", "  ".repeat(depth), change.name);
         match &change.what {
@@ -126,11 +128,17 @@ impl View {
 
     /// Gives each step that is still open, and not yet seen, a line of its own; a terminal has its bar.
     pub fn announce(&mut self) -> Result<()> {
+        self.announce_before(usize::MAX)
+    }
+
+    /// The same for the executions before the one called `number`.
+    fn announce_before(&mut self, number: usize) -> Result<()> {
         if matches!(self.surface, Surface::Terminal(_)) {
             return Ok(());
         }
         let mut lines = Vec::new();
-        for shown in self.steps.values_mut().filter(|shown| !shown.is_announced) {
+        let earlier = self.steps.range_mut(..(number, StepId::default())).map(|(_, shown)| shown);
+        for shown in earlier.filter(|shown| !shown.is_announced) {
             shown.is_announced = true;
             lines.push((shown.since, shown.label.clone()));
         }
