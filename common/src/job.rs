@@ -1,6 +1,7 @@
 //! The job document: what a person writes, and what makes it refusable before anything is created.
 
 mod check;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -177,27 +178,12 @@ impl JobDocument {
                 "the job document must be a JSON object such as {\"task\": {\"command\": [\"true\"]}}".into(),
             ));
         }
+        words::refuse_lists(document).map_err(Error::InvalidJob)?;
         let job: Self = serde_path_to_error::deserialize(document).map_err(|error| {
             let path = error.path().to_string();
-            let field = if path == "." { "the job document" } else { &path };
-            Error::InvalidJob(format!("{field}: {}", in_plain_words(&error.into_inner().to_string())))
+            Error::InvalidJob(words::explain(&path, &error.into_inner().to_string()))
         })?;
         check::check(&job, buckets).map_err(Error::InvalidJob)?;
         Ok(job)
     }
-}
-
-/// serde speaks of Rust's types; a person who writes JSON need not know them.
-fn in_plain_words(message: &str) -> String {
-    message
-        .replace("expected u32", "expected a whole number that is not negative")
-        .replace("struct JobDocument", "a job document")
-        .replace("struct Network", "an object")
-        .replace("struct Container", "an object")
-        .replace("struct Task", "an object")
-        .replace("struct Input", "an object with file and from")
-        .replace("struct Output", "an object with file and to")
-        .replace("a sequence", "a list")
-        .replace("a map", "an object")
-        .replace("sequence", "list")
 }

@@ -64,7 +64,9 @@ pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
 
 fn check_container(container: &Container) -> Check {
     if let Some(image) = &container.image {
-        let right = !image.is_empty() && image.len() <= 255 && image.chars().all(|c| c.is_ascii_graphic());
+        // Source: ECS API Reference, `ContainerDefinition`, `image`; a digest comes after an @. A URL is no reference.
+        let part = |c: char| c.is_ascii_alphanumeric() || "-_:./#@".contains(c);
+        let right = (1..=255).contains(&image.len()) && image.chars().all(part) && !image.contains("//");
         require(
             right,
             "container.image",
@@ -94,7 +96,13 @@ fn check_container(container: &Container) -> Check {
         check_variable(&field, name)?;
         let right =
             value.starts_with("arn:") && (value.contains(":secretsmanager:") || value.contains(":ssm:"));
-        require(right, &field, value, "the ARN of a Secrets Manager secret or a Parameter Store parameter")?;
+        // Not a word of what was given: it may be the secret itself.
+        require(
+            right,
+            &field,
+            "something that is no ARN of a secret",
+            "the ARN of a Secrets Manager secret or a Parameter Store parameter",
+        )?;
         require(
             !container.environment.contains_key(name),
             &field,
@@ -111,11 +119,16 @@ pub fn check_size(cpu: u32, memory: u32) -> Check {
         return Err(format!("container.cpu: given {cpu}; Fargate has no such size"));
     };
     let in_steps = memory == least || memory.is_multiple_of(step);
+    let steps = if least.is_multiple_of(step) {
+        format!("{least} to {greatest}")
+    } else {
+        format!("{least}, or {step} to {greatest}")
+    };
     require(
         (least..=greatest).contains(&memory) && in_steps,
         "container.memoryMiB",
         memory,
-        format!("{least} to {greatest} in steps of {step}, for container.cpu {cpu}"),
+        format!("{steps} in steps of {step}, for container.cpu {cpu}"),
     )
 }
 
@@ -139,7 +152,7 @@ fn check_variable(field: &str, name: &str) -> Check {
 
 fn check_task(task: &Task, buckets: &[String]) -> Check {
     require(!task.command.is_empty(), "task.command", "an empty list", "a program and its arguments")?;
-    require(!task.command[0].is_empty(), "task.command[0]", "an empty text", "a program")?;
+    require(!task.command[0].is_empty(), "task.command[0]", "", "a program")?;
     for (i, argument) in task.command.iter().enumerate() {
         require(
             !argument.contains('\0'),
@@ -165,6 +178,13 @@ fn check_task(task: &Task, buckets: &[String]) -> Check {
         check_file(&format!("task.outputs[{i}].file"), &output.file, &mut seen)?;
         let field = format!("task.outputs[{i}].to");
         check_s3(&field, &output.to, buckets)?;
+        // Source: S3 API Reference, "POST Object", form field `key`.
+        require(
+            !output.to.contains("${filename}"),
+            &field,
+            &output.to,
+            "a key without ${filename}, which S3 would replace by the uploaded file's name",
+        )?;
         require(places.insert(&output.to), &field, &output.to, "a place that no other output has")?;
     }
     Ok(())
@@ -182,14 +202,27 @@ fn check_source(field: &str, from: &str, buckets: &[String]) -> Check {
         return check_s3(field, from, buckets);
     }
     let url = Url::parse(from).ok();
-    let right = url.is_some_and(|url| {
+    let right = url.as_ref().is_some_and(|url| {
         url.scheme() == "https"
             && url.port_or_known_default() == Some(443)
             && url.has_host()
             && url.username().is_empty()
             && url.password().is_none()
     });
-    require(right, field, from, "s3://BUCKET/KEY or an https URL on port 443 without a user name")
+    let given = url.filter(Url::has_host).map_or_else(|| from.to_owned(), without_secrets);
+    require(right, field, given, "s3://BUCKET/KEY or an https URL on port 443 without a user name")
+}
+
+/// A URL's password and its query, often a signature, are not for a message.
+fn without_secrets(mut url: Url) -> String {
+    if url.password().is_some() {
+        // It has a host, so this cannot fail.
+        let _ = url.set_password(Some("***"));
+    }
+    if url.query().is_some() {
+        url.set_query(Some("***"));
+    }
+    url.into()
 }
 
 fn check_s3(field: &str, uri: &str, buckets: &[String]) -> Check {
@@ -200,7 +233,11 @@ fn check_s3(field: &str, uri: &str, buckets: &[String]) -> Check {
         "a bucket of this stack ({}); add it to the stack's parameter DataBuckets",
         if buckets.is_empty() { "it has none".to_owned() } else { buckets.join(", ") }
     );
-    require(buckets.iter().any(|bucket| bucket == uri_parts.bucket), field, uri, allowed)
+    require(buckets.iter().any(|bucket| bucket == uri_parts.bucket), field, uri, allowed)?;
+    // Clients take such parts out of a URL, and so out of what is signed.
+    // Source: S3 user guide, "Naming Amazon S3 objects", period-only path segments.
+    let whole = uri_parts.key.split('/').all(|part| part != "." && part != "..");
+    require(whole, field, uri, "a key without the parts . and ..")
 }
 
 fn check_range(field: &str, value: Option<u32>, least: u32, greatest: u32) -> Check {
@@ -225,9 +262,9 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Check {
         let field = format!("tags.{key}");
         require(
             !key.is_empty() && is_tag_text(key, 128),
-            &field,
+            "tags",
             key,
-            "a key of 1 to 128 letters, digits, spaces and _ . : / = + - @",
+            "keys of 1 to 128 letters, digits, spaces and _ . : / = + - @",
         )?;
         let lower = key.to_ascii_lowercase();
         let reserved =
@@ -249,5 +286,20 @@ fn is_tag_text(text: &str, limit: usize) -> bool {
 }
 
 fn require(right: bool, field: &str, given: impl Display, allowed: impl Display) -> Check {
-    if right { Ok(()) } else { Err(format!("{field}: given {given}; allowed: {allowed}")) }
+    if right {
+        Ok(())
+    } else {
+        Err(format!("{field}: given {}; allowed: {allowed}", shown(&given.to_string())))
+    }
+}
+
+/// What was given, short and visible.
+fn shown(given: &str) -> String {
+    const LIMIT: usize = 200;
+    if given.is_empty() {
+        return "an empty text".to_owned();
+    }
+    let start: String =
+        given.chars().take(LIMIT).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if given.chars().count() > LIMIT { format!("{start} ...") } else { start }
 }
