@@ -1,7 +1,7 @@
 //! Signed URLs for exact keys: GETs with the signature in the query, POSTs with a signed policy. Both die with the
 //! credentials that signed them, so the signer holds a session of the data role that is good for just these keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -10,7 +10,8 @@ use aws_sigv4::sign::v4;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
-use serde_json::json;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::error::Error;
@@ -28,10 +29,15 @@ const POLICY_LIMIT: usize = 2048;
 /// Source: S3 user guide, "Uploading objects", and S3 API Reference, "POST Object".
 pub const POST_LIMIT: u64 = 5 * 1024 * 1024 * 1024;
 
+/// What S3 takes as it is in a path; the rest must be encoded, or S3 computes another signature, and reads + as a space.
+/// Source: S3 API Reference, "Signature calculations for the Authorization header", `UriEncode()`.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
 /// What a session of the data role may do with its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// `s3:GetObject`
+    /// `s3:GetObject`, and `s3:ListBucket`, without which S3 says 403 and not 404 to a key that does not exist.
+    /// Source: S3 API Reference, `GetObject`, permissions.
     Read,
     /// `s3:PutObject`
     Write,
@@ -56,29 +62,38 @@ pub fn session_policies<'a>(access: Access, uris: &[S3Uri<'a>]) -> Vec<(String, 
 }
 
 fn session_policy(access: Access, uris: &[S3Uri<'_>]) -> String {
-    let action = match access {
-        Access::Read => "s3:GetObject",
-        Access::Write => "s3:PutObject",
-    };
-    // In a policy * and ? are wildcards and ${…} is a variable; this is how to write the characters themselves.
-    // Source: IAM user guide, "IAM policy elements: Variables and tags", special characters.
-    let escape = |key: &str| {
-        let mut escaped = String::with_capacity(key.len());
-        for c in key.chars() {
-            match c {
-                '*' | '?' | '$' => escaped.extend(["${", c.encode_utf8(&mut [0; 4]), "}"]),
-                c => escaped.push(c),
-            }
+    let objects: Vec<String> =
+        uris.iter().map(|uri| format!("arn:aws:s3:::{}/{}", uri.bucket, pattern(uri.key))).collect();
+    let buckets: BTreeSet<String> = uris.iter().map(|uri| format!("arn:aws:s3:::{}", uri.bucket)).collect();
+    let allow = |action: &str, resources: Value| json!({ "Effect": "Allow", "Action": action, "Resource": resources });
+    let statements = match access {
+        Access::Read => {
+            vec![allow("s3:GetObject", json!(objects)), allow("s3:ListBucket", json!(buckets))]
         }
-        escaped
+        Access::Write => vec![allow("s3:PutObject", json!(objects))],
     };
-    let resources: Vec<String> =
-        uris.iter().map(|uri| format!("arn:aws:s3:::{}/{}", uri.bucket, escape(uri.key))).collect();
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resources }]
-    })
-    .to_string()
+    json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+}
+
+/// What stands for `key` in a policy.
+fn pattern(key: &str) -> String {
+    let mut pattern = String::with_capacity(key.len());
+    for c in key.chars() {
+        match c {
+            // Wildcards and the beginning of a variable; this is how to write the characters themselves.
+            // Source: IAM user guide, "IAM policy elements: Variables and tags", special characters.
+            '*' | '?' | '$' => pattern.extend(["${", c.encode_utf8(&mut [0; 4]), "}"]),
+            // STS takes no other characters; the signature is for the one key in any case.
+            // Source: STS API Reference, `AssumeRole`, `Policy`, pattern.
+            '\u{100}'.. => {
+                if !pattern.ends_with('*') {
+                    pattern.push('*');
+                }
+            }
+            c => pattern.push(c),
+        }
+    }
+    pattern
 }
 
 /// Signs for one session of the data role.
@@ -99,10 +114,8 @@ impl Signer<'_> {
     pub fn get(&self, uri: &S3Uri<'_>, now: SystemTime) -> Result<String, Error> {
         let failed = |error: &dyn std::fmt::Display| Error::internal("could not sign a download", error);
         let mut url = self.bucket_url(uri.bucket)?;
-        url.path_segments_mut()
-            .map_err(|()| failed(&"the S3 endpoint cannot have a path"))?
-            .pop_if_empty()
-            .extend(uri.key.split('/'));
+        let bucket = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{bucket}/{}", utf8_percent_encode(uri.key, PATH)));
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(LIFETIME);
@@ -184,5 +197,40 @@ impl Signer<'_> {
         };
         Url::parse(&url)
             .map_err(|error| Error::internal(format!("could not read the S3 endpoint {url}"), error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(key: &str) -> S3Uri<'_> {
+        S3Uri { bucket: "bucket", key }
+    }
+
+    #[test]
+    fn a_key_is_encoded_as_s3_does_it_before_it_checks_the_signature() {
+        let credentials = Credentials::new("AKID", "secret", Some("token+/=".into()), None, "test");
+        let signer = Signer { credentials, region: "eu-central-1", endpoint: None };
+        let url = signer.get(&uri("a b+c(1)/ü//%2F~.mp4"), SystemTime::UNIX_EPOCH).unwrap();
+        let path = "https://bucket.s3.eu-central-1.amazonaws.com/a%20b%2Bc%281%29/%C3%BC//%252F~.mp4?X-Amz-Algorithm=";
+        assert!(url.starts_with(path), "{url}");
+        assert!(url.contains("X-Amz-Security-Token=token%2B%2F%3D"), "{url}");
+    }
+
+    #[test]
+    fn a_session_policy_has_only_characters_that_sts_takes() {
+        let policy = session_policy(Access::Read, &[uri("a*/動画.mp4"), uri("é")]);
+        assert!(policy.chars().all(|c| c <= '\u{ff}'), "{policy}");
+        assert!(policy.contains("arn:aws:s3:::bucket/a${*}/*.mp4"), "{policy}");
+    }
+
+    #[test]
+    fn session_policies_keep_within_the_limit_and_lose_no_key() {
+        let keys: Vec<String> = (0..100).map(|i| format!("{i}-{}", "k".repeat(200))).collect();
+        let uris: Vec<S3Uri<'_>> = keys.iter().map(|key| uri(key)).collect();
+        let groups = session_policies(Access::Write, &uris);
+        assert!(groups.iter().all(|(policy, _)| policy.len() <= POLICY_LIMIT));
+        assert_eq!(groups.iter().map(|(_, group)| group.len()).sum::<usize>(), 100);
     }
 }
