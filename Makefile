@@ -47,11 +47,18 @@ sizes: ## Print the size of every function that `make build` has built
 push-image: ## Build the worker's image and push it to the stack's repository: make push-image [STACK=mayfly]
 	@set -e; uri=$$(aws cloudformation describe-stacks --stack-name $(STACK) --output text \
 	  --query "Stacks[0].Outputs[?OutputKey=='RepositoryUri'].OutputValue"); \
+	processor=$$(aws cloudformation describe-stacks --stack-name $(STACK) --output text \
+	  --query "Stacks[0].Parameters[?ParameterKey=='Architecture'].ParameterValue"); \
+	case $$processor in ARM64) platform=linux/arm64;; *) platform=linux/amd64;; esac; \
 	aws ecr get-login-password | docker login --username AWS --password-stdin "$${uri%%/*}"; \
-	docker build --file container/Dockerfile --tag "$$uri:latest" .; \
+	docker build --platform $$platform --file container/Dockerfile --tag "$$uri:latest" .; \
 	docker push "$$uri:latest"
 
+# An account's first cluster fails while ECS is still making its own role.
+# Source: github.com/aws/containers-roadmap/issues/2614.
 deploy: build ## Deploy to the AWS account of your credentials
+	@aws iam get-role --role-name AWSServiceRoleForECS >/dev/null 2>&1 \
+	  || aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com >/dev/null
 	sam deploy --guided
 
 tools: $(VENV)/.complete

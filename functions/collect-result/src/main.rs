@@ -46,12 +46,16 @@ async fn handler(dynamodb: &Client, table: &str, input: Input) -> Result<Ending,
         .await
         .map_err(Error::aws("read the job's record"))?
         .item
+        // An earlier run of the same job id had another mailbox; an attempt that could not be dispatched wrote nothing.
+        .filter(|record| {
+            let mailbox = record.get(record::MAILBOX).and_then(|value| value.as_s().ok());
+            let attempt = record.get(record::ATTEMPT).and_then(|value| value.as_n().ok());
+            mailbox == Some(&input.plan.mailbox_url) && attempt == Some(&input.attempt.to_string())
+        })
         .unwrap_or_default();
     let text = |name| record.get(name).and_then(|value: &AttributeValue| value.as_s().ok());
     let task_arn = text(record::TASK_ARN).cloned();
-    // An earlier run of the same job id had another mailbox.
-    let of_this_run = text(record::MAILBOX) == Some(&input.plan.mailbox_url);
-    let ending = match text(record::RESULT).filter(|_| of_this_run) {
+    let ending = match text(record::RESULT) {
         Some(result) => {
             let finished = serde_json::from_str(result)
                 .map_err(|error| Error::internal("could not read the stored result", error))?;

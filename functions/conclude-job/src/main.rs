@@ -44,7 +44,8 @@ struct TearDown {
 #[serde(rename_all = "PascalCase")]
 struct Caught {
     error: String,
-    cause: String,
+    /// States.Timeout may come without one.
+    cause: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,7 +79,8 @@ fn receipt(input: &Input) -> Receipt {
     match (&input.tear_down, &input.tear_down_failure) {
         (Some(tear_down), _) => tear_down.receipt.clone(),
         (None, Some(caught)) => {
-            receipt_in(&caught.cause).unwrap_or_else(|| unproven(&input.job, &caught.error))
+            let receipt = caught.cause.as_deref().and_then(receipt_in);
+            receipt.unwrap_or_else(|| unproven(&input.job, &caught.error))
         }
         // Only a job that was refused by plan-job ends without a teardown.
         (None, None) => Receipt::default(),
@@ -98,7 +100,7 @@ fn unproven(job: &str, error: &str) -> Receipt {
 }
 
 fn explain(caught: &Caught) -> JobFailure {
-    let message = message_of(&caught.cause);
+    let message = message_of(caught.cause.as_deref().unwrap_or("no cause was given"));
     match Class::from_name(&caught.error) {
         Some(class) => failure(class, message),
         None => failure(Class::Internal, format!("{}: {message}", caught.error)),
@@ -116,7 +118,7 @@ fn failure(error: Class, message: String) -> JobFailure {
     JobFailure { error, message, attempt: None, exit_code: None, task_arn: None, output: None }
 }
 
-/// The outcome as JSON, shortened where it must be: first the output, then the list of what was created.
+/// The outcome as JSON, shortened where it must be: of the output its end is kept, of the lists their beginning.
 fn cause(outcome: &Outcome) -> Result<String, Error> {
     let json = |outcome: &Outcome| {
         serde_json::to_string(outcome).map_err(|error| Error::internal("could not write the outcome", error))
@@ -126,7 +128,10 @@ fn cause(outcome: &Outcome) -> Result<String, Error> {
         let mut shorter = outcome.clone();
         if let Some(failure) = &mut shorter.failure {
             failure.message = failure.message.chars().take(2_000).collect();
-            failure.output = failure.output.take().map(|output| output.chars().take(1_000).collect());
+            failure.output = failure.output.take().map(|output| {
+                let start = output.char_indices().nth_back(999).map_or(0, |(start, _)| start);
+                output[start..].to_owned()
+            });
         }
         shorter.receipt.created.truncate(20);
         shorter.receipt.deleted.truncate(20);

@@ -33,19 +33,18 @@ struct Deleted {
 async fn handler(ecs: &Client, settings: &Settings, target: Target) -> Result<Deleted, Error> {
     let names = Names::new(&settings.stack, &target.job);
     let services = find_services(ecs, settings, &names, &target.job).await?;
-    let mut draining = 0;
     for service in services.iter().filter(|service| service.status() == Some("ACTIVE")) {
         delete(ecs, settings, service).await?;
-        draining += 1;
     }
-    draining += services.iter().filter(|service| service.status() == Some("DRAINING")).count();
     let tasks = find_tasks(ecs, settings, &names, &target.job).await?;
-    if draining > 0 || !tasks.is_empty() {
-        let states: Vec<&str> = tasks.iter().filter_map(Task::last_status).collect();
-        return Err(Error::StillInUse(format!(
-            "{draining} services are draining and {} tasks have not stopped: {states:?}",
-            tasks.len()
-        )));
+    let draining = services
+        .iter()
+        .filter(|service| service.status() != Some("INACTIVE"))
+        .map(|_| "service DRAINING".to_owned());
+    let stopping = tasks.iter().map(|task| format!("task {}", task.last_status().unwrap_or("UNKNOWN")));
+    let waiting: Vec<String> = draining.chain(stopping).collect();
+    if !waiting.is_empty() {
+        return Err(Error::StillInUse(format!("not gone yet: {}", waiting.join(", "))));
     }
     Ok(Deleted { deleted: services.len() })
 }

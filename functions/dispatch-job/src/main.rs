@@ -80,14 +80,16 @@ async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result
     });
     let body =
         serde_json::to_string(&order).map_err(|error| Error::internal("could not write the order", error))?;
-    clients
-        .sqs
-        .send_message()
-        .queue_url(&plan.mailbox_url)
-        .message_body(body)
-        .send()
-        .await
-        .map_err(Error::aws("put the order in the job's mailbox"))?;
+    clients.sqs.send_message().queue_url(&plan.mailbox_url).message_body(body).send().await.map_err(
+        |error| match error.as_service_error() {
+            // Source: SQS API Reference, `CreateQueue`: a new queue can be used after a second.
+            Some(missing) if missing.is_queue_does_not_exist() => Error::Unavailable {
+                doing: "could not put the order in the job's mailbox".into(),
+                detail: missing.to_string(),
+            },
+            _ => Error::aws("put the order in the job's mailbox")(error),
+        },
+    )?;
     tracing::info!("job dispatched");
     Ok(Dispatched {})
 }

@@ -41,8 +41,9 @@ pub async fn uploads(
     task: &Task,
     wanted: &[FileSize],
 ) -> Result<Vec<Upload>, Error> {
-    let outputs = wanted.iter().filter_map(|wanted| {
-        let output = task.outputs.iter().find(|output| output.file == wanted.file)?;
+    // By the job's list, so that a container that asks a thousand times for one file gets it once.
+    let outputs = task.outputs.iter().filter_map(|output| {
+        let wanted = wanted.iter().find(|wanted| wanted.file == output.file)?;
         Some((wanted, S3Uri::parse(&output.to)?))
     });
     let outputs: Vec<(&FileSize, S3Uri<'_>)> = outputs.collect();

@@ -31,6 +31,16 @@ pub async fn check(s3: &Client, region: &str, task: &Task) -> Result<(), Error> 
                         "the bucket {bucket} does not exist; create it in {region}"
                     )));
                 }
+                // A HEAD's answer has no body that could say why.
+                Some(response) if response.status().as_u16() == 403 => {
+                    return Err(Error::AccessDenied {
+                        doing: format!("could not look at the bucket {bucket}"),
+                        detail:
+                            "S3 denied s3:ListBucket: the bucket may be another account's, or its policy \
+                                 forbids it"
+                                .into(),
+                    });
+                }
                 _ => return Err(Error::aws(&format!("look at the bucket {bucket}"))(error)),
             },
         };

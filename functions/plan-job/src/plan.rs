@@ -20,7 +20,7 @@ const SPOT_ALLOWANCE: SignedDuration = SignedDuration::from_mins(60);
 /// Tearing everything down.
 const TEARDOWN: SignedDuration = SignedDuration::from_mins(60);
 /// The longest silence of a container, its start included: pulling a large image takes minutes.
-const HEARTBEAT_SECONDS: u64 = 600;
+const HEARTBEAT_SECONDS: u32 = 600;
 /// Fargate's own disk, which cannot be asked for by name.
 /// Source: ECS API Reference, `EphemeralStorage`: 21 to 200.
 const FREE_STORAGE_GIB: u32 = 20;
@@ -73,11 +73,13 @@ pub fn make(settings: &Settings, submission: &Submission) -> Result<Plan, Error>
     let timeout_minutes = document.timeout_minutes.unwrap_or(settings.timeout_minutes);
     let attempts = document.attempts.unwrap_or(settings.attempts);
     let queue = SignedDuration::from_mins(document.queue_minutes.unwrap_or(0).into());
-    let work = SignedDuration::from_mins(i64::from(timeout_minutes) * i64::from(attempts));
+    let timeout_seconds = u64::from(timeout_minutes) * 60;
+    // An attempt's wait allows for the container's start besides.
+    let attempt = SignedDuration::from_secs(i64::from(timeout_minutes) * 60 + i64::from(HEARTBEAT_SECONDS));
+    let work = attempt * i32::try_from(attempts).unwrap_or(i32::MAX);
     let expiry = submission.start_time + queue + PROVISIONING + work + SPOT_ALLOWANCE + TEARDOWN;
     let names = Names::new(&settings.stack, &submission.job);
     let mailbox_name = names.mailbox(&secret());
-    let timeout_seconds = u64::from(timeout_minutes) * 60;
     let expiry = in_seconds(expiry);
     Ok(Plan {
         tags: tags(settings, submission, &document, &expiry),
@@ -96,8 +98,7 @@ pub fn make(settings: &Settings, submission: &Submission) -> Result<Plan, Error>
         capacity: document.capacity.map_or_else(|| default_capacity(&settings.capacity), Ok)?,
         task: document.task,
         timeout_seconds,
-        // Step Functions wants it smaller than the time-out.
-        heartbeat_seconds: HEARTBEAT_SECONDS.min(timeout_seconds - 1),
+        heartbeat_seconds: HEARTBEAT_SECONDS.into(),
         attempts,
         expiry,
         job: submission.job.clone(),
