@@ -41,7 +41,12 @@ impl MiniStack {
         let log = std::fs::File::create(folder.join("ministack.log"))?;
         let scratch = folder.join("tmp");
         std::fs::create_dir_all(&scratch)?;
-        let child = Command::new(tools.join("python"))
+        let python = tools.join("python");
+        anyhow::ensure!(python.is_file(), "{} is missing; `make tools` installs it", python.display());
+        // setpriv, of util-linux, so that MiniStack does not outlive a local cloud that was killed.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(python)
             .args(["-m", "ministack"])
             .current_dir(&scratch)
             .env_clear()

@@ -18,8 +18,12 @@ const VIDEO_SECONDS: u32 = 20;
 pub async fn run(options: Options, job: &Path, to: &Path) -> Result<ExitCode> {
     // Ctrl-C is for `mayfly run`, which asks what to do; afterwards everything is stopped as always.
     let _interrupts = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
     let cloud = crate::start(options).await?;
-    let outcome = run_on(&cloud, job, to).await;
+    let outcome = tokio::select! {
+        outcome = run_on(&cloud, job, to) => outcome,
+        _ = terminated.recv() => Err(anyhow::anyhow!("terminated")),
+    };
     cloud.stop().await?;
     outcome
 }
@@ -43,6 +47,7 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
         .args(["run", "--stack", STACK, "--name", &name])
         .arg(job)
         .envs(cloud.environment())
+        .kill_on_drop(true)
         .status()
         .await
         .context("could not start mayfly")?;

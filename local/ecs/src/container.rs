@@ -98,7 +98,10 @@ impl Container {
             fs::create_dir_all(folder).await?;
         }
         let file = fs::File::create(folder.join("output.log")).await?;
-        let mut child = Command::new(program)
+        // setpriv, of util-linux, so that a task does not outlive a local cloud that was killed: it is the one way to
+        // set the parent-death signal without `unsafe`, and it becomes the program.
+        let mut child = Command::new("/usr/bin/setpriv")
+            .args(["--pdeathsig", "KILL", "--", program])
             .args(arguments)
             .env_clear()
             .envs(environment)

@@ -1,6 +1,6 @@
 //! The real world of the interpreter: MiniStack for machines, functions and buses, and its IAM for who may do what.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -38,6 +38,8 @@ pub struct MiniStack {
 }
 
 impl World for MiniStack {
+    const WORK_TIME: Duration = Duration::from_secs(30);
+
     async fn machine(&self, arn: &str) -> anyhow::Result<Option<Source>> {
         let client = aws_sdk_sfn::Client::new(&self.upstream.root_config());
         let machine = match client.describe_state_machine().state_machine_arn(arn).send().await {

@@ -61,7 +61,7 @@ impl<W: World> Run<W> {
         let call = self.call(resource, &parameters, callback.as_mut(), heartbeat, cursor);
         let outcome = match timeout {
             None => call.await,
-            Some(limit) => tokio::time::timeout(self.engine.scale.real(limit), call)
+            Some(limit) => tokio::time::timeout(self.real_limit(resource, limit), call)
                 .await
                 .unwrap_or_else(|_| Err(Failure::timed_out(Clock::Total))),
         };
@@ -81,6 +81,15 @@ impl<W: World> Run<W> {
                 self.push_task(resource, cursor, kind, details)?;
                 Err(failure)
             }
+        }
+    }
+
+    /// A wait for others is as fast as the clock; work is not.
+    fn real_limit(&self, resource: Resource, limit: Duration) -> Duration {
+        let scaled = self.engine.scale.real(limit);
+        match resource {
+            Resource::InvokeForToken | Resource::StartExecutionSync => scaled,
+            _ => scaled.max(limit.min(W::WORK_TIME)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The world outside the interpreter: the machines' definitions, functions, buses, and who may do what.
 
-use std::{collections::BTreeMap, future::Future};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 use bytes::Bytes;
 use local_aws::auth::{Caller, Context, Refusal};
@@ -45,6 +45,10 @@ pub struct Invoked {
 
 /// Everything that the interpreter needs of others. MiniStack is the real one; tests script their own.
 pub trait World: Send + Sync + 'static {
+    /// The least real time that a task has for its work, unless its own time-out is shorter: functions do not run
+    /// faster with the clock, and a busy machine would fail them.
+    const WORK_TIME: Duration = Duration::ZERO;
+
     /// The machine of this ARN, as deployed now.
     fn machine(&self, arn: &str) -> impl Future<Output = anyhow::Result<Option<Source>>> + Send;
 
