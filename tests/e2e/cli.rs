@@ -1,0 +1,76 @@
+//! `mayfly` tells a job's outcome by its exit code and its output.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::harness::Harness;
+use crate::world::{self, World, job_arn};
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![
+        harness.trial("mayfly_run_ends_with_0_and_the_outcome", succeeds),
+        harness.trial("mayfly_run_of_a_command_that_fails_ends_with_1", fails),
+        harness.trial("mayfly_follow_ends_with_the_commands_exit_code", follows),
+    ]
+}
+
+async fn succeeds(world: Arc<World>, job: String) -> Result<()> {
+    let ran = mayfly(&world, &["run", "events/run-job.json", "--name", &job, "--json"]).await?;
+    assert_eq!(ran.code, Some(0), "{}", ran.error);
+    let printed: Value =
+        serde_json::from_str(&ran.output).context("standard output is JSON and nothing else")?;
+    let execution = world.states.describe_execution().execution_arn(job_arn(&job)).send().await?;
+    assert_eq!(printed, serde_json::from_str::<Value>(execution.output().context("an output")?)?);
+    assert_eq!((&printed["status"], &printed["receipt"]["residual"]), (&json!("SUCCEEDED"), &json!([])));
+    assert!(ran.error.contains("DispatchJob") && ran.error.contains("SUCCEEDED after "), "{}", ran.error);
+    world.nothing_left(&job).await
+}
+
+async fn fails(world: Arc<World>, job: String) -> Result<()> {
+    let ran = mayfly(&world, &["run", "events/run-job.command-fails.json", "--name", &job, "--json"]).await?;
+    let printed: Value =
+        serde_json::from_str(&ran.output).context("standard output is JSON and nothing else")?;
+    assert_eq!(printed["error"], "CommandFailed");
+    // ffmpeg's own code is beyond 125, where a shell's own begin.
+    assert!(printed["exitCode"].as_i64().is_some_and(|code| code > 125), "{printed:#}");
+    assert_eq!(ran.code, Some(1), "{}", ran.error);
+    assert!(ran.error.contains("no_such_filter"), "the container's log is shown: {}", ran.error);
+    world.torn_down_by_rule(&job).await?;
+    world.nothing_left(&job).await
+}
+
+async fn follows(world: Arc<World>, job: String) -> Result<()> {
+    world.run_job(&job, &world::command(&["sh", "-c", "exit 3"])).await?;
+    let ran = mayfly(&world, &["follow", &job]).await?;
+    assert_eq!(ran.code, Some(3), "{}", ran.error);
+    let lines = [
+        "failure  CommandFailed: the command `sh` ended with code 3",
+        "receipt  created 5 (1 Service, 1 Task, 1 NetworkInterface, 1 TaskDefinition, 1 Queue), deleted 5, \
+         nothing is left",
+    ];
+    for line in lines {
+        assert!(ran.output.lines().any(|printed| printed == line), "{line}\n\nis not in\n\n{}", ran.output);
+    }
+    world.torn_down_by_rule(&job).await?;
+
+    let ran = mayfly(&world, &["follow", "no-such-job"]).await?;
+    assert_eq!(ran.code, Some(1), "{}", ran.output);
+    assert!(ran.error.contains("no-such-job"), "{}", ran.error);
+    world.nothing_left(&job).await
+}
+
+/// One run of `mayfly`: its exit code and what it printed.
+struct Ran {
+    code: Option<i32>,
+    output: String,
+    error: String,
+}
+
+async fn mayfly(world: &World, arguments: &[&str]) -> Result<Ran> {
+    let ran = world.command("mayfly").args(arguments).output().await?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Ran { code: ran.status.code(), output: text(ran.stdout), error: text(ran.stderr) })
+}

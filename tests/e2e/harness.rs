@@ -1,0 +1,112 @@
+//! Runs the tests: the local cloud starts with the first of them, each has a deadline, and one that fails shows what
+//! happened to its jobs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use libtest_mimic::{Conclusion, Failed, Trial};
+use tokio::runtime::Runtime;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::timeout;
+
+use crate::report;
+use crate::world::World;
+
+/// The longest a test may take, in real time, when others use the same machine.
+const DEADLINE: Duration = Duration::from_secs(150);
+
+/// What the tests share.
+pub struct Harness {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    runtime: Runtime,
+    /// The failure to start is kept, so that not every test tries again.
+    world: OnceCell<Result<Arc<World>, String>>,
+    /// Turns true at Ctrl-C: every test then ends, and the cloud's processes with them.
+    interrupted: watch::Receiver<bool>,
+}
+
+impl Harness {
+    /// A harness without a cloud: listing the tests needs none.
+    pub fn new() -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let (interrupt, interrupted) = watch::channel(false);
+        runtime.spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                interrupt.send_replace(true);
+            }
+        });
+        Ok(Self { shared: Arc::new(Shared { runtime, world: OnceCell::new(), interrupted }) })
+    }
+
+    /// A test of this name. It is given the world and the name in a form that fits a job's id: the ids of all its
+    /// jobs begin with that.
+    pub fn trial<F>(
+        &self,
+        name: impl Into<String>,
+        test: impl FnOnce(Arc<World>, String) -> F + Send + 'static,
+    ) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let (name, shared) = (name.into(), self.shared.clone());
+        Trial::test(name.clone(), move || shared.run(&name.replace('_', "-"), test))
+    }
+
+    /// Looks at all jobs a last time, unless a test has failed: its jobs may still run. Then stops the cloud.
+    ///
+    /// # Errors
+    /// Names what is left of any job.
+    pub fn close(self, conclusion: &Conclusion) -> Result<()> {
+        let shared = Arc::into_inner(self.shared).context("a test is still running")?;
+        let Some(Ok(world)) = shared.world.into_inner() else { return Ok(()) };
+        let world = Arc::into_inner(world).context("a test still uses the cloud")?;
+        shared.runtime.block_on(async {
+            let looked = if conclusion.has_failed() { Ok(()) } else { world.last_look().await };
+            world.stop().await.and(looked)
+        })
+    }
+}
+
+impl Shared {
+    fn run<F>(&self, job: &str, test: impl FnOnce(Arc<World>, String) -> F) -> Result<(), Failed>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let world = self.runtime.block_on(self.world())?;
+        let work = || self.runtime.block_on(self.limited(test(world.clone(), job.to_owned())));
+        let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+            Err(anyhow!("{text}"))
+        });
+        outcome.map_err(|error| {
+            let told = self.runtime.block_on(report::about(&world, job));
+            Failed::from(format!("{error:#}\n\n{told}"))
+        })
+    }
+
+    async fn world(&self) -> Result<Arc<World>, String> {
+        let start = || async {
+            // By a thread that lives as long as the runtime, because MiniStack ends with the thread that starts it.
+            let starting = self.runtime.spawn(World::start());
+            let world = self.limited(async { starting.await? }).await;
+            world.map(Arc::new).map_err(|error| format!("the local cloud does not start: {error:#}"))
+        };
+        self.world.get_or_init(start).await.clone()
+    }
+
+    async fn limited<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut interrupted = self.interrupted.clone();
+        tokio::select! {
+            outcome = timeout(DEADLINE, work) => {
+                outcome.with_context(|| format!("not done after {} s", DEADLINE.as_secs()))?
+            }
+            Ok(_) = interrupted.wait_for(|interrupted| *interrupted) => Err(anyhow!("interrupted")),
+        }
+    }
+}

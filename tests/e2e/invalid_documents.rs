@@ -1,0 +1,319 @@
+//! What cannot run is refused before anything is created, in words that name the field, what was given and what is
+//! allowed.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use aws_sdk_sfn::types::ExecutionStatus;
+use futures_util::future::try_join_all;
+use libtest_mimic::Trial;
+use mayfly_common::error::Class;
+use mayfly_common::inventory::Receipt;
+use serde_json::{Value, json};
+
+use crate::harness::Harness;
+use crate::world::{self, World, command, machine, states_entered};
+
+/// So many jobs at a time, so that other tests go on as well.
+const AT_ONCE: usize = 8;
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![
+        harness.trial("a_document_that_cannot_run_is_refused_in_words", documents),
+        harness.trial("a_name_that_is_no_job_id_is_refused", names),
+    ]
+}
+
+async fn documents(world: Arc<World>, base: String) -> Result<()> {
+    let mut table = whole_documents()?;
+    table.extend(containers());
+    table.extend(commands_and_files());
+    table.extend(limits_and_tags());
+    let jobs: Vec<_> = (1..).map(|n| format!("{}-{n}", &base[..20])).zip(table).collect();
+    for some in jobs.chunks(AT_ONCE) {
+        try_join_all(some.iter().map(|(job, (document, message))| refused(&world, job, document, message)))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn refused(world: &World, job: &str, document: &Value, message: &str) -> Result<()> {
+    let execution = world.run_job(job, document).await?;
+    let given: String = document.to_string().chars().take(200).collect();
+    assert_eq!(execution.status(), &ExecutionStatus::Failed, "{given}");
+    assert_eq!(execution.error(), Some("InvalidJob"), "{given}");
+    let outcome = world::outcome(&execution)?;
+    let failure = outcome.failure.context("a failure has a reason")?;
+    assert_eq!((failure.error, failure.message.as_str()), (Class::InvalidJob, message), "{given}");
+    assert_eq!(outcome.receipt, Receipt::default(), "{given}");
+    let events = world.history(execution.execution_arn()).await?;
+    let entered: Vec<_> = states_entered(&events).collect();
+    assert_eq!(entered, ["AcceptJob", "PlanJob", "ConcludeJob", "DecideStatus", "JobFailed"], "{given}");
+    let creations = world.calls(job).into_iter().filter(|call| !call.action.starts_with("states:"));
+    assert_eq!(creations.count(), 0, "{given}");
+    Ok(())
+}
+
+async fn names(world: Arc<World>, base: String) -> Result<()> {
+    let document = command(&["true"]);
+    for name in ["a b", "a/b", "a*", "", &"n".repeat(81)] {
+        let refused = world.try_start(&machine("run-job"), name, &document).await.unwrap_err();
+        assert!(refused.is_invalid_name(), "Step Functions refuses {name:?}: {refused:?}");
+    }
+    // Step Functions takes these, Mayfly does not.
+    for name in
+        [format!("{base}-{}", "n".repeat(65 - base.len() - 1)), format!("{base}.dot"), format!("{base}-ä")]
+    {
+        let allowed = "1 to 64 of A-Z, a-z, 0-9, - and _; it is the job's id";
+        refused(&world, &name, &document, &format!("the execution's name: given {name}; allowed: {allowed}"))
+            .await?;
+    }
+    Ok(())
+}
+
+type Table = Vec<(Value, String)>;
+
+fn row(document: Value, message: impl Into<String>) -> (Value, String) {
+    (document, message.into())
+}
+
+/// A valid job with one more field.
+fn job_with(field: &str, value: Value) -> Value {
+    let mut document = command(&["true"]);
+    document[field] = value;
+    document
+}
+
+fn container(value: Value) -> Value {
+    job_with("container", value)
+}
+
+fn task_with(field: &str, value: Value) -> Value {
+    let mut document = command(&["true"]);
+    document["task"][field] = value;
+    document
+}
+
+fn input(file: &str, from: &str) -> Value {
+    task_with("inputs", json!([{ "file": file, "from": from }]))
+}
+
+fn output(file: &str, to: &str) -> Value {
+    task_with("outputs", json!([{ "file": file, "to": to }]))
+}
+
+fn whole_documents() -> Result<Table> {
+    let object = "the job document must be a JSON object such as {\"task\": {\"command\": [\"true\"]}}";
+    let fields = "network, container, capacity, task, timeoutMinutes, attempts, queueMinutes, user, tags";
+    Ok(vec![
+        row(
+            world::sample("run-job.invalid.json")?,
+            "container.cpu: given 1000; allowed: one of 256, 512, 1024, 2048, 4096, 8192, 16384",
+        ),
+        row(json!([]), object),
+        row(json!("true"), object),
+        row(json!({}), "task: missing; it is required"),
+        row(json!({ "task": {} }), "task.command: missing; it is required"),
+        row(json!({ "task": [[], ["true"], []] }), "task: given a list; allowed: an object"),
+        row(job_with("retries", json!(2)), format!("retries: there is no such field; allowed: {fields}")),
+        row(
+            command(&["echo", &"x".repeat(33_000)]),
+            "the job document is 33032 bytes long; at most 32768 are allowed; put long lists into an input file",
+        ),
+        row(job_with("network", json!("public")), "network: given \"public\"; allowed: an object"),
+        row(job_with("network", json!({})), "network.mode: missing; it is required"),
+        row(
+            job_with("network", json!({ "mode": "private" })),
+            "network.mode: given private; allowed: public",
+        ),
+        row(
+            job_with("network", json!({ "mode": "public", "vpc": "vpc-1" })),
+            "network.vpc: there is no such field; allowed: mode",
+        ),
+        row(job_with("capacity", json!("reserved")), "capacity: given reserved; allowed: spot or on-demand"),
+        row(job_with("capacity", json!(1)), "capacity: given 1; allowed: a text"),
+    ])
+}
+
+fn containers() -> Table {
+    let image = "an image reference such as public.ecr.aws/docker/library/busybox:1";
+    let name = "a name of letters, digits and _ that does not begin with a digit";
+    let whole = "a whole number, 0 to 4294967295";
+    vec![
+        row(
+            container(json!({ "memory": 2048 })),
+            "container.memory: there is no such field; \
+             allowed: image, cpu, memoryMiB, storageGiB, environment, secrets",
+        ),
+        row(container(json!({ "cpu": "1024" })), format!("container.cpu: given \"1024\"; allowed: {whole}")),
+        row(container(json!({ "cpu": 1.5 })), format!("container.cpu: given 1.5; allowed: {whole}")),
+        row(
+            container(json!({ "memoryMiB": -1 })),
+            format!("container.memoryMiB: given -1; allowed: {whole}"),
+        ),
+        row(
+            container(json!({ "cpu": 256, "memoryMiB": 4096 })),
+            "container.memoryMiB: given 4096; \
+             allowed: 512, or 1024 to 2048 in steps of 1024, for container.cpu 256",
+        ),
+        row(
+            container(json!({ "memoryMiB": 2500 })),
+            "container.memoryMiB: given 2500; allowed: 2048 to 8192 in steps of 1024, for container.cpu 1024",
+        ),
+        row(
+            container(json!({ "cpu": 8192 })),
+            "container.memoryMiB: given 2048; allowed: 16384 to 61440 in steps of 4096, for container.cpu 8192",
+        ),
+        row(container(json!({ "storageGiB": 19 })), "container.storageGiB: given 19; allowed: 20 to 200"),
+        row(container(json!({ "storageGiB": 201 })), "container.storageGiB: given 201; allowed: 20 to 200"),
+        row(
+            container(json!({ "image": "" })),
+            format!("container.image: given an empty text; allowed: {image}"),
+        ),
+        row(
+            container(json!({ "image": "busy box" })),
+            format!("container.image: given busy box; allowed: {image}"),
+        ),
+        row(
+            container(json!({ "image": "https://example.com/tool" })),
+            format!("container.image: given https://example.com/tool; allowed: {image}"),
+        ),
+        row(
+            container(json!({ "environment": { "1ST": "x" } })),
+            format!("container.environment.1ST: given 1ST; allowed: {name}"),
+        ),
+        row(
+            container(json!({ "environment": { "WITH-DASH": "x" } })),
+            format!("container.environment.WITH-DASH: given WITH-DASH; allowed: {name}"),
+        ),
+        row(
+            container(json!({ "environment": { "AWS_REGION": "x" } })),
+            "container.environment.AWS_REGION: given AWS_REGION; \
+             allowed: a name that does not begin with AWS_, ECS_ or MAYFLY_, which are the container's own",
+        ),
+        row(
+            container(json!({ "environment": { "DEBUG": 1 } })),
+            "container.environment.DEBUG: given 1; allowed: a text",
+        ),
+        row(
+            container(json!({ "environment": { "DEBUG": "\0" } })),
+            "container.environment.DEBUG: given a value with a NUL character; allowed: text without one",
+        ),
+        row(
+            container(json!({ "secrets": { "PASSWORD": "hunter2" } })),
+            "container.secrets.PASSWORD: given something that is no ARN of a secret; \
+             allowed: the ARN of a Secrets Manager secret or a Parameter Store parameter",
+        ),
+        row(
+            container(json!({
+                "environment": { "KEY": "x" },
+                "secrets": { "KEY": "arn:aws:ssm:eu-central-1:123456789012:parameter/key" }
+            })),
+            "container.secrets.KEY: given KEY; allowed: a name that container.environment does not have",
+        ),
+    ]
+}
+
+fn commands_and_files() -> Table {
+    let inside = "a name inside the working directory: relative, without .. and without \\";
+    let source = "s3://BUCKET/KEY or an https URL on port 443 without a user name";
+    let bucket = "a bucket of this stack (mayfly-data); add it to the stack's parameter DataBuckets";
+    let object = "s3://mayfly-data/key";
+    let mut table = vec![
+        row(command(&[]), "task.command: given an empty list; allowed: a program and its arguments"),
+        row(command(&[""]), "task.command[0]: given an empty text; allowed: a program"),
+        row(
+            command(&["echo", "a\0b"]),
+            "task.command[1]: given a text with a NUL character; allowed: text without one",
+        ),
+        row(json!({ "task": { "command": "ls -l" } }), "task.command: given \"ls -l\"; allowed: a list"),
+        row(json!({ "task": { "command": ["ls", 1] } }), "task.command[1]: given 1; allowed: a text"),
+        row(
+            task_with("cwd", json!("/tmp")),
+            "task.cwd: there is no such field; allowed: inputs, command, outputs",
+        ),
+        row(task_with("inputs", json!({})), "task.inputs: given an object; allowed: a list"),
+        row(task_with("inputs", json!([{ "file": "a" }])), "task.inputs[0].from: missing; it is required"),
+        row(task_with("inputs", json!([["a", object]])), "task.inputs[0]: given a list; allowed: an object"),
+        row(
+            task_with("outputs", json!([{ "file": "a", "to": object, "acl": "public" }])),
+            "task.outputs[0].acl: there is no such field; allowed: file or to",
+        ),
+        row(
+            task_with("inputs", json!([{ "file": "a", "from": object }, { "file": "a", "from": object }])),
+            "task.inputs[1].file: given a; allowed: a name that is given only once",
+        ),
+        row(
+            task_with("outputs", json!([{ "file": "a", "to": object }, { "file": "b", "to": object }])),
+            format!("task.outputs[1].to: given {object}; allowed: a place that no other output has"),
+        ),
+        row(
+            task_with("inputs", (0..101).map(|n| json!({ "file": n.to_string(), "from": object })).collect()),
+            "task: given 101 files; allowed: at most 100, inputs and outputs together; put more into an archive",
+        ),
+        row(
+            input("a", "https://alice:secret@example.com/a?sig=secret"),
+            format!("task.inputs[0].from: given https://alice:***@example.com/a?***; allowed: {source}"),
+        ),
+        row(
+            output("a", "https://example.com/a"),
+            "task.outputs[0].to: given https://example.com/a; allowed: s3://BUCKET/KEY",
+        ),
+        row(output("../a", object), format!("task.outputs[0].file: given ../a; allowed: {inside}")),
+        row(
+            output("a", "s3://elsewhere/a"),
+            format!("task.outputs[0].to: given s3://elsewhere/a; allowed: {bucket}"),
+        ),
+        row(
+            output("a", "s3://mayfly-data/${filename}"),
+            "task.outputs[0].to: given s3://mayfly-data/${filename}; \
+             allowed: a key without ${filename}, which S3 would replace by the uploaded file's name",
+        ),
+        row(
+            input("a", "s3://mayfly-data/a/../b"),
+            "task.inputs[0].from: given s3://mayfly-data/a/../b; allowed: a key without the parts . and ..",
+        ),
+        row(
+            input("a", "s3://elsewhere/a"),
+            format!("task.inputs[0].from: given s3://elsewhere/a; allowed: {bucket}"),
+        ),
+        row(
+            input("a", "s3://mayfly-data"),
+            "task.inputs[0].from: given s3://mayfly-data; allowed: s3://BUCKET/KEY",
+        ),
+    ];
+    table.extend(["a/../b", "/etc/passwd", "a\\b", "a//b", "."].map(|file| {
+        row(input(file, object), format!("task.inputs[0].file: given {file}; allowed: {inside}"))
+    }));
+    let urls = ["http://example.com/a", "https://example.com:8443/a", "ftp://example.com/a", "in.mp4"];
+    table.extend(
+        urls.map(|url| row(input("a", url), format!("task.inputs[0].from: given {url}; allowed: {source}"))),
+    );
+    table
+}
+
+fn limits_and_tags() -> Table {
+    let text = "up to 256 letters, digits, spaces and _ . : / = + - @";
+    let tags: serde_json::Map<_, _> = (0..41).map(|n| (format!("tag-{n}"), json!("x"))).collect();
+    let mut table = vec![
+        row(job_with("timeoutMinutes", json!(0)), "timeoutMinutes: given 0; allowed: 1 to 10080"),
+        row(job_with("timeoutMinutes", json!(10_081)), "timeoutMinutes: given 10081; allowed: 1 to 10080"),
+        row(job_with("attempts", json!(0)), "attempts: given 0; allowed: 1 to 10"),
+        row(job_with("attempts", json!(11)), "attempts: given 11; allowed: 1 to 10"),
+        row(job_with("queueMinutes", json!(10_081)), "queueMinutes: given 10081; allowed: 0 to 10080"),
+        row(job_with("user", json!("")), format!("user: given an empty text; allowed: {text}")),
+        row(job_with("user", json!("a<b")), format!("user: given a<b; allowed: {text}")),
+        row(job_with("tags", json!(["a"])), "tags: given a list; allowed: an object"),
+        row(job_with("tags", json!({ "team": "a;b" })), format!("tags.team: given a;b; allowed: {text}")),
+        row(
+            job_with("tags", json!({ "": "x" })),
+            "tags: given an empty text; allowed: keys of 1 to 128 letters, digits, spaces and _ . : / = + - @",
+        ),
+        row(job_with("tags", tags.into()), "tags: given 41 tags; allowed: at most 40"),
+    ];
+    let allowed = "a key other than expiry and user that does not begin with aws: or mayfly:";
+    table.extend(["mayfly:job", "aws:name", "User", "expiry"].map(|key| {
+        row(job_with("tags", json!({ key: "x" })), format!("tags.{key}: given {key}; allowed: {allowed}"))
+    }));
+    table
+}

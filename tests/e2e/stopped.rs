@@ -1,0 +1,136 @@
+//! A job that is stopped, wherever it stands, leaves nothing: no Catch runs then, and the rule on its end starts a
+//! teardown.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use aws_sdk_sfn::types::ExecutionStatus;
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::harness::Harness;
+use crate::world::{self, World, command, machine, nested_arn, states_entered};
+
+/// A state may be over before the stop arrives; another job then tries again.
+const TRIES: usize = 10;
+
+/// States of tear-down that no job is stopped in here: the job's own teardown does not stop the job, and what cannot be
+/// deleted is reported in some milliseconds, in `leftovers.rs`.
+const NOT_HERE: [&str; 2] = ["StopExecution", "ReportLeftovers"];
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    let states = working_states("run-job");
+    for state in states.clone() {
+        // The job still runs while the states up to its dispatch last, and has to end for the later ones.
+        let endless = states.iter().take_while(|s| *s != "CollectResult").any(|s| *s == state);
+        let name = format!("stopped_at_{}", snake_case(&state));
+        trials.push(harness.trial(name, move |world, job| async move {
+            stopped_at(&world, &job, &state, endless, false).await
+        }));
+    }
+    for state in working_states("tear-down").into_iter().filter(|state| !NOT_HERE.contains(&state.as_str())) {
+        let name = format!("stopped_in_teardown_at_{}", snake_case(&state));
+        trials.push(harness.trial(name, move |world, job| async move {
+            stopped_at(&world, &job, &state, false, true).await
+        }));
+    }
+    trials.push(harness.trial("a_teardown_by_hand_stops_a_running_job", by_hand));
+    trials.push(harness.trial("a_teardown_of_no_job_id_is_refused", of_no_job_id));
+    trials
+}
+
+/// The states of a machine that take time, in the file's order, those of its branches included.
+fn working_states(machine: &str) -> Vec<String> {
+    fn collect(scope: &Value, found: &mut Vec<String>) {
+        for (name, state) in scope["States"].as_object().expect("a machine has states") {
+            if matches!(state["Type"].as_str(), Some("Task" | "Wait")) {
+                found.push(name.clone());
+            }
+            state["Branches"].as_array().into_iter().flatten().for_each(|branch| collect(branch, found));
+        }
+    }
+    let path = world::repository().join(format!("statemachine/{machine}.asl.json"));
+    let text = std::fs::read_to_string(path).expect("the repository has its machines");
+    let mut found = Vec::new();
+    collect(&serde_json::from_str(&text).expect("a machine is JSON"), &mut found);
+    found
+}
+
+fn snake_case(state: &str) -> String {
+    let mut name = String::new();
+    for c in state.chars() {
+        if c.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(c.to_lowercase());
+    }
+    name
+}
+
+async fn stopped_at(world: &World, base: &str, state: &str, endless: bool, nested: bool) -> Result<()> {
+    let document = command(if endless { &["sleep", "600"] } else { &["true"] });
+    for n in 1..=TRIES {
+        let job = format!("{base}-{n}");
+        let arn = world.start_job(&job, &document).await?;
+        let watched = if nested { nested_arn(&job) } else { arn.clone() };
+        if world.entered(&watched, state).await? {
+            world.stop_execution(&arn).await?;
+        }
+        if !was_stopped_in(world, &arn, &watched, state).await? {
+            world.tear_down(&job).await?;
+            continue;
+        }
+        world.torn_down_by_rule(&job).await?;
+        // That it stays so is looked at once more at the end of all tests.
+        return world.nothing_left(&job).await;
+    }
+    bail!("{TRIES} jobs were past {state} before they could be stopped")
+}
+
+/// Whether the stop came while the state lasted. The nested teardown is stopped with the job, a moment later.
+async fn was_stopped_in(world: &World, arn: &str, watched: &str, state: &str) -> Result<bool> {
+    for arn in [arn, watched] {
+        if *world.ended(arn).await?.status() != ExecutionStatus::Aborted {
+            return Ok(false);
+        }
+    }
+    let events = world.history(watched).await?;
+    let entered = states_entered(&events).filter(|name| *name == state).count();
+    let exited = events.iter().filter_map(|event| Some(event.state_exited_event_details()?.name()));
+    Ok(entered > exited.filter(|name| *name == state).count())
+}
+
+async fn by_hand(world: Arc<World>, job: String) -> Result<()> {
+    let arn = world.start_job(&job, &command(&["sleep", "600"])).await?;
+    ensure!(world.entered(&arn, "DispatchJob").await?, "the job runs");
+    world.tear_down(&job).await?;
+    let execution = world.ended(&arn).await?;
+    assert_eq!((execution.status(), execution.error()), (&ExecutionStatus::Aborted, Some("TornDown")));
+    world.nothing_left(&job).await?;
+    // The stopped job starts one more, by the rule; both end well.
+    world.torn_down_by_rule(&job).await?;
+    world.nothing_left(&job).await
+}
+
+/// `*` is every job to a filter of EC2; here it is no job at all.
+async fn of_no_job_id(world: Arc<World>, name: String) -> Result<()> {
+    let bystander = format!("{name}-bystander");
+    let arn = world.start_job(&bystander, &command(&["sleep", "600"])).await?;
+    ensure!(world.entered(&arn, "DispatchJob").await?, "the job runs");
+
+    let teardown = world.try_start(&machine("tear-down"), &name, &json!({ "job": "*" })).await?;
+    let teardown = world.ended(&teardown).await?;
+    assert_eq!((teardown.status(), teardown.error()), (&ExecutionStatus::Failed, Some("InvalidJob")));
+    let cause = teardown.cause().context("a failure has a cause")?;
+    assert!(cause.contains("the execution's name: given *; allowed: 1 to 64"), "{cause}");
+    let deletions = world.calls(&bystander).into_iter().filter(|call| call.action.starts_with("ecs:De"));
+    let deletions: Vec<_> = deletions.filter(|call| !call.action.starts_with("ecs:Describe")).collect();
+    assert!(deletions.is_empty(), "the other job is untouched: {deletions:#?}");
+    let events = world.history(&arn).await?;
+    assert!(!events.iter().any(|event| event.execution_aborted_event_details().is_some()));
+
+    world.stop_execution(&arn).await?;
+    world.torn_down_by_rule(&bystander).await?;
+    world.nothing_left(&bystander).await
+}

@@ -1,0 +1,389 @@
+//! The world of the tests: a local cloud with the stack deployed, and the questions that a test asks about a job.
+//!
+//! Every question goes through AWS's own APIs. Whoever waits looks again until a deadline; nobody just sleeps.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
+use aws_sdk_sfn::operation::start_execution::StartExecutionError;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use futures_util::future::try_join_all;
+use local_aws::calls::Call;
+use local_aws::clock::TimeScale;
+use local_cloud::deploy::DATA_BUCKET;
+use local_cloud::{ACCOUNT, Cloud, Options, REGION, ffmpeg};
+use mayfly_common::names::Names;
+use mayfly_common::outcome::Outcome;
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+/// The stack that the tests deploy.
+pub const STACK: &str = "mayfly";
+/// The length of `in.mp4`, the test video.
+pub const VIDEO_SECONDS: u32 = 5;
+/// How long a test waits for something that it expects, in real time.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The pause between two looks, in real time.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The same for a state that a test wants to catch, shorter than any of them lasts.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// A local cloud with the stack deployed.
+pub struct World {
+    cloud: Cloud,
+    pub states: aws_sdk_sfn::Client,
+    pub s3: aws_sdk_s3::Client,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub iam: aws_sdk_iam::Client,
+    pub lambda: aws_sdk_lambda::Client,
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// The inputs of the teardowns seen so far, by ARN: they never change.
+    teardown_inputs: Mutex<HashMap<String, Value>>,
+}
+
+/// One execution of tear-down.
+#[derive(Clone, Debug)]
+pub struct Teardown {
+    pub arn: String,
+    pub caller: String,
+    pub status: ExecutionStatus,
+}
+
+impl World {
+    /// Starts the cloud, deploys the stack and puts the test video into its bucket.
+    pub async fn start() -> Result<Self> {
+        let factor = std::env::var("MAYFLY_TIME_SCALE").map_or(Ok(0.1), |text| text.parse());
+        let options = Options {
+            tools: folder("MAYFLY_TOOLS")?,
+            programs: folder("MAYFLY_PROGRAMS")?,
+            time_scale: TimeScale::new(factor.context("MAYFLY_TIME_SCALE is no number")?),
+        };
+        let cloud = Cloud::start(options).await?;
+        cloud.deploy(repository(), STACK, &["ReportEverySeconds=1"]).await?;
+        let config = cloud.sdk_config();
+        let states = config.to_builder().endpoint_url(&cloud.upstream().states).build();
+        let world = Self {
+            states: aws_sdk_sfn::Client::new(&states),
+            s3: cloud.s3(),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            teardown_inputs: Mutex::default(),
+            cloud,
+        };
+        let video = world.cloud.folder().join("in.mp4");
+        ffmpeg::make_video(&world.ffmpeg(), &video, VIDEO_SECONDS).await?;
+        world.put("in.mp4", ByteStream::from_path(&video).await?).await?;
+        Ok(world)
+    }
+
+    /// Looks at all jobs a last time, for what appeared after its test had looked.
+    pub async fn last_look(&self) -> Result<()> {
+        let jobs = self.executions(&machine("run-job")).await?;
+        try_join_all(jobs.iter().map(|(arn, _)| self.nothing_left(name_in(arn)))).await?;
+        Ok(())
+    }
+
+    /// Stops the cloud.
+    pub async fn stop(self) -> Result<()> {
+        self.cloud.stop().await
+    }
+
+    /// The ffmpeg of the container's image.
+    pub fn ffmpeg(&self) -> PathBuf {
+        self.cloud.folder().join("image/bin/ffmpeg")
+    }
+
+    /// A folder for what a test keeps on the disk.
+    pub fn folder(&self) -> &Path {
+        self.cloud.folder()
+    }
+
+    /// Starts a job.
+    pub async fn start_job(&self, job: &str, document: &Value) -> Result<String> {
+        Ok(self.try_start(&machine("run-job"), job, document).await?)
+    }
+
+    /// Starts an execution, and gives the error in Step Functions' own terms.
+    pub async fn try_start(
+        &self,
+        machine: &str,
+        name: &str,
+        input: &Value,
+    ) -> Result<String, StartExecutionError> {
+        let start =
+            self.states.start_execution().state_machine_arn(machine).name(name).input(input.to_string());
+        Ok(start.send().await.map_err(aws_sdk_sfn::error::SdkError::into_service_error)?.execution_arn)
+    }
+
+    /// Starts a job and waits for its end.
+    pub async fn run_job(&self, job: &str, document: &Value) -> Result<DescribeExecutionOutput> {
+        self.ended(&self.start_job(job, document).await?).await
+    }
+
+    /// Tears a job down as a person does, by an execution of tear-down, and waits for its success.
+    pub async fn tear_down(&self, job: &str) -> Result<()> {
+        let arn = self.try_start(&machine("tear-down"), job, &json!({ "job": job })).await?;
+        let status = self.ended(&arn).await?.status;
+        ensure!(status == ExecutionStatus::Succeeded, "the teardown of {job} has ended as {status:?}");
+        Ok(())
+    }
+
+    /// Stops an execution as a person does.
+    pub async fn stop_execution(&self, arn: &str) -> Result<()> {
+        self.states.stop_execution().execution_arn(arn).send().await?;
+        Ok(())
+    }
+
+    /// Waits until the execution has ended.
+    pub async fn ended(&self, arn: &str) -> Result<DescribeExecutionOutput> {
+        until(&format!("the end of {arn}"), || async {
+            let execution = self.states.describe_execution().execution_arn(arn).send().await?;
+            Ok(Some(execution).filter(|execution| *execution.status() != ExecutionStatus::Running))
+        })
+        .await
+    }
+
+    /// Waits until the execution has entered `state`; false where it has ended.
+    pub async fn entered(&self, arn: &str, state: &str) -> Result<bool> {
+        until_at_pace(GLANCE, &format!("{arn} to enter {state}"), || async {
+            let events = match self.history(arn).await {
+                Ok(events) => events,
+                // A nested execution that has not been started.
+                Err(error) if format!("{error:?}").contains("ExecutionDoesNotExist") => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let entered = states_entered(&events).any(|name| name == state);
+            let ended = events.last().is_some_and(|event| {
+                let kind = event.r#type().as_str();
+                kind.starts_with("Execution") && kind != "ExecutionStarted"
+            });
+            Ok((entered || ended).then_some(entered && !ended))
+        })
+        .await
+    }
+
+    /// All events of an execution, without the data.
+    pub async fn history(&self, arn: &str) -> Result<Vec<HistoryEvent>> {
+        let pages = self.states.get_execution_history().execution_arn(arn).include_execution_data(false);
+        Ok(pages.into_paginator().items().send().collect::<Result<_, _>>().await?)
+    }
+
+    /// All teardowns of a job, the newest first.
+    pub async fn teardowns(&self, job: &str) -> Result<Vec<Teardown>> {
+        let mut teardowns = Vec::new();
+        for (arn, status) in self.executions(&machine("tear-down")).await? {
+            let input = self.teardown_input(&arn).await?;
+            if input["job"] == job {
+                let caller = input["caller"].as_str().unwrap_or_default().to_owned();
+                teardowns.push(Teardown { arn, caller, status });
+            }
+        }
+        Ok(teardowns)
+    }
+
+    /// Waits until the teardown that the rule on the job's end has started has succeeded.
+    pub async fn torn_down_by_rule(&self, job: &str) -> Result<()> {
+        let teardown = until(&format!("the rule's teardown of {job}"), || async {
+            let mut teardowns = self.teardowns(job).await?.into_iter();
+            Ok(teardowns.find(|t| t.caller == "job-ended-rule" && t.status != ExecutionStatus::Running))
+        })
+        .await?;
+        ensure!(teardown.status == ExecutionStatus::Succeeded, "the rule's teardown of {job} has failed");
+        Ok(())
+    }
+
+    /// Makes sure that nothing in the account carries the job's tag.
+    pub async fn nothing_left(&self, job: &str) -> Result<()> {
+        let left = until(&format!("a look at what is left of {job}"), || async {
+            // Other jobs come and go meanwhile: what was listed may be gone when its tags are asked for.
+            Ok(self.cloud.leftovers(job).await.ok())
+        })
+        .await?;
+        ensure!(left.is_empty(), "this is left of {job}: {left:#?}");
+        Ok(())
+    }
+
+    /// The stand-ins' calls that name something of the job.
+    pub fn calls(&self, job: &str) -> Vec<Call> {
+        let (family, execution) = (Names::new(STACK, job).family(), format!("-run-job:{job}"));
+        let mut calls = self.cloud.calls().snapshot();
+        calls.retain(|call| call.resource.contains(&family) || call.resource.ends_with(&execution));
+        calls
+    }
+
+    /// The job's item in the table of jobs.
+    pub async fn record(&self, job: &str) -> Result<HashMap<String, String>> {
+        let settings = self.settings("dispatch-job").await?;
+        let key = aws_sdk_dynamodb::types::AttributeValue::S(job.to_owned());
+        let found =
+            self.dynamodb.get_item().table_name(&settings["JOBS_TABLE"]).key("job", key).send().await?;
+        let item = found.item.with_context(|| format!("the table knows no job {job}"))?;
+        Ok(item.into_iter().filter_map(|(name, value)| Some((name, value.as_s().ok()?.clone()))).collect())
+    }
+
+    /// A function's environment.
+    pub async fn settings(&self, function: &str) -> Result<HashMap<String, String>> {
+        let name = self.function(function).await?;
+        let configuration = self.lambda.get_function_configuration().function_name(name).send().await?;
+        configuration.environment.and_then(|e| e.variables).context("the function has no environment")
+    }
+
+    /// The name of the function that comes from this folder of functions/.
+    pub async fn function(&self, folder: &str) -> Result<String> {
+        let words = folder.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+        let prefix = format!("{STACK}-{}Function-", words.collect::<String>());
+        let functions = self.lambda.list_functions().send().await?.functions.unwrap_or_default();
+        let names = functions.into_iter().filter_map(|function| function.function_name);
+        names.into_iter().find(|name| name.starts_with(&prefix)).with_context(|| format!("no {prefix}"))
+    }
+
+    /// What a log group has in the streams whose names begin like this.
+    pub async fn log(&self, group: &str, streams: &str) -> Result<Vec<String>> {
+        let group = format!("/mayfly/{STACK}/{group}");
+        let named = self.logs.describe_log_streams().log_group_name(&group);
+        let named = named.set_log_stream_name_prefix(Some(streams.to_owned()).filter(|s| !s.is_empty()));
+        let names = named.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await?;
+        let mut lines = Vec::new();
+        for name in names.into_iter().filter_map(|stream| stream.log_stream_name) {
+            let events = self.logs.get_log_events().log_group_name(&group).log_stream_name(name);
+            let events = events.start_from_head(true).send().await?.events.unwrap_or_default();
+            lines.extend(events.into_iter().filter_map(|event| event.message));
+        }
+        Ok(lines)
+    }
+
+    /// The log of the job's container.
+    pub async fn container_log(&self, job: &str) -> Result<Vec<String>> {
+        self.log("jobs", &format!("{}/", Names::new(STACK, job).base())).await
+    }
+
+    /// Puts an object into the data bucket.
+    pub async fn put(&self, key: &str, body: ByteStream) -> Result<()> {
+        self.s3.put_object().bucket(DATA_BUCKET).key(key).body(body).send().await?;
+        Ok(())
+    }
+
+    /// Gets an object from the data bucket.
+    pub async fn get(&self, key: &str) -> Result<Vec<u8>> {
+        let object = self.s3.get_object().bucket(DATA_BUCKET).key(key).send().await;
+        let object = object.with_context(|| format!("s3://{DATA_BUCKET}/{key}"))?;
+        Ok(object.body.collect().await?.to_vec())
+    }
+
+    /// A program of the tools or of the repository, in the repository, with what `make cloud` tells a person to export.
+    pub fn command(&self, program: &str) -> Command {
+        let Options { tools, programs, .. } = self.cloud.options();
+        let path =
+            [tools, programs].map(|folder| folder.join(program)).into_iter().find(|path| path.is_file());
+        let mut command = Command::new(path.unwrap_or_else(|| program.into()));
+        command.current_dir(repository()).env_clear().envs(self.cloud.environment()).kill_on_drop(true);
+        // Neither a person's settings nor a pager.
+        command.env("HOME", self.folder()).env("AWS_PAGER", "").env("MAYFLY_STACK", STACK);
+        command.env("PATH", std::env::var_os("PATH").as_deref().unwrap_or(OsStr::new("/usr/bin:/bin")));
+        command
+    }
+
+    /// The executions of a machine, the newest first.
+    pub async fn executions(&self, machine: &str) -> Result<Vec<(String, ExecutionStatus)>> {
+        let pages = self.states.list_executions().state_machine_arn(machine).into_paginator();
+        let list = pages.items().send().collect::<Result<Vec<_>, _>>().await?;
+        Ok(list.into_iter().map(|execution| (execution.execution_arn, execution.status)).collect())
+    }
+
+    async fn teardown_input(&self, arn: &str) -> Result<Value> {
+        let known = || self.teardown_inputs.lock().expect("no thread panics while it holds the inputs");
+        if let Some(input) = known().get(arn) {
+            return Ok(input.clone());
+        }
+        let execution = self.states.describe_execution().execution_arn(arn).send().await?;
+        let input: Value = serde_json::from_str(execution.input().unwrap_or("null"))?;
+        known().insert(arn.to_owned(), input.clone());
+        Ok(input)
+    }
+}
+
+/// The repository's root.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A file of events/.
+pub fn sample(file: &str) -> Result<Value> {
+    let path = repository().join("events").join(file);
+    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&text).with_context(|| path.display().to_string())
+}
+
+/// A job that runs this command.
+pub fn command(command: &[&str]) -> Value {
+    json!({ "task": { "command": command } })
+}
+
+/// The ARN of one of the stack's machines.
+pub fn machine(name: &str) -> String {
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STACK}-{name}")
+}
+
+/// The ARN of the execution that is the job.
+pub fn job_arn(job: &str) -> String {
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{STACK}-run-job:{job}")
+}
+
+/// The ARN of the teardown that the job's own execution calls.
+pub fn nested_arn(job: &str) -> String {
+    let name = Names::new(STACK, job).teardown();
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{STACK}-tear-down:{name}")
+}
+
+/// The name at the end of an ARN.
+pub fn name_in(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or_default()
+}
+
+/// The document that the execution has ended with.
+pub fn outcome(execution: &DescribeExecutionOutput) -> Result<Outcome> {
+    let text =
+        execution.output().or(execution.cause()).context("the execution has neither output nor cause")?;
+    serde_json::from_str(text).with_context(|| format!("this is no outcome: {text}"))
+}
+
+/// The states entered, in order.
+pub fn states_entered(events: &[HistoryEvent]) -> impl Iterator<Item = &str> {
+    events.iter().filter_map(|event| Some(event.state_entered_event_details()?.name()))
+}
+
+/// Looks again and again until there is something to see.
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    until_at_pace(LOOK_AGAIN, what, look).await
+}
+
+async fn until_at_pace<T>(
+    pause: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look().await? {
+            return Ok(seen);
+        }
+        ensure!(Instant::now() < deadline, "waited {} s in vain for {what}", PATIENCE.as_secs());
+        sleep(pause).await;
+    }
+}
+
+fn folder(variable: &str) -> Result<PathBuf> {
+    let folder = std::env::var_os(variable).with_context(|| {
+        format!("{variable} is not set; `make test` prepares what the tests need and sets it")
+    })?;
+    Ok(std::path::absolute(folder)?)
+}

@@ -1,0 +1,19 @@
+//! Keeps names, machines, rights, samples and documents in step: each test is one rule of the project, and its message
+//! says what to change where.
+
+/// The README and the architecture name everything a reader may look for.
+mod docs;
+/// The state machines keep the conventions that no schema knows.
+mod machines;
+/// Every member of the workspace is made the same way.
+mod members;
+/// A function is called the same in every place.
+mod names;
+/// The project's files as the rules read them.
+mod project;
+/// No role may do more than its work.
+mod rights;
+/// Every sample is what it says it is.
+mod samples;
+/// Time-outs that depend on one another.
+mod times;

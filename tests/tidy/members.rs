@@ -1,0 +1,88 @@
+//! Every member of the workspace is made the same way.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::project::{functions, path, read, toml};
+
+/// Words of unfinished work.
+const UNFINISHED: [&str; 5] = ["TODO", "FIXME", "todo!(", "unimplemented!(", "dbg!("];
+
+/// `main` starts the runtime and nothing else; a function with several clients needs this many lines.
+const MAIN_LINES: usize = 15;
+
+#[test]
+fn a_member_takes_versions_and_lints_from_the_workspace() {
+    let manifests =
+        files().into_iter().filter(|file| file.ends_with("Cargo.toml") && file != Path::new("Cargo.toml"));
+    for file in manifests {
+        let (manifest, place) = (toml(&file), file.display());
+        assert_eq!(
+            manifest["lints"],
+            json!({ "workspace": true }),
+            "{place}: needs [lints] workspace = true"
+        );
+        let tables =
+            ["dependencies", "dev-dependencies", "build-dependencies"].map(|table| manifest.get(table));
+        for (name, given) in tables.into_iter().flatten().filter_map(Value::as_object).flatten() {
+            assert_eq!(
+                *given,
+                json!({ "workspace": true }),
+                "{place}: write `{name}.workspace = true`, and its version and features into the root's Cargo.toml"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_source_file_begins_with_its_purpose() {
+    let sources = files().into_iter().filter(|file| file.extension().is_some_and(|end| end == "rs"));
+    let bare: Vec<_> = sources.filter(|file| !read(file).starts_with("//! ")).collect();
+    assert!(bare.is_empty(), "begin with a line of `//!` that says what the file is for: {bare:?}");
+}
+
+#[test]
+fn a_function_is_a_short_main_and_a_handler() {
+    for name in functions() {
+        let file = format!("functions/{name}/src/main.rs");
+        let source = read(&file);
+        let (_, main) =
+            source.split_once("async fn main()").unwrap_or_else(|| panic!("{file}: needs an async main"));
+        let lines = main.lines().take_while(|line| *line != "}").count() - 1;
+        assert!(lines <= MAIN_LINES, "{file}: move what is not start-up out of main: it has {lines} lines");
+        assert!(source.contains("fn handler("), "{file}: call the function that does the work `handler`");
+    }
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    // This file has the words, too.
+    for file in files().into_iter().filter(|file| file != Path::new(file!())) {
+        let Ok(text) = fs::read_to_string(path(&file)) else { continue };
+        let word = UNFINISHED.iter().find(|word| text.contains(**word));
+        assert!(word.is_none(), "{}: finish what {word:?} stands for", file.display());
+    }
+}
+
+/// The project's files, without those that tools made and hidden ones.
+fn files() -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(path(&folder)).expect("a readable folder") {
+            let entry = entry.expect("a readable folder");
+            let name = entry.file_name();
+            if name == "target" || name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let kind = entry.file_type().expect("a readable entry");
+            if kind.is_dir() {
+                folders.push(folder.join(name));
+            } else if kind.is_file() {
+                files.push(folder.join(name));
+            }
+        }
+    }
+    files
+}

@@ -1,0 +1,116 @@
+//! A function is called the same in every place: folder, package, resource, state and placeholder.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::project::{entries, functions, machines, pascal, read, resources, template, toml};
+
+/// The functions that are no state of a machine, and who calls them.
+const CALLED_BY_OTHERS: [(&str, &str); 2] =
+    [("handle-report", "the done queue's trigger"), ("sweep-expired", "the hourly schedule")];
+
+#[test]
+fn a_function_is_folder_package_and_resource_of_one_name() {
+    let template = template();
+    let declared: BTreeSet<_> =
+        resources(&template, "AWS::Serverless::Function").map(|(id, _)| id.clone()).collect();
+    let expected: BTreeSet<_> = functions().iter().map(|name| format!("{}Function", pascal(name))).collect();
+    assert_eq!(
+        declared, expected,
+        "the functions of template.yaml (left) must be the folders of functions/ (right)"
+    );
+
+    for name in functions() {
+        let file = format!("functions/{name}/Cargo.toml");
+        let manifest = toml(&file);
+        assert_eq!(manifest["package"]["name"], *name, "{file}: call the package like its folder");
+        assert!(
+            manifest.get("bin").is_none(),
+            "{file}: drop [[bin]], so that the program is called like the package"
+        );
+        let id = format!("{}Function", pascal(&name));
+        let resource = &template["Resources"][&id];
+        let folder = format!("functions/{name}");
+        assert_eq!(resource["Properties"]["CodeUri"], *folder, "template.yaml: {id} needs this CodeUri");
+        assert_eq!(
+            resource["Metadata"]["BuildMethod"], "rust-cargolambda",
+            "template.yaml: {id} needs this BuildMethod"
+        );
+    }
+}
+
+#[test]
+fn a_function_is_the_state_of_its_name_unless_others_call_it() {
+    let mut callers = BTreeSet::from(CALLED_BY_OTHERS.map(|(name, _)| pascal(name)));
+    for machine in machines() {
+        for state in machine.states().iter().filter(|state| state.invokes()) {
+            let arn = format!("${{{}FunctionArn}}", state.name);
+            let given = &state.fields["Parameters"]["FunctionName"];
+            assert_eq!(
+                *given, *arn,
+                "{}: the state {} invokes the function of its name",
+                machine.file, state.name
+            );
+            callers.insert(state.name.to_owned());
+        }
+    }
+    let functions: BTreeSet<_> = functions().iter().map(|name| pascal(name)).collect();
+    assert_eq!(
+        callers,
+        functions,
+        "the states that invoke functions (left) must be the folders of functions/ (right); a function that no \
+         machine invokes belongs into CALLED_BY_OTHERS of {}",
+        file!()
+    );
+}
+
+#[test]
+fn a_definition_is_a_file_of_the_template_and_the_other_way_round() {
+    let deployed: BTreeSet<_> = machines().into_iter().map(|machine| machine.file).collect();
+    let files: BTreeSet<_> =
+        entries("statemachine").iter().map(|name| format!("statemachine/{name}")).collect();
+    assert_eq!(deployed, files, "each file of statemachine/ (right) is one machine's DefinitionUri (left)");
+}
+
+#[test]
+fn a_machine_is_given_exactly_the_placeholders_that_it_uses() {
+    for machine in machines() {
+        let given =
+            machine.properties["DefinitionSubstitutions"].as_object().expect("DefinitionSubstitutions");
+        let names: BTreeSet<_> = given.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            machine.placeholders(),
+            "template.yaml: the DefinitionSubstitutions of {} (left) must be the placeholders of {} (right)",
+            machine.id,
+            machine.file
+        );
+        for (name, value) in given {
+            if let Some(function) = name.strip_suffix("Arn").filter(|name| name.ends_with("Function")) {
+                let arn = json!({ "Fn::GetAtt": [function, "Arn"] });
+                assert_eq!(*value, arn, "template.yaml: {name} of {} is another function's ARN", machine.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_image_starts_the_worker_and_not_as_root() {
+    let dockerfile = read("container/Dockerfile");
+    let (_, image) = dockerfile.rsplit_once("\nFROM ").expect("a stage for the image after the build's");
+    let last = |name: &str| image.lines().filter_map(|line| line.strip_prefix(name)).next_back();
+
+    let manifest = toml("container/Cargo.toml");
+    let worker = manifest["package"]["name"].as_str().expect("container/Cargo.toml names its package");
+    let entrypoint = last("ENTRYPOINT ").and_then(|vector| serde_json::from_str::<Vec<String>>(vector).ok());
+    assert!(
+        matches!(entrypoint.as_deref(), Some([program]) if program.ends_with(&format!("/{worker}"))),
+        "container/Dockerfile: the ENTRYPOINT is [\"…/{worker}\"], without a shell, but it is {entrypoint:?}"
+    );
+    let user = last("USER ").unwrap_or("root").split(':').next().unwrap_or_default();
+    assert!(
+        !["root", "0", ""].contains(&user),
+        "container/Dockerfile: the image's last USER must not be root"
+    );
+}

@@ -1,0 +1,226 @@
+//! No role may do more than its work.
+//!
+//! What AWS can scope, and to what: Service Authorization Reference,
+//! <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use crate::project::{machines, read, template};
+
+/// The actions that AWS cannot scope to a resource: why, and the condition key that narrows them instead.
+const UNSCOPED: [(&str, &str, Option<&str>); 8] = [
+    ("ec2:DescribeNetworkInterfaces", "has no resource type", None),
+    ("ecr:GetAuthorizationToken", "has no resource type", None),
+    ("ecs:DeregisterTaskDefinition", "has no resource type", None),
+    ("ecs:DescribeTaskDefinition", "has no resource type", None),
+    ("ecs:ListServices", "has no resource type", Some("ecs:cluster")),
+    ("ecs:ListTaskDefinitions", "has no resource type", None),
+    (
+        "ecs:ListTasks",
+        "its one resource type is the container instance, and Fargate has none",
+        Some("ecs:cluster"),
+    ),
+    ("sqs:ListQueues", "has no resource type", None),
+];
+
+/// The creating actions that cannot be conditioned on a tag, and why.
+const UNTAGGED_CREATIONS: [(&str, &str); 1] = [("logs:CreateLogStream", "a log stream has no tags")];
+
+#[test]
+fn no_statement_uses_wildcards_for_actions() {
+    for statement in statements(&template()) {
+        for action in &statement.actions {
+            let place = format!("template.yaml: {}", statement.owner);
+            assert!(!action.contains(['*', '?']), "{place}: name the actions that {action} stands for");
+        }
+        for field in ["NotAction", "NotResource"] {
+            let place = format!("template.yaml: {}", statement.owner);
+            assert!(statement.body.get(field).is_none(), "{place}: say what is allowed instead of {field}");
+        }
+    }
+}
+
+#[test]
+fn no_role_has_a_policy_with_full_access() {
+    let template = template().to_string();
+    let policy = Regex::new(r"\w*FullAccess\w*").expect("a regular expression").find(&template);
+    assert!(policy.is_none(), "template.yaml: list the actions that are used of {policy:?}");
+}
+
+#[test]
+fn all_resources_are_only_for_actions_that_aws_cannot_scope() {
+    let mut used = BTreeSet::new();
+    for statement in statements(&template()).iter().filter(|statement| statement.has_all_resources()) {
+        for action in &statement.actions {
+            let place = format!("template.yaml: {}: {action}", statement.owner);
+            let Some((action, _, key)) = UNSCOPED.iter().find(|(unscoped, ..)| unscoped == action) else {
+                panic!("{place}: name its resources, or the reason in UNSCOPED of {}", file!());
+            };
+            if let Some(key) = key {
+                assert!(statement.is_conditioned_on(key), "{place}: narrow it by a condition on {key}");
+            }
+            used.insert(*action);
+        }
+    }
+    let listed = BTreeSet::from(UNSCOPED.map(|(action, ..)| action));
+    assert_eq!(used, listed, "drop from UNSCOPED of {} (right) what no statement (left) uses", file!());
+}
+
+#[test]
+fn a_delete_is_for_what_bears_the_stack_s_tag() {
+    let deletes = ["Delete", "Deregister", "Detach", "Disassociate", "Release", "Revoke", "Terminate"];
+    for statement in statements(&template()).iter().filter(|statement| !statement.has_all_resources()) {
+        for action in statement.actions_that(&deletes) {
+            assert!(
+                statement.demands_stack("aws:ResourceTag/mayfly:stack"),
+                "template.yaml: {}: allow {action} on condition of aws:ResourceTag/mayfly:stack only",
+                statement.owner
+            );
+        }
+    }
+}
+
+#[test]
+fn a_creation_is_for_what_gets_the_stack_s_tag() {
+    let creations = ["Allocate", "Create", "Register", "Run", "Tag"];
+    for statement in statements(&template()) {
+        for action in statement.actions_that(&creations) {
+            assert!(
+                statement.demands_stack("aws:RequestTag/mayfly:stack")
+                    || UNTAGGED_CREATIONS.iter().any(|(untagged, _)| *untagged == action),
+                "template.yaml: {}: allow {action} on condition of aws:RequestTag/mayfly:stack only, or give the \
+                 reason in UNTAGGED_CREATIONS of {}",
+                statement.owner,
+                file!()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_machine_may_invoke_exactly_its_own_functions() {
+    let template = template();
+    let statements = statements(&template);
+    for machine in machines() {
+        let invokes = |statement: &&Statement<'_>| {
+            statement.owner == machine.id && statement.actions.contains(&"lambda:InvokeFunction")
+        };
+        let allowed: BTreeSet<_> =
+            statements.iter().filter(invokes).flat_map(Statement::resources).map(Value::to_string).collect();
+        let states = machine.states();
+        let arns = states.iter().filter(|state| state.invokes());
+        let arns =
+            arns.map(|state| json!({ "Fn::GetAtt": [format!("{}Function", state.name), "Arn"] }).to_string());
+        assert_eq!(
+            allowed,
+            arns.collect(),
+            "template.yaml: {} may invoke the functions on the left; {} needs those on the right",
+            machine.id,
+            machine.file
+        );
+    }
+}
+
+#[test]
+fn the_stack_has_the_outputs_that_are_read() {
+    let template = template();
+    for (file, reading) in [("cli/src/stack.rs", r#"output\("(\w+)"\)"#), ("Makefile", r"OutputKey=='(\w+)'")]
+    {
+        let text = read(file);
+        let reading = Regex::new(reading).expect("a regular expression");
+        let names: Vec<_> = reading.captures_iter(&text).map(|found| found.extract::<1>().1[0]).collect();
+        assert!(!names.is_empty(), "{file} reads no output in the way that {} looks for", file!());
+        for name in names {
+            assert!(
+                template["Outputs"].get(name).is_some(),
+                "template.yaml: {file} reads the output {name}; add it"
+            );
+        }
+    }
+}
+
+/// One statement of a role's policy; who may assume the role is not a right of the role.
+struct Statement<'a> {
+    /// The logical id of the resource that has it.
+    owner: &'a str,
+    actions: Vec<&'a str>,
+    body: &'a Value,
+}
+
+fn statements(template: &Value) -> Vec<Statement<'_>> {
+    let mut statements = Vec::new();
+    for (owner, resource) in template["Resources"].as_object().expect("template.yaml has Resources") {
+        collect_statements(owner, resource, &mut statements);
+    }
+    statements
+}
+
+fn collect_statements<'a>(owner: &'a str, value: &'a Value, statements: &mut Vec<Statement<'a>>) {
+    match value {
+        Value::Object(fields) if fields.contains_key("Effect") && !fields.contains_key("Principal") => {
+            let action = |action: &'a Value| {
+                action
+                    .as_str()
+                    .unwrap_or_else(|| panic!("template.yaml: {owner}: {action} is no action's name"))
+            };
+            let actions = one_or_many(&value["Action"]).iter().map(action).collect();
+            statements.push(Statement { owner, actions, body: value });
+        }
+        Value::Object(fields) => {
+            for value in fields.values() {
+                collect_statements(owner, value, statements);
+            }
+        }
+        Value::Array(items) => {
+            for value in items {
+                collect_statements(owner, value, statements);
+            }
+        }
+        _ => {}
+    }
+}
+
+impl<'a> Statement<'a> {
+    fn resources(&self) -> &'a [Value] {
+        one_or_many(&self.body["Resource"])
+    }
+
+    fn has_all_resources(&self) -> bool {
+        contains(&self.body["Resource"], "*")
+    }
+
+    /// The actions whose name begins with one of `verbs`.
+    fn actions_that(&self, verbs: &[&str]) -> impl Iterator<Item = &'a str> {
+        let name = |action: &'a str| action.split_once(':').map_or(action, |(_, name)| name);
+        self.actions
+            .iter()
+            .copied()
+            .filter(move |action| verbs.iter().any(|verb| name(action).starts_with(verb)))
+    }
+
+    fn is_conditioned_on(&self, key: &str) -> bool {
+        let operators = self.body.get("Condition").and_then(Value::as_object);
+        operators.is_some_and(|operators| operators.values().any(|keys| keys.get(key).is_some()))
+    }
+
+    fn demands_stack(&self, key: &str) -> bool {
+        self.body["Condition"]["StringEquals"][key] == json!({ "Ref": "AWS::StackName" })
+    }
+}
+
+/// Whether `text` is `value` or anywhere in it, for example in a branch of `Fn::If`.
+fn contains(value: &Value, text: &str) -> bool {
+    match value {
+        Value::Object(fields) => fields.values().any(|value| contains(value, text)),
+        Value::Array(items) => items.iter().any(|value| contains(value, text)),
+        other => other == text,
+    }
+}
+
+/// IAM takes one value for a list of one.
+fn one_or_many(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
+}

@@ -1,0 +1,69 @@
+//! Every sample is what it says it is.
+
+use mayfly_common::job::JobDocument;
+use mayfly_common::plan::Plan;
+use serde_json::Value;
+
+use crate::project::{entries, functions, json};
+
+/// Where the functions that take a plan have it in their input.
+const PLANS: [(&str, &str); 5] = [
+    ("collect-result", "/plan"),
+    ("create-queue", ""),
+    ("create-service", "/plan"),
+    ("dispatch-job", "/plan"),
+    ("register-task", ""),
+];
+
+#[test]
+fn every_function_has_a_sample() {
+    let samples = entries("events");
+    let missing: Vec<_> =
+        functions().into_iter().map(|name| name + ".json").filter(|name| !samples.contains(name)).collect();
+    assert!(missing.is_empty(), "events/ lacks the functions' inputs {missing:?}");
+}
+
+#[test]
+fn every_sample_belongs_to_a_function_or_to_run_job() {
+    let functions = functions();
+    for sample in entries("events") {
+        let owner = sample.split('.').next().unwrap_or_default();
+        assert!(
+            functions.contains(owner) || owner == "run-job",
+            "events/{sample}: nothing is called {owner}; name the sample like the function that takes it"
+        );
+        json(&format!("events/{sample}"));
+    }
+}
+
+#[test]
+fn every_job_is_accepted_unless_its_name_says_invalid() {
+    let submission = json("events/plan-job.json");
+    let document = submission.get("document").expect("events/plan-job.json holds a document");
+    check_job("plan-job.json", document);
+    for sample in entries("events").iter().filter(|name| name.starts_with("run-job")) {
+        check_job(sample, &json(&format!("events/{sample}")));
+    }
+}
+
+fn check_job(sample: &str, document: &Value) {
+    let job = JobDocument::parse(document, &["mayfly-data".to_owned()]);
+    match (job, sample.contains("invalid")) {
+        (Ok(_), false) | (Err(_), true) => {}
+        (Ok(_), true) => panic!("events/{sample}: the job is valid; say so in the name"),
+        (Err(error), false) => panic!("events/{sample}: {error}"),
+    }
+}
+
+#[test]
+fn a_sample_with_a_plan_holds_the_whole_plan_and_nothing_else() {
+    for (name, place) in PLANS {
+        let file = format!("events/{name}.json");
+        let sample = json(&file);
+        let given = sample.pointer(place).unwrap_or_else(|| panic!("{file} has nothing at {place}"));
+        let plan: Plan =
+            serde_json::from_value(given.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let whole = serde_json::to_value(plan).expect("a plan is JSON");
+        assert_eq!(*given, whole, "{file}: write the plan (left) as plan-job does (right)");
+    }
+}
