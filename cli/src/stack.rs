@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, anyhow, bail};
-use aws_config_for_people::retry::RetryConfig;
-use aws_config_for_people::{BehaviorVersion, SdkConfig};
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sfn::config::ProvideCredentials;
 use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 
@@ -99,7 +99,7 @@ impl Stack {
 
 /// The environment's configuration, known to have what every call needs.
 async fn environment() -> Result<SdkConfig> {
-    let config = aws_config_for_people::load_defaults(BehaviorVersion::latest()).await;
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     if config.region().is_none() {
         bail!("no AWS Region is set; set AWS_REGION, or AWS_PROFILE to a profile that has one");
     }

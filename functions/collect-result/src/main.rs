@@ -9,6 +9,7 @@ use mayfly_common::message::{Failure, Finished};
 use mayfly_common::outcome::{Delivered, JobFailure, JobResult};
 use mayfly_common::plan::Plan;
 use mayfly_common::record;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use serde::Deserialize;
 
@@ -16,7 +17,7 @@ use serde::Deserialize;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let table: String = setting("JOBS_TABLE")?;
-    let dynamodb = Client::new(&aws_config::load_from_env().await);
+    let dynamodb = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Input>| handler(&dynamodb, &table, event.payload))).await
 }
 

@@ -5,6 +5,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
 use serde::Serialize;
 
 /// The longest an order stays unread: 14 days, SQS's longest, because a job may run for seven days.
@@ -14,7 +15,7 @@ const RETENTION_SECONDS: &str = "1209600";
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
-    let sqs = Client::new(&aws_config::load_from_env().await);
+    let sqs = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Plan>| handler(&sqs, event.payload))).await
 }
 

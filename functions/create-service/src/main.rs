@@ -10,6 +10,7 @@ use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::names::Names;
 use mayfly_common::plan::{Plan, PlannedNetwork};
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ const FAILED_STARTS: i32 = 3;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let stack: String = setting("STACK_NAME")?;
-    let ecs = Client::new(&aws_config::load_from_env().await);
+    let ecs = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Input>| handler(&ecs, &stack, event.payload))).await
 }
 

@@ -4,6 +4,7 @@ use aws_sdk_sqs::Client;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::names::Names;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags;
 use mayfly_common::teardown::Target;
@@ -13,7 +14,7 @@ use serde::Serialize;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let stack: String = setting("STACK_NAME")?;
-    let sqs = Client::new(&aws_config::load_from_env().await);
+    let sqs = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Target>| handler(&sqs, &stack, event.payload))).await
 }
 

@@ -6,6 +6,7 @@ use aws_sdk_ecs::types::{DesiredStatus, Service, ServiceField, Task, TaskField};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::names::Names;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags;
 use mayfly_common::teardown::Target;
@@ -15,7 +16,7 @@ use serde::Serialize;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let settings = Settings { stack: setting("STACK_NAME")?, cluster: setting("CLUSTER_ARN")? };
-    let ecs = Client::new(&aws_config::load_from_env().await);
+    let ecs = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Target>| handler(&ecs, &settings, event.payload))).await
 }
 
@@ -93,30 +94,26 @@ async fn find_services(
 
 /// The job's tasks that have not stopped, those whose stop has begun included.
 async fn find_tasks(ecs: &Client, settings: &Settings, names: &Names, job: &str) -> Result<Vec<Task>, Error> {
-    let mut arns = Vec::new();
+    let mut tasks = Vec::new();
     for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        let list = ecs
-            .list_tasks()
-            .cluster(&settings.cluster)
-            .family(names.family())
-            .desired_status(desired)
-            .send()
-            .await
-            .map_err(Error::aws("list the job's tasks"))?;
-        arns.extend(list.task_arns.unwrap_or_default());
+        let list = ecs.list_tasks().cluster(&settings.cluster).family(names.family()).desired_status(desired);
+        let mut pages = list.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let arns = page.map_err(Error::aws("list the job's tasks"))?.task_arns.unwrap_or_default();
+            if arns.is_empty() {
+                continue;
+            }
+            let described = ecs
+                .describe_tasks()
+                .cluster(&settings.cluster)
+                .set_tasks(Some(arns))
+                .include(TaskField::Tags)
+                .send()
+                .await
+                .map_err(Error::aws("describe the job's tasks"))?;
+            tasks.extend(described.tasks.unwrap_or_default());
+        }
     }
-    if arns.is_empty() {
-        return Ok(Vec::new());
-    }
-    let described = ecs
-        .describe_tasks()
-        .cluster(&settings.cluster)
-        .set_tasks(Some(arns))
-        .include(TaskField::Tags)
-        .send()
-        .await
-        .map_err(Error::aws("describe the job's tasks"))?;
-    let mut tasks = described.tasks.unwrap_or_default();
     tasks.retain(|task| {
         let pairs = task.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?)));
         tags::belong_to(pairs, &settings.stack, job)

@@ -5,6 +5,7 @@ use aws_sdk_ecs::types::{Tag, TaskDefinitionField, TaskDefinitionStatus};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::names::Names;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags;
 use mayfly_common::teardown::Target;
@@ -17,7 +18,7 @@ const DELETIONS_PER_CALL: usize = 10;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let stack: String = setting("STACK_NAME")?;
-    let ecs = Client::new(&aws_config::load_from_env().await);
+    let ecs = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Target>| handler(&ecs, &stack, event.payload))).await
 }
 

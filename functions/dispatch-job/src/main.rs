@@ -12,6 +12,7 @@ use mayfly_common::error::Error;
 use mayfly_common::message::{Assignment, Order};
 use mayfly_common::plan::Plan;
 use mayfly_common::record;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         region: setting("AWS_REGION")?,
         report_every_seconds: setting("REPORT_EVERY_SECONDS")?,
     };
-    let config = aws_config::load_from_env().await;
+    let config = sdk::config()?;
     let clients = Clients {
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
         sqs: aws_sdk_sqs::Client::new(&config),

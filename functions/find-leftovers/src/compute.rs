@@ -37,30 +37,27 @@ pub async fn tasks(
     cluster: &str,
     owner: &Owner<'_>,
 ) -> Result<Vec<Resource>, Error> {
-    let mut arns = Vec::new();
+    let mut tasks = Vec::new();
     for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        let list = ecs
-            .list_tasks()
-            .cluster(cluster)
-            .family(owner.names.family())
-            .desired_status(desired)
-            .send()
-            .await
-            .map_err(Error::aws("list the job's tasks"))?;
-        arns.extend(list.task_arns.unwrap_or_default());
+        let list = ecs.list_tasks().cluster(cluster).family(owner.names.family()).desired_status(desired);
+        let mut pages = list.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let arns = page.map_err(Error::aws("list the job's tasks"))?.task_arns.unwrap_or_default();
+            if arns.is_empty() {
+                continue;
+            }
+            let described = ecs
+                .describe_tasks()
+                .cluster(cluster)
+                .set_tasks(Some(arns))
+                .include(TaskField::Tags)
+                .send()
+                .await
+                .map_err(Error::aws("describe the job's tasks"))?;
+            tasks.extend(described.tasks.unwrap_or_default());
+        }
     }
-    if arns.is_empty() {
-        return Ok(Vec::new());
-    }
-    let described = ecs
-        .describe_tasks()
-        .cluster(cluster)
-        .set_tasks(Some(arns))
-        .include(TaskField::Tags)
-        .send()
-        .await
-        .map_err(Error::aws("describe the job's tasks"))?;
-    let own: Vec<&Task> = described.tasks().iter().filter(|task| owner.owns(task.tags())).collect();
+    let own: Vec<&Task> = tasks.iter().filter(|task| owner.owns(task.tags())).collect();
     let mut found: Vec<Resource> =
         own.iter().map(|task| resource(Kind::Task, task.task_arn(), task.last_status())).collect();
     found.extend(interfaces(ec2, own.into_iter().flat_map(interface_ids).collect()).await?);

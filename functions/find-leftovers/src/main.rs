@@ -9,6 +9,7 @@ use mayfly_common::error::Error;
 use mayfly_common::inventory::Receipt;
 use mayfly_common::job::check_id;
 use mayfly_common::names::Names;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::teardown::Search;
 
@@ -16,7 +17,7 @@ use mayfly_common::teardown::Search;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let settings = Settings { stack: setting("STACK_NAME")?, cluster: setting("CLUSTER_ARN")? };
-    let config = aws_config::load_from_env().await;
+    let config = sdk::config()?;
     let clients = Clients {
         ec2: aws_sdk_ec2::Client::new(&config),
         ecs: aws_sdk_ecs::Client::new(&config),

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_common::error::Error;
 use mayfly_common::job::Task;
 use mayfly_common::message::{Finished, Progress, Report};
 use mayfly_common::record;
+use mayfly_common::sdk::SdkConfig;
 use serde::Serialize;
 
 /// A job that is going on.

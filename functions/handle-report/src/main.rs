@@ -13,6 +13,7 @@ use lambda_runtime::tracing::Instrument;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::message::{FileSize, Finished, News, Order, Progress, Report, SignedUrls};
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 
 use crate::jobs::{Job, Jobs};
@@ -25,7 +26,7 @@ const CAUSE_LIMIT: usize = 32_768;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let settings = Settings { data_role: setting("DATA_ROLE_ARN")?, region: setting("AWS_REGION")? };
-    let config = aws_config::load_from_env().await;
+    let config = sdk::config()?;
     let clients = Clients {
         jobs: Jobs::new(&config, setting("JOBS_TABLE")?),
         sfn: aws_sdk_sfn::Client::new(&config),

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Config;
 use mayfly_common::error::Error;
 use mayfly_common::job::{S3Uri, Task};
+use mayfly_common::sdk::SdkConfig;
 
 /// A local cloud has no host name per bucket.
 pub fn config(sdk: &SdkConfig) -> Config {

@@ -8,6 +8,7 @@ use aws_sdk_s3::Client;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use crate::plan::Settings;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let settings = Settings::from_env()?;
-    let s3 = Client::from_conf(buckets::config(&aws_config::load_from_env().await));
+    let s3 = Client::from_conf(buckets::config(&sdk::config()?));
     run(service_fn(|event: LambdaEvent<Submission>| handler(&s3, &settings, event.payload))).await
 }
 

@@ -42,6 +42,7 @@ pub struct Settings {
     pub timeout_minutes: u32,
     pub attempts: u32,
     pub buckets: Vec<String>,
+    pub secrets: Vec<String>,
 }
 
 impl Settings {
@@ -61,6 +62,7 @@ impl Settings {
             timeout_minutes: setting("DEFAULT_TIMEOUT_MINUTES")?,
             attempts: setting("DEFAULT_ATTEMPTS")?,
             buckets: list_setting("DATA_BUCKETS")?,
+            secrets: list_setting("SECRET_ARNS")?,
         })
     }
 }
@@ -123,6 +125,9 @@ fn container(settings: &Settings, document: &JobDocument) -> Result<PlannedConta
     let cpu = given.cpu.unwrap_or(settings.cpu);
     let memory_mib = given.memory_mib.unwrap_or(settings.memory_mib);
     check_size(cpu, memory_mib).map_err(Error::InvalidJob)?;
+    for (name, arn) in &given.secrets {
+        check_secret(name, arn, &settings.secrets)?;
+    }
     Ok(PlannedContainer {
         image: given.image.unwrap_or_else(|| settings.image.clone()),
         cpu,
@@ -132,6 +137,20 @@ fn container(settings: &Settings, document: &JobDocument) -> Result<PlannedConta
         environment: given.environment,
         secrets: given.secrets,
     })
+}
+
+/// The container's start would fail without a word in the execution. A reference may go on with a key and a version.
+/// Source: ECS developer guide, "Pass Secrets Manager secrets through environment variables".
+fn check_secret(name: &str, arn: &str, known: &[String]) -> Result<(), Error> {
+    let is_of = |known: &String| {
+        arn.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    };
+    if known.iter().any(is_of) {
+        return Ok(());
+    }
+    Err(Error::InvalidJob(format!(
+        "container.secrets.{name}: given {arn}; allowed: an ARN that the stack's parameter SecretArns names"
+    )))
 }
 
 fn default_capacity(name: &str) -> Result<Capacity, Error> {

@@ -8,6 +8,7 @@ use aws_sdk_ecs::types::{
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags;
 use serde::Serialize;
@@ -20,7 +21,7 @@ const STOP_TIMEOUT_SECONDS: i32 = 120;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let settings = Settings::from_env()?;
-    let ecs = Client::new(&aws_config::load_from_env().await);
+    let ecs = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Plan>| handler(&ecs, &settings, event.payload))).await
 }
 

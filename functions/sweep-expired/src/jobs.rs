@@ -84,12 +84,26 @@ async fn services(clients: &Clients, settings: &Settings, jobs: &mut Jobs<'_>) -
 }
 
 async fn task_definitions(clients: &Clients, settings: &Settings, jobs: &mut Jobs<'_>) -> Result<(), Error> {
-    let of_stack = format!(":task-definition/{}-", settings.stack);
-    for status in [TaskDefinitionStatus::Active, TaskDefinitionStatus::Inactive] {
-        let pages = clients.ecs.list_task_definitions().status(status).into_paginator();
-        let arns: Vec<String> =
-            pages.items().send().try_collect().await.map_err(Error::aws("list the task definitions"))?;
-        for arn in arns.iter().filter(|arn| arn.contains(&of_stack)) {
+    let prefix = format!("{}-", settings.stack);
+    let pages = clients.ecs.list_task_definition_families().family_prefix(prefix).into_paginator();
+    let families: Vec<String> = pages
+        .items()
+        .send()
+        .try_collect()
+        .await
+        .map_err(Error::aws("list the task definitions' families"))?;
+    for family in families {
+        for status in [TaskDefinitionStatus::Active, TaskDefinitionStatus::Inactive] {
+            let listed = clients
+                .ecs
+                .list_task_definitions()
+                .family_prefix(&family)
+                .status(status)
+                .send()
+                .await
+                .map_err(Error::aws("list a family's task definitions"))?;
+            // All revisions of a family are of one job.
+            let Some(arn) = listed.task_definition_arns().first() else { continue };
             let description = clients
                 .ecs
                 .describe_task_definition()

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::names::Names;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         run_job_executions: setting("RUN_JOB_EXECUTION_PREFIX")?,
         tear_down: setting("TEAR_DOWN_MACHINE_ARN")?,
     };
-    let config = aws_config::load_from_env().await;
+    let config = sdk::config()?;
     let clients = Clients {
         ecs: aws_sdk_ecs::Client::new(&config),
         sfn: aws_sdk_sfn::Client::new(&config),
@@ -59,21 +60,31 @@ struct Swept {
 
 async fn handler(clients: &Clients, settings: &Settings) -> Result<Swept, Error> {
     let mut swept = Swept::default();
+    let mut failure = None;
     for job in jobs::with_resources(clients, settings).await? {
-        match due(clients, settings, &job).await? {
-            Due::Nothing => {}
-            Due::Stop => {
-                stop(clients, settings, &job).await?;
-                swept.stopped.push(job.id);
-            }
-            Due::TearDown => {
-                tear_down(clients, settings, &job).await?;
-                swept.torn_down.push(job.id);
-            }
+        // One job that cannot be swept must not hold up the others.
+        if let Err(error) = sweep(clients, settings, &job, &mut swept).await {
+            tracing::error!(job = job.id, %error, "job not swept");
+            failure = Some(error);
         }
     }
     tracing::info!(stopped = ?swept.stopped, torn_down = ?swept.torn_down, "jobs swept");
-    Ok(swept)
+    failure.map_or(Ok(swept), Err)
+}
+
+async fn sweep(clients: &Clients, settings: &Settings, job: &Job, swept: &mut Swept) -> Result<(), Error> {
+    match due(clients, settings, job).await? {
+        Due::Nothing => {}
+        Due::Stop => {
+            stop(clients, settings, job).await?;
+            swept.stopped.push(job.id.clone());
+        }
+        Due::TearDown => {
+            tear_down(clients, settings, job).await?;
+            swept.torn_down.push(job.id.clone());
+        }
+    }
+    Ok(())
 }
 
 enum Due {
