@@ -14,7 +14,7 @@ use crate::{
     pages::page,
     requests::{
         DefinitionStatus, DeleteTaskDefinitions, DeregisterTaskDefinition, DescribeTaskDefinition, Include,
-        ListTaskDefinitions, RegisterTaskDefinition,
+        ListTaskDefinitionFamilies, ListTaskDefinitions, RegisterTaskDefinition,
     },
     seconds, tags,
 };
@@ -265,6 +265,34 @@ pub(crate) async fn list(ecs: &Ecs, caller: &Caller, request: ListTaskDefinition
         .map(|definition| definition.revision.arn.clone())
         .collect();
     page("taskDefinitionArns", arns, request.next_token.as_deref(), request.max_results, 100)
+}
+
+/// `ListTaskDefinitionFamilies`.
+pub(crate) async fn families(
+    ecs: &Ecs,
+    caller: &Caller,
+    request: ListTaskDefinitionFamilies,
+) -> Result<Value> {
+    ecs.guard.authorize(caller, "ecs:ListTaskDefinitionFamilies", "*", &Context::new()).await?;
+    let prefix = request.family_prefix.unwrap_or_default();
+    // "By default, both ACTIVE and INACTIVE task definition families are listed": `status`.
+    let listed = |status| matches!(status, DefinitionStatus::Active | DefinitionStatus::Inactive);
+    let state = ecs.state();
+    let mut families: Vec<String> = state
+        .definitions
+        .revisions
+        .values()
+        .filter(|definition| listed(definition.status))
+        .map(|definition| &definition.revision)
+        .filter(|revision| revision.request.family.starts_with(&prefix))
+        .filter_map(|revision| revision.arn.rsplit_once(':').map(|(family, _)| family.to_owned()))
+        .collect();
+    families.dedup();
+    let mut answer = page("families", families, request.next_token.as_deref(), request.max_results, 100)?;
+    for family in answer["families"].as_array_mut().into_iter().flatten() {
+        *family = family.as_str().and_then(|arn| arn.rsplit('/').next()).into();
+    }
+    Ok(answer)
 }
 
 fn not_found() -> Error {

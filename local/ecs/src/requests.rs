@@ -313,6 +313,15 @@ request!(
 );
 
 request!(
+    /// `ListTaskDefinitionFamilies`.
+    ListTaskDefinitionFamilies {
+        family_prefix: Option<String>,
+        max_results: Option<usize>,
+        next_token: Option<String>,
+    }
+);
+
+request!(
     /// `DescribeClusters`.
     DescribeClusters { #[serde(default)] clusters: Vec<String>, #[serde(default)] include: Vec<Include> }
 );

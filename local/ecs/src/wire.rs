@@ -81,6 +81,7 @@ async fn call(
         "DescribeTasks" => tasks::describe(ecs, caller, parse(body)?).await,
         "ListServices" => services::list(ecs, caller, parse(body)?).await,
         "ListTagsForResource" => tags::list(ecs, caller, parse(body)?).await,
+        "ListTaskDefinitionFamilies" => definitions::families(ecs, caller, parse(body)?).await,
         "ListTaskDefinitions" => definitions::list(ecs, caller, parse(body)?).await,
         "ListTasks" => tasks::list(ecs, caller, parse(body)?).await,
         "RegisterTaskDefinition" => definitions::register(ecs, caller, parse(body)?).await,
@@ -97,7 +98,9 @@ fn group(action: &str) -> Option<Group> {
         "DescribeServices" | "ListServices" => Group::ServiceRead,
         "DeleteTaskDefinitions" => Group::DefinitionDelete,
         "DeregisterTaskDefinition" | "RegisterTaskDefinition" => Group::DefinitionModify,
-        "DescribeTaskDefinition" | "ListTaskDefinitions" => Group::DefinitionRead,
+        "DescribeTaskDefinition" | "ListTaskDefinitionFamilies" | "ListTaskDefinitions" => {
+            Group::DefinitionRead
+        }
         "DescribeClusters" => Group::ClusterRead,
         "DescribeTasks" | "ListTasks" => Group::TaskRead,
         "StopTask" => Group::TaskModify,
