@@ -13,6 +13,7 @@ mod leftovers; // a teardown that cannot remove everything says so
 mod same_name; // submitting the same name twice is safe
 mod samples; // every file in events/ is executed
 mod stopped; // a job that is stopped, wherever it stands, leaves nothing
+mod swept; // the sweeper finds what every other teardown has missed
 mod transcode; // a video becomes smaller, and nothing is left
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         command_fails::trials,
         five_jobs::trials,
         same_name::trials,
+        swept::trials,
         aws_cli::trials,
         cli::trials,
     ];

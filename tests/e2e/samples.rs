@@ -9,6 +9,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::harness::Harness;
+use crate::swept;
 use crate::world::{self, World, repository};
 
 /// The job of all samples.
@@ -42,6 +43,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 }
 
 async fn functions(world: Arc<World>, _: String) -> Result<()> {
+    let _turn = swept::TURN.lock().await;
     let folders = names_in("functions", "")?;
     let listed: BTreeSet<_> = FUNCTIONS.iter().map(|(function, _)| (*function).to_owned()).collect();
     assert_eq!(folders, listed, "the folders of functions/, and the functions of this test");

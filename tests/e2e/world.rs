@@ -44,6 +44,7 @@ pub struct World {
     pub iam: aws_sdk_iam::Client,
     pub lambda: aws_sdk_lambda::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
+    pub sqs: aws_sdk_sqs::Client,
     /// The inputs of the teardowns seen so far, by ARN: they never change.
     teardown_inputs: Mutex<HashMap<String, Value>>,
 }
@@ -76,6 +77,7 @@ impl World {
             iam: aws_sdk_iam::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
             teardown_inputs: Mutex::default(),
             cloud,
         };

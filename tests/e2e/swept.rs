@@ -1,0 +1,78 @@
+//! The sweeper finds what every other teardown has missed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_sfn::types::ExecutionStatus;
+use libtest_mimic::Trial;
+use mayfly_common::names::{Names, SECRET_LENGTH};
+use mayfly_common::tags;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::harness::Harness;
+use crate::world::{self, STACK, World};
+
+/// A sweep takes a job without an execution for one that has been forgotten; tests that make such a job, or sweep, take
+/// turns.
+pub static TURN: Mutex<()> = Mutex::const_new(());
+
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
+const LONG_AHEAD: &str = "2100-01-01T00:00:00Z";
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![
+        harness.trial("what_a_forgotten_job_has_left_is_torn_down", a_forgotten_job),
+        harness.trial("a_job_past_its_expiry_is_stopped", an_expired_job),
+    ]
+}
+
+async fn a_forgotten_job(world: Arc<World>, job: String) -> Result<()> {
+    let _turn = TURN.lock().await;
+    make_mailbox(&world, &job, LONG_AHEAD).await?;
+    let swept = sweep(&world).await?;
+    assert!(names(&swept, "tornDown").contains(&job.as_str()), "{swept:#}");
+    world.nothing_left(&job).await?;
+    let again = sweep(&world).await?;
+    assert!(!names(&again, "tornDown").contains(&job.as_str()), "{again:#}");
+    Ok(())
+}
+
+async fn an_expired_job(world: Arc<World>, job: String) -> Result<()> {
+    let arn = world.start_job(&job, &world::command(&["sleep", "600"])).await?;
+    assert!(world.entered(&arn, "DispatchJob").await?);
+    let _turn = TURN.lock().await;
+    let before = sweep(&world).await?;
+    assert!(!names(&before, "stopped").contains(&job.as_str()), "{before:#}");
+    make_mailbox(&world, &job, LONG_AGO).await?;
+    let swept = sweep(&world).await?;
+    assert!(names(&swept, "stopped").contains(&job.as_str()), "{swept:#}");
+    let ended = world.ended(&arn).await?;
+    assert_eq!((ended.status(), ended.error()), (&ExecutionStatus::Aborted, Some("Expired")));
+    world.torn_down_by_rule(&job).await?;
+    world.nothing_left(&job).await
+}
+
+async fn make_mailbox(world: &World, job: &str, expiry: &str) -> Result<()> {
+    let tags = [(tags::STACK, STACK), (tags::JOB, job), (tags::EXPIRY, expiry)];
+    let tags: HashMap<String, String> = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let name = Names::new(STACK, job).mailbox(&"x".repeat(SECRET_LENGTH));
+    world.sqs.create_queue().queue_name(name).set_tags(Some(tags)).send().await?;
+    Ok(())
+}
+
+async fn sweep(world: &World) -> Result<Value> {
+    let event = world::sample("sweep-expired.json")?.to_string();
+    let function = world.function("sweep-expired").await?;
+    let invoked = world.lambda.invoke().function_name(function).payload(Blob::new(event)).send().await?;
+    let answer = invoked.payload().context("a function answers")?;
+    let answer: Value = serde_json::from_slice(answer.as_ref())?;
+    anyhow::ensure!(invoked.function_error().is_none(), "the sweep failed: {answer:#}");
+    Ok(answer)
+}
+
+fn names<'a>(swept: &'a Value, what: &str) -> Vec<&'a str> {
+    swept[what].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
