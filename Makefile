@@ -31,7 +31,7 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 	@$(MAYFLY_PROGRAMS)/mayfly-cloud up
 
 test: programs ## Run all tests; ARGS='name' picks some
-	cargo test --workspace --quiet -- $(ARGS)
+	@cargo test --workspace --quiet -- $(ARGS)
 
 check: tools ## Formatting, lints and the template
 	cargo fmt --all --check
@@ -68,9 +68,12 @@ $(VENV)/.complete:
 	@$(LOCKED) sh -c 'test -e $@ || { echo "Installing the Python tools ..."; python3 -m venv $(VENV) \
 	  && $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && touch $@; }'
 
+# Cargo tells a member's sources apart by time, not by clone: another clone's build must not pass for this one's.
 programs: tools
-	@mkdir -p $(MAYFLY_PROGRAMS)
+	@mkdir -p $(MAYFLY_PROGRAMS) $(CARGO_TARGET_DIR)
 	@echo "Building ..."
-	@$(LOCKED) sh -c 'cargo build --workspace --quiet && for program in $(PROGRAMS); do \
+	@$(LOCKED) sh -c 'test "$$(cat $(CARGO_TARGET_DIR)/.clone 2>/dev/null)" = $(CURDIR) \
+	  || { git ls-files -z "*.rs" "*.toml" | xargs -0 touch && echo $(CURDIR) > $(CARGO_TARGET_DIR)/.clone; } || exit 1; \
+	  cargo build --workspace --all-targets --quiet && for program in $(PROGRAMS); do \
 	  test $(MAYFLY_PROGRAMS)/$$program -nt $(CARGO_TARGET_DIR)/debug/$$program \
 	  || strip -o $(MAYFLY_PROGRAMS)/$$program $(CARGO_TARGET_DIR)/debug/$$program || exit 1; done'

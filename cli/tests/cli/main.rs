@@ -33,6 +33,7 @@ job my-job on stack mayfly
   00:00:05  DispatchJob
   CLOCK  DispatchJob                  running      42 %  frame=7
   00:00:09  DispatchJob ................ 4.0 s
+  00:00:10  TearDown
   00:00:15    DeleteQueue                StillInUse: StillInUse, in words
   00:00:18    DeleteQueue .............. 5.0 s, 2 tries
   00:00:23  TearDown ................... 13.0 s
