@@ -34,6 +34,10 @@ async fn a_forgotten_job(world: Arc<World>, job: String) -> Result<()> {
     make_mailbox(&world, &job, LONG_AHEAD).await?;
     let swept = sweep(&world).await?;
     assert!(names(&swept, "tornDown").contains(&job.as_str()), "{swept:#}");
+    let teardowns = world.teardowns(&job).await?;
+    let [teardown] = teardowns.as_slice() else { panic!("{teardowns:#?}") };
+    assert_eq!(teardown.caller, "sweep-expired");
+    assert_eq!(world.ended(&teardown.arn).await?.status(), &ExecutionStatus::Succeeded);
     world.nothing_left(&job).await?;
     let again = sweep(&world).await?;
     assert!(!names(&again, "tornDown").contains(&job.as_str()), "{again:#}");
