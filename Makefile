@@ -74,6 +74,6 @@ programs: tools
 	@echo "Building ..."
 	@$(LOCKED) sh -c 'test "$$(cat $(CARGO_TARGET_DIR)/.clone 2>/dev/null)" = $(CURDIR) \
 	  || { git ls-files -z "*.rs" "*.toml" | xargs -0 touch && echo $(CURDIR) > $(CARGO_TARGET_DIR)/.clone; } || exit 1; \
-	  cargo build --workspace --all-targets --quiet && for program in $(PROGRAMS); do \
+	  cargo build --workspace --quiet && for program in $(PROGRAMS); do \
 	  test $(MAYFLY_PROGRAMS)/$$program -nt $(CARGO_TARGET_DIR)/debug/$$program \
 	  || strip -o $(MAYFLY_PROGRAMS)/$$program $(CARGO_TARGET_DIR)/debug/$$program || exit 1; done'
