@@ -19,14 +19,14 @@ use crate::settings::setting;
 /// # Errors
 /// When a variable that Lambda sets is absent.
 pub fn config() -> Result<SdkConfig, String> {
-    let keys: (String, String) = (setting("AWS_ACCESS_KEY_ID")?, setting("AWS_SECRET_ACCESS_KEY")?);
+    let key: String = setting("AWS_ACCESS_KEY_ID")?;
+    let secret: String = setting("AWS_SECRET_ACCESS_KEY")?;
     let token = std::env::var("AWS_SESSION_TOKEN").ok();
+    let credentials = Credentials::new(key, secret, token, None, "Lambda");
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(setting::<String>("AWS_REGION")?))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-            keys.0, keys.1, token, None, "Lambda",
-        )))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
         .service_config(Endpoints);
     config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL").ok());
     Ok(config.build())

@@ -1,7 +1,6 @@
 //! The jobs of this stack that have resources, by the resources' tags.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use aws_sdk_ecs::types::{Service, ServiceField, Tag, TaskDefinitionField, TaskDefinitionStatus};
 use jiff::Timestamp;
@@ -52,15 +51,8 @@ impl Jobs<'_> {
             return;
         };
         let expiry: Option<Timestamp> = tags.get(tags::EXPIRY).and_then(|expiry| expiry.parse().ok());
-        match self.found.entry((*job).to_owned()) {
-            Entry::Vacant(entry) => {
-                entry.insert(expiry);
-            }
-            Entry::Occupied(mut entry) => {
-                let earliest = entry.get().iter().chain(&expiry).min().copied();
-                entry.insert(earliest);
-            }
-        }
+        let earliest = self.found.entry((*job).to_owned()).or_default();
+        *earliest = earliest.iter().chain(&expiry).min().copied();
     }
 }
 
