@@ -91,6 +91,57 @@ impl Class {
             Self::Internal => "Internal",
         }
     }
+
+    /// What a person should do now, in one or two sentences. What happened is the failure's message.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::InvalidJob => "Correct the document and submit it under another name.",
+            Self::QuotaExceeded => {
+                "Wait until other jobs have ended, or ask for more in the console of Service Quotas."
+            }
+            Self::StartFailed => {
+                "Run it again. If that ends in the same way, see that the subnets have a route to the internet and \
+                 that the image's entry point is the worker."
+            }
+            Self::ImagePullFailed => {
+                "See that `container.image` is right and pushed; `make push-image` pushes the stack's own."
+            }
+            Self::NoCapacity => {
+                "Run it again later, or with the `capacity` `spot-then-on-demand` or `on-demand`."
+            }
+            Self::SpotInterrupted => {
+                "Run it again, with the `capacity` `spot-then-on-demand` or `on-demand` if it is long or urgent."
+            }
+            Self::OutOfMemory => "Raise `container.memoryMiB`; a larger `container.cpu` allows more of it.",
+            Self::CommandFailed => {
+                "Read the end of the output, try the command on your own machine, and correct it or its inputs."
+            }
+            Self::InputUnavailable => {
+                "See that the file is there, that its bucket is in the stack's `DataBuckets`, and that a URL needs no \
+                 sign-in."
+            }
+            Self::UploadFailed => {
+                "See that the command writes each output under its very name, at most 5 GB, and that the bucket's \
+                 policy lets the stack write."
+            }
+            Self::DiskFull => {
+                "Raise `container.storageGiB`, or let the command remove what it no longer needs."
+            }
+            Self::TimedOut => "Raise `timeoutMinutes`, or `container.cpu` if the command can use more.",
+            Self::HeartbeatLost => {
+                "Run it again. If the log's end shows a command that takes all processor time or memory, raise \
+                 `container.cpu` or `container.memoryMiB`."
+            }
+            Self::AccessDenied => {
+                "Give the role in the message the right in the message: in template.yaml, or in the policy of the \
+                 bucket, key or secret."
+            }
+            Self::Internal => {
+                "Look at the failed state in the Step Functions console and run the job again. If that ends in the \
+                 same way, report it with that state's error and cause."
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for Class {
@@ -116,6 +167,15 @@ pub enum Error {
     /// Something that is being deleted is still there; the state machine looks again.
     #[error("{0}")]
     StillInUse(String),
+    /// The service's task does not run yet; the state machine looks again.
+    #[error("{0}")]
+    TaskStarting(String),
+    /// The start has ended before it was dispatched: a report has come meanwhile.
+    #[error("{0}")]
+    AlreadyEnded(String),
+    /// Reports are on their way that may hold the job's result; the state machine looks again.
+    #[error("{0}")]
+    ReportsPending(String),
     /// AWS was busy or out of reach; the state machine tries again.
     #[error("{doing}: {detail}")]
     Unavailable {
@@ -167,6 +227,9 @@ impl Error {
             Self::InvalidJob(_) => "InvalidJob",
             Self::AccessDenied { .. } => "AccessDenied",
             Self::StillInUse(_) => "StillInUse",
+            Self::TaskStarting(_) => "TaskStarting",
+            Self::AlreadyEnded(_) => "AlreadyEnded",
+            Self::ReportsPending(_) => "ReportsPending",
             Self::Unavailable { .. } => "Unavailable",
             Self::Internal { .. } => "Internal",
         }
@@ -216,6 +279,8 @@ fn is_transient(code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -225,6 +290,15 @@ mod tests {
             assert_eq!(serde_json::to_value(class).unwrap(), class.name());
         }
         assert_eq!(Class::from_name("States.Timeout"), None);
+    }
+
+    #[test]
+    fn every_class_has_a_remedy_of_its_own() {
+        let remedies: HashSet<_> = Class::ALL.map(Class::remedy).into();
+        assert_eq!(remedies.len(), Class::ALL.len());
+        let is_one_or_two =
+            |remedy: &str| remedy.ends_with('.') && (1..=2).contains(&remedy.split(". ").count());
+        assert!(remedies.into_iter().all(is_one_or_two));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::turn::Provider;
 
 pub use check::{check_id, check_size, is_s3_bucket};
 
@@ -53,6 +54,15 @@ pub struct JobDocument {
 pub struct Network {
     /// Which kind of network.
     pub mode: NetworkMode,
+    /// Of mode `existing`: subnet ids, all of one VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnets: Option<Vec<String>>,
+    /// Of mode `existing`: security group ids of the same VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_groups: Option<Vec<String>>,
+    /// Of mode `existing`: whether the container gets a public address, without which it needs a NAT or endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assign_public_ip: Option<bool>,
 }
 
 /// The kinds of network.
@@ -61,6 +71,8 @@ pub struct Network {
 pub enum NetworkMode {
     /// The stack's own public subnets; the container has a public address and nothing may call it.
     Public,
+    /// Subnets that are there already, from which the container reaches ECR, CloudWatch Logs, SQS and S3.
+    Existing,
 }
 
 /// The document's `container`.
@@ -95,14 +107,16 @@ pub enum Capacity {
     Spot,
     /// Fargate.
     OnDemand,
+    /// Fargate Spot, and Fargate when Spot has been lost twice or has no room.
+    SpotThenOnDemand,
 }
 
 impl Capacity {
-    /// The name of the ECS capacity provider.
-    pub fn provider(self) -> &'static str {
+    /// What the job's first service runs on.
+    pub fn first_provider(self) -> Provider {
         match self {
-            Self::Spot => "FARGATE_SPOT",
-            Self::OnDemand => "FARGATE",
+            Self::Spot | Self::SpotThenOnDemand => Provider::Spot,
+            Self::OnDemand => Provider::OnDemand,
         }
     }
 }

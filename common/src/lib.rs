@@ -15,3 +15,4 @@ pub mod settings;
 pub mod signing;
 pub mod tags;
 pub mod teardown;
+pub mod turn;

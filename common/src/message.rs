@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Class;
+use crate::turn::Turn;
 
 /// A message in the job's mailbox. It never carries the task token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,15 +18,15 @@ pub enum Order {
     Urls(SignedUrls),
 }
 
-/// One attempt at a job.
+/// One start of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Assignment {
     /// The job's id.
     pub job: String,
-    /// Counts from 1.
-    pub attempt: u32,
-    /// Proves that a report comes from the container that got this message.
+    /// Which attempt and which start this is; of two orders the one with the later start counts.
+    pub turn: Turn,
+    /// Proves that a report comes from a container of this job.
     pub nonce: String,
     /// The argument vector; no shell parses it.
     pub command: Vec<String>,
@@ -52,10 +53,8 @@ pub struct Download {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SignedUrls {
-    /// The attempt that asked.
-    pub attempt: u32,
-    /// The nonce of that attempt.
-    pub nonce: String,
+    /// The start that asked.
+    pub start: u32,
     /// Fresh URLs of inputs.
     pub downloads: Vec<Download>,
     /// Where to post outputs.
@@ -80,12 +79,13 @@ pub struct Upload {
 pub struct Report {
     /// The job's id.
     pub job: String,
-    /// The attempt that the worker is at.
-    pub attempt: u32,
-    /// The nonce of that attempt's assignment.
+    /// The assignment's turn; of a task that never got one, the turn that was going on when it ended.
+    pub turn: Turn,
+    /// The assignment's nonce.
     pub nonce: String,
-    /// The worker's own task, from the metadata endpoint.
-    pub task_arn: String,
+    /// The worker's own task, from the metadata endpoint; absent where ECS could place none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_arn: Option<String>,
     /// What there is to say.
     pub news: News,
 }
@@ -105,6 +105,8 @@ pub enum News {
     },
     /// The attempt is over.
     Finished(Finished),
+    /// What no container can report itself: ECS says that the task has ended, or cannot be placed.
+    Lost(Failure),
 }
 
 /// A file in the working directory.

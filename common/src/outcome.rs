@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Class;
 use crate::inventory::Receipt;
+use crate::job::Task;
+use crate::message::Failure;
+use crate::record::Stored;
+use crate::turn::{Provider, Turn};
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,13 +45,38 @@ pub struct JobResult {
     /// The attempt that succeeded, from 1.
     pub attempt: u32,
     /// The ECS capacity provider it ran on.
-    pub capacity: String,
+    pub capacity: Provider,
     /// How long the attempt took in the container.
     pub seconds: f64,
     /// The task it ran in.
     pub task_arn: String,
     /// What was delivered.
     pub outputs: Vec<Delivered>,
+}
+
+impl JobResult {
+    /// What a stored result comes to, for a job that was to do `task`: its result, or why it failed.
+    ///
+    /// # Errors
+    /// The failure, where the container reported one.
+    pub fn from_stored(stored: Stored, task: &Task) -> Result<Self, JobFailure> {
+        let Stored { turn, task_arn, finished } = stored;
+        if let Some(failure) = finished.failure {
+            return Err(JobFailure::new(turn, failure, finished.exit_code, task_arn));
+        }
+        let outputs = finished.outputs.into_iter().filter_map(|delivered| {
+            let output = task.outputs.iter().find(|output| output.file == delivered.file)?;
+            Some(Delivered { file: delivered.file, to: output.to.clone(), bytes: delivered.bytes })
+        });
+        Ok(Self {
+            exit_code: finished.exit_code.unwrap_or_default(),
+            attempt: turn.attempt,
+            capacity: turn.provider,
+            seconds: finished.seconds,
+            task_arn: task_arn.unwrap_or_default(),
+            outputs: outputs.collect(),
+        })
+    }
 }
 
 /// An output in its place.
@@ -81,6 +110,20 @@ pub struct JobFailure {
     /// The last 4 KB of the command's output, where a command failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+}
+
+impl JobFailure {
+    /// The failure of the start `turn`.
+    pub fn new(turn: Turn, failure: Failure, exit_code: Option<i32>, task_arn: Option<String>) -> Self {
+        Self {
+            error: failure.class,
+            message: failure.message,
+            attempt: Some(turn.attempt),
+            exit_code,
+            task_arn,
+            output: failure.output,
+        }
+    }
 }
 
 /// The sentence in a caught `Cause`: a function's error arrives as the JSON of its diagnostic, the cause of a

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Capacity, Task};
 use crate::tags::Tags;
+use crate::turn::Turn;
 
 /// What plan-job hands to the rest of the state machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Plan {
     pub container: PlannedContainer,
     /// The capacity.
     pub capacity: Capacity,
+    /// What the state machine begins with.
+    pub first_turn: Turn,
     /// The work.
     pub task: Task,
     /// The longest one attempt may take, in seconds.

@@ -17,9 +17,10 @@ use url::Url;
 use crate::error::Error;
 use crate::job::S3Uri;
 
-/// The longest life of a session that another role's session assumes, and so of a URL.
+/// How long a session of the data role lives, and so the longest that a URL is good for: the most for a role that
+/// assumes another.
 /// Source: IAM user guide, "Role chaining".
-pub const LIFETIME: Duration = Duration::from_hours(1);
+pub const SESSION: Duration = Duration::from_hours(1);
 
 /// The longest session policy, in characters.
 /// Source: STS API Reference, `AssumeRole`, `Policy`.
@@ -104,10 +105,12 @@ pub struct Signer<'a> {
     pub region: &'a str,
     /// Where S3 is, if not at AWS: the origin of a local cloud.
     pub endpoint: Option<&'a str>,
+    /// How long a URL is good for; at most [`SESSION`].
+    pub lifetime: Duration,
 }
 
 impl Signer<'_> {
-    /// A URL that gets the object, for as long as the session lives.
+    /// A URL that gets the object.
     ///
     /// # Errors
     /// [`Error::Internal`] where the key cannot be signed.
@@ -118,7 +121,7 @@ impl Signer<'_> {
         url.set_path(&format!("{bucket}/{}", utf8_percent_encode(uri.key, PATH)));
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;
-        settings.expires_in = Some(LIFETIME);
+        settings.expires_in = Some(self.lifetime);
         // S3 does not encode the path a second time and does not normalise it.
         // Source: S3 API Reference, "Authenticating requests: using query parameters".
         settings.percent_encoding_mode = aws_sigv4::http_request::PercentEncodingMode::Single;
@@ -157,7 +160,7 @@ impl Signer<'_> {
     ) -> Result<(String, BTreeMap<String, String>), Error> {
         let now =
             Timestamp::try_from(now).map_err(|error| Error::internal("could not sign an upload", error))?;
-        let expires = now + LIFETIME;
+        let expires = now + self.lifetime;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
         let scope = format!("{}/{}/s3/aws4_request", now.strftime("%Y%m%d"), self.region);
         let mut fields = BTreeMap::from(
@@ -211,7 +214,7 @@ mod tests {
     #[test]
     fn a_key_is_encoded_as_s3_does_it_before_it_checks_the_signature() {
         let credentials = Credentials::new("AKID", "secret", Some("token+/=".into()), None, "test");
-        let signer = Signer { credentials, region: "eu-central-1", endpoint: None };
+        let signer = Signer { credentials, region: "eu-central-1", endpoint: None, lifetime: SESSION };
         let url = signer.get(&uri("a b+c(1)/ü//%2F~.mp4"), SystemTime::UNIX_EPOCH).unwrap();
         let path = "https://bucket.s3.eu-central-1.amazonaws.com/a%20b%2Bc%281%29/%C3%BC//%252F~.mp4?X-Amz-Algorithm=";
         assert!(url.starts_with(path), "{url}");

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use url::Url;
 
-use super::{Container, JobDocument, S3Uri, Task};
+use super::{Container, JobDocument, Network, NetworkMode, S3Uri, Task};
 
 /// Files in and out together.
 const FILES_LIMIT: usize = 100;
@@ -13,6 +13,10 @@ const FILES_LIMIT: usize = 100;
 const TIMEOUT_MINUTES_LIMIT: u32 = 7 * 24 * 60;
 const ATTEMPTS_LIMIT: u32 = 10;
 const QUEUE_MINUTES_LIMIT: u32 = 7 * 24 * 60;
+/// Source: ECS API Reference, `AwsVpcConfiguration`, `subnets`.
+const SUBNETS_LIMIT: usize = 16;
+/// Source: ECS API Reference, `AwsVpcConfiguration`, `securityGroups`.
+const SECURITY_GROUPS_LIMIT: usize = 5;
 /// AWS allows 50 tags; Mayfly's own and some to spare are kept back.
 const TAGS_LIMIT: usize = 40;
 
@@ -49,6 +53,9 @@ pub fn is_s3_bucket(name: &str) -> bool {
 }
 
 pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
+    if let Some(network) = &job.network {
+        check_network(network)?;
+    }
     if let Some(container) = &job.container {
         check_container(container)?;
     }
@@ -60,6 +67,41 @@ pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
         require(!user.is_empty() && is_tag_text(user, 256), "user", user, TAG_VALUE)?;
     }
     check_tags(&job.tags)
+}
+
+fn check_network(network: &Network) -> Check {
+    let Network { mode, subnets, security_groups, assign_public_ip } = network;
+    if *mode == NetworkMode::Existing {
+        check_ids("network.subnets", subnets.as_deref(), "subnet-", SUBNETS_LIMIT)?;
+        return check_ids("network.securityGroups", security_groups.as_deref(), "sg-", SECURITY_GROUPS_LIMIT);
+    }
+    let given = [
+        ("subnets", subnets.is_some()),
+        ("securityGroups", security_groups.is_some()),
+        ("assignPublicIp", assign_public_ip.is_some()),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        Some((field, _)) => {
+            Err(format!("network.{field}: given with another mode; allowed: only with the mode existing"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Ids that AWS gives: a prefix and hexadecimal digits.
+fn check_ids(field: &str, ids: Option<&[String]>, prefix: &str, limit: usize) -> Check {
+    let ids = ids.unwrap_or_default();
+    let allowed = format!("1 to {limit} ids that begin with {prefix}");
+    require((1..=limit).contains(&ids.len()), field, format!("{} ids", ids.len()), allowed)?;
+    let mut seen = BTreeSet::new();
+    for (i, id) in ids.iter().enumerate() {
+        let field = format!("{field}[{i}]");
+        let is_hex = |rest: &str| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_hexdigit());
+        let right = id.strip_prefix(prefix).is_some_and(is_hex);
+        require(right, &field, id, format!("an id such as {prefix}0a1b2c3d4e5f60718"))?;
+        require(seen.insert(id), &field, id, "an id that is given only once")?;
+    }
+    Ok(())
 }
 
 fn check_container(container: &Container) -> Check {

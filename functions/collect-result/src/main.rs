@@ -1,17 +1,24 @@
-//! CollectResult: how the attempt ended. A result in the `Jobs` table counts before whatever the wait state said.
+//! CollectResult: how a start ended and what comes next. A result in the `Jobs` table counts before whatever the wait
+//! state said.
+
+mod next;
+
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::attempt::{Ending, Next};
 use mayfly_common::error::{Class, Error};
-use mayfly_common::message::{Failure, Finished};
-use mayfly_common::outcome::{Delivered, JobFailure, JobResult};
+use mayfly_common::message::Failure;
+use mayfly_common::outcome::{JobFailure, JobResult, message_of};
 use mayfly_common::plan::Plan;
-use mayfly_common::record;
+use mayfly_common::record::{self, Stored};
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
+use mayfly_common::turn::{Provider, Turn};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -24,7 +31,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 #[derive(Debug, Deserialize)]
 struct Input {
     plan: Plan,
-    attempt: u32,
+    turn: Turn,
     /// What the wait state ended with: nothing of interest where the token came back, else an error.
     dispatch: Dispatch,
 }
@@ -36,7 +43,7 @@ struct Dispatch {
     cause: Option<String>,
 }
 
-#[tracing::instrument(skip_all, fields(job = input.plan.job, attempt = input.attempt), err(level = "warn"))]
+#[tracing::instrument(skip_all, fields(job = input.plan.job, start = input.turn.start), err(level = "warn"))]
 async fn handler(dynamodb: &Client, table: &str, input: Input) -> Result<Ending, Error> {
     let record = dynamodb
         .get_item()
@@ -47,106 +54,111 @@ async fn handler(dynamodb: &Client, table: &str, input: Input) -> Result<Ending,
         .await
         .map_err(Error::aws("read the job's record"))?
         .item
-        // An earlier run of the same job id had another mailbox; an attempt that could not be dispatched wrote nothing.
-        .filter(|record| {
-            let mailbox = record.get(record::MAILBOX).and_then(|value| value.as_s().ok());
-            let attempt = record.get(record::ATTEMPT).and_then(|value| value.as_n().ok());
-            mailbox == Some(&input.plan.mailbox_url) && attempt == Some(&input.attempt.to_string())
+        .filter(|item| {
+            // An earlier run of the same job id had another mailbox.
+            let mailbox = item.get(record::MAILBOX).and_then(|value| value.as_s().ok());
+            mailbox == Some(&input.plan.mailbox_url)
         })
-        .unwrap_or_default();
-    let text = |name| record.get(name).and_then(|value: &AttributeValue| value.as_s().ok());
-    let task_arn = text(record::TASK_ARN).cloned();
-    let ending = match text(record::RESULT) {
-        Some(result) => {
-            let finished = serde_json::from_str(result)
-                .map_err(|error| Error::internal("could not read the stored result", error))?;
-            finished_ending(&input, finished, task_arn)
-        }
-        None => lost_ending(&input, task_arn),
-    };
-    tracing::info!(next = ?ending.next, "result collected");
+        .map(Record);
+    let ending =
+        match record.as_ref().map(|record| record.json::<Stored>(record::RESULT)).transpose()?.flatten() {
+            Some(stored) => finished(&input.plan, stored),
+            None => unfinished(&input, record.as_ref())?,
+        };
+    tracing::info!(next = ?ending.next, failure = ending.failure.as_ref().map(|f| f.error.name()), "result collected");
     Ok(ending)
 }
 
-fn finished_ending(input: &Input, finished: Finished, task_arn: Option<String>) -> Ending {
-    if let Some(failure) = finished.failure {
-        return failed_ending(input, failure, finished.exit_code, task_arn);
+/// The job's item in the table.
+struct Record(HashMap<String, AttributeValue>);
+
+impl Record {
+    fn text(&self, name: &str) -> Option<&String> {
+        self.0.get(name)?.as_s().ok()
     }
-    let outputs = finished.outputs.into_iter().filter_map(|delivered| {
-        let output = input.plan.task.outputs.iter().find(|output| output.file == delivered.file)?;
-        Some(Delivered { file: delivered.file, to: output.to.clone(), bytes: delivered.bytes })
-    });
-    Ending {
-        next: Next::Conclude,
-        result: Some(JobResult {
-            exit_code: finished.exit_code.unwrap_or_default(),
-            attempt: input.attempt,
-            capacity: input.plan.capacity.provider().to_owned(),
-            seconds: finished.seconds,
-            task_arn: task_arn.unwrap_or_default(),
-            outputs: outputs.collect(),
-        }),
-        failure: None,
+
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        self.text(name)
+            .map(|text| serde_json::from_str(text))
+            .transpose()
+            .map_err(|error| Error::internal(format!("could not read the record's {name}"), error))
+    }
+
+    /// Whether the record's attributes of a start are those of this one: a start that could not be dispatched wrote
+    /// none.
+    fn is_at(&self, turn: Turn) -> bool {
+        self.0.get(record::START).and_then(|value| value.as_n().ok()) == Some(&turn.start.to_string())
     }
 }
 
-fn failed_ending(
-    input: &Input,
-    failure: Failure,
-    exit_code: Option<i32>,
-    task_arn: Option<String>,
-) -> Ending {
-    let again = failure.class.is_retryable() && input.attempt < input.plan.attempts;
-    Ending {
-        next: if again { Next::TryAgain } else { Next::Conclude },
+/// The container has said how it ended, in this start or an earlier one.
+fn finished(plan: &Plan, stored: Stored) -> Ending {
+    let (result, failure) = match JobResult::from_stored(stored, &plan.task) {
+        Ok(result) => (Some(result), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    Ending { next: Next::Conclude, turn: None, reported: true, result, failure }
+}
+
+/// No result arrived: what ECS said of the task counts before the error of the wait state.
+fn unfinished(input: &Input, record: Option<&Record>) -> Result<Ending, Error> {
+    let record = record.filter(|record| record.is_at(input.turn));
+    let task_arn = record.and_then(|record| record.text(record::TASK_ARN)).cloned();
+    let loss = record.map(|record| record.json::<Failure>(record::LOSS)).transpose()?.flatten();
+    // A task was placed after all.
+    let loss = loss.filter(|loss| loss.class != Class::NoCapacity || task_arn.is_none());
+    let failure = loss.map_or_else(|| silence(input, task_arn.is_some()), |loss| stopped(input.turn, loss));
+    let next = next::after(&input.plan, input.turn, failure.class);
+    Ok(Ending {
+        next: next.map_or(Next::Conclude, |(next, _)| next),
+        turn: next.map(|(_, turn)| turn),
+        reported: false,
         result: None,
-        failure: Some(JobFailure {
-            error: failure.class,
-            message: failure.message,
-            attempt: Some(input.attempt),
-            exit_code,
-            task_arn,
-            output: failure.output,
-        }),
-    }
+        failure: Some(JobFailure::new(input.turn, failure, None, task_arn)),
+    })
 }
 
-/// No report arrived: the wait state's error is all there is.
-fn lost_ending(input: &Input, task_arn: Option<String>) -> Ending {
-    let error = input.dispatch.error.as_deref().unwrap_or_default();
-    let cause = input.dispatch.cause.as_deref().unwrap_or_default();
+/// A container that was told to stop cannot know why; on demand it was not Spot.
+fn stopped(turn: Turn, loss: Failure) -> Failure {
+    if loss.class == Class::SpotInterrupted && turn.provider == Provider::OnDemand {
+        let message =
+            "the container was stopped from outside: by a person, or by AWS for its own maintenance".into();
+        return Failure { class: Class::HeartbeatLost, message, ..loss };
+    }
+    loss
+}
+
+/// The wait state's error is all there is.
+fn silence(input: &Input, has_reported: bool) -> Failure {
+    let error = input.dispatch.error.as_deref().unwrap_or("no error");
+    let cause = input.dispatch.cause.as_deref().unwrap_or("no cause");
     let (class, message) = match error {
-        "States.HeartbeatTimeout" if task_arn.is_none() => (
-            Class::StartFailed,
-            format!(
-                "the container did not report within {} seconds of the job's dispatch; look at the service's events \
-                 in the ECS console: the usual reasons are an image that cannot be pulled, or no capacity",
-                input.plan.heartbeat_seconds
-            ),
+        "States.HeartbeatTimeout" if has_reported => (
+            Class::HeartbeatLost,
+            format!("the container has not reported for {} seconds", input.plan.heartbeat_seconds),
         ),
         "States.HeartbeatTimeout" => (
-            Class::HeartbeatLost,
-            format!(
-                "the container has not reported for {} seconds; its log tells what it did last",
-                input.plan.heartbeat_seconds
-            ),
+            Class::StartFailed,
+            format!("no container reported for work within {} seconds", input.plan.heartbeat_seconds),
         ),
         "States.Timeout" => (
             Class::TimedOut,
-            format!(
-                "the attempt took longer than {} minutes; raise timeoutMinutes, or give the container more cpu",
-                input.plan.timeout_seconds / 60
+            format!("the attempt took longer than {} (timeoutMinutes)", minutes(input.plan.timeout_seconds)),
+        ),
+        other => match Class::from_name(other) {
+            Some(class) => (class, message_of(cause)),
+            None => (
+                Class::Internal,
+                format!("the wait for the container ended without a result: {error}: {}", message_of(cause)),
             ),
-        ),
-        other => Class::from_name(other).map_or_else(
-            || {
-                (
-                    Class::Internal,
-                    format!("the wait for the container ended without a result: {error}: {cause}"),
-                )
-            },
-            |class| (class, mayfly_common::outcome::message_of(cause)),
-        ),
+        },
     };
-    failed_ending(input, Failure { class, message, output: None }, None, task_arn)
+    Failure { class, message, output: None }
+}
+
+fn minutes(seconds: u64) -> String {
+    match seconds / 60 {
+        1 => "1 minute".to_owned(),
+        minutes => format!("{minutes} minutes"),
+    }
 }

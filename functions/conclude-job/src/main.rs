@@ -1,12 +1,16 @@
-//! ConcludeJob: the document the job ends with: result or failure, and the receipt.
+//! ConcludeJob: the document the job ends with: result or failure, and the receipt. A result that came late counts.
 
-use std::future::ready;
+mod late;
 
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::attempt::Ending;
 use mayfly_common::error::{Class, Error};
 use mayfly_common::inventory::{Kind, Receipt, Resource};
-use mayfly_common::outcome::{JobFailure, Outcome, Status, message_of};
+use mayfly_common::outcome::{JobFailure, JobResult, Outcome, Status, message_of};
+use mayfly_common::plan::Plan;
+use mayfly_common::record::Stored;
+use mayfly_common::sdk;
+use mayfly_common::settings::setting;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,7 +21,21 @@ const CAUSE_LIMIT: usize = 30_000;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
-    run(service_fn(|event: LambdaEvent<Input>| ready(handler(event.payload)))).await
+    let settings = Settings { table: setting("JOBS_TABLE")?, done_queue_url: setting("DONE_QUEUE_URL")? };
+    let config = sdk::config()?;
+    let clients =
+        Clients { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: aws_sdk_sqs::Client::new(&config) };
+    run(service_fn(|event: LambdaEvent<Input>| handler(&clients, &settings, event.payload))).await
+}
+
+struct Settings {
+    table: String,
+    done_queue_url: String,
+}
+
+struct Clients {
+    dynamodb: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
 }
 
 /// The state machine's data when all is over.
@@ -25,6 +43,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 #[serde(rename_all = "camelCase")]
 struct Input {
     job: String,
+    /// What plan-job has made, unless it refused the job.
+    planned: Option<Planned>,
+    /// Whether reports may still be waited for.
+    await_reports: bool,
     /// How the last attempt ended, if the job came that far.
     ending: Option<Ending>,
     /// What was caught on the way to an ending.
@@ -33,6 +55,11 @@ struct Input {
     tear_down: Option<TearDown>,
     /// What was caught where tear-down did not succeed.
     tear_down_failure: Option<Caught>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Planned {
+    plan: Plan,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,18 +87,38 @@ struct Conclusion {
 }
 
 #[tracing::instrument(skip_all, fields(job = input.job), err(level = "warn"))]
-fn handler(input: Input) -> Result<Conclusion, Error> {
+async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result<Conclusion, Error> {
     let receipt = receipt(&input);
-    let (result, failure) = match (input.ending, input.failure) {
-        (Some(ending), _) => (ending.result, ending.failure),
-        (None, Some(caught)) => (None, Some(explain(&caught))),
-        (None, None) => (None, Some(unexplained())),
-    };
+    let is_reported = input.ending.as_ref().is_some_and(|ending| ending.reported);
+    let (result, failure) =
+        match late(clients, settings, input.planned, input.await_reports, is_reported).await? {
+            Some((stored, plan)) => match JobResult::from_stored(stored, &plan.task) {
+                Ok(result) => (Some(result), None),
+                Err(failure) => (None, Some(failure)),
+            },
+            None => match (input.ending, input.failure) {
+                (Some(ending), _) => (ending.result, ending.failure),
+                (None, Some(caught)) => (None, Some(explain(&caught))),
+                (None, None) => (None, Some(unexplained())),
+            },
+        };
     let status = if failure.is_none() { Status::Succeeded } else { Status::Failed };
     let error = failure.as_ref().map_or("", |failure| failure.error.name());
     let outcome = Outcome { job: input.job, status, result, failure, receipt };
     tracing::info!(status = ?status, error, residual = outcome.receipt.residual.len(), "job concluded");
     Ok(Conclusion { status, error, cause: cause(&outcome)?, outcome })
+}
+
+/// The result that counts more than what the state machine has come to; none where the container has reported.
+async fn late(
+    clients: &Clients,
+    settings: &Settings,
+    planned: Option<Planned>,
+    may_wait: bool,
+    is_reported: bool,
+) -> Result<Option<(Stored, Plan)>, Error> {
+    let Some(Planned { plan }) = planned.filter(|_| !is_reported) else { return Ok(None) };
+    Ok(late::result(clients, settings, &plan, may_wait).await?.map(|stored| (stored, plan)))
 }
 
 /// Where tear-down failed, its own failure carries the receipt; where it did not even say that, nothing is proven.

@@ -11,6 +11,8 @@ use serde::Serialize;
 /// The longest an order stays unread: 14 days, SQS's longest, because a job may run for seven days.
 /// Source: SQS API Reference, `CreateQueue`, `MessageRetentionPeriod`.
 const RETENTION_SECONDS: &str = "1209600";
+/// A worker deletes an order as soon as it has it; one that dies in between keeps it from the next for no longer.
+const VISIBILITY_SECONDS: &str = "5";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -33,6 +35,7 @@ async fn handler(sqs: &Client, plan: Plan) -> Result<Created, Error> {
         .create_queue()
         .queue_name(&plan.mailbox_name)
         .attributes(QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS)
+        .attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS)
         .set_tags(Some(plan.tags.into_iter().collect()))
         .send()
         .await

@@ -4,7 +4,6 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem,
     DeploymentCircuitBreaker, DeploymentConfiguration, NetworkConfiguration, PropagateTags, Tag,
-    ThresholdConfiguration, ThresholdType,
 };
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
@@ -12,10 +11,8 @@ use mayfly_common::names::Names;
 use mayfly_common::plan::{Plan, PlannedNetwork};
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
+use mayfly_common::turn::{Provider, Turn};
 use serde::{Deserialize, Serialize};
-
-/// Starts that may fail before ECS gives the deployment up.
-const FAILED_STARTS: i32 = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -29,6 +26,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 #[serde(rename_all = "camelCase")]
 struct Input {
     plan: Plan,
+    turn: Turn,
     task_definition: String,
 }
 
@@ -38,20 +36,20 @@ struct Created {
     service: String,
 }
 
-#[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
+#[tracing::instrument(skip_all, fields(job = input.plan.job, launch = input.turn.launch), err(level = "warn"))]
 async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Error> {
-    let Input { plan, task_definition } = input;
-    let name = Names::new(stack, &plan.job).service(1);
+    let Input { plan, turn, task_definition } = input;
+    let name = Names::new(stack, &plan.job).service(turn.launch);
     let created = ecs
         .create_service()
         .cluster(&plan.network.cluster)
         .service_name(&name)
-        .client_token(client_token(&plan))
+        .client_token(client_token(&plan, turn))
         .task_definition(task_definition)
         .desired_count(1)
-        .capacity_provider_strategy(strategy(&plan)?)
+        .capacity_provider_strategy(strategy(turn.provider)?)
         .network_configuration(network(&plan.network)?)
-        .deployment_configuration(deployment()?)
+        .deployment_configuration(deployment())
         .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled)
         .propagate_tags(PropagateTags::Service)
         .set_tags(Some(
@@ -67,15 +65,16 @@ async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Err
 
 /// At most 36 characters; the mailbox's random part is this run's alone.
 /// Source: ECS API Reference, `CreateService`, `clientToken`.
-fn client_token(plan: &Plan) -> String {
-    plan.mailbox_name.chars().rev().take(26).collect()
+fn client_token(plan: &Plan, turn: Turn) -> String {
+    let secret = plan.mailbox_name.rsplit('-').next().unwrap_or_default();
+    format!("{secret}-{}", turn.launch)
 }
 
 /// A launch type instead would switch Spot off.
 /// Source: ECS API Reference, `CreateService`, `capacityProviderStrategy`.
-fn strategy(plan: &Plan) -> Result<CapacityProviderStrategyItem, Error> {
+fn strategy(provider: Provider) -> Result<CapacityProviderStrategyItem, Error> {
     CapacityProviderStrategyItem::builder()
-        .capacity_provider(plan.capacity.provider())
+        .capacity_provider(provider.name())
         .weight(1)
         .build()
         .map_err(|error| Error::internal("could not describe the capacity", error))
@@ -92,21 +91,14 @@ fn network(network: &PlannedNetwork) -> Result<NetworkConfiguration, Error> {
     Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
 }
 
-/// Never two tasks of one job side by side, and an end to starts that keep failing.
-fn deployment() -> Result<DeploymentConfiguration, Error> {
-    let threshold = ThresholdConfiguration::builder()
-        .r#type(ThresholdType::Count)
-        .value(FAILED_STARTS)
-        .build()
-        .map_err(|error| Error::internal("could not describe the circuit breaker", error))?;
-    let breaker = DeploymentCircuitBreaker::builder()
-        .enable(true)
-        .rollback(false)
-        .threshold_configuration(threshold)
-        .build();
-    Ok(DeploymentConfiguration::builder()
+/// Never two tasks of one job side by side, and an end to starts that keep failing: after ten, since a try that finds no
+/// room counts as well, and a job waits for room.
+/// Source: ECS developer guide, "How the Amazon ECS deployment circuit breaker detects failures".
+fn deployment() -> DeploymentConfiguration {
+    let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(false).build();
+    DeploymentConfiguration::builder()
         .minimum_healthy_percent(0)
         .maximum_percent(100)
         .deployment_circuit_breaker(breaker)
-        .build())
+        .build()
 }

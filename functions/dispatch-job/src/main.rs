@@ -1,9 +1,10 @@
-//! DispatchJob: gives the job to its container: remembers the attempt and its task token in the `Jobs` table and puts
+//! DispatchJob: gives the job to its container: remembers the turn and its task token in the `Jobs` table and puts
 //! one message in the mailbox. The state machine then waits for the token to come back.
 
 mod signing;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +15,7 @@ use mayfly_common::plan::Plan;
 use mayfly_common::record;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
+use mayfly_common::turn::Turn;
 use serde::{Deserialize, Serialize};
 
 /// How long the table remembers a job after everything of it is overdue.
@@ -22,12 +24,7 @@ const MEMORY: SignedDuration = SignedDuration::from_hours(14 * 24);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
-    let settings = Settings {
-        table: setting("JOBS_TABLE")?,
-        data_role: setting("DATA_ROLE_ARN")?,
-        region: setting("AWS_REGION")?,
-        report_every_seconds: setting("REPORT_EVERY_SECONDS")?,
-    };
+    let settings = Settings::from_env()?;
     let config = sdk::config()?;
     let clients = Clients {
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
@@ -43,6 +40,20 @@ struct Settings {
     data_role: String,
     region: String,
     report_every_seconds: u64,
+    /// How long a signed URL is good for.
+    url_lifetime: Duration,
+}
+
+impl Settings {
+    fn from_env() -> Result<Self, String> {
+        Ok(Self {
+            table: setting("JOBS_TABLE")?,
+            data_role: setting("DATA_ROLE_ARN")?,
+            region: setting("AWS_REGION")?,
+            report_every_seconds: setting("REPORT_EVERY_SECONDS")?,
+            url_lifetime: Duration::from_secs(setting("SIGNED_URL_SECONDS")?),
+        })
+    }
 }
 
 struct Clients {
@@ -57,7 +68,7 @@ struct Clients {
 #[serde(rename_all = "camelCase")]
 struct Input {
     plan: Plan,
-    attempt: u32,
+    turn: Turn,
     task_token: String,
 }
 
@@ -65,16 +76,16 @@ struct Input {
 #[derive(Debug, Serialize)]
 struct Dispatched {}
 
-#[tracing::instrument(skip_all, fields(job = input.plan.job, attempt = input.attempt), err(level = "warn"))]
+#[tracing::instrument(skip_all, fields(job = input.plan.job, start = input.turn.start), err(level = "warn"))]
 async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result<Dispatched, Error> {
-    let Input { plan, attempt, task_token } = input;
-    let nonce = remember(&clients.dynamodb, &settings.table, &plan, attempt, task_token).await?;
+    let Input { plan, turn, task_token } = input;
+    let nonce = remember(&clients.dynamodb, &settings.table, &plan, turn, task_token).await?;
     let order = Order::Run(Assignment {
         inputs: signing::downloads(clients, settings, &plan.task.inputs).await?,
         outputs: plan.task.outputs.into_iter().map(|output| output.file).collect(),
         command: plan.task.command,
         job: plan.job,
-        attempt,
+        turn,
         nonce,
         timeout_seconds: plan.timeout_seconds,
         report_every_seconds: settings.report_every_seconds,
@@ -95,13 +106,15 @@ async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result
     Ok(Dispatched {})
 }
 
-/// Writes the attempt and its token down, and returns the attempt's nonce. A retry of the same attempt has a new
-/// token but keeps the nonce, so that the container's report counts whichever of the messages it has read.
+/// Writes the turn and its token down, and returns the job's nonce.
+///
+/// Nothing is written over a result, of whichever start it is; nor over the loss of this very start, which a retry
+/// after a lost answer may find; nor over a later start.
 async fn remember(
     dynamodb: &aws_sdk_dynamodb::Client,
     table: &str,
     plan: &Plan,
-    attempt: u32,
+    turn: Turn,
     token: String,
 ) -> Result<String, Error> {
     let known = dynamodb
@@ -113,34 +126,53 @@ async fn remember(
         .await
         .map_err(Error::aws("read the job's record"))?
         .item
-        .and_then(|item| nonce_of(&item, plan, attempt));
-    let nonce = known.clone().unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
+        .and_then(|item| Known::of_this_run(&item, plan));
+    match known {
+        Some(known) => {
+            update(dynamodb, table, plan, turn, &known, token).await?;
+            Ok(known.nonce)
+        }
+        None => create(dynamodb, table, plan, turn, token).await,
+    }
+}
+
+/// What an earlier dispatch has left in the table.
+struct Known {
+    start: String,
+    nonce: String,
+}
+
+impl Known {
+    /// An earlier run of the same job id had another mailbox.
+    fn of_this_run(item: &HashMap<String, AttributeValue>, plan: &Plan) -> Option<Self> {
+        let is_this_run = item.get(record::MAILBOX)?.as_s().ok()? == &plan.mailbox_url;
+        let start = item.get(record::START)?.as_n().ok()?.clone();
+        let nonce = item.get(record::NONCE)?.as_s().ok()?.clone();
+        is_this_run.then_some(Self { start, nonce })
+    }
+}
+
+async fn create(
+    dynamodb: &aws_sdk_dynamodb::Client,
+    table: &str,
+    plan: &Plan,
+    turn: Turn,
+    token: String,
+) -> Result<String, Error> {
+    let nonce = format!("{:032x}", rand::random::<u128>());
     let text = AttributeValue::S;
     let number = |n: i64| AttributeValue::N(n.to_string());
-    if known.is_some() {
-        dynamodb
-            .update_item()
-            .table_name(table)
-            .key(record::JOB, text(plan.job.clone()))
-            .update_expression("SET #token = :token")
-            .expression_attribute_names("#token", record::TOKEN)
-            .expression_attribute_values(":token", text(token))
-            .send()
-            .await
-            .map_err(Error::aws("write the job's token"))?;
-        return Ok(nonce);
-    }
-    let task = serde_json::to_string(&plan.task)
-        .map_err(|error| Error::internal("could not write the job's record", error))?;
     dynamodb
         .put_item()
         .table_name(table)
         .item(record::JOB, text(plan.job.clone()))
-        .item(record::ATTEMPT, number(attempt.into()))
+        .item(record::TURN, text(json(&turn)?))
+        .item(record::START, number(turn.start.into()))
         .item(record::TOKEN, text(token))
         .item(record::NONCE, text(nonce.clone()))
         .item(record::MAILBOX, text(plan.mailbox_url.clone()))
-        .item(record::TASK, text(task))
+        .item(record::CAPACITY, text(json(&plan.capacity)?))
+        .item(record::TASK, text(json(&plan.task)?))
         .item(record::TTL, number(forget_at(plan)?))
         .send()
         .await
@@ -148,11 +180,49 @@ async fn remember(
     Ok(nonce)
 }
 
-/// The nonce of this attempt of this run, if it has been dispatched before.
-fn nonce_of(item: &HashMap<String, AttributeValue>, plan: &Plan, attempt: u32) -> Option<String> {
-    let same_run = item.get(record::MAILBOX)?.as_s().ok()? == &plan.mailbox_url;
-    let same_attempt = item.get(record::ATTEMPT)?.as_n().ok()? == &attempt.to_string();
-    (same_run && same_attempt).then(|| item.get(record::NONCE)?.as_s().ok().cloned()).flatten()
+async fn update(
+    dynamodb: &aws_sdk_dynamodb::Client,
+    table: &str,
+    plan: &Plan,
+    turn: Turn,
+    known: &Known,
+    token: String,
+) -> Result<(), Error> {
+    let start = turn.start.to_string();
+    let update = dynamodb
+        .update_item()
+        .table_name(table)
+        .key(record::JOB, AttributeValue::S(plan.job.clone()))
+        .expression_attribute_names("#token", record::TOKEN)
+        .expression_attribute_names("#start", record::START)
+        .expression_attribute_names("#result", record::RESULT)
+        .expression_attribute_names("#loss", record::LOSS)
+        .expression_attribute_values(":token", AttributeValue::S(token))
+        .expression_attribute_values(":start", AttributeValue::N(start.clone()));
+    let update = if known.start == start {
+        let demand = "#start = :start AND attribute_not_exists(#result) AND attribute_not_exists(#loss)";
+        update.update_expression("SET #token = :token").condition_expression(demand)
+    } else {
+        let change = "SET #token = :token, #start = :start, #turn = :turn REMOVE #taskArn, #progress, #loss";
+        update
+            .expression_attribute_names("#turn", record::TURN)
+            .expression_attribute_names("#taskArn", record::TASK_ARN)
+            .expression_attribute_names("#progress", record::PROGRESS)
+            .expression_attribute_values(":turn", AttributeValue::S(json(&turn)?))
+            .update_expression(change)
+            .condition_expression("#start < :start AND attribute_not_exists(#result)")
+    };
+    match update.send().await {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+            Err(Error::AlreadyEnded(format!("a report has ended start {start} before it was dispatched")))
+        }
+        Err(error) => Err(Error::aws("write the job's record")(error)),
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::internal("could not write the job's record", error))
 }
 
 fn forget_at(plan: &Plan) -> Result<i64, Error> {

@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use mayfly_common::error::Error;
 use mayfly_common::job::{Input, S3Uri};
 use mayfly_common::message::Download;
-use mayfly_common::signing::{Access, LIFETIME, Signer, session_policies};
+use mayfly_common::signing::{Access, SESSION, Signer, session_policies};
 
 use crate::{Clients, Settings};
 
@@ -24,6 +24,7 @@ pub async fn downloads(
             credentials: assume(clients, settings, &policy).await?,
             region: &settings.region,
             endpoint: clients.endpoint.as_deref(),
+            lifetime: settings.url_lifetime,
         };
         for uri in group {
             signed.insert((uri.bucket, uri.key), signer.get(&uri, SystemTime::now())?);
@@ -43,7 +44,7 @@ async fn assume(clients: &Clients, settings: &Settings, policy: &str) -> Result<
         .assume_role()
         .role_arn(&settings.data_role)
         .role_session_name("dispatch-job")
-        .duration_seconds(i32::try_from(LIFETIME.as_secs()).unwrap_or(i32::MAX))
+        .duration_seconds(i32::try_from(SESSION.as_secs()).unwrap_or(i32::MAX))
         .policy(policy)
         .send()
         .await

@@ -5,20 +5,36 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_common::error::Error;
-use mayfly_common::job::Task;
-use mayfly_common::message::{Finished, Progress, Report};
-use mayfly_common::record;
+use mayfly_common::job::{Capacity, Task};
+use mayfly_common::message::{Failure, Progress, Report};
+use mayfly_common::record::{self, Stored};
 use mayfly_common::sdk::SdkConfig;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A job that is going on.
 pub struct Job {
     pub id: String,
-    pub attempt: u32,
+    /// The start that is going on.
+    pub start: u32,
     pub token: String,
     pub nonce: String,
     pub mailbox: String,
+    pub capacity: Capacity,
     pub task: Task,
+    /// The task that works at this start, once it has reported.
+    pub task_arn: Option<String>,
+    /// The tasks whose end is known.
+    pub ended_tasks: Vec<String>,
+}
+
+/// What may still be stored.
+#[derive(Clone, Copy)]
+enum While {
+    /// Anything of the start that is going on, as long as there is no result.
+    AtStart(u32),
+    /// The one result, of whichever start.
+    Unfinished,
 }
 
 pub struct Jobs {
@@ -31,62 +47,91 @@ impl Jobs {
         Self { dynamodb: Client::new(config), table }
     }
 
-    /// The job that `report` belongs to; none where the report's attempt or nonce is not the job's.
+    /// The job that `report` belongs to; none where the report does not have the job's nonce.
     pub async fn find(&self, report: &Report) -> Result<Option<Job>, Error> {
+        Ok(self.get(&report.job).await?.filter(|job| job.nonce == report.nonce))
+    }
+
+    /// The token that the state machine waits for now. To be read after a result or a loss was stored: whoever
+    /// dispatches later sees that.
+    pub async fn current_token(&self, job: &Job) -> Result<String, Error> {
+        Ok(self.get(&job.id).await?.map_or_else(|| job.token.clone(), |now| now.token))
+    }
+
+    pub async fn store_progress(&self, job: &Job, report: &Report, progress: &Progress) -> Result<(), Error> {
+        self.store(job, report, While::AtStart(job.start), record::PROGRESS, progress).await.map(drop)
+    }
+
+    /// Stores what the start was lost by; false where it is not going on any more.
+    pub async fn store_loss(&self, job: &Job, report: &Report, loss: &Failure) -> Result<bool, Error> {
+        self.store(job, report, While::AtStart(job.start), record::LOSS, loss).await
+    }
+
+    /// Stores the job's one result: of two reports the first stays.
+    pub async fn store_result(&self, job: &Job, report: &Report, stored: &Stored) -> Result<(), Error> {
+        self.store(job, report, While::Unfinished, record::RESULT, stored).await.map(drop)
+    }
+
+    async fn get(&self, job: &str) -> Result<Option<Job>, Error> {
         let record = self
             .dynamodb
             .get_item()
             .table_name(&self.table)
-            .key(record::JOB, AttributeValue::S(report.job.clone()))
+            .key(record::JOB, AttributeValue::S(job.to_owned()))
             .consistent_read(true)
             .send()
             .await
             .map_err(Error::aws("read the job's record"))?;
-        let job = record.item.map(|item| job_of(&item, &report.job)).transpose()?;
-        Ok(job.filter(|job| job.attempt == report.attempt && job.nonce == report.nonce))
+        record.item.map(|item| job_of(&item, job)).transpose()
     }
 
-    pub async fn store_progress(&self, job: &Job, task_arn: &str, progress: &Progress) -> Result<(), Error> {
-        self.store(job, task_arn, record::PROGRESS, progress).await
-    }
-
-    /// Stores the attempt's one result: of two reports the first stays.
-    pub async fn store_result(&self, job: &Job, task_arn: &str, finished: &Finished) -> Result<(), Error> {
-        self.store(job, task_arn, record::RESULT, finished).await
-    }
-
-    /// Nothing is written over a result, nor by a report of an earlier attempt.
+    /// Whether it was stored.
     async fn store(
         &self,
         job: &Job,
-        task_arn: &str,
+        report: &Report,
+        condition: While,
         name: &str,
         value: &impl Serialize,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let value = serde_json::to_string(value)
             .map_err(|error| Error::internal("could not write the job's record", error))?;
-        let stored = self
+        let mut update = self
             .dynamodb
             .update_item()
             .table_name(&self.table)
             .key(record::JOB, AttributeValue::S(job.id.clone()))
-            .update_expression("SET #value = :value, #task = :task")
-            .condition_expression("#nonce = :nonce AND attribute_not_exists(#result)")
             .expression_attribute_names("#value", name)
-            .expression_attribute_names("#task", record::TASK_ARN)
             .expression_attribute_names("#nonce", record::NONCE)
             .expression_attribute_names("#result", record::RESULT)
             .expression_attribute_values(":value", AttributeValue::S(value))
-            .expression_attribute_values(":task", AttributeValue::S(task_arn.to_owned()))
-            .expression_attribute_values(":nonce", AttributeValue::S(job.nonce.clone()))
-            .send()
-            .await;
-        match stored {
-            Ok(_) => Ok(()),
+            .expression_attribute_values(":nonce", AttributeValue::S(job.nonce.clone()));
+        let mut set = "SET #value = :value".to_owned();
+        let mut demand = "#nonce = :nonce AND attribute_not_exists(#result)".to_owned();
+        if let While::AtStart(start) = condition {
+            demand += " AND #start = :start";
+            update = update
+                .expression_attribute_names("#start", record::START)
+                .expression_attribute_values(":start", AttributeValue::N(start.to_string()));
+            if let Some(task_arn) = &report.task_arn {
+                set += ", #task = :task";
+                update = update
+                    .expression_attribute_names("#task", record::TASK_ARN)
+                    .expression_attribute_values(":task", AttributeValue::S(task_arn.clone()));
+            }
+        }
+        if let (Some(task_arn), true) = (&report.task_arn, name != record::PROGRESS) {
+            set += " ADD #ended :ended";
+            update = update
+                .expression_attribute_names("#ended", record::ENDED_TASKS)
+                .expression_attribute_values(":ended", AttributeValue::Ss(vec![task_arn.clone()]));
+        }
+        match update.update_expression(set).condition_expression(demand).send().await {
+            Ok(_) => Ok(true),
             Err(error)
                 if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
             {
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(Error::aws("write the job's record")(error)),
         }
@@ -98,14 +143,24 @@ fn job_of(item: &HashMap<String, AttributeValue>, id: &str) -> Result<Job, Error
         |name: &str| Error::internal("could not read the job's record", format!("it has no {name}"));
     let text =
         |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| missing(name));
-    let attempt = item.get(record::ATTEMPT).and_then(|value| value.as_n().ok()?.parse().ok());
+    let start = item.get(record::START).and_then(|value| value.as_n().ok()?.parse().ok());
     Ok(Job {
         id: id.to_owned(),
-        attempt: attempt.ok_or_else(|| missing(record::ATTEMPT))?,
+        start: start.ok_or_else(|| missing(record::START))?,
         token: text(record::TOKEN)?,
         nonce: text(record::NONCE)?,
         mailbox: text(record::MAILBOX)?,
-        task: serde_json::from_str(&text(record::TASK)?)
-            .map_err(|error| Error::internal("could not read the job's record", error))?,
+        capacity: json(&text(record::CAPACITY)?)?,
+        task: json(&text(record::TASK)?)?,
+        task_arn: text(record::TASK_ARN).ok(),
+        ended_tasks: item
+            .get(record::ENDED_TASKS)
+            .and_then(|value| value.as_ss().ok())
+            .cloned()
+            .unwrap_or_default(),
     })
+}
+
+fn json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::internal("could not read the job's record", error))
 }

@@ -1,9 +1,11 @@
 //! HandleReport: the done queue's one consumer. A heartbeat keeps the wait state alive, a request for URLs is answered
-//! through the mailbox, and a result is stored before Step Functions is told. A report without the attempt's nonce
-//! changes nothing.
+//! through the mailbox, and a result or a loss is stored before Step Functions is told. A report without the job's
+//! nonce changes nothing.
 
 mod jobs;
 mod signing;
+
+use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use aws_sdk_sfn::operation::send_task_failure::SendTaskFailureError;
@@ -11,8 +13,10 @@ use aws_sdk_sfn::operation::send_task_heartbeat::SendTaskHeartbeatError;
 use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
 use lambda_runtime::tracing::Instrument;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::message::{FileSize, Finished, News, Order, Progress, Report, SignedUrls};
+use mayfly_common::error::{Class, Error};
+use mayfly_common::job::Capacity;
+use mayfly_common::message::{Failure, FileSize, Finished, News, Order, Progress, Report, SignedUrls};
+use mayfly_common::record::Stored;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 
@@ -21,11 +25,18 @@ use crate::jobs::{Job, Jobs};
 /// The longest `cause` of `SendTaskFailure`, in characters.
 /// Source: Step Functions API Reference, `SendTaskFailure`.
 const CAUSE_LIMIT: usize = 32_768;
+/// The longest report, in bytes: the largest that a worker has cause to send, and far from DynamoDB's limit of 400 KB
+/// for an item.
+const REPORT_LIMIT: usize = 128 * 1024;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
-    let settings = Settings { data_role: setting("DATA_ROLE_ARN")?, region: setting("AWS_REGION")? };
+    let settings = Settings {
+        data_role: setting("DATA_ROLE_ARN")?,
+        region: setting("AWS_REGION")?,
+        url_lifetime: Duration::from_secs(setting("SIGNED_URL_SECONDS")?),
+    };
     let config = sdk::config()?;
     let clients = Clients {
         jobs: Jobs::new(&config, setting("JOBS_TABLE")?),
@@ -40,6 +51,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 struct Settings {
     data_role: String,
     region: String,
+    /// How long a signed URL is good for.
+    url_lifetime: Duration,
 }
 
 struct Clients {
@@ -57,14 +70,14 @@ async fn handler(clients: &Clients, settings: &Settings, event: SqsEvent) -> Res
     let mut response = SqsBatchResponse::default();
     for message in event.records {
         let body = message.body.unwrap_or_default();
-        let report: Report = match serde_json::from_str(&body) {
+        let report = match read(&body) {
             Ok(report) => report,
             Err(error) => {
                 tracing::error!(%error, bytes = body.len(), "report dropped: it cannot be read");
                 continue;
             }
         };
-        let span = tracing::info_span!("report", job = report.job, attempt = report.attempt);
+        let span = tracing::info_span!("report", job = report.job, start = report.turn.start);
         if let Err(error) = handle(clients, settings, report).instrument(span).await {
             tracing::error!(error_type = error.name(), %error, "report failed; it will be tried again");
             let mut failure = BatchItemFailure::default();
@@ -75,32 +88,62 @@ async fn handler(clients: &Clients, settings: &Settings, event: SqsEvent) -> Res
     Ok(response)
 }
 
+/// What cannot be read today cannot be read tomorrow either.
+fn read(body: &str) -> Result<Report, String> {
+    if body.len() > REPORT_LIMIT {
+        return Err(format!("it is longer than {REPORT_LIMIT} bytes"));
+    }
+    serde_json::from_str(body).map_err(|error| error.to_string())
+}
+
 async fn handle(clients: &Clients, settings: &Settings, report: Report) -> Result<(), Error> {
     let Some(job) = clients.jobs.find(&report).await? else {
-        tracing::warn!("report dropped: its nonce is not that of the attempt");
+        tracing::warn!("report dropped: its nonce is not the job's");
         return Ok(());
     };
-    match report.news {
-        News::Heartbeat(progress) => note_progress(clients, &job, &report.task_arn, &progress).await,
-        News::UrlsWanted { downloads, uploads } => {
-            answer(clients, settings, &job, &downloads, &uploads).await
+    // A success of whichever start finishes the job; nothing else of an earlier start matters any more.
+    let is_success = matches!(&report.news, News::Finished(finished) if finished.failure.is_none());
+    if report.turn.start != job.start && !is_success {
+        tracing::info!(now = job.start, "report dropped: another start is going on");
+        return Ok(());
+    }
+    match &report.news {
+        News::Heartbeat(progress) => note_progress(clients, &job, &report, progress).await,
+        News::UrlsWanted { downloads, uploads } => answer(clients, settings, &job, downloads, uploads).await,
+        News::Finished(Finished { failure: Some(failure), .. }) if failure.class.is_retryable() => {
+            lose(clients, &job, &report, failure).await
         }
-        News::Finished(finished) => finish(clients, &job, &report.task_arn, &finished).await,
+        News::Finished(finished) => finish(clients, &job, &report, finished).await,
+        News::Lost(failure) => {
+            if is_old_news(&job, &report) {
+                tracing::info!(class = failure.class.name(), "loss dropped: the job has got over it");
+                return Ok(());
+            }
+            lose(clients, &job, &report, failure).await
+        }
+    }
+}
+
+/// Whether ECS speaks of a task that is not the one that works at this start, or whose end is known.
+fn is_old_news(job: &Job, report: &Report) -> bool {
+    match &report.task_arn {
+        Some(task) => job.ended_tasks.contains(task) || job.task_arn.as_ref().is_some_and(|now| now != task),
+        None => job.task_arn.is_some(),
     }
 }
 
 async fn note_progress(
     clients: &Clients,
     job: &Job,
-    task_arn: &str,
+    report: &Report,
     progress: &Progress,
 ) -> Result<(), Error> {
-    clients.jobs.store_progress(job, task_arn, progress).await?;
+    clients.jobs.store_progress(job, report, progress).await?;
     match clients.sfn.send_task_heartbeat().task_token(&job.token).send().await {
         Ok(_) => Ok(()),
         Err(error) => match error.as_service_error() {
             Some(SendTaskHeartbeatError::TaskTimedOut(_) | SendTaskHeartbeatError::TaskDoesNotExist(_)) => {
-                tracing::info!("heartbeat dropped: the attempt is over");
+                tracing::info!("heartbeat dropped: the start is over");
                 Ok(())
             }
             _ => Err(Error::aws("send a heartbeat to the state machine")(error)),
@@ -116,8 +159,7 @@ async fn answer(
     uploads: &[FileSize],
 ) -> Result<(), Error> {
     let order = Order::Urls(SignedUrls {
-        attempt: job.attempt,
-        nonce: job.nonce.clone(),
+        start: job.start,
         downloads: signing::downloads(clients, settings, &job.task, downloads).await?,
         uploads: signing::uploads(clients, settings, &job.task, uploads).await?,
     });
@@ -137,16 +179,29 @@ async fn answer(
 }
 
 /// The result is stored first: from then on a time-out, a lost heartbeat or a crash of this function loses nothing.
-async fn finish(clients: &Clients, job: &Job, task_arn: &str, finished: &Finished) -> Result<(), Error> {
-    clients.jobs.store_result(job, task_arn, finished).await?;
+async fn finish(clients: &Clients, job: &Job, report: &Report, finished: &Finished) -> Result<(), Error> {
+    let stored = Stored { turn: report.turn, task_arn: report.task_arn.clone(), finished: finished.clone() };
+    clients.jobs.store_result(job, report, &stored).await?;
+    let token = clients.jobs.current_token(job).await?;
     let told = match &finished.failure {
-        None => tell_success(&clients.sfn, &job.token).await?,
-        Some(failure) => {
-            let cause: String = failure.message.chars().take(CAUSE_LIMIT).collect();
-            tell_failure(&clients.sfn, &job.token, failure.class.name(), cause).await?
-        }
+        None => tell_success(&clients.sfn, &token).await?,
+        Some(failure) => tell_failure(&clients.sfn, &token, failure).await?,
     };
     tracing::info!(told, failure = finished.failure.as_ref().map(|f| f.class.name()), "result stored");
+    Ok(())
+}
+
+/// The start is lost, not the job.
+async fn lose(clients: &Clients, job: &Job, report: &Report, failure: &Failure) -> Result<(), Error> {
+    if !clients.jobs.store_loss(job, report, failure).await? {
+        tracing::info!(class = failure.class.name(), "loss dropped: the start is over");
+        return Ok(());
+    }
+    // ECS goes on looking for room by itself until the start's time is up.
+    let is_waiting = failure.class == Class::NoCapacity && job.capacity != Capacity::SpotThenOnDemand;
+    let token = clients.jobs.current_token(job).await?;
+    let told = !is_waiting && tell_failure(&clients.sfn, &token, failure).await?;
+    tracing::warn!(told, class = failure.class.name(), "start lost: {}", failure.message);
     Ok(())
 }
 
@@ -164,13 +219,10 @@ async fn tell_success(sfn: &aws_sdk_sfn::Client, token: &str) -> Result<bool, Er
 }
 
 /// Whether Step Functions was still waiting.
-async fn tell_failure(
-    sfn: &aws_sdk_sfn::Client,
-    token: &str,
-    error: &str,
-    cause: String,
-) -> Result<bool, Error> {
-    match sfn.send_task_failure().task_token(token).error(error).cause(cause).send().await {
+async fn tell_failure(sfn: &aws_sdk_sfn::Client, token: &str, failure: &Failure) -> Result<bool, Error> {
+    let cause: String = failure.message.chars().take(CAUSE_LIMIT).collect();
+    let telling = sfn.send_task_failure().task_token(token).error(failure.class.name()).cause(cause);
+    match telling.send().await {
         Ok(_) => Ok(true),
         Err(error) => match error.as_service_error() {
             Some(SendTaskFailureError::TaskTimedOut(_) | SendTaskFailureError::TaskDoesNotExist(_)) => {

@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use mayfly_common::error::Error;
 use mayfly_common::job::{S3Uri, Task};
 use mayfly_common::message::{Download, FileSize, Upload};
-use mayfly_common::signing::{Access, LIFETIME, Signer, session_policies};
+use mayfly_common::signing::{Access, SESSION, Signer, session_policies};
 
 use crate::{Clients, Settings};
 
@@ -66,7 +66,7 @@ async fn signer<'a>(clients: &'a Clients, settings: &'a Settings, policy: &str) 
         .assume_role()
         .role_arn(&settings.data_role)
         .role_session_name("handle-report")
-        .duration_seconds(i32::try_from(LIFETIME.as_secs()).unwrap_or(i32::MAX))
+        .duration_seconds(i32::try_from(SESSION.as_secs()).unwrap_or(i32::MAX))
         .policy(policy)
         .send()
         .await
@@ -81,5 +81,10 @@ async fn signer<'a>(clients: &'a Clients, settings: &'a Settings, policy: &str) 
         None,
         "data-role",
     );
-    Ok(Signer { credentials, region: &settings.region, endpoint: clients.endpoint.as_deref() })
+    Ok(Signer {
+        credentials,
+        region: &settings.region,
+        endpoint: clients.endpoint.as_deref(),
+        lifetime: settings.url_lifetime,
+    })
 }

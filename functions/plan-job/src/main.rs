@@ -2,11 +2,12 @@
 //! a job which cannot run is refused before anything has been created.
 
 mod buckets;
+mod network;
 mod plan;
 
-use aws_sdk_s3::Client;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
+use mayfly_common::job::{JobDocument, check_id};
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use serde::Deserialize;
@@ -18,8 +19,17 @@ use crate::plan::Settings;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let settings = Settings::from_env()?;
-    let s3 = Client::from_conf(buckets::config(&sdk::config()?));
-    run(service_fn(|event: LambdaEvent<Submission>| handler(&s3, &settings, event.payload))).await
+    let config = sdk::config()?;
+    let clients = Clients {
+        ec2: aws_sdk_ec2::Client::new(&config),
+        s3: aws_sdk_s3::Client::from_conf(buckets::config(&config)),
+    };
+    run(service_fn(|event: LambdaEvent<Submission>| handler(&clients, &settings, event.payload))).await
+}
+
+struct Clients {
+    ec2: aws_sdk_ec2::Client,
+    s3: aws_sdk_s3::Client,
 }
 
 /// One start of the state machine.
@@ -37,9 +47,12 @@ struct Submission {
 }
 
 #[tracing::instrument(skip_all, fields(job = submission.job), err(level = "warn"))]
-async fn handler(s3: &Client, settings: &Settings, submission: Submission) -> Result<Plan, Error> {
-    let plan = plan::make(settings, &submission)?;
-    buckets::check(s3, &settings.region, &plan.task).await?;
+async fn handler(clients: &Clients, settings: &Settings, submission: Submission) -> Result<Plan, Error> {
+    check_id(&submission.job).map_err(Error::InvalidJob)?;
+    let document = JobDocument::parse(&submission.document, &settings.buckets)?;
+    network::check(&clients.ec2, document.network.as_ref()).await?;
+    let plan = plan::make(settings, &submission, document)?;
+    buckets::check(&clients.s3, &settings.region, &plan.task).await?;
     tracing::info!(expiry = plan.expiry, "job planned");
     Ok(plan)
 }

@@ -2,25 +2,22 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mayfly_common::error::Error;
-use mayfly_common::job::{Capacity, JobDocument, check_id, check_size};
+use mayfly_common::job::{Capacity, JobDocument, Network, NetworkMode, check_size};
 use mayfly_common::names::{Names, SECRET_LENGTH, STACK_LIMIT};
 use mayfly_common::plan::{Plan, PlannedContainer, PlannedNetwork};
 use mayfly_common::settings::{list_setting, setting};
 use mayfly_common::tags::{self, Tags};
+use mayfly_common::turn::{LOSSES_LIMIT, Turn};
 use rand::RngExt;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
 use crate::Submission;
 
-/// Creating everything, the container's start included.
-const PROVISIONING: SignedDuration = SignedDuration::from_mins(20);
-/// Starts that Spot took back, which use up no attempt.
-const SPOT_ALLOWANCE: SignedDuration = SignedDuration::from_mins(60);
+/// Creating everything, and a container that never comes.
+const PROVISIONING: SignedDuration = SignedDuration::from_mins(30);
 /// Tearing everything down.
 const TEARDOWN: SignedDuration = SignedDuration::from_mins(60);
-/// The longest silence of a container, its start included: pulling a large image takes minutes.
-const HEARTBEAT_SECONDS: u32 = 600;
 /// Fargate's own disk, which cannot be asked for by name.
 /// Source: ECS API Reference, `EphemeralStorage`: 21 to 200.
 const FREE_STORAGE_GIB: u32 = 20;
@@ -41,6 +38,7 @@ pub struct Settings {
     pub capacity: String,
     pub timeout_minutes: u32,
     pub attempts: u32,
+    pub heartbeat_seconds: u32,
     pub buckets: Vec<String>,
     pub secrets: Vec<String>,
 }
@@ -61,25 +59,28 @@ impl Settings {
             capacity: setting("DEFAULT_CAPACITY")?,
             timeout_minutes: setting("DEFAULT_TIMEOUT_MINUTES")?,
             attempts: setting("DEFAULT_ATTEMPTS")?,
+            heartbeat_seconds: setting("HEARTBEAT_SECONDS")?,
             buckets: list_setting("DATA_BUCKETS")?,
             secrets: list_setting("SECRET_ARNS")?,
         })
     }
 }
 
-pub fn make(settings: &Settings, submission: &Submission) -> Result<Plan, Error> {
-    check_id(&submission.job).map_err(Error::InvalidJob)?;
+pub fn make(settings: &Settings, submission: &Submission, document: JobDocument) -> Result<Plan, Error> {
     check_stack(&settings.stack)?;
-    let document = JobDocument::parse(&submission.document, &settings.buckets)?;
     let container = container(settings, &document)?;
     let timeout_minutes = document.timeout_minutes.unwrap_or(settings.timeout_minutes);
     let attempts = document.attempts.unwrap_or(settings.attempts);
     let queue = SignedDuration::from_mins(document.queue_minutes.unwrap_or(0).into());
     let timeout_seconds = u64::from(timeout_minutes) * 60;
     // An attempt's wait allows for the container's start besides.
-    let attempt = SignedDuration::from_secs(i64::from(timeout_minutes) * 60 + i64::from(HEARTBEAT_SECONDS));
-    let work = attempt * i32::try_from(attempts).unwrap_or(i32::MAX);
-    let expiry = submission.start_time + queue + PROVISIONING + work + SPOT_ALLOWANCE + TEARDOWN;
+    let attempt =
+        SignedDuration::from_secs(i64::from(timeout_minutes) * 60 + i64::from(settings.heartbeat_seconds));
+    // A Spot task that is lost uses up no attempt, and may be lost at the very end of one.
+    let capacity = document.capacity.map_or_else(|| default_capacity(&settings.capacity), Ok)?;
+    let starts = if capacity == Capacity::OnDemand { attempts } else { attempts + LOSSES_LIMIT };
+    let work = attempt * i32::try_from(starts).unwrap_or(i32::MAX);
+    let expiry = submission.start_time + queue + PROVISIONING + work + TEARDOWN;
     let names = Names::new(&settings.stack, &submission.job);
     let mailbox_name = names.mailbox(&secret());
     let expiry = in_seconds(expiry);
@@ -90,17 +91,13 @@ pub fn make(settings: &Settings, submission: &Submission) -> Result<Plan, Error>
         family: names.family(),
         log_prefix: names.base(),
         teardown_name: names.teardown(),
-        network: PlannedNetwork {
-            cluster: settings.cluster.clone(),
-            subnets: settings.subnets.clone(),
-            security_groups: vec![settings.security_group.clone()],
-            assign_public_ip: true,
-        },
+        network: network(settings, document.network),
         container,
-        capacity: document.capacity.map_or_else(|| default_capacity(&settings.capacity), Ok)?,
+        capacity,
+        first_turn: Turn::first(capacity.first_provider()),
         task: document.task,
         timeout_seconds,
-        heartbeat_seconds: HEARTBEAT_SECONDS.into(),
+        heartbeat_seconds: settings.heartbeat_seconds.into(),
         attempts,
         expiry,
         job: submission.job.clone(),
@@ -151,6 +148,27 @@ fn check_secret(name: &str, arn: &str, known: &[String]) -> Result<(), Error> {
     Err(Error::InvalidJob(format!(
         "container.secrets.{name}: given {arn}; allowed: an ARN that the stack's parameter SecretArns names"
     )))
+}
+
+/// The stack's own network, unless the job names another.
+fn network(settings: &Settings, network: Option<Network>) -> PlannedNetwork {
+    let cluster = settings.cluster.clone();
+    match network {
+        Some(Network { mode: NetworkMode::Existing, subnets, security_groups, assign_public_ip }) => {
+            PlannedNetwork {
+                cluster,
+                subnets: subnets.unwrap_or_default(),
+                security_groups: security_groups.unwrap_or_default(),
+                assign_public_ip: assign_public_ip.unwrap_or(false),
+            }
+        }
+        Some(Network { mode: NetworkMode::Public, .. }) | None => PlannedNetwork {
+            cluster,
+            subnets: settings.subnets.clone(),
+            security_groups: vec![settings.security_group.clone()],
+            assign_public_ip: true,
+        },
+    }
 }
 
 fn default_capacity(name: &str) -> Result<Capacity, Error> {

@@ -2,8 +2,8 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
-    Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, KeyValuePair, LogConfiguration,
-    LogDriver, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinitionStatus,
+    Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, KeyValuePair, LinuxParameters,
+    LogConfiguration, LogDriver, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinitionStatus,
 };
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
@@ -146,6 +146,8 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         .set_environment(Some(own.chain(users).collect()))
         .set_secrets(Some(secrets.collect::<Result<_, _>>()?))
         .log_configuration(log)
+        // Whatever the command leaves behind is reaped, and the worker is no init process.
+        .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
         .stop_timeout(STOP_TIMEOUT_SECONDS)
         .build())
 }

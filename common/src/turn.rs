@@ -1,0 +1,55 @@
+//! Which try at a job is going on.
+
+use serde::{Deserialize, Serialize};
+
+/// The Spot tasks that a job may lose before it fails; with the capacity `spot-then-on-demand` it is on demand long
+/// before that.
+pub const LOSSES_LIMIT: u32 = 5;
+
+/// A dispatch and what led to it. The state machine keeps it; the worker sends it back with every report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Turn {
+    /// The attempt, from 1; the document's `attempts` is its bound.
+    pub attempt: u32,
+    /// The start of a container, from 1: each has a token of its own. An attempt whose Spot task was lost, or whose
+    /// container never came, has another start.
+    pub start: u32,
+    /// The ECS service, from 1.
+    pub launch: u32,
+    /// What that service runs on.
+    pub provider: Provider,
+    /// How many Spot tasks have been lost.
+    pub losses: u32,
+    /// How many containers have never come.
+    pub failed_starts: u32,
+}
+
+impl Turn {
+    /// The first turn of a job.
+    pub fn first(provider: Provider) -> Self {
+        Self { attempt: 1, start: 1, launch: 1, provider, losses: 0, failed_starts: 0 }
+    }
+}
+
+/// An ECS capacity provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Provider {
+    /// Fargate Spot: cheaper, and AWS may take it back.
+    #[serde(rename = "FARGATE_SPOT")]
+    Spot,
+    /// Fargate.
+    #[serde(rename = "FARGATE")]
+    OnDemand,
+}
+
+impl Provider {
+    /// Its name in ECS.
+    /// Source: ECS API Reference, `CapacityProviderStrategyItem`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spot => "FARGATE_SPOT",
+            Self::OnDemand => "FARGATE",
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! HandleStoppedTask: what no container can report itself: its task was stopped, never started, or found no place. ECS
+//! says so on the event bus, and it goes through the done queue like a report, a minute late, so that a report of the
+//! container's own that is on its way comes first.
+
+mod classify;
+mod event;
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_ecs::types::{Service, ServiceField};
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::message::{News, Report};
+use mayfly_common::names::Names;
+use mayfly_common::record;
+use mayfly_common::sdk;
+use mayfly_common::settings::setting;
+use mayfly_common::tags;
+use mayfly_common::turn::Turn;
+use serde::Serialize;
+
+use crate::event::Event;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let settings = Settings {
+        stack: setting("STACK_NAME")?,
+        cluster: setting("CLUSTER_ARN")?,
+        table: setting("JOBS_TABLE")?,
+        done_queue_url: setting("DONE_QUEUE_URL")?,
+        grace: Duration::from_secs(setting("REPORT_GRACE_SECONDS")?),
+    };
+    let config = sdk::config()?;
+    let clients = Clients {
+        dynamodb: aws_sdk_dynamodb::Client::new(&config),
+        ecs: aws_sdk_ecs::Client::new(&config),
+        sqs: aws_sdk_sqs::Client::new(&config),
+    };
+    run(service_fn(|event: LambdaEvent<Event>| handler(&clients, &settings, event.payload))).await
+}
+
+struct Settings {
+    stack: String,
+    cluster: String,
+    table: String,
+    done_queue_url: String,
+    /// How much later than the event the job hears of it.
+    grace: Duration,
+}
+
+struct Clients {
+    dynamodb: aws_sdk_dynamodb::Client,
+    ecs: aws_sdk_ecs::Client,
+    sqs: aws_sdk_sqs::Client,
+}
+
+/// What has become of the event.
+#[derive(Debug, Serialize)]
+struct Handled {
+    /// The class that was reported; none where the event says nothing new of any job.
+    reported: Option<&'static str>,
+}
+
+#[tracing::instrument(skip_all, fields(event = event.id), err(level = "warn"))]
+async fn handler(clients: &Clients, settings: &Settings, event: Event) -> Result<Handled, Error> {
+    let ignored = |why: &str| {
+        tracing::info!(why, "event ignored");
+        Ok(Handled { reported: None })
+    };
+    let Some(name) = event.service() else { return ignored("it is not about a service") };
+    if !name.starts_with(&format!("{}-", settings.stack)) || event.is_own_stop() {
+        return ignored("it is another's, or a stop of Mayfly's own");
+    }
+    let Some((service, job)) = find_service(clients, settings, name).await? else {
+        return ignored("its service is not this stack's, or gone");
+    };
+    let Some(failure) = classify::classify(&event, &service) else {
+        return ignored("it is no failure");
+    };
+    let Some(record) = find_record(clients, settings, &job).await? else {
+        return Err(not_dispatched());
+    };
+    let Some((turn, nonce)) = record else { return ignored("the job is finished") };
+    let names = Names::new(&settings.stack, &job);
+    if (1..turn.launch).any(|launch| names.service(launch) == name) {
+        return ignored("it is about an earlier service of the job");
+    }
+    if names.service(turn.launch) != name {
+        return Err(not_dispatched());
+    }
+    let class = failure.class.name();
+    tracing::warn!(job, start = turn.start, class, "task lost: {}", failure.message);
+    let report =
+        Report { job, turn, nonce, task_arn: event.task_arn().map(str::to_owned), news: News::Lost(failure) };
+    send(clients, settings, &report).await?;
+    Ok(Handled { reported: Some(class) })
+}
+
+/// The service is there before its first order; Lambda tries an event again after a minute.
+/// Source: Lambda developer guide, "How Lambda handles errors and retries with asynchronous invocation".
+fn not_dispatched() -> Error {
+    Error::Unavailable {
+        doing: "could not tell the job of its loss".into(),
+        detail: "nothing has been dispatched to this service yet".into(),
+    }
+}
+
+/// The service of that name and the job that it belongs to.
+async fn find_service(
+    clients: &Clients,
+    settings: &Settings,
+    name: &str,
+) -> Result<Option<(Service, String)>, Error> {
+    let described = clients
+        .ecs
+        .describe_services()
+        .cluster(&settings.cluster)
+        .services(name)
+        .include(ServiceField::Tags)
+        .send()
+        .await
+        .map_err(Error::aws("describe the job's service"))?;
+    let service = described.services.unwrap_or_default().into_iter().next();
+    Ok(service.and_then(|service| {
+        let tag = |key| service.tags().iter().find(|tag| tag.key() == Some(key))?.value().map(str::to_owned);
+        let is_own = tag(tags::STACK).as_ref() == Some(&settings.stack);
+        let job = tag(tags::JOB).filter(|_| is_own)?;
+        Some((service, job))
+    }))
+}
+
+/// The turn that is going on, and the job's nonce: both absent once the job has a result.
+async fn find_record(
+    clients: &Clients,
+    settings: &Settings,
+    job: &str,
+) -> Result<Option<Option<(Turn, String)>>, Error> {
+    let record = clients
+        .dynamodb
+        .get_item()
+        .table_name(&settings.table)
+        .key(record::JOB, AttributeValue::S(job.to_owned()))
+        .consistent_read(true)
+        .send()
+        .await
+        .map_err(Error::aws("read the job's record"))?;
+    let Some(item) = record.item else { return Ok(None) };
+    if item.contains_key(record::RESULT) {
+        return Ok(Some(None));
+    }
+    let text = |name: &str| {
+        item.get(name)
+            .and_then(|value| value.as_s().ok())
+            .ok_or_else(|| Error::internal("could not read the job's record", format!("it has no {name}")))
+    };
+    let turn = serde_json::from_str(text(record::TURN)?)
+        .map_err(|error| Error::internal("could not read the job's record", error))?;
+    Ok(Some(Some((turn, text(record::NONCE)?.clone()))))
+}
+
+async fn send(clients: &Clients, settings: &Settings, report: &Report) -> Result<(), Error> {
+    let body = serde_json::to_string(report)
+        .map_err(|error| Error::internal("could not write the report", error))?;
+    clients
+        .sqs
+        .send_message()
+        .queue_url(&settings.done_queue_url)
+        .message_body(body)
+        .delay_seconds(i32::try_from(settings.grace.as_secs()).unwrap_or(i32::MAX))
+        .send()
+        .await
+        .map_err(Error::aws("put the loss into the done queue"))?;
+    Ok(())
+}
