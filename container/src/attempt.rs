@@ -1,7 +1,10 @@
 //! One attempt at the job: download, run, upload, and heartbeats all the way.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
+use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,10 +19,10 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::info;
 
-use crate::command;
+use crate::command::{self, Place};
 use crate::done::Reporter;
 use crate::download::{self, Partial};
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::http::{Http, Trouble, is_signed, place};
 use crate::progress::{LINE_LIMIT, percent};
 use crate::stop::{Stop, StopSignal};
@@ -33,6 +36,10 @@ pub struct Tools {
     pub http: Arc<Http>,
     /// How patient to be.
     pub pace: Pace,
+    /// The folder of the container's control group.
+    pub cgroup: PathBuf,
+    /// The user and the group that the command runs as; none: the worker's own.
+    pub runs_as: Option<u32>,
 }
 
 /// Runs an attempt to its end, whatever that is, and leaves nothing on the disk. `answers` are the URLs that it asks
@@ -91,12 +98,23 @@ struct Attempt {
 
 impl Attempt {
     async fn work(&mut self, mut desk: UrlDesk) -> Result<(), Failure> {
-        let folder = Folder::create().map_err(|error| {
+        self.check_names()?;
+        let folder = Folder::create(self.tools.runs_as).map_err(|error| {
             disk_failure(Class::Internal, format!("the working folder could not be made: {error}"), &error)
         })?;
         let result = self.work_in(&folder, &mut desk).await;
         folder.remove().await;
         result
+    }
+
+    /// The worker relies on nobody else for where it reads and writes.
+    fn check_names(&self) -> Result<(), Failure> {
+        let Assignment { inputs, outputs, .. } = &self.assignment;
+        let mut names = inputs.iter().map(|input| &input.file).chain(outputs);
+        names.find(|name| !folder::is_inside(name)).map_or(Ok(()), |name| {
+            let message = format!("the file name {name:?} leads out of the working folder");
+            Err(Failure { class: Class::InvalidJob, message, output: None })
+        })
     }
 
     async fn work_in(&mut self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
@@ -131,7 +149,7 @@ impl Attempt {
         desk: &mut UrlDesk,
         progress: impl Fn(u64, Option<u64>),
     ) -> Result<u64, Failure> {
-        let Tools { http, pace } = &self.tools;
+        let Tools { http, pace, .. } = &self.tools;
         let Download { file, url } = input;
         let unavailable = |trouble: &Trouble, from: &str| {
             let message = format!("the input {file} could not be downloaded{from}: {trouble}");
@@ -140,25 +158,32 @@ impl Attempt {
                 _ => Failure { class: Class::InputUnavailable, message, output: None },
             }
         };
-        let partial = folder
+        let mut partial = folder
             .create_file(file)
             .map(Partial::new)
             .map_err(|error| unavailable(&Trouble::Disk(error), ""))?;
-        let url = http.parse(url).map_err(|trouble| unavailable(&trouble, ""))?;
+        let mut url = http.parse(url).map_err(|trouble| unavailable(&trouble, ""))?;
         let from = format!(" from {}", place(&url));
-        let (partial, result) = download::fetch(http, &url, partial, pace.backoff, &progress).await;
-        let (partial, result) = match result {
-            Err(Trouble::Expired(cause)) if is_signed(&url) => {
-                info!(file, "signature refused, asking for a fresh one: {cause}");
-                let no_answer = || Trouble::Definite(format!("{cause}, and no fresh URL came"));
-                let fresh = desk.download(file).await.ok_or_else(|| unavailable(&no_answer(), &from))?;
-                let fresh = http.parse(&fresh).map_err(|trouble| unavailable(&trouble, ""))?;
-                download::fetch(http, &fresh, partial, pace.backoff, &progress).await
-            }
-            result => (partial, result),
-        };
-        result.map_err(|trouble| unavailable(&trouble, &from))?;
-        Ok(partial.bytes())
+        let mut refused_at = None;
+        loop {
+            let result;
+            (partial, result) = download::fetch(http, &url, partial, pace.backoff, &progress).await;
+            let cause = match result {
+                // A signature that brought something has expired since; one that brought nothing will never be good.
+                Err(Trouble::Expired(cause))
+                    if is_signed(&url) && refused_at.is_none_or(|bytes| partial.furthest() > bytes) =>
+                {
+                    cause
+                }
+                Err(trouble) => return Err(unavailable(&trouble, &from)),
+                Ok(()) => return Ok(partial.bytes()),
+            };
+            refused_at = Some(partial.furthest());
+            info!(file, "signature refused, asking for a fresh one: {cause}");
+            let no_answer = || Trouble::Definite(format!("{cause}, and no fresh URL came"));
+            let fresh = desk.download(file).await.ok_or_else(|| unavailable(&no_answer(), &from))?;
+            url = http.parse(&fresh).map_err(|trouble| unavailable(&trouble, ""))?;
+        }
     }
 
     async fn run_command(&mut self, folder: &Folder) -> Result<(), Failure> {
@@ -168,7 +193,13 @@ impl Attempt {
             return Err(Failure { class: Class::InvalidJob, message, output: None });
         };
         self.progress.send_replace(Progress { phase: Phase::Running, percent: None, line: None });
-        let ended = command::run(command, folder.path(), self.progress.clone(), &self.stop).await?;
+        folder.hand_over().map_err(|error| {
+            disk_failure(Class::Internal, format!("the inputs could not be handed over: {error}"), &error)
+        })?;
+        let (work, temporary) = (folder.work(), folder.temporary());
+        let Tools { cgroup, runs_as, .. } = &self.tools;
+        let place = Place { work: &work, temporary: &temporary, runs_as: *runs_as, cgroup };
+        let ended = command::run(command, place, self.progress.clone(), &self.stop).await?;
         self.finished.exit_code = ended.status.code();
         info!(exit_code = ended.status.code(), "command ended");
         ended.verdict(program)
@@ -206,23 +237,32 @@ impl Attempt {
         desk: &mut UrlDesk,
         progress: impl Fn(u64) + Clone + Send + Sync + 'static,
     ) -> Result<(), Failure> {
-        let Tools { http, pace } = &self.tools;
-        let open = || folder.open_file(&file.file).map(|(file, _)| file);
+        let Tools { http, pace, .. } = &self.tools;
+        let tries = Cell::new(0);
+        let open = || {
+            tries.set(tries.get() + 1);
+            folder.open_file(&file.file).map(|(file, _)| file)
+        };
         let failure = |trouble: &Trouble| {
             upload_failure(format!("the output {} could not be uploaded: {trouble}", file.file))
         };
-        let result = upload::post(http, upload, open, file.bytes, pace.backoff, progress.clone()).await;
-        let result = match result {
-            // S3 may refuse a signature by closing the connection under the file.
-            Err(Trouble::Expired(cause) | Trouble::Transient(cause)) => {
-                info!(file = file.file, "upload refused, asking for a fresh signature: {cause}");
-                let no_answer = || failure(&Trouble::Definite(format!("{cause}, and no fresh URL came")));
-                let fresh = desk.uploads(std::slice::from_ref(file)).await.ok_or_else(no_answer)?;
-                upload::post(http, &fresh[0], open, file.bytes, pace.backoff, progress).await
-            }
-            result => result,
-        };
-        result.map_err(|trouble| failure(&trouble))
+        let mut upload = upload.clone();
+        let mut was_refused = false;
+        loop {
+            tries.set(0);
+            let progress = progress.clone();
+            let cause = match upload::post(http, &upload, open, file.bytes, pace.backoff, progress).await {
+                // A signature that was good for a try that broke has expired since.
+                Err(Trouble::Expired(cause)) if !was_refused || tries.get() > 1 => cause,
+                // S3 may refuse a signature by closing the connection under the file.
+                Err(Trouble::Transient(cause)) if !was_refused => cause,
+                result => return result.map_err(|trouble| failure(&trouble)),
+            };
+            was_refused = true;
+            info!(file = file.file, "upload refused, asking for a fresh signature: {cause}");
+            let no_answer = || failure(&Trouble::Definite(format!("{cause}, and no fresh URL came")));
+            upload = desk.uploads(slice::from_ref(file)).await.ok_or_else(no_answer)?.remove(0);
+        }
     }
 }
 
@@ -237,8 +277,12 @@ fn measure(outputs: &[String], folder: &Folder) -> Result<Vec<FileSize>, Failure
             ))
         })?;
         if bytes > POST_LIMIT {
+            // In tenths of S3's gigabytes of 2^30 bytes, rounded up.
+            let tenths = (u128::from(bytes) * 10).div_ceil(1 << 30);
             return Err(upload_failure(format!(
-                "the output {file} has {bytes} bytes; S3 takes at most {POST_LIMIT} (5 GB) in one POST; split it"
+                "the output {file} has {}.{} GB ({bytes} bytes); S3 takes at most 5 GB in one POST; split it",
+                tenths / 10,
+                tenths % 10,
             )));
         }
         Ok(FileSize { file: file.clone(), bytes })

@@ -1,10 +1,12 @@
 //! Runs the command.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsStr;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::fchown;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -24,7 +26,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use crate::oom::{CGROUP, OomWatch};
+use crate::oom::OomWatch;
 use crate::output::{Piece, Splitter, Tail};
 use crate::progress::Meter;
 use crate::settings::OWN_PREFIXES;
@@ -38,6 +40,22 @@ const CHUNK: usize = 16 * 1024;
 /// Source: strerror(3), `ENOSPC`.
 const DISK_FULL: &str = "No space left on device";
 
+/// Root's home, which other users may not enter; Docker sets `HOME` to it where the image sets no other.
+const ROOTS_HOME: &str = "/root";
+
+/// Where a command runs, and as whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its working folder.
+    pub work: &'a Path,
+    /// Its folder for temporary files, where the environment names none.
+    pub temporary: &'a Path,
+    /// Its user and group; none: the worker's own.
+    pub runs_as: Option<u32>,
+    /// The folder of the container's control group.
+    pub cgroup: &'a Path,
+}
+
 /// How the command ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -48,17 +66,18 @@ pub struct Ended {
     out_of_memory: bool,
 }
 
-/// Runs `argv` in `folder`, without a shell, and passes its output on to the worker's own. `progress` follows it. At
+/// Runs `argv` at its `place`, without a shell, and passes its output on to the worker's own. `progress` follows it. At
 /// `stop` the command is asked to end, and then killed. Whatever it has started ends with it.
 pub async fn run(
     argv: &[String],
-    folder: &Path,
+    place: Place<'_>,
     progress: Arc<watch::Sender<Progress>>,
     stop: &StopSignal,
 ) -> Result<Ended, Failure> {
-    let oom = OomWatch::begin(Path::new(CGROUP));
-    let (mut child, printed) = spawn(argv, folder).map_err(|error| could_not_start(&argv[0], &error))?;
+    let oom = OomWatch::begin(place.cgroup);
+    let (mut child, printed) = spawn(argv, place).map_err(|error| could_not_start(&argv[0], &error))?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    prefer_to_kill(group);
     let observer =
         Arc::new(Mutex::new(Observer { progress, tail: Tail::default(), meter: Meter::default() }));
     let mut pump = AbortOnDropHandle::new(tokio::spawn(pump(printed, observer.clone())));
@@ -108,24 +127,42 @@ impl Ended {
 }
 
 /// The command, and what it prints: both of its streams in one pipe, so that they stay in order.
-fn spawn(argv: &[String], folder: &Path) -> io::Result<(Child, Receiver)> {
+fn spawn(argv: &[String], place: Place<'_>) -> io::Result<(Child, Receiver)> {
     let (reader, writer) = io::pipe()?;
-    let child = Command::new(&argv[0])
-        .args(&argv[1..])
-        .current_dir(folder)
-        .env_clear()
-        .envs(env::vars_os().filter(|(name, _)| !is_own(name)))
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
-        .process_group(0)
-        .spawn()?;
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).current_dir(place.work).env_clear().envs(environment(place)).process_group(0);
+    if let Some(id) = place.runs_as {
+        // This drops the worker's other groups as well, and with root its capabilities.
+        // Source: std::os::unix::process::CommandExt::uid, capabilities(7).
+        command.uid(id).gid(id);
+        // A command may open /dev/stdout, which only the owner of the pipe may.
+        fchown(&writer, Some(id), Some(id))?;
+    }
+    let child = command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).spawn()?;
     Ok((child, Receiver::from_owned_fd(reader.into())?))
+}
+
+/// What the command sees of the container's environment.
+fn environment(place: Place<'_>) -> BTreeMap<OsString, OsString> {
+    let mut environment: BTreeMap<_, _> = env::vars_os().filter(|(name, _)| !is_own(name)).collect();
+    let temporary = place.temporary.as_os_str();
+    environment.entry("TMPDIR".into()).or_insert_with(|| temporary.to_owned());
+    if place.runs_as.is_some() && environment.get(OsStr::new("HOME")).is_none_or(|home| home == ROOTS_HOME) {
+        environment.insert("HOME".into(), temporary.to_owned());
+    }
+    environment
 }
 
 /// Whether a variable is the worker's own: credentials, metadata and queues.
 fn is_own(name: &OsStr) -> bool {
     OWN_PREFIXES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+}
+
+/// When memory is short the kernel should kill the command, and leave the worker to report it.
+/// Source: proc_pid_oom_score_adj(5); what the command starts inherits it.
+fn prefer_to_kill(command: Option<Pid>) {
+    // A command that has ended already needs no score.
+    let _ = command.map(|pid| fs::write(format!("/proc/{pid}/oom_score_adj"), "1000"));
 }
 
 fn could_not_start(program: &str, error: &io::Error) -> Failure {

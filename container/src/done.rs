@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use backon::{ExponentialBuilder, Retryable};
 use mayfly_common::message::{Assignment, News, Report};
+use mayfly_common::turn::Turn;
 use tokio::select;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +34,8 @@ impl DoneQueue {
 
     /// Who reports on `assignment`.
     pub fn reporter(&self, assignment: &Assignment) -> Reporter {
-        let Assignment { job, attempt, nonce, .. } = assignment;
-        Reporter { queue: self.clone(), job: job.clone(), attempt: *attempt, nonce: nonce.clone() }
+        let Assignment { job, turn, nonce, .. } = assignment;
+        Reporter { queue: self.clone(), job: job.clone(), turn: *turn, nonce: nonce.clone() }
     }
 }
 
@@ -43,7 +44,7 @@ impl DoneQueue {
 pub struct Reporter {
     queue: DoneQueue,
     job: String,
-    attempt: u32,
+    turn: Turn,
     nonce: String,
 }
 
@@ -69,18 +70,18 @@ impl Reporter {
             sleep(LAST_TRIES).await;
         };
         select! {
-            _ = sending => info!(attempt = self.attempt, "report accepted"),
-            () = out_of_time => error!(attempt = self.attempt, "report lost: SQS did not accept it in time"),
+            _ = sending => info!(start = self.turn.start, "report accepted"),
+            () = out_of_time => error!(start = self.turn.start, "report lost: SQS did not accept it in time"),
         }
     }
 
     async fn send(&self, news: &News) -> anyhow::Result<()> {
-        let Self { queue: DoneQueue { sqs, url, task_arn }, job, attempt, nonce } = self;
+        let Self { queue: DoneQueue { sqs, url, task_arn }, job, turn, nonce } = self;
         let report = Report {
             job: job.clone(),
-            attempt: *attempt,
+            turn: *turn,
             nonce: nonce.clone(),
-            task_arn: task_arn.clone(),
+            task_arn: Some(task_arn.clone()),
             news: news.clone(),
         };
         // SQS refuses a message with these two characters, which a command may print; JSON can write them in ASCII.

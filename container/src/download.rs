@@ -37,6 +37,11 @@ impl Partial {
         self.written
     }
 
+    /// The most that has ever arrived, in bytes; a file that changes on its way begins again.
+    pub fn furthest(&self) -> u64 {
+        self.furthest
+    }
+
     /// Forgets what has arrived.
     async fn restart(&mut self) -> Result<(), Trouble> {
         if self.written == 0 {
@@ -113,7 +118,7 @@ async fn fetch_once(
             partial.tag =
                 response.headers().get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")).cloned();
         }
-        _ => return Err(Trouble::of(response).await),
+        _ => return Err(Trouble::of(response, url.query_pairs().map(|(_, value)| value)).await),
     }
     let total = response.content_length().map(|rest| partial.written + rest);
     while let Some(chunk) = response.chunk().await? {

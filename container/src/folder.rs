@@ -2,39 +2,83 @@
 //! what the command may not.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 use tempfile::TempDir;
 use tracing::warn;
 
 /// How many names [`Folder::listing`] shows.
 const LISTED: usize = 20;
 
-/// A fresh, empty folder.
+/// A fresh folder with two empty ones in it: the command's working folder, and the one for its temporary files.
 #[derive(Debug)]
 pub struct Folder {
     /// Removes what is left when the worker ends early.
     place: TempDir,
+    /// The working folder.
     inside: Dir,
+    /// Who owns both from [`Folder::hand_over`] on.
+    owner: u32,
+}
+
+/// Whether `name` stays in the working folder: relative, and without `..`.
+pub fn is_inside(name: &str) -> bool {
+    let mut parts = Path::new(name).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 impl Folder {
-    /// Makes a folder in the working directory of the worker, or where that is read-only, in the one for temporary files.
-    pub fn create() -> io::Result<Self> {
-        let new = |parent| tempfile::Builder::new().prefix("attempt-").tempdir_in(parent);
-        let place = env::current_dir().and_then(new).or_else(|_| new(env::temp_dir()))?;
-        let inside = Dir::open_ambient_dir(place.path(), ambient_authority())?;
-        Ok(Self { place, inside })
+    /// Makes a folder in the working directory of the worker, or where that is read-only or closed to the command, in the
+    /// one for temporary files. The command will run as `runs_as`, or else as the worker's own user.
+    pub fn create(runs_as: Option<u32>) -> io::Result<Self> {
+        let owner = runs_as.unwrap_or_else(|| geteuid().as_raw());
+        env::current_dir()
+            .and_then(|parent| Self::create_in(&parent, owner))
+            .or_else(|_| Self::create_in(&env::temp_dir(), owner))
     }
 
-    /// Where the folder is.
-    pub fn path(&self) -> &Path {
-        self.place.path()
+    fn create_in(parent: &Path, owner: u32) -> io::Result<Self> {
+        let may_enter = owner == geteuid().as_raw() || may_enter(parent, owner)?;
+        if !may_enter {
+            let closed = format!("{} is closed to user {owner}, who runs the command", parent.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, closed));
+        }
+        // Others may pass through, but not look around.
+        let place = tempfile::Builder::new()
+            .prefix("attempt-")
+            .permissions(Permissions::from_mode(0o711))
+            .tempdir_in(parent)?;
+        for folder in [work(&place), temporary(&place)] {
+            DirBuilder::new().mode(0o700).create(folder)?;
+        }
+        let inside = Dir::open_ambient_dir(work(&place), ambient_authority())?;
+        Ok(Self { place, inside, owner })
+    }
+
+    /// The command's working folder.
+    pub fn work(&self) -> PathBuf {
+        work(&self.place)
+    }
+
+    /// The command's folder for temporary files.
+    pub fn temporary(&self) -> PathBuf {
+        temporary(&self.place)
+    }
+
+    /// Gives all that is there to the command's user. Nobody but the worker could get in before.
+    pub fn hand_over(&self) -> io::Result<()> {
+        if self.owner == geteuid().as_raw() {
+            return Ok(());
+        }
+        give(&self.temporary(), self.owner)?;
+        give(&self.work(), self.owner)
     }
 
     /// Makes the file `name`, and its parent folders.
@@ -46,16 +90,14 @@ impl Folder {
         self.inside.open_with(name, options.write(true).create_new(true)).map(cap_std::fs::File::into_std)
     }
 
-    /// Opens the file `name` and tells its size in bytes.
+    /// Opens the file `name` of the command's and tells its size in bytes.
     pub fn open_file(&self, name: &str) -> io::Result<(File, u64)> {
         let mut options = OpenOptions::new();
         // Opening a pipe would otherwise wait for its writer.
         options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
         let file = self.inside.open_with(name, &options)?.into_std();
         let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-        }
+        check(&metadata, self.owner).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         Ok((file, metadata.len()))
     }
 
@@ -89,9 +131,47 @@ impl Folder {
     }
 }
 
+fn work(place: &TempDir) -> PathBuf {
+    place.path().join("work")
+}
+
+fn temporary(place: &TempDir) -> PathBuf {
+    place.path().join("tmp")
+}
+
+/// Whether `user`, who is in no group, may go through `folder` and all above it.
+fn may_enter(folder: &Path, user: u32) -> io::Result<bool> {
+    for folder in folder.canonicalize()?.ancestors() {
+        let metadata = folder.metadata()?;
+        let bit = if metadata.uid() == user { 0o100 } else { 0o001 };
+        if metadata.mode() & bit == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Makes `user` the owner of `path`, what is in it first.
+fn give(path: &Path, user: u32) -> io::Result<()> {
+    if path.symlink_metadata()?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), user)?;
+        }
+    }
+    lchown(path, Some(user), Some(user))
+}
+
+/// Refuses what is no file of `owner`'s: a hard link, too, may lead to what the command may not read.
+fn check(metadata: &Metadata, owner: u32) -> Result<(), &'static str> {
+    match metadata {
+        metadata if !metadata.is_file() => Err("it is not a regular file"),
+        metadata if metadata.uid() != owner => Err("it is not the command's own file"),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     use nix::sys::stat::Mode;
@@ -99,22 +179,22 @@ mod tests {
     use super::*;
 
     fn folder() -> Folder {
-        let place = tempfile::tempdir().unwrap();
-        let inside = Dir::open_ambient_dir(place.path(), ambient_authority()).unwrap();
-        Folder { place, inside }
+        Folder::create_in(&env::temp_dir(), geteuid().as_raw()).unwrap()
     }
 
     #[test]
     fn nested_names_get_their_parents() {
         let folder = folder();
         folder.create_file("a/b/in.txt").unwrap();
-        assert!(folder.path().join("a/b/in.txt").is_file());
+        assert!(folder.work().join("a/b/in.txt").is_file());
     }
 
     #[test]
     fn names_that_lead_out_are_refused() {
         let folder = folder();
-        for name in ["../x", "/tmp/x", "a/../../x"] {
+        assert!(is_inside("a/b..c/in.mp4"));
+        for name in ["", "../x", "/tmp/x", "a/../../x"] {
+            assert!(!is_inside(name), "{name}");
             folder.create_file(name).unwrap_err();
             folder.open_file(name).unwrap_err();
         }
@@ -123,10 +203,10 @@ mod tests {
     #[test]
     fn a_link_out_of_the_folder_is_not_followed_and_one_inside_is() {
         let folder = folder();
-        fs::write(folder.path().join("real"), "1234").unwrap();
-        symlink("real", folder.path().join("inside")).unwrap();
-        symlink("/proc/self/environ", folder.path().join("outside")).unwrap();
-        symlink("/etc", folder.path().join("etc")).unwrap();
+        fs::write(folder.work().join("real"), "1234").unwrap();
+        symlink("real", folder.work().join("inside")).unwrap();
+        symlink("/proc/self/environ", folder.work().join("outside")).unwrap();
+        symlink("/etc", folder.work().join("etc")).unwrap();
         assert_eq!(folder.open_file("inside").unwrap().1, 4);
         folder.open_file("outside").unwrap_err();
         folder.open_file("etc/passwd").unwrap_err();
@@ -135,20 +215,40 @@ mod tests {
     #[test]
     fn only_a_regular_file_is_an_output() {
         let folder = folder();
-        fs::create_dir(folder.path().join("dir")).unwrap();
-        nix::unistd::mkfifo(&folder.path().join("pipe"), Mode::S_IRWXU).unwrap();
+        fs::create_dir(folder.work().join("dir")).unwrap();
+        nix::unistd::mkfifo(&folder.work().join("pipe"), Mode::S_IRWXU).unwrap();
         for name in ["dir", "pipe"] {
             assert_eq!(folder.open_file(name).unwrap_err().to_string(), "it is not a regular file");
         }
     }
 
     #[test]
+    fn only_a_file_of_the_commands_is_an_output() {
+        let folder = folder();
+        folder.create_file("in").unwrap();
+        let metadata = fs::metadata(folder.work().join("in")).unwrap();
+        check(&metadata, folder.owner).unwrap();
+        assert_eq!(check(&metadata, folder.owner + 1), Err("it is not the command's own file"));
+    }
+
+    #[test]
+    fn a_place_that_is_closed_to_the_command_is_not_taken() {
+        let parent = tempfile::tempdir().unwrap();
+        let other = geteuid().as_raw() + 1;
+        fs::set_permissions(parent.path(), Permissions::from_mode(0o700)).unwrap();
+        let error = Folder::create_in(parent.path(), other).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        fs::set_permissions(parent.path(), Permissions::from_mode(0o711)).unwrap();
+        Folder::create_in(parent.path(), other).unwrap();
+    }
+
+    #[test]
     fn a_long_listing_is_cut() {
         let folder = folder();
         assert_eq!(folder.listing(), "nothing");
-        fs::create_dir(folder.path().join("00")).unwrap();
+        fs::create_dir(folder.work().join("00")).unwrap();
         for i in 1..=25 {
-            fs::write(folder.path().join(format!("{i:02}")), "").unwrap();
+            fs::write(folder.work().join(format!("{i:02}")), "").unwrap();
         }
         let listing = folder.listing();
         assert!(listing.starts_with("00/, 01, 02"), "{listing}");

@@ -21,6 +21,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 const REDIRECTS: usize = 10;
 /// More of an error's page is not read.
 const ERROR_PAGE: u64 = 16 * 1024;
+/// The most that is repeated of a server's words, in characters.
+const WORDS_LIMIT: usize = 500;
+/// The shortest run of letters and digits that is taken for a piece of a secret.
+const SECRET_RUN: usize = 8;
 
 /// The clients for files.
 #[derive(Clone, Debug)]
@@ -37,7 +41,9 @@ impl Http {
     pub fn new(endpoint: Option<&Url>) -> anyhow::Result<Self> {
         let plain = PlainHttp(endpoint.map(Url::origin));
         // A proxy that the user's environment names is for the command.
-        let client = || Client::builder().no_proxy().connect_timeout(CONNECT).tcp_user_timeout(SILENCE);
+        // The place that a redirect leads to must not learn from Referer what the first URL was signed with.
+        let client =
+            || Client::builder().no_proxy().referer(false).connect_timeout(CONNECT).tcp_user_timeout(SILENCE);
         let allowed = plain.clone();
         let policy = Policy::custom(move |attempt| follow(attempt, &allowed));
         Ok(Self {
@@ -137,10 +143,15 @@ impl From<reqwest::Error> for Trouble {
 }
 
 impl Trouble {
-    /// What an answer that is no success means.
-    pub async fn of(response: Response) -> Self {
+    /// What an answer that is no success means. `secrets` are what the request was signed with, which an answer may
+    /// repeat.
+    pub async fn of(response: Response, secrets: impl Iterator<Item = impl AsRef<str>>) -> Self {
         let status = response.status();
+        let url = response.url().clone();
         let error = S3Error::read(response).await;
+        let redirected = url.query_pairs().map(|(_, value)| value.into_owned());
+        let secrets: Vec<_> = secrets.map(|secret| secret.as_ref().to_owned()).chain(redirected).collect();
+        let error = error.without(&secrets);
         let code = error.code.as_deref().unwrap_or_default();
         let message = match &error {
             S3Error { code: Some(code), message: Some(message) } => {
@@ -184,6 +195,21 @@ impl S3Error {
             return Self::default();
         }
         quick_xml::de::from_reader(page.as_slice()).unwrap_or_default()
+    }
+
+    /// What of it tells none of `secrets`, at a length that fits into a report.
+    fn without(self, secrets: &[String]) -> Self {
+        // However a secret is encoded, its runs of letters and digits stay as they are. Shorter ones are words.
+        let runs: Vec<&str> = secrets
+            .iter()
+            .flat_map(|secret| secret.split(|c: char| !c.is_ascii_alphanumeric()))
+            .filter(|run| run.len() >= SECRET_RUN)
+            .collect();
+        let harmless = |text: String| {
+            let tells = runs.iter().any(|run| text.contains(run));
+            (!tells).then(|| text.chars().take(WORDS_LIMIT).collect())
+        };
+        Self { code: self.code.and_then(harmless), message: self.message.and_then(harmless) }
     }
 }
 

@@ -7,19 +7,21 @@ use aws_sdk_sqs::types::Message;
 use backon::{ExponentialBuilder, Retryable};
 use mayfly_common::message::Order;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
 
 /// How long one request waits for a message; SQS allows no more.
 /// Source: SQS API Reference, `ReceiveMessage`, `WaitTimeSeconds`.
 pub const LONG_POLL: Duration = Duration::from_secs(20);
 
-/// Polls the mailbox at `url` until the receiver is dropped. A message is deleted as soon as it has arrived.
-pub fn open(sqs: Client, url: String) -> mpsc::Receiver<Order> {
+/// Polls the mailbox at `url` until `told_to_stop`: what arrives then is for the next container. A message is deleted as
+/// soon as it has arrived.
+pub fn open(sqs: Client, url: String, told_to_stop: CancellationToken) -> mpsc::Receiver<Order> {
     // A task of its own, because an order whose message is deleted must not get lost in a cancelled future.
     let (sender, receiver) = mpsc::channel(1);
     let poll = async move {
-        loop {
-            for message in receive(&sqs, &url).await {
+        while let Some(messages) = told_to_stop.run_until_cancelled(receive(&sqs, &url)).await {
+            for message in messages {
                 delete(&sqs, &url, &message).await;
                 // The parser's words may quote the message, which holds signed URLs.
                 let Ok(order) = serde_json::from_str(message.body().unwrap_or_default()) else {
@@ -31,6 +33,8 @@ pub fn open(sqs: Client, url: String) -> mpsc::Receiver<Order> {
                 }
             }
         }
+        // Orders that are here already are still to be read.
+        sender.closed().await;
     };
     tokio::spawn(poll.in_current_span());
     receiver

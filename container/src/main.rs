@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use mayfly_worker::settings::Settings;
 use mayfly_worker::worker::Worker;
+use nix::sys::prctl;
 use tracing::level_filters::LevelFilter;
 use tracing::{Instrument, error, info_span};
 use tracing_subscriber::filter::Targets;
@@ -26,10 +27,17 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     // Nothing else in the container may read this process's memory and environment, where its credentials are.
     // Source: PR_SET_DUMPABLE(2const), ptrace(2) and proc(5).
-    nix::sys::prctl::set_dumpable(false)?;
+    prctl::set_dumpable(false)?;
+    // What this thread starts, and so the command, gets no rights by a set-user-ID program.
+    // Source: PR_SET_NO_NEW_PRIVS(2const), which is inherited.
+    prctl::set_no_new_privs()?;
     let settings = Settings::from_env()?;
     let span = info_span!("worker", job = settings.job);
-    async { Worker::start(settings).await?.run().await }.instrument(span).await
+    let life = async {
+        let Some(worker) = Worker::start(settings).await? else { return Ok(()) };
+        worker.run().await
+    };
+    life.instrument(span).await
 }
 
 /// The level is fixed: the environment is also the user's, whose `RUST_LOG` must not make the HTTP crates log URLs.

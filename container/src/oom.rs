@@ -3,9 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the container sees its own control group.
-pub const CGROUP: &str = "/sys/fs/cgroup";
-
 /// The files that count kills, for cgroups v2 and v1; both have a line `oom_kill N`.
 /// Source: kernel documentation, admin-guide/cgroup-v2 (`memory.events`) and cgroup-v1/memory (`memory.oom_control`).
 const COUNTERS: [&str; 2] = ["memory.events", "memory/memory.oom_control"];

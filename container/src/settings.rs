@@ -1,12 +1,19 @@
 //! What the worker learns from its environment.
 
 use std::env;
+use std::path::PathBuf;
 
 use anyhow::Context;
+use nix::unistd::geteuid;
 use url::Url;
 
 /// The prefixes of the variables that are the worker's own; the command never sees them.
 pub const OWN_PREFIXES: [&str; 3] = ["AWS_", "ECS_", "MAYFLY_"];
+
+/// The user and the group that a worker which is root runs the command as. An image needs no entry for them.
+const COMMAND_UID: u32 = 10001;
+/// Where a container sees its own control group.
+const CGROUP: &str = "/sys/fs/cgroup";
 
 /// The container's environment, as register-task and Fargate set it.
 #[derive(Debug)]
@@ -21,6 +28,11 @@ pub struct Settings {
     pub metadata_url: Url,
     /// `AWS_ENDPOINT_URL`: set on a local cloud only, whose origin may be talked to in plain http.
     pub endpoint: Option<Url>,
+    /// `MAYFLY_CGROUP`: the folder of this container's control group. Set on a local cloud only, which plays the kernel.
+    pub cgroup: PathBuf,
+    /// The user and the group that the command runs as; none where it is the worker's own, because the worker is not
+    /// root, or because `MAYFLY_COMMAND_UID` is 0: a local cloud's programs may lie where only root may go.
+    pub runs_as: Option<u32>,
 }
 
 impl Settings {
@@ -35,8 +47,18 @@ impl Settings {
             done_queue_url: text("MAYFLY_DONE_QUEUE_URL")?,
             metadata_url: url("ECS_CONTAINER_METADATA_URI_V4")?,
             endpoint: env::var_os("AWS_ENDPOINT_URL").map(|_| url("AWS_ENDPOINT_URL")).transpose()?,
+            cgroup: env::var_os("MAYFLY_CGROUP").unwrap_or_else(|| CGROUP.into()).into(),
+            runs_as: runs_as()?,
         })
     }
+}
+
+fn runs_as() -> anyhow::Result<Option<u32>> {
+    let uid = match env::var("MAYFLY_COMMAND_UID") {
+        Ok(uid) => uid.parse().context("the environment variable MAYFLY_COMMAND_UID")?,
+        Err(_) => COMMAND_UID,
+    };
+    Ok(Some(uid).filter(|uid| geteuid().is_root() && *uid != 0))
 }
 
 fn text(name: &str) -> anyhow::Result<String> {

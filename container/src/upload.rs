@@ -57,5 +57,10 @@ async fn post_once(
     let file = Part::stream_with_length(Body::wrap_stream(pieces), bytes).file_name("file");
     let response = http.up.post(url.clone()).multipart(form.part("file", file)).send().await?;
     // 204, or what the field success_action_status says.
-    if response.status().is_success() { Ok(()) } else { Err(Trouble::of(response).await) }
+    if response.status().is_success() {
+        return Ok(());
+    }
+    // The key is no secret, and a person wants to read it.
+    let secrets = upload.fields.iter().filter(|(name, _)| *name != "key").map(|(_, value)| value);
+    Err(Trouble::of(response, secrets).await)
 }

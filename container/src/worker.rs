@@ -1,6 +1,5 @@
 //! The worker's life: wait for an order, carry it out, report, wait again, until it is told to stop.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -21,42 +20,50 @@ use crate::stop::{Stop, StopRequest};
 use crate::urls::Pace;
 use crate::{done, http, mailbox};
 
+/// No job gets to such a start: more attempts, lost Spot tasks and relaunches than the state machine allows.
+const STARTS_LIMIT: u32 = 1000;
+
 /// The worker with all that it talks to.
 pub struct Worker {
+    job: String,
     orders: mpsc::Receiver<Order>,
     done: DoneQueue,
     tools: Tools,
     /// Cancelled when the container is told to stop.
     told_to_stop: CancellationToken,
-    /// SQS may deliver a message twice: the attempt and the nonce of each assignment that was taken on.
-    /// Source: SQS developer guide, "Standard queues", at-least-once delivery.
-    taken_on: HashSet<(u32, String)>,
+    /// The latest start that was taken on. SQS may deliver an order twice, or after a later one.
+    /// Source: SQS developer guide, "Standard queues", at-least-once delivery and best-effort ordering.
+    latest_start: u32,
 }
 
 impl Worker {
-    /// Finds out which task this is and opens the mailbox.
+    /// Finds out which task this is and opens the mailbox; none where the container was told to stop first.
     ///
     /// # Errors
     /// Fails where the metadata endpoint stays silent.
-    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub async fn start(settings: Settings) -> anyhow::Result<Option<Self>> {
         let told_to_stop = stop_on_signals()?;
-        let http = Http::new(settings.endpoint.as_ref())?;
-        let task_arn =
-            http::task_arn(&settings.metadata_url).await.context("the task's metadata could not be read")?;
+        let Settings { job, mailbox_url, done_queue_url, metadata_url, endpoint, cgroup, runs_as } = settings;
+        let http = Arc::new(Http::new(endpoint.as_ref())?);
+        let task_arn = select! {
+            task_arn = http::task_arn(&metadata_url) => task_arn.context("the task's metadata could not be read")?,
+            () = told_to_stop.cancelled() => return Ok(None),
+        };
         // Without a limit a dead connection would hold up a heartbeat for ever; 20 s are a long poll's own.
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(mailbox::LONG_POLL + done::PATIENCE).build();
         let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
         let sqs = aws_sdk_sqs::Client::new(&config);
-        let orders = mailbox::open(sqs.clone(), settings.mailbox_url);
-        info!(task_arn, "worker started");
-        Ok(Self {
+        let orders = mailbox::open(sqs.clone(), mailbox_url, told_to_stop.clone());
+        info!(task_arn, runs_as, "worker started");
+        Ok(Some(Self {
+            job,
             orders,
-            done: DoneQueue::new(sqs, settings.done_queue_url, task_arn),
-            tools: Tools { http: Arc::new(http), pace: Pace::default() },
+            done: DoneQueue::new(sqs, done_queue_url, task_arn),
+            tools: Tools { http, pace: Pace::default(), cgroup, runs_as },
             told_to_stop,
-            taken_on: HashSet::new(),
-        })
+            latest_start: 0,
+        }))
     }
 
     /// Carries out orders until the container is told to stop.
@@ -87,7 +94,7 @@ impl Worker {
             };
             match order {
                 Some(Order::Run(assignment)) if self.take_on(&assignment) => return Ok(Some(assignment)),
-                Some(Order::Run(assignment)) => info!(attempt = assignment.attempt, "repeated order ignored"),
+                Some(Order::Run(_)) => {}
                 Some(Order::Urls(_)) => info!("late urls ignored"),
                 None => bail!("the mailbox closed"),
             }
@@ -96,11 +103,11 @@ impl Worker {
 
     /// Runs one attempt and reports how it ended, unless a newer order supersedes it: that one is then returned.
     async fn carry_out(&mut self, assignment: Assignment) -> anyhow::Result<Option<Assignment>> {
-        let (number, nonce) = (assignment.attempt, assignment.nonce.clone());
+        let turn = assignment.turn;
         let reporter = self.done.reporter(&assignment);
         let stop = StopRequest::default();
         let (urls, answers) = mpsc::unbounded_channel();
-        info!(attempt = number, "attempt started");
+        info!(attempt = turn.attempt, start = turn.start, "attempt started");
         // On the heap, since it holds the state of everything that the attempt does.
         let mut attempt =
             Box::pin(attempt::run(self.tools.clone(), assignment, reporter.clone(), answers, stop.signal()));
@@ -110,14 +117,14 @@ impl Worker {
                 finished = &mut attempt => break finished,
                 () = self.told_to_stop.cancelled(), if !stop.is_made() => stop.make(Stop::Interrupted),
                 order = self.orders.recv() => match order {
-                    Some(Order::Urls(fresh)) if fresh.nonce == nonce => _ = urls.send(fresh),
-                    Some(Order::Urls(_)) => info!("urls of another attempt ignored"),
-                    Some(Order::Run(newer)) if newer.attempt >= number && self.take_on(&newer) => {
-                        info!(attempt = newer.attempt, "attempt superseded");
+                    Some(Order::Urls(fresh)) if fresh.start == turn.start => _ = urls.send(fresh),
+                    Some(Order::Urls(_)) => info!("urls of another start ignored"),
+                    Some(Order::Run(newer)) if self.take_on(&newer) => {
+                        info!(attempt = newer.turn.attempt, start = newer.turn.start, "attempt superseded");
                         stop.make(Stop::Superseded);
                         superseded_by = Some(newer);
                     }
-                    Some(Order::Run(other)) => info!(attempt = other.attempt, "repeated order ignored"),
+                    Some(Order::Run(_)) => {}
                     None => bail!("the mailbox closed"),
                 },
             }
@@ -126,17 +133,28 @@ impl Worker {
             return Ok(superseded_by);
         }
         if let Some(failure) = &finished.failure {
-            warn!(attempt = number, class = %failure.class, "attempt failed: {}", failure.message);
+            warn!(attempt = turn.attempt, class = %failure.class, "attempt failed: {}", failure.message);
         } else {
-            info!(attempt = number, seconds = finished.seconds, "attempt succeeded");
+            info!(attempt = turn.attempt, seconds = finished.seconds, "attempt succeeded");
         }
         reporter.insist(News::Finished(finished), &self.told_to_stop).await;
         Ok(None)
     }
 
-    /// Whether `assignment` is new.
+    /// Whether `assignment` is this job's, and new.
     fn take_on(&mut self, assignment: &Assignment) -> bool {
-        self.taken_on.insert((assignment.attempt, assignment.nonce.clone()))
+        let start = assignment.turn.start;
+        if assignment.job != self.job || start > STARTS_LIMIT {
+            // Of its content nothing can be trusted.
+            warn!("order dropped: it is another job's, or of a start that no job gets to");
+            return false;
+        }
+        if start <= self.latest_start {
+            info!(start, "stale order ignored");
+            return false;
+        }
+        self.latest_start = start;
+        true
     }
 }
 

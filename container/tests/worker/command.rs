@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mayfly_common::error::Class;
 use mayfly_common::message::{Failure, Phase, Progress};
-use mayfly_worker::command::{self, Ended};
+use mayfly_worker::command::{self, Ended, Place};
 use mayfly_worker::stop::{Stop, StopRequest, StopSignal};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -35,7 +35,9 @@ impl Stage {
     async fn run(&self, argv: &[&str]) -> Result<Ended, Failure> {
         let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
         let stop = StopSignal::new(self.request.signal(), Instant::now(), self.timeout);
-        command::run(&argv, self.folder.path(), self.progress.clone(), &stop).await
+        let folder = self.folder.path();
+        let place = Place { work: folder, temporary: folder, runs_as: None, cgroup: folder };
+        command::run(&argv, place, self.progress.clone(), &stop).await
     }
 
     async fn shell(&self, script: &str) -> Result<Ended, Failure> {
@@ -55,10 +57,10 @@ async fn verdict(script: &str) -> Result<(), Failure> {
 #[tokio::test]
 async fn a_command_runs_in_its_folder_with_the_users_environment_and_no_input() {
     let stage = Stage::new();
-    let ended = stage.shell("pwd; cat; echo warning >&2; echo $HOME").await.unwrap();
+    let ended = stage.shell("pwd; cat; echo warning >&2; echo $HOME; echo said >/dev/stdout").await.unwrap();
     assert_eq!(ended.status.code(), Some(0));
-    let expected =
-        format!("{}\nwarning\n{}\n", stage.folder.path().display(), std::env::var("HOME").unwrap());
+    let home = std::env::var("HOME").unwrap();
+    let expected = format!("{}\nwarning\n{home}\nsaid\n", stage.folder.path().display());
     assert_eq!(ended.output, expected);
 }
 
@@ -84,6 +86,23 @@ async fn a_code_and_a_signal_are_told_with_the_output() {
 async fn a_command_that_fills_the_disk_is_a_full_disk() {
     let failure = verdict("dd if=/dev/zero of=/dev/full count=1").await.unwrap_err();
     assert_eq!(failure.class, Class::DiskFull);
+}
+
+#[tokio::test]
+async fn a_command_that_the_kernel_kills_for_want_of_memory_is_told_so() {
+    let kill = "echo oom_kill 1 >memory.events; kill -KILL $$";
+    assert_eq!(verdict(kill).await.unwrap_err().class, Class::OutOfMemory);
+    // What it had to say of itself may be misleading.
+    let part = "echo oom_kill 1 >memory.events; echo No space left on device; exit 1";
+    assert_eq!(verdict(part).await.unwrap_err().class, Class::OutOfMemory);
+}
+
+#[tokio::test]
+async fn the_kernel_would_rather_kill_the_command_than_the_worker() {
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    assert_ne!(own, "1000\n");
+    let script = "until grep -q 1000 /proc/self/oom_score_adj; do :; done; cat /proc/self/oom_score_adj";
+    assert_eq!(Stage::new().shell(script).await.unwrap().output, "1000\n");
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! The worker against servers on the loopback interface and small real programs.
 
+mod attempt;
 mod cloud;
 mod command;
 mod download;
+mod secrets;
+mod security;
 mod server;
+mod stop;
 mod upload;
 mod urls;
 mod whole;

@@ -35,10 +35,20 @@ pub fn quick() -> ExponentialBuilder {
 
 /// An answer of S3 that refuses.
 pub fn s3_error(status: u16, code: &str) -> Response {
+    s3_error_saying(status, code, "In words.")
+}
+
+/// An answer of S3 that refuses in these words.
+pub fn s3_error_saying(status: u16, code: &str, words: &str) -> Response {
     let page = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>In words.</Message></Error>"
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{words}</Message></Error>"
     );
     Response::builder().status(status).body(Body::from(page)).unwrap()
+}
+
+/// An answer of S3 that says that the file has arrived.
+pub fn no_content() -> Response {
+    Response::builder().status(204).body(Body::empty()).unwrap()
 }
 
 /// The value of a request's header.

@@ -4,9 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
 use futures_util::TryStreamExt;
 use mayfly_common::message::Upload;
 use mayfly_worker::http::Trouble;
@@ -15,16 +13,12 @@ use nix::sys::resource::{UsageWho, getrusage};
 use tempfile::NamedTempFile;
 use url::Url;
 
-use crate::server::{header, http, quick, s3_error, serve};
+use crate::server::{header, http, no_content, quick, s3_error, serve};
 
 fn upload_to(url: &Url) -> Upload {
     let fields = [("key", "out/ä.mp4"), ("policy", "e30="), ("x-amz-signature", "abc")];
     let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Upload { file: "out.mp4".to_owned(), url: url.to_string(), fields: fields.into() }
-}
-
-fn no_content() -> Response {
-    Response::builder().status(204).body(Body::empty()).unwrap()
 }
 
 async fn post_file(url: &Url, file: &NamedTempFile, bytes: u64) -> Result<(), Trouble> {

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use mayfly_common::message::{Assignment, FileSize, News, SignedUrls, Upload};
+use mayfly_common::message::{FileSize, News, SignedUrls, Upload};
 use mayfly_worker::done::{DoneQueue, Reporter};
 use mayfly_worker::urls::{Pace, UrlDesk};
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-use crate::cloud::{Queues, TASK_ARN};
+use crate::cloud::{Queues, TASK_ARN, assignment};
 use crate::server::quick;
 
-fn reporter(queues: &Queues) -> Reporter {
+/// Who reports on the assignment of these tests.
+pub fn reporter(queues: &Queues) -> Reporter {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -20,17 +21,7 @@ fn reporter(queues: &Queues) -> Reporter {
         .build();
     let queue = queues.url.join("123456789012/done").unwrap();
     let done = DoneQueue::new(aws_sdk_sqs::Client::from_conf(config), queue.to_string(), TASK_ARN.to_owned());
-    let assignment = Assignment {
-        job: "my-job".to_owned(),
-        attempt: 1,
-        nonce: "nonce".to_owned(),
-        command: Vec::new(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        timeout_seconds: 60,
-        report_every_seconds: 60,
-    };
-    done.reporter(&assignment)
+    done.reporter(&assignment(1, ""))
 }
 
 fn desk(queues: &Queues) -> (UrlDesk, UnboundedSender<SignedUrls>) {
@@ -42,7 +33,7 @@ fn desk(queues: &Queues) -> (UrlDesk, UnboundedSender<SignedUrls>) {
 
 fn answer(file: &str, url: &str) -> SignedUrls {
     let upload = Upload { file: file.to_owned(), url: url.to_owned(), fields: [].into() };
-    SignedUrls { attempt: 1, nonce: "nonce".to_owned(), downloads: Vec::new(), uploads: vec![upload] }
+    SignedUrls { start: 1, downloads: Vec::new(), uploads: vec![upload] }
 }
 
 fn files() -> [FileSize; 2] {

@@ -1,24 +1,12 @@
 //! The real binary, from its first order to its last report.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use mayfly_common::error::Class;
-use mayfly_common::message::{Assignment, Download, FileSize, News, Order, Phase, SignedUrls, Upload};
+use mayfly_common::message::{Assignment, Download, FileSize, News, Order, SignedUrls, Upload};
 
-use crate::cloud::{Cloud, TASK_ARN};
-
-const NONCE: &str = "0123456789abcdef";
-
-fn assignment(attempt: u32, script: &str) -> Assignment {
-    Assignment {
-        job: "my-job".to_owned(),
-        attempt,
-        nonce: NONCE.to_owned(),
-        command: ["sh", "-c", script].map(str::to_owned).into(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        timeout_seconds: 60,
-        report_every_seconds: 1,
-    }
-}
+use crate::cloud::{Cloud, KEYS, NONCE, TASK_ARN, assignment};
 
 #[tokio::test]
 async fn a_job_is_downloaded_run_uploaded_and_reported() {
@@ -37,14 +25,12 @@ async fn a_job_is_downloaded_run_uploaded_and_reported() {
     cloud.order(&Order::Run(job));
 
     let report = cloud.report(|news| matches!(news, News::Heartbeat(_))).await;
-    assert_eq!((report.job.as_str(), report.attempt, report.nonce.as_str()), ("my-job", 1, NONCE));
-    assert_eq!(report.task_arn, TASK_ARN);
+    assert_eq!((report.job.as_str(), report.turn.start, report.nonce.as_str()), ("my-job", 1, NONCE));
+    assert_eq!(report.task_arn.as_deref(), Some(TASK_ARN));
 
     let wanted = cloud.report(|news| matches!(news, News::UrlsWanted { .. })).await.news;
     assert_eq!(wanted, News::UrlsWanted { downloads: vec!["in/a.txt".to_owned()], uploads: Vec::new() });
-    let urls = |downloads, uploads| {
-        Order::Urls(SignedUrls { attempt: 1, nonce: NONCE.to_owned(), downloads, uploads })
-    };
+    let urls = |downloads, uploads| Order::Urls(SignedUrls { start: 1, downloads, uploads });
     cloud.order(&urls(vec![fresh_input], Vec::new()));
 
     let output = FileSize { file: "out.txt".to_owned(), bytes: 5 };
@@ -64,47 +50,19 @@ async fn a_job_is_downloaded_run_uploaded_and_reported() {
 
     cloud.terminate();
     let left = cloud.folder.path().to_owned();
-    let left = move || std::fs::read_dir(&left).map(Iterator::count).unwrap_or_default();
-    assert_eq!(left(), 0);
+    let left = move || {
+        let names = fs::read_dir(&left).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(left(), ["kept"]);
     let (status, log) = cloud.ended().await;
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("\nGREETING=hello\n"), "{log}");
-    for secret in ["AWS_", "ECS_", "MAYFLY_", "X-Amz-Signature", NONCE] {
-        assert!(!log.contains(secret), "{secret} is in {log}");
+    for secret in ["AWS_", "ECS_", "MAYFLY_", "X-Amz-Signature", NONCE].iter().chain(&KEYS) {
+        assert!(!log.contains(*secret), "{secret} is in {log}");
     }
     let events: Vec<&str> = log.lines().filter(|line| line.starts_with('{')).collect();
     assert!(events.len() > 3 && events.iter().all(|line| line.contains("\"job\":\"my-job\"")), "{log}");
-}
-
-#[tokio::test]
-async fn an_idle_worker_stops_at_once() {
-    let cloud = Cloud::start().await;
-    cloud.mail("{}".to_owned());
-    // The mailbox has been read, so the worker listens to signals.
-    while !cloud.queues.state.is_empty() {
-        tokio::task::yield_now().await;
-    }
-    cloud.terminate();
-    let (status, _) = cloud.ended().await;
-    assert_eq!(status.code(), Some(0));
-}
-
-#[tokio::test]
-async fn a_worker_that_is_stopped_in_mid_job_reports_it() {
-    let mut cloud = Cloud::start().await;
-    let script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
-    cloud.order(&Order::Run(assignment(1, script)));
-    let is_ready =
-        |news: &News| matches!(news, News::Heartbeat(progress) if progress.line.as_deref() == Some("ready"));
-    let News::Heartbeat(progress) = cloud.report(is_ready).await.news else { unreachable!() };
-    assert_eq!(progress.phase, Phase::Running);
-    cloud.terminate();
-    let (_, finished) = cloud.finished().await;
-    let failure = finished.failure.unwrap();
-    assert_eq!(failure.class, Class::SpotInterrupted);
-    assert!(failure.output.unwrap().ends_with("bye\n"));
-    let (status, _) = cloud.ended().await;
-    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]
@@ -159,7 +117,9 @@ async fn an_output_beyond_the_limit_of_a_post_is_refused() {
     let (_, finished) = cloud.finished().await;
     let failure = finished.failure.unwrap();
     assert_eq!(failure.class, Class::UploadFailed);
-    assert!(failure.message.contains("5 GB"), "{}", failure.message);
+    let expected =
+        "the output big has 5.1 GB (5368709121 bytes); S3 takes at most 5 GB in one POST; split it";
+    assert_eq!(failure.message, expected);
 }
 
 #[tokio::test]
@@ -177,4 +137,70 @@ async fn a_missing_input_is_named_without_its_signature() {
         "the input in.mp4 could not be downloaded from {place}: HTTP 404 Not Found (NoSuchKey: In words.)"
     );
     assert_eq!(failure.message, expected);
+}
+
+#[tokio::test]
+async fn a_message_that_is_no_order_is_dropped_and_does_not_hold_up_the_next() {
+    const SECRET: &str = "X-Amz-Signature=c0ffee";
+    let mut cloud = Cloud::start().await;
+    let absurd = |job: &str, start| {
+        let order = Order::Run(Assignment { job: job.to_owned(), ..assignment(start, SECRET) });
+        serde_json::to_string(&order).unwrap()
+    };
+    let poison = [
+        SECRET.to_owned(),
+        format!("{{\"kind\":\"dance\",\"url\":\"{SECRET}\"}}"),
+        format!("{{\"kind\":\"run\",\"job\":\"{SECRET}\"}}"),
+        "[".repeat(10_000),
+        "\u{1F99F}".repeat(65_536),
+        absurd("another-job", 1),
+        absurd("my-job", 0),
+        absurd("my-job", u32::MAX),
+        absurd("my-job", 2).replace(":60,", ":-60,"),
+    ];
+    let count = poison.len();
+    poison.into_iter().for_each(|message| cloud.mail(message));
+    cloud.order(&Order::Run(Assignment {
+        timeout_seconds: u64::MAX,
+        report_every_seconds: u64::MAX,
+        ..assignment(1, "exit 4")
+    }));
+    let (start, finished) = cloud.finished().await;
+    assert_eq!((start, finished.exit_code), (1, Some(4)));
+    assert_eq!(cloud.queues.state.deleted(), count + 1);
+    cloud.terminate();
+    let (_, log) = cloud.ended().await;
+    assert_eq!(log.matches("dropped").count(), count - 1, "{log}");
+    for part in [SECRET, "another-job", "\u{1F99F}", "[[["] {
+        assert!(!log.contains(part), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_name_that_leads_out_of_the_folder_is_refused() {
+    let mut cloud = Cloud::start().await;
+    for (start, name) in (1..).zip(["../kept", "/etc/passwd", "a/../../../kept", ""]) {
+        let url = cloud.place("bucket/in.txt?X-Amz-Signature=good");
+        let input = Download { file: name.to_owned(), url };
+        let job = match start % 2 {
+            0 => Assignment { inputs: vec![input], ..assignment(start, "exit 0") },
+            _ => Assignment { outputs: vec![name.to_owned()], ..assignment(start, "exit 0") },
+        };
+        cloud.order(&Order::Run(job));
+        let failure = cloud.finished().await.1.failure.unwrap();
+        assert_eq!(failure.class, Class::InvalidJob);
+        assert_eq!(failure.message, format!("the file name {name:?} leads out of the working folder"));
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_the_kernel_killed_is_out_of_memory() {
+    let mut cloud = Cloud::start().await;
+    let counter = cloud.cgroup.path().join("memory.events");
+    fs::write(&counter, "oom_kill 0\n").unwrap();
+    // The command plays the kernel.
+    fs::set_permissions(&counter, fs::Permissions::from_mode(0o666)).unwrap();
+    let script = format!("echo oom_kill 1 >{}; kill -KILL $$", counter.display());
+    cloud.order(&Order::Run(assignment(1, &script)));
+    assert_eq!(cloud.finished().await.1.failure.unwrap().class, Class::OutOfMemory);
 }
