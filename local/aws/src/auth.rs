@@ -74,6 +74,12 @@ impl Guard {
         }
     }
 
+    /// Reads every role's policies anew from now on. On AWS a change takes effect within seconds (IAM user guide,
+    /// "Changes that I make are not always immediately visible"), here within two, or at once with this.
+    pub fn forget_policies(&self) {
+        self.lock_policies().clear();
+    }
+
     /// The principal whose key signed `request` for `service` (`ec2`, `ecs`, `states`).
     pub async fn authenticate(
         &self,

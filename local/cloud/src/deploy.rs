@@ -4,6 +4,7 @@
 //! function's program instead of its source, so the template needs no change and no second build.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
@@ -11,6 +12,8 @@ use tokio::process::Command;
 use crate::Cloud;
 
 const ARTIFACTS: &str = "mayfly-artifacts";
+/// The template's own default of ReportGraceSeconds, which MiniStack's queues would take in real time.
+const REPORT_GRACE: Duration = Duration::from_mins(1);
 
 /// The bucket that the demonstration's and the tests' jobs read and write.
 pub const DATA_BUCKET: &str = "mayfly-data";
@@ -21,7 +24,7 @@ impl Cloud {
     /// # Errors
     /// With the SAM CLI's own words.
     pub async fn deploy(&self, repository: &Path, stack: &str, parameters: &[&str]) -> Result<()> {
-        let stage = self.stage(repository).await?;
+        let stage = self.stage(repository, stack).await?;
         let s3 = self.s3();
         for bucket in [ARTIFACTS, DATA_BUCKET] {
             let location = aws_sdk_s3::types::CreateBucketConfiguration::builder()
@@ -42,6 +45,7 @@ impl Cloud {
             .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
             .arg("--parameter-overrides")
             .arg(format!("DataBuckets={DATA_BUCKET}"))
+            .arg(format!("ReportGraceSeconds={}", self.options().time_scale.real(REPORT_GRACE).as_secs()))
             .args(parameters)
             .current_dir(&stage)
             .envs(self.environment())
@@ -60,14 +64,37 @@ impl Cloud {
         Ok(())
     }
 
+    /// The text of a job document, with the stack's own network in place of `${SUBNET}` and `${SECURITY_GROUP}`.
+    ///
+    /// # Errors
+    /// When the stack is not there.
+    pub async fn fill_in(&self, document: &str, stack: &str) -> Result<String> {
+        let cloudformation = aws_sdk_cloudformation::Client::new(&self.sdk_config());
+        let mut filled = document.to_owned();
+        for (name, resource) in
+            [("${SUBNET}", "FirstPublicSubnet"), ("${SECURITY_GROUP}", "TaskSecurityGroup")]
+        {
+            let described = cloudformation
+                .describe_stack_resource()
+                .stack_name(stack)
+                .logical_resource_id(resource)
+                .send()
+                .await?;
+            let id = described.stack_resource_detail.and_then(|detail| detail.physical_resource_id);
+            filled =
+                filled.replace(name, &id.with_context(|| format!("the stack {stack} has no {resource}"))?);
+        }
+        Ok(filled)
+    }
+
     /// A client for S3, which has no host name per bucket here.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.sdk_config()).force_path_style(true).build();
         aws_sdk_s3::Client::from_conf(config)
     }
 
-    async fn stage(&self, repository: &Path) -> Result<PathBuf> {
-        let stage = self.folder().join("stage");
+    async fn stage(&self, repository: &Path, stack: &str) -> Result<PathBuf> {
+        let stage = self.folder().join("stage").join(stack);
         std::fs::create_dir_all(stage.join("statemachine"))?;
         std::fs::copy(repository.join("template.yaml"), stage.join("template.yaml"))?;
         for machine in std::fs::read_dir(repository.join("statemachine"))? {

@@ -1,11 +1,13 @@
 //! ffmpeg for the demonstration and its tests, from the Python package imageio-ffmpeg.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Puts a link called `ffmpeg` into `folder` and returns it.
+/// Puts `ffmpeg` into `folder` and returns where it is. It is no symbolic link, because not everybody may reach the
+/// package's own folder.
 ///
 /// # Errors
 /// When the package is not installed.
@@ -15,10 +17,11 @@ pub fn install(tools: &Path, folder: &Path) -> Result<PathBuf> {
         .output()
         .with_context(|| format!("could not run {}/python; `make tools` installs it", tools.display()))?;
     ensure!(output.status.success(), "no ffmpeg: {}", String::from_utf8_lossy(&output.stderr));
-    std::fs::create_dir_all(folder)?;
-    let link = folder.join("ffmpeg");
-    std::os::unix::fs::symlink(String::from_utf8(output.stdout)?, &link)?;
-    Ok(link)
+    fs::create_dir_all(folder)?;
+    let (packaged, installed) = (String::from_utf8(output.stdout)?, folder.join("ffmpeg"));
+    // Another file system takes no link.
+    fs::hard_link(&packaged, &installed).or_else(|_| fs::copy(&packaged, &installed).map(drop))?;
+    Ok(installed)
 }
 
 /// Makes a test video of `seconds` seconds, 1280 by 720, with a tone.

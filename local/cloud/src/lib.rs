@@ -7,7 +7,9 @@ pub mod leftovers;
 mod ministack;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -19,7 +21,7 @@ use local_aws::clock::TimeScale;
 use local_aws::events::EventBus;
 use local_aws::upstream::{Sessions, Upstream};
 use local_ec2::Ec2;
-use local_ecs::Images;
+use local_ecs::{Faults, Images};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -47,7 +49,9 @@ pub struct Options {
 pub struct Cloud {
     options: Options,
     upstream: Upstream,
+    guard: Guard,
     calls: CallLog,
+    faults: Faults,
     folder: TempDir,
     ministack: MiniStack,
     stop: CancellationToken,
@@ -60,7 +64,9 @@ impl Cloud {
     /// # Errors
     /// When a tool is missing or MiniStack does not come up.
     pub async fn start(options: Options) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("mayfly-cloud-").tempdir()?;
+        // A worker that is root runs the command as somebody else, who must get through to its files.
+        let passable = Permissions::from_mode(0o711);
+        let folder = tempfile::Builder::new().prefix("mayfly-cloud-").permissions(passable).tempdir()?;
         let [ec2, ecs, states] = [listen().await?, listen().await?, listen().await?];
         let mut upstream = Upstream {
             ministack: String::new(),
@@ -73,7 +79,7 @@ impl Cloud {
             sessions: Sessions::default(),
         };
         let ministack = MiniStack::start(&options.tools, folder.path(), &mut upstream).await?;
-        let calls = CallLog::default();
+        let (calls, faults) = (CallLog::default(), Faults::default());
         let stop = CancellationToken::new();
         let guard = Guard::new(upstream.clone());
         let bus = EventBus::new(upstream.clone());
@@ -91,6 +97,7 @@ impl Cloud {
                 calls: calls.clone(),
                 ec2: interfaces,
                 images,
+                faults: faults.clone(),
                 work_dir: folder.path().join("tasks"),
             },
             stop.clone(),
@@ -99,14 +106,14 @@ impl Cloud {
             states,
             local_states::Config {
                 upstream: upstream.clone(),
-                guard,
+                guard: guard.clone(),
                 bus,
                 scale: options.time_scale,
                 calls: calls.clone(),
             },
             stop.clone(),
         ));
-        Ok(Self { options, upstream, calls, folder, ministack, stop, servers })
+        Ok(Self { options, upstream, guard, calls, faults, folder, ministack, stop, servers })
     }
 
     /// What a person exports to try `aws`, `sam` and `mayfly` by hand.
@@ -124,9 +131,19 @@ impl Cloud {
         &self.upstream
     }
 
+    /// Makes every change of a role's policies count at once.
+    pub fn forget_policies(&self) {
+        self.guard.forget_policies();
+    }
+
     /// The calls that the stand-ins have answered.
     pub fn calls(&self) -> &CallLog {
         &self.calls
+    }
+
+    /// What goes wrong with which job's tasks.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// A folder that lives as long as the cloud: the tasks' folders and the tools' logs are in it.

@@ -1,12 +1,13 @@
 //! One job on the local cloud, from a test video to the receipt.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use aws_sdk_s3::primitives::ByteStream;
 use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::{Cloud, Options, ffmpeg};
+use local_ecs::Rule;
 use mayfly_common::outcome::{Outcome, Status};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,9 +44,17 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
 
     let stem = job.file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let rules = faults(job)?;
+    if !rules.is_empty() {
+        eprintln!("What goes wrong with it: {}\n", faults_file(job).display());
+    }
+    cloud.faults().add(&name, rules);
+
+    let submitted = cloud.folder().join(job.file_name().unwrap_or_default());
+    std::fs::write(&submitted, cloud.fill_in(&read(job)?, STACK).await?)?;
     let status = Command::new(cloud.options().programs.join("mayfly"))
         .args(["run", "--stack", STACK, "--name", &name])
-        .arg(job)
+        .arg(submitted)
         .envs(cloud.environment())
         .kill_on_drop(true)
         .status()
@@ -69,6 +78,24 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     let clean = left.is_empty() && outcome.receipt.residual.is_empty();
     let code = u8::try_from(status.code().unwrap_or(1)).unwrap_or(1);
     Ok(if right && clean { ExitCode::SUCCESS } else { ExitCode::from(code.max(1)) })
+}
+
+/// What is to go wrong with a job, where anything is.
+fn faults(job: &Path) -> Result<Vec<Rule>> {
+    let file = faults_file(job);
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_str(&read(&file)?).with_context(|| file.display().to_string())
+}
+
+/// `job.faults.json`, beside `job.json`.
+fn faults_file(job: &Path) -> PathBuf {
+    job.with_extension("faults.json")
+}
+
+fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
 }
 
 /// The output of a successful execution, the cause of a failed one.

@@ -99,6 +99,19 @@ impl Ec2 {
         ids.iter().map(group).collect()
     }
 
+    /// The VPC of each of the groups `ids`.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`; `InternalError` when MiniStack cannot be read.
+    pub async fn vpcs_of_groups(&self, ids: &[String]) -> Result<Vec<String>, Ec2Error> {
+        let groups = self.groups().await?;
+        let vpc = |id: &String| {
+            let group = groups.iter().find(|group| group.group_id == *id);
+            group.map(|group| group.vpc_id.clone()).ok_or_else(|| Group::not_found(id))
+        };
+        ids.iter().map(vpc).collect()
+    }
+
     async fn groups(&self) -> Result<Vec<Group>, Ec2Error> {
         let groups = self
             .ministack

@@ -57,6 +57,19 @@ impl Ec2 {
         subnets.into_iter().find(|subnet| subnet.subnet_id == id).ok_or_else(|| Subnet::not_found(id))
     }
 
+    /// The VPC of each of the subnets `ids`.
+    ///
+    /// # Errors
+    /// `InvalidSubnetID.NotFound`; `InternalError` when MiniStack cannot be read.
+    pub async fn vpcs_of_subnets(&self, ids: &[String]) -> Result<Vec<String>, Ec2Error> {
+        let subnets = self.subnets().await?;
+        let vpc = |id: &String| {
+            let subnet = subnets.iter().find(|subnet| subnet.subnet_id == *id);
+            subnet.map(|subnet| subnet.vpc_id.clone()).ok_or_else(|| Subnet::not_found(id))
+        };
+        ids.iter().map(vpc).collect()
+    }
+
     async fn subnets(&self) -> Result<Vec<Subnet>, Ec2Error> {
         let subnets =
             self.ministack.describe_subnets().into_paginator().items().send().collect::<Result<Vec<_>, _>>();

@@ -11,11 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use nix::{
-    errno::Errno,
-    sys::signal::{Signal, kill, killpg},
-    unistd::Pid,
-};
+use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{
     fs,
     process::{Child, Command},
@@ -23,7 +19,14 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::{Ecs, agent, images::Image, logs, logs::LogStream};
+use crate::{
+    Ecs, agent,
+    images::Image,
+    logs,
+    logs::LogStream,
+    memory::{self, Memory},
+    processes::{Processes, send},
+};
 
 /// The `PATH` of an image that sets none, as Docker has it.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -44,6 +47,7 @@ impl Ecs {
         // A container has its own file system; a process gets its own folders instead.
         set("HOME", files(folder).into());
         set("TMPDIR", temporary(folder).into());
+        set(memory::VARIABLE, control_group(folder).into());
 
         let state = self.state();
         let Some(task) = state.tasks.get(task) else { return environment };
@@ -75,51 +79,55 @@ impl Ecs {
     }
 }
 
-/// A running process and everything that it has started in its process group.
+/// A running process and everything that it has started.
 #[derive(Debug)]
 pub(crate) struct Container {
     child: Child,
-    /// The process group, whose leader is the child: Docker's PID 1.
-    group: Pid,
+    processes: Processes,
+    memory: Memory,
     output: TaskTracker,
     exit_code: Option<i32>,
 }
 
 impl Container {
-    /// Starts a program in its own folder and process group, its output going to `output.log` and to `logs`.
+    /// Starts a program in its own folder and session, its output going to `output.log` and to `logs`. All its processes
+    /// together may hold `memory` bytes.
     pub async fn start(
         arguments: &[String],
         environment: Environment,
         folder: &Path,
         logs: Option<LogStream>,
+        memory: u64,
     ) -> anyhow::Result<Self> {
         let (program, arguments) = arguments.split_first().context("no command specified")?;
         for folder in [files(folder), temporary(folder)] {
             fs::create_dir_all(folder).await?;
         }
         let file = fs::File::create(folder.join("output.log")).await?;
-        // setpriv, of util-linux, so that a task does not outlive a local cloud that was killed: it is the one way to
-        // set the parent-death signal without `unsafe`, and it becomes the program.
-        let mut child = Command::new("/usr/bin/setpriv")
-            .args(["--pdeathsig", "KILL", "--", program])
+        // Two programs of util-linux that each become the next one, because Rust has neither without `unsafe`: setsid, for
+        // a session, by which all processes of the container are known, and setpriv, so that a task does not outlive a
+        // local cloud that was killed.
+        let mut child = Command::new("/usr/bin/setsid")
+            .args(["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", program])
             .args(arguments)
             .env_clear()
             .envs(environment)
             .current_dir(files(folder))
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {program:?}"))?;
-        let group = child.id().and_then(|id| id.try_into().ok()).context("the process has no id")?;
+        let leader = child.id().and_then(|id| id.try_into().ok()).context("the process has no id")?;
+        let processes = Processes { leader: Pid::from_raw(leader) };
+        let memory = Memory::watch(processes, memory, control_group(folder)).await?;
         let output = TaskTracker::new();
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
             logs::follow(&output, stdout, stderr, file, logs);
         }
         output.close();
-        Ok(Self { child, group: Pid::from_raw(group), output, exit_code: None })
+        Ok(Self { child, processes, memory, output, exit_code: None })
     }
 
     /// Waits for the process to end by itself, and ends what it leaves behind: a container ends with its PID
@@ -136,9 +144,8 @@ impl Container {
             }
         };
         self.kill();
-        // A process that has left the group may hold on to the output for ever.
         if timeout(LAST_WORDS, self.output.wait()).await.is_err() {
-            tracing::warn!(group = self.group.as_raw(), "output of an ended task is still held open");
+            tracing::warn!(leader = %self.processes.leader, "output of an ended task is still held open");
         }
         self.exit_code = Some(exit_code);
         exit_code
@@ -147,7 +154,7 @@ impl Container {
     /// SIGTERM to the leader alone, as Docker signals PID 1, and SIGKILL to all after `grace`.
     pub async fn stop(&mut self, grace: Duration) -> i32 {
         if self.child.id().is_some() {
-            warn_of(kill(self.group, Signal::SIGTERM));
+            send(self.processes.leader, Signal::SIGTERM);
         }
         if let Ok(exit_code) = timeout(grace, self.exit_code()).await {
             return exit_code;
@@ -156,10 +163,20 @@ impl Container {
         self.exit_code().await
     }
 
-    /// SIGKILL to the whole group.
+    /// All of its processes.
+    pub fn processes(&self) -> Processes {
+        self.processes
+    }
+
+    /// Whether it was killed for want of memory, all of it.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.memory.is_exhausted()
+    }
+
+    /// SIGKILL to all of its processes.
     pub fn kill(&self) {
         if self.exit_code.is_none() {
-            warn_of(killpg(self.group, Signal::SIGKILL));
+            self.processes.signal(Signal::SIGKILL);
         }
     }
 }
@@ -176,15 +193,6 @@ fn host_name(address: &str, region: &str) -> String {
     format!("ip-{}.{domain}", address.replace('.', "-"))
 }
 
-/// A group of which nobody is left is no trouble.
-fn warn_of(result: nix::Result<()>) {
-    if let Err(error) = result
-        && error != Errno::ESRCH
-    {
-        tracing::warn!(%error, "process group could not be signalled");
-    }
-}
-
 /// The container's working directory and home.
 fn files(folder: &Path) -> PathBuf {
     folder.join("files")
@@ -194,9 +202,13 @@ fn temporary(folder: &Path) -> PathBuf {
     folder.join("tmp")
 }
 
+fn control_group(folder: &Path) -> PathBuf {
+    folder.join("cgroup")
+}
+
 /// Removes what would be gone with a container: all files but the log.
 pub(crate) async fn discard_files(folder: &Path) -> io::Result<()> {
-    for folder in [files(folder), temporary(folder)] {
+    for folder in [files(folder), temporary(folder), control_group(folder)] {
         match fs::remove_dir_all(folder).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use jiff::Timestamp;
 use local_aws::auth::Caller;
+use local_ec2::Ec2Error;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -13,7 +14,9 @@ use crate::{
     definitions::Revision,
     error::{Error, Result},
     fargate,
-    requests::{CreateService, DeploymentConfiguration, PropagateTags, StrategyItem, Switch},
+    requests::{
+        CreateService, DeploymentConfiguration, NetworkConfiguration, PropagateTags, StrategyItem, Switch,
+    },
     scheduler,
     services::{Deployment, PLATFORM_VERSION, Rollout, Service, Status, service_arn},
     tags,
@@ -26,6 +29,7 @@ pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, mut request: CreateS
     let definition = ecs.state().definitions.revision(&request.task_definition);
     authorize_creation(ecs, caller, &arn, &cluster, definition.as_deref(), &request).await?;
     validate(&request)?;
+    check_network(ecs, &request).await?;
     let strategy = strategy(&request, &cluster)?;
 
     // The token is how a request is repeated, not what it asks for.
@@ -147,6 +151,35 @@ fn validate(request: &CreateService) -> Result<()> {
         deployment_limits(configuration)?;
     }
     tags::validate(&request.tags)
+}
+
+/// The subnets and groups exist and are in one VPC: API Reference, `AwsVpcConfiguration`.
+async fn check_network(ecs: &Ecs, request: &CreateService) -> Result<()> {
+    let Some(NetworkConfiguration { awsvpc_configuration: network }) = &request.network_configuration else {
+        return Ok(());
+    };
+    let unknown = |what: &str, ids: &[String], error: &Ec2Error| {
+        let Ec2Error { code, message } = error;
+        let ids = ids.join(", ");
+        Error::invalid_parameter(format!(
+            "Error retrieving {what} information for [{ids}]: {message} (ErrorCode: {code})"
+        ))
+    };
+    let subnets = &network.subnets;
+    let vpcs = ecs.ec2.vpcs_of_subnets(subnets).await.map_err(|error| unknown("subnet", subnets, &error))?;
+    if vpcs.iter().any(|vpc| *vpc != vpcs[0]) {
+        // The words for it are not documented.
+        return Err(Error::invalid_parameter("All specified subnets must be from the same VPC."));
+    }
+    let groups = &network.security_groups;
+    let of_groups = ecs.ec2.vpcs_of_groups(groups).await;
+    let of_groups = of_groups.map_err(|error| unknown("security group", groups, &error))?;
+    match groups.iter().zip(of_groups).find(|(_, vpc)| *vpc != vpcs[0]) {
+        Some((group, _)) => Err(Error::invalid_parameter(format!(
+            "Security group {group} does not appear to belong to the same VPC as the input subnets."
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// `DeploymentConfiguration` and its circuit breaker.

@@ -177,8 +177,10 @@ pub(crate) async fn deregister(
     ecs.guard.authorize(caller, "ecs:DeregisterTaskDefinition", "*", &Context::new()).await?;
     let mut state = ecs.state();
     // `DeregisterTaskDefinition$taskDefinition`: "You must specify a revision".
-    if parse(&request.task_definition).is_none_or(|(_, revision)| revision.is_none()) {
-        return Err(Error::invalid_parameter("a revision must be given, as family:revision"));
+    match parse(&request.task_definition) {
+        Some((_, Some(_))) => {}
+        Some((_, None)) => return Err(Error::client("Revision is missing.")),
+        None => return Err(Error::invalid_parameter("Invalid revision number.")),
     }
     let definition = state.definitions.find_mut(&request.task_definition).ok_or_else(not_found)?;
     match definition.status {
@@ -219,8 +221,11 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteTaskD
     for reference in request.task_definitions {
         let mut fail = |reason: &str| failures.push(json!({ "arn": reference, "reason": reason }));
         match state.definitions.find_mut(&reference) {
-            None => fail(
+            None if parse(&reference).is_none_or(|(_, revision)| revision.is_none()) => fail(
                 "The specified task definition identifier is invalid. Specify a valid name or ARN and try again.",
+            ),
+            None => fail(
+                "The specified task definition does not exist. Specify a valid account, family, revision and try again.",
             ),
             Some(definition) if definition.status == DefinitionStatus::Active => fail(
                 "The specified task definition is still in ACTIVE status. Please deregister the target and try again.",

@@ -1,8 +1,11 @@
 //! A strict stand-in for Amazon ECS on Fargate, for just the calls that Mayfly makes, on the real wire
 //! protocol. A task is a local process with what a container would find: its environment, its metadata and
-//! credentials endpoints, its log stream, SIGTERM and then SIGKILL. No container engine is involved, and a
-//! process of one's own user is not a sandbox: run only images of the table, which are programs of this
-//! machine.
+//! credentials endpoints, its log stream, its task's limit of memory, SIGTERM and then SIGKILL. No container
+//! engine is involved, and a process of one's own user is not a sandbox: run only images of the table, which
+//! are programs of this machine.
+//!
+//! Everything goes well unless a rule says otherwise: [`Faults`] makes the tasks of one job fail in the ways
+//! in which tasks fail on AWS.
 
 mod access;
 mod agent;
@@ -12,11 +15,14 @@ mod creation;
 mod definitions;
 mod error;
 mod fargate;
+mod faults;
 mod images;
 mod lifecycle;
 mod limits;
 mod logs;
+mod memory;
 mod pages;
+mod processes;
 mod requests;
 mod scheduler;
 mod secrets;
@@ -41,7 +47,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{clusters::Cluster, definitions::Definitions, limits::Limits, services::Service, tasks::Task};
 
-pub use crate::images::Images;
+pub use crate::{
+    faults::{Fault, Faults, Rule, SpotStopCode, Stage},
+    images::Images,
+};
 
 /// What the stand-in works with.
 #[derive(Clone, Debug)]
@@ -60,6 +69,8 @@ pub struct Config {
     pub ec2: Ec2,
     /// Which image is which program.
     pub images: Images,
+    /// What goes wrong with which job's tasks.
+    pub faults: Faults,
     /// Each task has a folder below this one: its files while it runs, and `output.log`, which stays.
     pub work_dir: PathBuf,
 }

@@ -1,9 +1,11 @@
 //! The life of one task, from PROVISIONING to STOPPED.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::pending, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use aws_config::SdkConfig;
 use jiff::Timestamp;
+use nix::sys::signal::Signal;
+use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -11,11 +13,14 @@ use crate::{
     container::{self, Container, Environment},
     definitions::Revision,
     fargate::STOP_TIMEOUT,
+    faults::{Fault, SpotStopCode, Stage},
     logs::LogStream,
+    processes::Processes,
     requests::{AwsvpcConfiguration, ContainerDefinition, Switch},
-    secrets,
+    scheduler, secrets,
     services::Service,
-    tasks::{LastStatus, StopCode, Task, change},
+    short_name,
+    tasks::{LastStatus, StopCode, Task, change, request_stop},
 };
 
 /// How long each step takes, in the cloud's time. Starting: the sample event of Developer Guide, "Amazon ECS
@@ -34,8 +39,8 @@ const STOPPED: Duration = Duration::from_hours(1);
 /// What a process gets at least between SIGTERM and SIGKILL, however fast the cloud's time runs.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
 
-/// Sets a new task going.
-pub(crate) fn begin(ecs: &Arc<Ecs>, task: &Task, service: &Service) {
+/// Sets a new task going, with what is to go wrong with it.
+pub(crate) fn begin(ecs: &Arc<Ecs>, task: &Task, service: &Service, fault: Option<Fault>) {
     let network = service.request.network_configuration.as_ref();
     let managed = task.tags.iter().filter(|tag| tag.key.starts_with("aws:"));
     let life = Life {
@@ -50,6 +55,7 @@ pub(crate) fn begin(ecs: &Arc<Ecs>, task: &Task, service: &Service) {
         interface_tags: managed.map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
         stopping: task.stopping.clone(),
         folder: ecs.work_dir.join(task.id()),
+        fault,
         container: None,
     };
     ecs.background.spawn(life.run());
@@ -83,6 +89,7 @@ struct Life {
     interface_tags: BTreeMap<String, String>,
     stopping: CancellationToken,
     folder: PathBuf,
+    fault: Option<Fault>,
     /// The process, while there is one.
     container: Option<Container>,
 }
@@ -116,12 +123,14 @@ impl Life {
     async fn start(&mut self) -> Result<(), StartFailure> {
         let ecs = self.ecs.clone();
         self.check_roles().await?;
+        self.stay_if_told(Stage::Provisioning).await;
         self.attach_interface().await?;
         ecs.scale.sleep(CONNECTING).await;
         self.change(|task| {
             task.last_status = LastStatus::Pending;
             task.times.connectivity_at = Some(Timestamp::now());
         });
+        self.stay_if_told(Stage::Pending).await;
 
         let definition = &self.definition.clone().request.container_definitions[0];
         ecs.scale.sleep(PREPARING).await;
@@ -129,6 +138,9 @@ impl Life {
         let logs = self.create_log_stream(definition).await?;
         self.change(|task| task.times.pull_started_at = Some(Timestamp::now()));
         ecs.scale.sleep(PULLING).await;
+        if let Some(reason) = self.fault.as_ref().and_then(|fault| fault.of_pull(&definition.image)) {
+            return Err(StartFailure::of_container(reason));
+        }
         let image = ecs.images.find(&definition.image).ok_or_else(|| {
             StartFailure::of_container(format!(
                 "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref \
@@ -147,7 +159,7 @@ impl Life {
         ecs.scale.sleep(ACTIVATING).await;
         let environment = ecs.environment(&self.arn, image, secrets, &self.folder);
         let arguments = image.arguments(definition.entry_point.as_deref(), definition.command.as_deref());
-        let container = Container::start(&arguments, environment, &self.folder, logs)
+        let container = Container::start(&arguments, environment, &self.folder, logs, self.memory())
             .await
             .map_err(|error| StartFailure::of_container(format!("CannotStartContainerError: {error:#}")))?;
         self.container = Some(container);
@@ -156,6 +168,19 @@ impl Life {
             task.times.started_at = Some(Timestamp::now());
         });
         Ok(())
+    }
+
+    /// Stays in this stage for ever, if the task is one that never starts.
+    async fn stay_if_told(&self, here: Stage) {
+        if self.fault == Some(Fault::NeverStarts { stage: here }) {
+            pending::<()>().await;
+        }
+    }
+
+    /// The memory of the task in bytes; the definition has it in MiB.
+    fn memory(&self) -> u64 {
+        let mib = self.definition.request.memory.as_ref().and_then(|memory| memory.parse::<u64>().ok());
+        mib.expect("a definition has been checked to have a memory") << 20
     }
 
     /// Both roles are assumed before anything else: Developer Guide, "Amazon ECS stopped tasks error
@@ -231,10 +256,25 @@ impl Life {
     /// RUNNING until the process ends or somebody stops the task.
     async fn work(&mut self) {
         let Some(container) = &mut self.container else { return };
-        let exited = self.stopping.run_until_cancelled(container.exit_code()).await;
+        let (processes, mut struck) = (container.processes(), None);
+        let exited = {
+            let mut exited = pin!(self.stopping.run_until_cancelled(container.exit_code()));
+            select! {
+                exited = &mut exited => exited,
+                fault = due(&self.ecs, self.fault.as_ref()) => {
+                    struck = Some(fault.clone());
+                    strike(&self.ecs, &self.arn, processes, fault);
+                    exited.await
+                }
+            }
+        };
         let exit_code = match exited {
             Some(exit_code) => exit_code,
             None => self.shut_down().await,
+        };
+        let (told_exit_code, out_of_memory) = match struck {
+            Some(Fault::OutOfMemory { exit_code, .. }) => (exit_code, true),
+            _ => (Some(exit_code), self.container.as_ref().is_some_and(Container::is_out_of_memory)),
         };
         self.change(|task| {
             let reason =
@@ -243,7 +283,10 @@ impl Life {
             task.times.stopping_at.get_or_insert_with(Timestamp::now);
             task.times.execution_stopped_at = Some(Timestamp::now());
             task.last_status = LastStatus::Stopping;
-            task.exit_code = Some(exit_code);
+            task.exit_code = told_exit_code;
+            // Developer Guide, "Amazon ECS stopped tasks error messages".
+            task.container_reason =
+                out_of_memory.then(|| "OutOfMemoryError: Container killed due to memory usage".to_owned());
         });
     }
 
@@ -283,5 +326,59 @@ impl Life {
 
     fn change(&self, how: impl FnOnce(&mut Task)) {
         change(&self.ecs, &self.arn, how);
+    }
+}
+
+/// Waits until a fault is to happen to the task that runs now.
+async fn due<'a>(ecs: &Ecs, fault: Option<&'a Fault>) -> &'a Fault {
+    match fault.and_then(|fault| Some((fault, fault.after()?))) {
+        Some((fault, after)) => {
+            ecs.scale.sleep(after).await;
+            fault
+        }
+        None => pending().await,
+    }
+}
+
+/// Lets a fault happen to a task that runs.
+fn strike(ecs: &Arc<Ecs>, task: &str, processes: Processes, fault: &Fault) {
+    tracing::info!(task = short_name(task), ?fault, "fault happens");
+    let stop = |code, reason: &str| interrupt(ecs, task, code, reason);
+    match fault {
+        Fault::NoCapacity
+        | Fault::QuotaReached
+        | Fault::NeverStarts { .. }
+        | Fault::PullTimesOut
+        | Fault::PullDenied => {}
+        Fault::SpotInterruption { stop_code, .. } => {
+            let code = match stop_code {
+                SpotStopCode::SpotInterruption => StopCode::SpotInterruption,
+                SpotStopCode::TerminationNotice => StopCode::TerminationNotice,
+            };
+            // Developer Guide, "Fargate Spot termination notices".
+            stop(code, "Your Spot Task was interrupted.");
+        }
+        // The sentence is not documented.
+        Fault::InfrastructureHealth { .. } => {
+            stop(StopCode::InfrastructureHealth, "The infrastructure that hosts the task is unhealthy.");
+        }
+        // Developer Guide, "Task retirement and maintenance for AWS Fargate on Amazon ECS"; the scheduler does it for the
+        // tasks of a service.
+        Fault::Maintenance { .. } => stop(
+            StopCode::ServiceSchedulerInitiated,
+            "ECS is performing maintenance on the underlying infrastructure hosting the task",
+        ),
+        Fault::OutOfMemory { .. } | Fault::Killed { .. } => processes.signal(Signal::SIGKILL),
+        Fault::Silence { .. } => processes.signal(Signal::SIGSTOP),
+    }
+}
+
+/// Stops a task in AWS's own name; its service looks for another one at once.
+fn interrupt(ecs: &Arc<Ecs>, arn: &str, code: StopCode, reason: &str) {
+    let state = &mut *ecs.state();
+    request_stop(ecs, state, arn, code, reason);
+    let service = state.tasks.get(arn).map(|task| task.service_arn.clone());
+    if let Some(service) = service {
+        scheduler::reconcile(ecs, state, &service);
     }
 }

@@ -248,12 +248,22 @@ request!(
         command: Option<Vec<String>>,
         #[serde(default)]
         environment: Vec<Variable>,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         secrets: Vec<Secret>,
         #[serde(skip_serializing_if = "Option::is_none")]
         stop_timeout: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         log_configuration: Option<LogConfiguration>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        linux_parameters: Option<LinuxParameters>,
+    }
+);
+
+request!(
+    /// Of `linuxParameters` only the init process. It changes nothing here, where no process is PID 1.
+    LinuxParameters {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        init_process_enabled: Option<bool>,
     }
 );
 

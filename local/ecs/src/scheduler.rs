@@ -4,11 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    Ecs, State, iso,
+    Ecs, State,
+    faults::Fault,
+    iso,
     requests::{CircuitBreaker, StrategyItem, ThresholdType},
     services::{self, Rollout, Service, Status},
     tasks::{self, LastStatus, StopCode, Task},
@@ -43,14 +45,43 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
         return;
     }
     let mut ids = Vec::new();
+    let mut refusal = None;
     for _ in 0..count {
-        let provider = choose(&state.services[arn].strategy, &state.tasks_of(arn)).map(str::to_owned);
-        ids.push(format!("(task {})", tasks::create(ecs, state, arn, provider)));
+        let service = &state.services[arn];
+        let provider = choose(&service.strategy, &state.tasks_of(arn)).map(str::to_owned);
+        let fault =
+            service.job().and_then(|job| ecs.faults.take(job, provider.as_deref().unwrap_or("FARGATE")));
+        if let Some(reason) = fault.as_ref().and_then(Fault::of_placement) {
+            refusal = Some((provider, reason));
+            break;
+        }
+        ids.push(format!("(task {})", tasks::create(ecs, state, arn, provider, fault)));
     }
-    if let Some(service) = state.services.get_mut(arn) {
-        service.steady = false;
-        service.announce(&format!("has started {count} tasks: {}.", ids.join(" ")));
+    let Some(service) = state.services.get_mut(arn) else { return };
+    service.steady = false;
+    if !ids.is_empty() {
+        service.announce(&format!("has started {} tasks: {}.", ids.len(), ids.join(" ")));
     }
+    if let Some((provider, reason)) = refusal {
+        announce_placement_failure(ecs, service, provider.as_deref(), reason);
+        // "A task is considered a failure if the service scheduler can't launch the task": API Reference,
+        // `Deployment$failedTasks`. When it is tried again is not documented.
+        task_failed(ecs, state, arn);
+    }
+}
+
+/// Developer Guide, "Amazon ECS service event messages" and "Amazon ECS service action events", whose sample this is.
+fn announce_placement_failure(ecs: &Ecs, service: &mut Service, provider: Option<&str>, reason: &str) {
+    service.announce(&format!(
+        "was unable to place a task. Reason: {reason}. For more information, see the Troubleshooting section of the Amazon \
+         ECS Developer Guide."
+    ));
+    let mut detail = action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE");
+    if let Some(provider) = provider {
+        detail["capacityProviderArns"] = json!([ecs.arn(&format!("capacity-provider/{provider}"))]);
+    }
+    detail["reason"] = json!("RESOURCE:FARGATE");
+    announce_action(ecs, service, detail);
 }
 
 fn stop(ecs: &Arc<Ecs>, state: &mut State, service_arn: &str, surplus: &[String]) {
@@ -102,7 +133,7 @@ fn settle(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
         Status::Active if !service.steady && running == service.desired as usize && pending == 0 => {
             service.steady = true;
             service.announce("has reached a steady state.");
-            announce_action(ecs, service, "INFO", "SERVICE_STEADY_STATE");
+            announce_action(ecs, service, action(service, "INFO", "SERVICE_STEADY_STATE"));
             if service.deployment.rollout == Rollout::InProgress {
                 let completed = format!("(deployment {}) deployment completed.", service.deployment.id);
                 service.announce(&completed);
@@ -142,7 +173,7 @@ pub(crate) fn task_failed(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
     }
     if service.failures == IMPAIRED_AFTER {
         service.announce("is unable to consistently start tasks successfully.");
-        announce_action(ecs, service, "WARN", "SERVICE_TASK_START_IMPAIRED");
+        announce_action(ecs, service, action(service, "WARN", "SERVICE_TASK_START_IMPAIRED"));
     }
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(service.failures - 1)).min(LONGEST_PAUSE);
     service.retry_at = Instant::now() + ecs.scale.real(pause);
@@ -196,14 +227,18 @@ pub(crate) fn announce_deployment(ecs: &Ecs, service: &Service) {
 }
 
 /// "ECS Service Action": Developer Guide, "Amazon ECS service action events".
-fn announce_action(ecs: &Ecs, service: &Service, kind: &str, name: &str) {
-    let detail = json!({
+fn announce_action(ecs: &Ecs, service: &Service, detail: Value) {
+    ecs.bus.put("aws.ecs", "ECS Service Action", vec![service.arn.clone()], detail);
+}
+
+/// What all service actions tell.
+fn action(service: &Service, kind: &str, name: &str) -> Value {
+    json!({
         "eventType": kind,
         "eventName": name,
         "clusterArn": service.cluster_arn,
         "createdAt": iso(Timestamp::now()),
-    });
-    ecs.bus.put("aws.ecs", "ECS Service Action", vec![service.arn.clone()], detail);
+    })
 }
 
 #[cfg(test)]

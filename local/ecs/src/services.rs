@@ -26,6 +26,9 @@ use crate::{
 /// The platform version that LATEST stands for: Developer Guide, "Fargate platform versions for Amazon ECS".
 pub(crate) const PLATFORM_VERSION: &str = "1.4.0";
 
+/// The tag by which a service belongs to a job.
+const JOB: &str = "mayfly:job";
+
 /// How many events a service keeps: API Reference, `Service$events`.
 const MAX_EVENTS: usize = 100;
 
@@ -124,6 +127,11 @@ impl Service {
             tags.push(Tag::new("aws:ecs:serviceName", self.name()));
         }
         tags
+    }
+
+    /// The job that the service is for.
+    pub fn job(&self) -> Option<&str> {
+        self.request.tags.iter().find(|tag| tag.key == JOB).map(|tag| tag.value.as_str())
     }
 
     /// Adds an event in the words of the console: "(service NAME) …".

@@ -13,6 +13,7 @@ use crate::{
     Ecs, State,
     definitions::Revision,
     error::{Error, Result},
+    faults::Fault,
     iso, lifecycle,
     pages::page,
     requests::{DescribeTasks, DesiredStatus, Include, ListTasks, StopTask},
@@ -57,6 +58,9 @@ pub(crate) enum StopCode {
     EssentialContainerExited,
     UserInitiated,
     ServiceSchedulerInitiated,
+    SpotInterruption,
+    TerminationNotice,
+    InfrastructureHealth,
 }
 
 impl StopCode {
@@ -66,6 +70,9 @@ impl StopCode {
             Self::EssentialContainerExited => "EssentialContainerExited",
             Self::UserInitiated => "UserInitiated",
             Self::ServiceSchedulerInitiated => "ServiceSchedulerInitiated",
+            Self::SpotInterruption => "SpotInterruption",
+            Self::TerminationNotice => "TerminationNotice",
+            Self::InfrastructureHealth => "InfrastructureHealth",
         }
     }
 }
@@ -97,7 +104,7 @@ pub(crate) struct Task {
     pub interface: Option<TaskInterface>,
     pub stop: Option<(StopCode, String)>,
     pub exit_code: Option<i32>,
-    /// Why the container could not be started.
+    /// Why the container could not be started, or was killed.
     pub container_reason: Option<String>,
     /// Docker's id of the container, on Fargate the task's id and a number.
     pub runtime_id: Option<String>,
@@ -288,7 +295,13 @@ impl Task {
 }
 
 /// Adds a task of a service and sets it going; returns its id.
-pub(crate) fn create(ecs: &Arc<Ecs>, state: &mut State, service: &str, provider: Option<String>) -> String {
+pub(crate) fn create(
+    ecs: &Arc<Ecs>,
+    state: &mut State,
+    service: &str,
+    provider: Option<String>,
+    fault: Option<Fault>,
+) -> String {
     let service = &state.services[service];
     let id = Uuid::new_v4().simple().to_string();
     let cluster = short_name(&service.cluster_arn);
@@ -316,7 +329,7 @@ pub(crate) fn create(ecs: &Arc<Ecs>, state: &mut State, service: &str, provider:
         version: 1,
     };
     task.announce(ecs);
-    lifecycle::begin(ecs, &task, service);
+    lifecycle::begin(ecs, &task, service, fault);
     state.tasks.insert(task.arn.clone(), task);
     id
 }

@@ -29,7 +29,7 @@ use local_aws::{
     upstream::{Sessions, Upstream},
 };
 use local_ec2::Ec2;
-use local_ecs::{Config, Images, serve};
+use local_ecs::{Config, Faults, Images, serve};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -42,13 +42,17 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Real seconds per second of the cloud: a task is up in 0.12 s and gone in 0.1 s.
 const SCALE: f64 = 0.005;
 
-/// The images of the tests; `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file
-/// `child`.
+/// The images of the tests. `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file
+/// `child`; `family` has a child in a process group of its own; `hog` has one that takes all memory, and
+/// writes down how that ended; `glutton` takes all memory itself.
 const IMAGES: &str = r#"{
     "sleep": { "entrypoint": ["/bin/sleep", "600"] },
     "false": { "entrypoint": ["/bin/false"] },
     "env": { "entrypoint": ["/bin/sh", "-c"], "command": ["env; echo told >&2; exec sleep 600"], "path": ["${TOOLS}"] },
-    "stubborn": { "entrypoint": ["/bin/sh", "-c", "trap '' TERM; sleep 600 & echo $! > child; wait"] }
+    "stubborn": { "entrypoint": ["/bin/sh", "-c", "trap '' TERM; sleep 600 & echo $! > child; wait"] },
+    "family": { "entrypoint": ["/bin/sh", "-mc", "sleep 600 & echo $! > child; wait"] },
+    "hog": { "entrypoint": ["/bin/sh", "-c", "tail /dev/zero; { echo $?; cat $MAYFLY_CGROUP/memory.events; echo end; } > seen; exec sleep 600"] },
+    "glutton": { "entrypoint": ["/usr/bin/tail", "/dev/zero"] }
 }"#;
 
 /// What the pretended MiniStack has seen.
@@ -66,6 +70,7 @@ pub struct Cloud {
     pub upstream: Upstream,
     pub seen: Arc<Mutex<Seen>>,
     pub work_dir: PathBuf,
+    pub faults: Faults,
     endpoint: String,
     stop: CancellationToken,
     served: Option<JoinHandle<anyhow::Result<()>>>,
@@ -105,14 +110,15 @@ impl Cloud {
             calls: CallLog::default(),
             ec2: Ec2::new(upstream.clone(), scale),
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
+            faults: Faults::default(),
             work_dir: folder.path().join("tasks"),
             upstream: upstream.clone(),
         };
-        let (endpoint, work_dir, stop) =
-            (upstream.ecs.clone(), config.work_dir.clone(), CancellationToken::new());
+        let (endpoint, stop) = (upstream.ecs.clone(), CancellationToken::new());
+        let (work_dir, faults) = (config.work_dir.clone(), config.faults.clone());
         let served = Some(tokio::spawn(serve(listener, config, stop.clone())));
         let ecs = client(&endpoint, upstream.root.clone());
-        Self { ecs, upstream, seen, work_dir, endpoint, stop, served, _folder: folder }
+        Self { ecs, upstream, seen, work_dir, faults, endpoint, stop, served, _folder: folder }
     }
 
     /// Stops the stand-in and waits until it says that it has.
@@ -362,18 +368,33 @@ fn query_answer(body: &str) -> (u16, String) {
                  </AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
             )
         }
-        "DescribeSubnets" => format!(
-            "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-1</subnetId>\
-             <subnetArn>arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/subnet-1</subnetArn><ownerId>{ACCOUNT}</ownerId>\
-             <vpcId>vpc-1</vpcId><state>available</state><cidrBlock>10.0.0.0/24</cidrBlock>\
-             <availabilityZone>{REGION}a</availabilityZone><defaultForAz>false</defaultForAz>\
-             <mapPublicIpOnLaunch>true</mapPublicIpOnLaunch></item></subnetSet></DescribeSubnetsResponse>"
-        ),
-        "DescribeSecurityGroups" => format!(
-            "<DescribeSecurityGroupsResponse><securityGroupInfo><item><groupId>sg-1</groupId><groupName>g</groupName>\
-             <groupDescription>g</groupDescription><ownerId>{ACCOUNT}</ownerId><vpcId>vpc-1</vpcId></item>\
-             </securityGroupInfo></DescribeSecurityGroupsResponse>"
-        ),
+        // Two VPCs, each with a subnet and a group.
+        "DescribeSubnets" => {
+            let subnet = |number: u8| {
+                format!(
+                    "<item><subnetId>subnet-{number}</subnetId>\
+                     <subnetArn>arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/subnet-{number}</subnetArn>\
+                     <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId><state>available</state>\
+                     <cidrBlock>10.0.{number}.0/24</cidrBlock><availabilityZone>{REGION}a</availabilityZone>\
+                     <defaultForAz>false</defaultForAz><mapPublicIpOnLaunch>true</mapPublicIpOnLaunch></item>"
+                )
+            };
+            let subnets = [1, 2].map(subnet).concat();
+            format!("<DescribeSubnetsResponse><subnetSet>{subnets}</subnetSet></DescribeSubnetsResponse>")
+        }
+        "DescribeSecurityGroups" => {
+            let group = |number: u8| {
+                format!(
+                    "<item><groupId>sg-{number}</groupId><groupName>g</groupName><groupDescription>g</groupDescription>\
+                     <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId></item>"
+                )
+            };
+            let groups = [1, 2].map(group).concat();
+            format!(
+                "<DescribeSecurityGroupsResponse><securityGroupInfo>{groups}</securityGroupInfo>\
+                 </DescribeSecurityGroupsResponse>"
+            )
+        }
         // The role `tagger` may make services of its own stack only; other roles may do nothing.
         "GetRole" => format!(
             "<GetRoleResponse><GetRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>r</RoleId>\

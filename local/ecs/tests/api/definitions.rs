@@ -1,7 +1,9 @@
 //! Task definitions, over the wire with the AWS SDK.
 
 use crate::cloud::{CLUSTER, Cloud, eventually, refusal};
-use aws_sdk_ecs::types::{ContainerDefinition, TaskDefinitionStatus};
+use aws_sdk_ecs::types::{
+    Compatibility, ContainerDefinition, LinuxParameters, NetworkMode, TaskDefinitionStatus,
+};
 
 #[tokio::test]
 async fn a_definition_is_active_then_inactive_then_gone() {
@@ -19,7 +21,7 @@ async fn a_definition_is_active_then_inactive_then_gone() {
 
     cloud.service("job", &arn).send().await.unwrap();
     let deregister = || cloud.ecs.deregister_task_definition();
-    assert_eq!(refusal(deregister().task_definition("sleep").send().await).0, "InvalidParameterException");
+    assert_eq!(refusal(deregister().task_definition("sleep").send().await).0, "ClientException");
     let inactive = deregister().task_definition("sleep:1").send().await.unwrap().task_definition.unwrap();
     assert_eq!(inactive.status(), Some(&TaskDefinitionStatus::Inactive));
     assert!(list(TaskDefinitionStatus::Active).await.is_empty());
@@ -37,6 +39,25 @@ async fn a_definition_is_active_then_inactive_then_gone() {
     .await;
     assert_eq!((code.as_str(), message.as_str()), ("ClientException", "Unable to describe task definition."));
     assert!(cloud.register("sleep").await.ends_with("sleep:2"), "a revision's number is not used again");
+}
+
+#[tokio::test]
+async fn a_definition_may_ask_for_an_init_process_and_for_no_other_linux_parameter() {
+    let cloud = Cloud::start().await;
+    let register = async |parameters: LinuxParameters| {
+        let container = ContainerDefinition::builder().name("c").image("sleep").linux_parameters(parameters);
+        let request =
+            cloud.ecs.register_task_definition().family("f").container_definitions(container.build());
+        let request = request.requires_compatibilities(Compatibility::Fargate);
+        request.network_mode(NetworkMode::Awsvpc).cpu("256").memory("512").send().await
+    };
+    let parameters = LinuxParameters::builder().init_process_enabled(true);
+    let registered = register(parameters.clone().build()).await.unwrap().task_definition.unwrap();
+    let container = &registered.container_definitions()[0];
+    assert_eq!(container.linux_parameters(), Some(&parameters.clone().build()));
+    let (code, message) = refusal(register(parameters.max_swap(1).build()).await);
+    assert_eq!(code, "ClientException");
+    assert!(message.contains("linuxParameters.maxSwap: unknown field `maxSwap`"), "{message}");
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use crate::cloud::{CLUSTER, Cloud, eventually, is_alive, refusal};
 use aws_sdk_ecs::types::{
-    CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration, DesiredStatus,
-    LaunchType, PropagateTags, ServiceField, Tag, TaskStopCode, ThresholdConfiguration, ThresholdType,
+    AwsVpcConfiguration, CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration,
+    DesiredStatus, LaunchType, NetworkConfiguration, PropagateTags, ServiceField, Tag, TaskStopCode,
+    ThresholdConfiguration, ThresholdType,
 };
 use serde_json::Value;
 
@@ -362,6 +363,41 @@ async fn a_service_that_fargate_cannot_run_is_refused() {
     }
     let described = cloud.ecs.describe_services().cluster(CLUSTER).services("job").send().await.unwrap();
     assert_eq!(described.failures()[0].reason(), Some("MISSING"));
+}
+
+#[tokio::test]
+async fn a_service_needs_subnets_and_groups_of_one_vpc() {
+    let cloud = Cloud::start().await;
+    let definition = cloud.register("sleep").await;
+    let cases: [(&[&str], &[&str], &str); 4] = [
+        (
+            &["subnet-1", "subnet-9"],
+            &["sg-1"],
+            "Error retrieving subnet information for [subnet-1, subnet-9]: The subnet ID 'subnet-9' does not exist \
+             (ErrorCode: InvalidSubnetID.NotFound)",
+        ),
+        (
+            &["subnet-1"],
+            &["sg-9"],
+            "Error retrieving security group information for [sg-9]: The security group 'sg-9' does not exist \
+             (ErrorCode: InvalidGroup.NotFound)",
+        ),
+        (
+            &["subnet-1"],
+            &["sg-1", "sg-2"],
+            "Security group sg-2 does not appear to belong to the same VPC as the input subnets.",
+        ),
+        (&["subnet-1", "subnet-2"], &[], "All specified subnets must be from the same VPC."),
+    ];
+    let all = |ids: &[&str]| Some(ids.iter().map(ToString::to_string).collect());
+    for (subnets, groups, expected) in cases {
+        let network =
+            AwsVpcConfiguration::builder().set_subnets(all(subnets)).set_security_groups(all(groups));
+        let network = NetworkConfiguration::builder().awsvpc_configuration(network.build().unwrap());
+        let request = cloud.service("job", &definition).network_configuration(network.build());
+        let refusal = refusal(request.send().await);
+        assert_eq!(refusal, ("InvalidParameterException".to_owned(), expected.to_owned()));
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,266 @@
+//! What can go wrong with a Fargate task, made to happen to the tasks of one job.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+/// The rules that are in force, each for one job. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<HashMap<String, Vec<Rule>>>>);
+
+/// A fault and the tasks that it happens to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// What happens.
+    pub fault: Fault,
+    /// How many tasks of the job it happens to, whichever service has started them: the first ones that no earlier rule
+    /// has taken. A try to place a task counts as a task.
+    #[serde(default = "one")]
+    pub tasks: u32,
+    /// Whether it happens only to tasks on this capacity provider, FARGATE or FARGATE_SPOT.
+    #[serde(default)]
+    pub capacity_provider: Option<String>,
+}
+
+/// What happens to a task. `after_seconds` are the cloud's seconds since the task was RUNNING.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Fault {
+    /// There is no capacity for the task, so there is no task.
+    NoCapacity,
+    /// The account's quota of vCPUs is used up, so there is no task.
+    QuotaReached,
+    /// The task stays as it is, PROVISIONING or PENDING, until somebody stops it.
+    NeverStarts {
+        /// Where it stays.
+        stage: Stage,
+    },
+    /// The registry does not answer in time.
+    PullTimesOut,
+    /// The registry does not let the image be pulled.
+    PullDenied,
+    /// AWS takes a Spot task back, after a warning. It happens on FARGATE_SPOT only.
+    SpotInterruption {
+        /// When the warning comes.
+        after_seconds: u32,
+        /// How the API calls it.
+        #[serde(default)]
+        stop_code: SpotStopCode,
+    },
+    /// The whole container is killed for want of memory.
+    OutOfMemory {
+        /// When.
+        after_seconds: u32,
+        /// The exit code that ECS tells; it may tell none.
+        #[serde(default = "killed")]
+        exit_code: Option<i32>,
+    },
+    /// The container is killed, and nobody says why.
+    Killed {
+        /// When.
+        after_seconds: u32,
+    },
+    /// The machine below the task has failed.
+    InfrastructureHealth {
+        /// When the task is told to stop.
+        after_seconds: u32,
+    },
+    /// AWS retires the machine below the task.
+    Maintenance {
+        /// When the task is told to stop.
+        after_seconds: u32,
+    },
+    /// The container lives on, but nothing in it moves any more.
+    Silence {
+        /// When.
+        after_seconds: u32,
+    },
+}
+
+/// How far a task comes that never starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Stage {
+    /// It waits for its network interface.
+    Provisioning,
+    /// It waits for its image.
+    Pending,
+}
+
+/// The stop code of a Spot interruption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum SpotStopCode {
+    /// As API Reference, `Task$stopCode`, has it.
+    #[default]
+    SpotInterruption,
+    /// As the sample event of Developer Guide, "Fargate Spot termination notices", has it.
+    TerminationNotice,
+}
+
+impl Rule {
+    /// A rule for the job's first task alone.
+    pub fn once(fault: Fault) -> Self {
+        Self { fault, tasks: one(), capacity_provider: None }
+    }
+
+    fn hits(&self, provider: &str) -> bool {
+        let spot_only = matches!(self.fault, Fault::SpotInterruption { .. });
+        self.tasks > 0
+            && self.capacity_provider.as_deref().is_none_or(|wanted| wanted == provider)
+            && (!spot_only || provider == "FARGATE_SPOT")
+    }
+}
+
+impl Faults {
+    /// Puts rules in force for the job of this id, after those that it has.
+    pub fn add(&self, job: &str, rules: impl IntoIterator<Item = Rule>) {
+        self.rules().entry(job.to_owned()).or_default().extend(rules);
+    }
+
+    /// What is to happen to the next task of `job`, on `provider`.
+    pub(crate) fn take(&self, job: &str, provider: &str) -> Option<Fault> {
+        let mut rules = self.rules();
+        let rule = rules.get_mut(job)?.iter_mut().find(|rule| rule.hits(provider))?;
+        rule.tasks -= 1;
+        Some(rule.fault.clone())
+    }
+
+    fn rules(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<Rule>>> {
+        self.0.lock().expect("nobody panics while holding the rules")
+    }
+}
+
+impl Fault {
+    /// Why no task can be placed, in the words of the service's event: Developer Guide, "Viewing Amazon ECS service event
+    /// messages".
+    pub(crate) fn of_placement(&self) -> Option<&'static str> {
+        match self {
+            Self::NoCapacity => Some(
+                "Capacity is unavailable at this time. Please try again later or in a different availability zone",
+            ),
+            // With the apostrophe of the page.
+            Self::QuotaReached => {
+                Some("You’ve reached the limit on the number of vCPUs you can run concurrently")
+            }
+            _ => None,
+        }
+    }
+
+    /// Why `image` cannot be pulled: Developer Guide, "CannotPullContainer task errors", and the words of containerd,
+    /// Fargate's runtime.
+    pub(crate) fn of_pull(&self, image: &str) -> Option<String> {
+        let (tries, why) = match self {
+            // An address for documentation (RFC 5737).
+            Self::PullTimesOut => (5, "failed to do request: Head: dial tcp 192.0.2.1:443: i/o timeout"),
+            Self::PullDenied => (
+                1,
+                "pull access denied, repository does not exist or may require authorization: server message: \
+                 insufficient_scope: authorization failed",
+            ),
+            _ => return None,
+        };
+        Some(format!(
+            "CannotPullContainerError: pull image manifest has been retried {tries} time(s): failed to resolve ref \
+             {image}: {why}"
+        ))
+    }
+
+    /// When it happens to a task that runs, in the cloud's time from RUNNING on.
+    pub(crate) fn after(&self) -> Option<Duration> {
+        match self {
+            Self::NoCapacity
+            | Self::QuotaReached
+            | Self::NeverStarts { .. }
+            | Self::PullTimesOut
+            | Self::PullDenied => None,
+            Self::SpotInterruption { after_seconds, .. }
+            | Self::OutOfMemory { after_seconds, .. }
+            | Self::Killed { after_seconds }
+            | Self::InfrastructureHealth { after_seconds }
+            | Self::Maintenance { after_seconds }
+            | Self::Silence { after_seconds } => Some(Duration::from_secs((*after_seconds).into())),
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// 128 and the number of SIGKILL.
+#[allow(clippy::unnecessary_wraps, reason = "it is the default of an optional field")]
+fn killed() -> Option<i32> {
+    Some(137)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(rules: Value) -> Result<Vec<Rule>, String> {
+        serde_json::from_value(rules).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rules_are_taken_in_order_each_for_its_tasks() {
+        let faults = Faults::default();
+        let spot = Rule { tasks: 2, ..Rule::once(Fault::Killed { after_seconds: 1 }) };
+        let spot = Rule { capacity_provider: Some("FARGATE_SPOT".into()), ..spot };
+        faults.add("job", [spot, Rule::once(Fault::NoCapacity)]);
+        assert_eq!(faults.take("other", "FARGATE_SPOT"), None);
+        assert_eq!(faults.take("job", "FARGATE"), Some(Fault::NoCapacity));
+        for _ in 0..2 {
+            assert_eq!(faults.take("job", "FARGATE_SPOT"), Some(Fault::Killed { after_seconds: 1 }));
+        }
+        assert_eq!(faults.take("job", "FARGATE_SPOT"), None);
+    }
+
+    #[test]
+    fn only_a_spot_task_is_interrupted() {
+        let faults = Faults::default();
+        let fault = Fault::SpotInterruption { after_seconds: 1, stop_code: SpotStopCode::default() };
+        faults.add("job", [Rule::once(fault.clone())]);
+        assert_eq!(faults.take("job", "FARGATE"), None);
+        assert_eq!(faults.take("job", "FARGATE_SPOT"), Some(fault));
+    }
+
+    #[test]
+    fn rules_are_read_from_json() {
+        let rules = read(json!([
+            { "fault": "noCapacity", "tasks": 3, "capacityProvider": "FARGATE_SPOT" },
+            { "fault": { "neverStarts": { "stage": "PENDING" } } },
+            { "fault": { "spotInterruption": { "afterSeconds": 9, "stopCode": "TerminationNotice" } } },
+            { "fault": { "outOfMemory": { "afterSeconds": 9 } } },
+            { "fault": { "outOfMemory": { "afterSeconds": 9, "exitCode": null } } },
+        ]));
+        let no_capacity =
+            Rule { fault: Fault::NoCapacity, tasks: 3, capacity_provider: Some("FARGATE_SPOT".into()) };
+        let others = [
+            Fault::NeverStarts { stage: Stage::Pending },
+            Fault::SpotInterruption { after_seconds: 9, stop_code: SpotStopCode::TerminationNotice },
+            Fault::OutOfMemory { after_seconds: 9, exit_code: Some(137) },
+            Fault::OutOfMemory { after_seconds: 9, exit_code: None },
+        ];
+        let expected = [no_capacity].into_iter().chain(others.map(Rule::once)).collect();
+        assert_eq!(rules, Ok(expected));
+    }
+
+    #[test]
+    fn what_no_rule_has_is_named() {
+        for (rule, name) in [
+            (json!([{ "fault": "noCapacity", "job": "j" }]), "`job`"),
+            (json!([{ "fault": "earthquake" }]), "`earthquake`"),
+            (json!([{ "fault": { "killed": { "after": 1, "afterSeconds": 1 } } }]), "`after`"),
+        ] {
+            let error = read(rule).unwrap_err();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

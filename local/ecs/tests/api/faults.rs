@@ -1,0 +1,250 @@
+//! What goes wrong with tasks when a rule says so.
+
+use std::path::Path;
+
+use crate::cloud::{CLUSTER, Cloud, eventually, is_alive};
+use aws_sdk_ecs::types::{
+    DeploymentCircuitBreaker, DeploymentConfiguration, Task, TaskStopCode, ThresholdConfiguration,
+    ThresholdType,
+};
+use local_ecs::{Fault, Rule, SpotStopCode, Stage};
+use serde_json::{Value, json};
+
+/// A cloud with the service `job`, whose first task meets this fault.
+async fn cloud_with(image: &str, fault: Fault) -> Cloud {
+    let cloud = Cloud::start().await;
+    cloud.faults.add("job", [Rule::once(fault)]);
+    let definition = cloud.register(image).await;
+    cloud.service("job", &definition).send().await.unwrap();
+    cloud
+}
+
+/// What the events have told about a task up to its status `last`, in the order of their versions.
+async fn told(cloud: &Cloud, task: &Task, last: &str) -> Vec<Value> {
+    let mine = |event: &Value| event["taskArn"] == task.task_arn().unwrap();
+    eventually(&format!("the event of {last}"), || async {
+        let mut events: Vec<_> = cloud.events("ECS Task State Change").into_iter().filter(mine).collect();
+        events.sort_by_key(|event| event["version"].as_u64());
+        let whole = events.last()?["version"].as_u64()? == events.len() as u64;
+        (whole && events.last()?["lastStatus"] == last).then_some(events)
+    })
+    .await
+}
+
+fn stop_of(task: &Task) -> (Option<&TaskStopCode>, Option<&str>) {
+    (task.stop_code(), task.stopped_reason())
+}
+
+#[tokio::test]
+async fn a_spot_task_is_warned_stopped_and_replaced() {
+    for (stop_code, name) in [
+        (SpotStopCode::SpotInterruption, TaskStopCode::SpotInterruption),
+        (SpotStopCode::TerminationNotice, TaskStopCode::TerminationNotice),
+    ] {
+        let cloud = cloud_with("sleep", Fault::SpotInterruption { after_seconds: 9, stop_code }).await;
+        let stopped = cloud.task_in("job", "STOPPED").await;
+        assert_eq!(stop_of(&stopped), (Some(&name), Some("Your Spot Task was interrupted.")));
+        assert_eq!(stopped.containers()[0].exit_code(), Some(143), "128 and SIGTERM");
+        let events = told(&cloud, &stopped, "STOPPED").await;
+        let warning = events.iter().find(|event| event["desiredStatus"] == "STOPPED").unwrap();
+        assert_eq!(warning["lastStatus"], "RUNNING");
+        assert_eq!(warning["stopCode"], name.as_str());
+        assert_eq!(warning["stoppedReason"], "Your Spot Task was interrupted.");
+        assert_eq!(warning["capacityProviderName"], "FARGATE_SPOT");
+        let second = cloud.task_in("job", "RUNNING").await;
+        assert_ne!(second.task_arn(), stopped.task_arn());
+    }
+}
+
+#[tokio::test]
+async fn without_capacity_there_is_no_task_until_a_later_try() {
+    for (fault, reason) in [
+        (
+            Fault::NoCapacity,
+            "Capacity is unavailable at this time. Please try again later or in a different availability zone",
+        ),
+        (Fault::QuotaReached, "You’ve reached the limit on the number of vCPUs you can run concurrently"),
+    ] {
+        let cloud = Cloud::start().await;
+        cloud.faults.add("job", [Rule { tasks: 2, ..Rule::once(fault) }]);
+        let definition = cloud.register("sleep").await;
+        cloud.service("job", &definition).send().await.unwrap();
+        cloud.task_in("job", "RUNNING").await;
+        assert_eq!(cloud.tasks("job").await.len(), 1);
+
+        let service = cloud.describe("job").await;
+        let message = format!(
+            "(service job) was unable to place a task. Reason: {reason}. For more information, see the \
+             Troubleshooting section of the Amazon ECS Developer Guide."
+        );
+        let events = service.events();
+        assert_eq!(events.iter().filter(|event| event.message() == Some(&message)).count(), 2);
+        assert_eq!(events.last().unwrap().message(), Some(message.as_str()), "the newest are first");
+        assert!(events.iter().all(|event| event.id().is_some() && event.created_at().is_some()));
+        let is_failure = |event: &Value| event["eventName"] == "SERVICE_TASK_PLACEMENT_FAILURE";
+        let failures: Vec<_> = cloud.events("ECS Service Action").into_iter().filter(is_failure).collect();
+        assert_eq!(failures.len(), 2);
+        for failure in failures {
+            assert_eq!(failure["eventType"], "ERROR");
+            assert_eq!(failure["reason"], "RESOURCE:FARGATE");
+            assert_eq!(failure["clusterArn"], "arn:aws:ecs:eu-west-1:111122223333:cluster/stack");
+            let spot = "arn:aws:ecs:eu-west-1:111122223333:capacity-provider/FARGATE_SPOT";
+            assert_eq!(failure["capacityProviderArns"], json!([spot]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_circuit_breaker_counts_tasks_that_cannot_be_placed() {
+    let cloud = Cloud::start().await;
+    cloud.faults.add("job", [Rule { tasks: 9, ..Rule::once(Fault::NoCapacity) }]);
+    let definition = cloud.register("sleep").await;
+    let threshold = ThresholdConfiguration::builder().r#type(ThresholdType::Count).value(2).build().unwrap();
+    let breaker =
+        DeploymentCircuitBreaker::builder().enable(true).rollback(false).threshold_configuration(threshold);
+    let configuration = DeploymentConfiguration::builder().deployment_circuit_breaker(breaker.build());
+    let service = cloud.service("job", &definition).deployment_configuration(configuration.build());
+    service.send().await.unwrap();
+    eventually("the failure of the deployment", || async {
+        let service = cloud.describe("job").await;
+        let failed = service.deployments()[0].rollout_state().unwrap().as_str() == "FAILED";
+        failed.then(|| assert_eq!(service.deployments()[0].failed_tasks(), 2))
+    })
+    .await;
+    assert!(cloud.tasks("job").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_task_that_never_starts_waits_until_it_is_stopped() {
+    for (stage, status) in [(Stage::Provisioning, "PROVISIONING"), (Stage::Pending, "PENDING")] {
+        let cloud = cloud_with("sleep", Fault::NeverStarts { stage }).await;
+        let definition = cloud.register("sleep").await;
+        cloud.service("other", &definition).send().await.unwrap();
+        cloud.task_in("other", "RUNNING").await;
+        cloud.task_in("job", status).await;
+        cloud.ecs.delete_service().cluster(CLUSTER).service("job").force(true).send().await.unwrap();
+        let stopped = cloud.task_in("job", "STOPPED").await;
+        assert_eq!(stopped.stop_code(), Some(&TaskStopCode::ServiceSchedulerInitiated));
+        let events = told(&cloud, &stopped, "STOPPED").await;
+        let container = &events.last().unwrap()["containers"][0];
+        assert!(container.get("exitCode").is_none() && container.get("reason").is_none(), "{container}");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_that_fails_is_tried_again_with_another_task() {
+    for (fault, why) in [
+        (Fault::PullTimesOut, "dial tcp 192.0.2.1:443: i/o timeout"),
+        (Fault::PullDenied, "pull access denied, repository does not exist or may require authorization"),
+    ] {
+        let cloud = cloud_with("sleep", fault).await;
+        let stopped = cloud.task_in("job", "STOPPED").await;
+        let (code, reason) = stop_of(&stopped);
+        assert_eq!(code, Some(&TaskStopCode::TaskFailedToStart));
+        let reason = reason.unwrap();
+        assert!(reason.starts_with("CannotPullContainerError: ") && reason.contains(why), "{reason}");
+        let last = told(&cloud, &stopped, "STOPPED").await.pop().unwrap();
+        assert_eq!(last["containers"][0]["reason"], reason);
+        assert!(last["containers"][0].get("exitCode").is_none());
+        cloud.task_in("job", "RUNNING").await;
+    }
+}
+
+#[tokio::test]
+async fn a_container_is_killed_for_want_of_memory_with_or_without_an_exit_code() {
+    for exit_code in [Some(137), Some(0), None] {
+        let cloud = cloud_with("family", Fault::OutOfMemory { after_seconds: 60, exit_code }).await;
+        let child = child_of(&cloud).await;
+        let stopped = cloud.task_in("job", "STOPPED").await;
+        let exited = "Essential container in task exited";
+        assert_eq!(stop_of(&stopped), (Some(&TaskStopCode::EssentialContainerExited), Some(exited)));
+        let container = &stopped.containers()[0];
+        assert_eq!(container.exit_code(), exit_code);
+        assert_eq!(container.reason(), Some("OutOfMemoryError: Container killed due to memory usage"));
+        assert!(!is_alive(&child), "nothing of the container is left");
+        let last = told(&cloud, &stopped, "STOPPED").await.pop().unwrap();
+        assert_eq!(last["containers"][0].get("exitCode"), exit_code.map(Value::from).as_ref());
+        assert_eq!(last["containers"][0]["reason"], container.reason().unwrap());
+        assert!(last.get("tags").is_none(), "events have no tags");
+    }
+}
+
+#[tokio::test]
+async fn a_container_is_killed_without_a_reason() {
+    let cloud = cloud_with("family", Fault::Killed { after_seconds: 60 }).await;
+    let child = child_of(&cloud).await;
+    let stopped = cloud.task_in("job", "STOPPED").await;
+    assert_eq!(stopped.stop_code(), Some(&TaskStopCode::EssentialContainerExited));
+    assert_eq!(stopped.containers()[0].exit_code(), Some(137));
+    assert_eq!(stopped.containers()[0].reason(), None);
+    assert!(!is_alive(&child), "nothing of the container is left");
+}
+
+#[tokio::test]
+async fn aws_stops_a_task_whose_machine_fails_or_is_retired() {
+    let maintenance = "ECS is performing maintenance on the underlying infrastructure hosting the task";
+    let unhealthy = "The infrastructure that hosts the task is unhealthy.";
+    for (fault, code, reason) in [
+        (Fault::InfrastructureHealth { after_seconds: 9 }, TaskStopCode::InfrastructureHealth, unhealthy),
+        (Fault::Maintenance { after_seconds: 9 }, TaskStopCode::ServiceSchedulerInitiated, maintenance),
+    ] {
+        let cloud = cloud_with("sleep", fault).await;
+        let stopped = cloud.task_in("job", "STOPPED").await;
+        assert_eq!(stop_of(&stopped), (Some(&code), Some(reason)));
+        cloud.task_in("job", "RUNNING").await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_container_lives_until_it_is_stopped() {
+    let cloud = cloud_with("family", Fault::Silence { after_seconds: 60 }).await;
+    let child = child_of(&cloud).await;
+    eventually("silence", || async {
+        let stat = std::fs::read_to_string(Path::new("/proc").join(child.trim()).join("stat")).unwrap();
+        stat.contains(") T ").then_some(())
+    })
+    .await;
+    assert_eq!(cloud.tasks("job").await[0].last_status(), Some("RUNNING"));
+    cloud.ecs.delete_service().cluster(CLUSTER).service("job").force(true).send().await.unwrap();
+    let stopped = cloud.task_in("job", "STOPPED").await;
+    assert_eq!(stopped.containers()[0].exit_code(), Some(137), "SIGTERM finds nobody");
+    assert!(!is_alive(&child));
+}
+
+#[tokio::test]
+async fn the_largest_process_is_killed_for_want_of_memory_and_counted() {
+    let cloud = Cloud::start().await;
+    let definition = cloud.register("hog").await;
+    cloud.service("job", &definition).send().await.unwrap();
+    let task = cloud.task_in("job", "RUNNING").await;
+    let seen = eventually("the end of the hog", || async {
+        std::fs::read_to_string(cloud.folder(&task).join("files/seen"))
+            .ok()
+            .filter(|seen| seen.contains("end"))
+    })
+    .await;
+    assert_eq!(seen, "137\nlow 0\nhigh 0\nmax 1\noom 1\noom_kill 1\noom_group_kill 0\nend\n");
+    assert_eq!(cloud.tasks("job").await[0].last_status(), Some("RUNNING"), "the container lives on");
+}
+
+#[tokio::test]
+async fn a_container_of_one_process_that_is_too_large_is_out_of_memory() {
+    let cloud = Cloud::start().await;
+    let definition = cloud.register("glutton").await;
+    cloud.service("job", &definition).send().await.unwrap();
+    let stopped = cloud.task_in("job", "STOPPED").await;
+    assert_eq!(stopped.stop_code(), Some(&TaskStopCode::EssentialContainerExited));
+    let container = &stopped.containers()[0];
+    assert_eq!(container.exit_code(), Some(137));
+    assert_eq!(container.reason(), Some("OutOfMemoryError: Container killed due to memory usage"));
+}
+
+/// The id of the process that the task of `family` has started.
+async fn child_of(cloud: &Cloud) -> String {
+    let task = cloud.task_in("job", "RUNNING").await;
+    let file = cloud.folder(&task).join("files/child");
+    eventually("the child's id", || async {
+        std::fs::read_to_string(&file).ok().filter(|id| id.ends_with('\n'))
+    })
+    .await
+}
