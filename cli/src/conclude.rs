@@ -1,7 +1,6 @@
 //! A job's end: its outcome, the container's log where it failed, the teardown where the job did not live to run it.
 
 use std::io::{Write, stdout};
-use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use mayfly_common::inventory::Receipt;
@@ -15,17 +14,27 @@ use crate::stack::Stack;
 use crate::view::{Tone, View};
 use crate::{container_log, teardown};
 
+/// The exit code of a job that was cut off by something else.
+const FAILED: u8 = 1;
 /// The exit code of a job that Ctrl-C has stopped, as a shell has it for a command.
 const INTERRUPTED: u8 = 130;
 
-/// Says how `job` ended, with `json` also on standard output; returns the exit code that says the same.
+/// What the end of a job comes to.
+pub struct Conclusion {
+    /// The exit code that says the same.
+    pub code: u8,
+    /// What has become of the job's resources, as far as that is known.
+    pub receipt: Option<Receipt>,
+}
+
+/// Says how `job` ended, with `json` also on standard output.
 pub async fn conclude(
     stack: &Stack,
     view: &mut View,
     job: &str,
     ended: &Ended,
     json: bool,
-) -> Result<ExitCode> {
+) -> Result<Conclusion> {
     let (heading, document) = (report::heading(&ended.end, ended.seconds), ended.end.document.as_deref());
     show(view, vec![heading])?;
     let Some(outcome) = document.and_then(report::outcome) else {
@@ -36,7 +45,7 @@ pub async fn conclude(
         // As it came, so that nothing is lost that this version does not know.
         writeln!(stdout(), "{:#}", serde_json::from_str::<Value>(document.unwrap_or_default())?)?;
     }
-    Ok(report::exit_code(&outcome).into())
+    Ok(Conclusion { code: report::exit_code(&outcome), receipt: Some(outcome.receipt) })
 }
 
 async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome) -> Result<()> {
@@ -47,7 +56,8 @@ async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome) -> Resu
         show(view, report::failure(failure))?;
         show_log(stack, view, &outcome.job, failure.task_arn.as_deref(), failure.output.as_deref()).await?;
     }
-    show(view, report::receipt(&outcome.receipt, &teardown_command(stack, &outcome.job)))
+    show(view, report::receipt(&outcome.receipt, &teardown_command(stack, &outcome.job)))?;
+    outcome.failure.as_ref().map_or(Ok(()), |failure| show(view, report::remedy(failure)))
 }
 
 /// Shows the end of the container's log; where there is none, the output that the worker reported.
@@ -76,7 +86,7 @@ async fn conclude_cut_off(
     job: &str,
     ended: &Ended,
     json: bool,
-) -> Result<ExitCode> {
+) -> Result<Conclusion> {
     let end = &ended.end;
     if end.status == Status::Succeeded {
         bail!("the job succeeded, but its output is no outcome that this version knows: {:?}", end.document);
@@ -96,7 +106,7 @@ async fn conclude_cut_off(
         writeln!(stdout(), "{document:#}")?;
     }
     let was_stopped_here = ended.stopped_here && end.status == Status::Aborted;
-    Ok(if was_stopped_here { INTERRUPTED.into() } else { ExitCode::FAILURE })
+    Ok(Conclusion { code: if was_stopped_here { INTERRUPTED } else { FAILED }, receipt })
 }
 
 /// Follows the teardown that the job's end has started; returns its receipt if it comes to one.

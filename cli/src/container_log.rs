@@ -1,35 +1,93 @@
-//! The end of a container's log, from CloudWatch Logs.
+//! The logs of a job's containers, from CloudWatch Logs.
+//!
+//! Streams are read one by one: AWS allows GetLogEvents more often than FilterLogEvents in most Regions, and a forward
+//! token leads on to what is written later.
+//! Source: AWS General Reference, "Amazon CloudWatch Logs endpoints and quotas".
 
 use anyhow::Result;
+use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use mayfly_common::names::Names;
 
 use crate::stack::{Stack, aws};
 
-/// The lines that are shown.
+/// The lines of the end of a log.
 const LINES: u16 = 40;
 
-/// The last lines of `job`'s container: of the task called `task_arn`, or of all its tasks where none is known.
-pub async fn last_lines(stack: &Stack, job: &str, task_arn: Option<&str>) -> Result<Vec<String>> {
+/// The log of one container.
+pub struct LogStream {
+    /// Its name.
+    name: String,
+    /// Where to go on reading.
+    token: Option<String>,
+}
+
+impl LogStream {
+    /// The id of the container's task.
+    pub fn task(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What has been written since the last time, in its order, to the end; `tell` gets it page by page.
+    pub async fn read_on(
+        &mut self,
+        stack: &Stack,
+        mut tell: impl FnMut(&str, Vec<OutputLogEvent>) -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            let page = stack
+                .logs
+                .get_log_events()
+                .log_group_name(&stack.log_group)
+                .log_stream_name(&self.name)
+                .start_from_head(true)
+                .set_next_token(self.token.clone())
+                .send()
+                .await
+                .map_err(aws("read the container's log"))?;
+            tell(self.task(), page.events.unwrap_or_default())?;
+            // A page may be empty before the end; at the end the token stays the same.
+            // Source: CloudWatch Logs API Reference, GetLogEvents, nextForwardToken.
+            let is_end = page.next_forward_token.is_none() || page.next_forward_token == self.token;
+            self.token = page.next_forward_token.or(self.token.take());
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The logs of `job`'s containers, the first started first: of the task called `task_arn`, or of all tasks.
+pub async fn streams(stack: &Stack, job: &str, task_arn: Option<&str>) -> Result<Vec<LogStream>> {
     // The awslogs driver names a stream PREFIX/CONTAINER/TASK-ID.
     // Source: ECS developer guide, "Send Amazon ECS logs to CloudWatch", awslogs-stream-prefix.
     let task = task_arn.and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
     let prefix = format!("{}/worker/{task}", Names::new(&stack.name, job).base());
-    let streams = stack
+    let listed = stack
         .logs
         .describe_log_streams()
         .log_group_name(&stack.log_group)
         .log_stream_name_prefix(prefix)
+        .into_paginator()
+        .items()
         .send()
-        .await
-        .map_err(aws("list the container's logs"))?;
+        .collect::<Result<Vec<_>, _>>()
+        .await;
+    let mut streams = listed.map_err(aws("list the containers' logs"))?;
+    streams.sort_by_key(|stream| stream.creation_time);
+    let named = streams.into_iter().filter_map(|stream| stream.log_stream_name);
+    Ok(named.map(|name| LogStream { name, token: None }).collect())
+}
+
+/// The last lines of `job`'s container: of the task called `task_arn`, or of all its tasks where none is known.
+pub async fn last_lines(stack: &Stack, job: &str, task_arn: Option<&str>) -> Result<Vec<String>> {
     let mut events = Vec::new();
-    for stream in streams.log_streams() {
+    for stream in streams(stack, job, task_arn).await? {
         // From the end, unless told otherwise. Source: CloudWatch Logs API Reference, GetLogEvents, startFromHead.
         let page = stack
             .logs
             .get_log_events()
             .log_group_name(&stack.log_group)
-            .set_log_stream_name(stream.log_stream_name.clone())
+            .log_stream_name(stream.name)
             .limit(LINES.into())
             .send()
             .await

@@ -4,13 +4,14 @@ use std::cmp::Reverse;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::operation::get_execution_history::GetExecutionHistoryError;
 use aws_sdk_sfn::types::HistoryEvent;
 use console::{Key, Term};
 use jiff::Timestamp;
 use mayfly_common::record;
+use tokio::time::Instant;
 
 use crate::events::{self, End};
 use crate::stack::{Stack, aws};
@@ -21,6 +22,8 @@ use crate::view::{Tone, View};
 const SHORT_PAUSE: Duration = Duration::from_millis(300);
 /// How long to wait at most, where nothing happens.
 const LONG_PAUSE: Duration = Duration::from_secs(2);
+/// How long an execution that was stopped may take to end; it is over at once as a rule.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Events in one page. New ones are few, but each may carry 256 KiB.
 const PAGE: i32 = 100;
 
@@ -76,7 +79,7 @@ pub async fn follow(
             return Ok(Followed::Left);
         }
         may_ask = false;
-        stop(stack, execution).await?;
+        stop_execution(stack, execution).await?;
         stopped_here = true;
     }
 }
@@ -197,11 +200,7 @@ async fn history_after(stack: &Stack, execution: &str, seen: i64) -> Result<Vec<
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| {
             if error.as_service_error().is_some_and(GetExecutionHistoryError::is_execution_does_not_exist) {
-                let name = execution.rsplit(':').next().unwrap_or_default();
-                return anyhow!(
-                    "stack `{}` has no job `{name}`; Step Functions forgets a job 90 days after its end",
-                    stack.name
-                );
+                return stack.no_such_job(execution.rsplit(':').next().unwrap_or_default());
             }
             aws("follow the execution, which goes on by itself")(error)
         })?;
@@ -257,7 +256,8 @@ fn wants_to_stop() -> std::io::Result<Answer> {
     Ok(answer)
 }
 
-async fn stop(stack: &Stack, execution: &str) -> Result<()> {
+/// Stops `execution`, in the name of whoever runs this.
+pub async fn stop_execution(stack: &Stack, execution: &str) -> Result<()> {
     let user =
         std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_else(|_| "somebody".into());
     let cause = format!("stopped by {user} with mayfly");
@@ -271,4 +271,29 @@ async fn stop(stack: &Stack, execution: &str) -> Result<()> {
         .await
         .map_err(aws("stop the job"))?;
     Ok(())
+}
+
+/// Waits for the end of `execution`, which has been stopped.
+pub async fn wait_for_end(stack: &Stack, execution: &str) -> Result<End> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let latest = stack
+            .states
+            .get_execution_history()
+            .execution_arn(execution)
+            .reverse_order(true)
+            .max_results(1)
+            .send()
+            .await
+            .map_err(aws("see the job's end"))?;
+        if let Some(end) = latest.events.first().and_then(events::end) {
+            return Ok(end);
+        }
+        if Instant::now() >= deadline {
+            bail!(
+                "the job was stopped but has not ended yet; stop it again, or see it end with `mayfly follow`"
+            );
+        }
+        tokio::time::sleep(SHORT_PAUSE).await;
+    }
 }

@@ -1,17 +1,24 @@
-//! `mayfly`: runs and follows a job with AWS's own APIs, so that it is the same on AWS and on the local cloud.
+//! `mayfly`: runs, follows, lists and stops jobs with AWS's own APIs, so that it is the same on AWS and on the local
+//! cloud.
 
 mod conclude;
 mod container_log;
 mod events;
 mod follow;
+mod jobs;
+mod logs;
+mod ls;
 mod report;
 mod stack;
 mod steps;
+mod stop;
 mod submit;
+mod table;
 mod teardown;
+mod turns;
 mod view;
 
-use std::io::{Write, stdout};
+use std::io::{ErrorKind, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,6 +28,7 @@ use mayfly_common::job::check_id;
 use serde_json::json;
 
 use crate::follow::{Followed, OnInterrupt};
+use crate::ls::Query;
 use crate::stack::Stack;
 use crate::submit::Submission;
 use crate::view::{Tone, View};
@@ -28,16 +36,57 @@ use crate::view::{Tone, View};
 const EXAMPLES: &str = "\
 Examples:
   mayfly run job.json                          run a job and see it through
-  mayfly run job.json --json                   the outcome as JSON, for a script
   mayfly run job.json --name nightly --detach  submit a job ...
   mayfly follow nightly                        ... and come back to it
-  jq '.capacity = \"on-demand\"' job.json | mayfly run -
+  mayfly ls                                    see what runs
+  mayfly logs nightly --follow                 read what its containers write
+  mayfly stop nightly                          stop it and see that nothing is left
 
 Where it runs is the environment's: AWS_PROFILE or AWS_ACCESS_KEY_ID and its companions, AWS_REGION, and on the
 local cloud AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_SFN.
 
+Exit code: 0 if all went well, 1 if not, 2 for a wrong command line; `run` and `follow` have more (see their --help).";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  mayfly run job.json                          run a job and see it through
+  mayfly run job.json --json                   the outcome as JSON, for a script
+  mayfly run job.json --name nightly --detach  submit a job and leave it running
+  jq '.capacity = \"on-demand\"' job.json | mayfly run -
+
 Exit code: the job's. 0 if it succeeded; the command's own, 1 to 125, if that was what failed; 1 for any other
 failure; 2 for a wrong command line. Ctrl-C asks what to do: 130 if the job was stopped, 0 if it was left running.";
+
+const FOLLOW_EXAMPLES: &str = "\
+Examples:
+  mayfly follow nightly         see a job through, or see how it ended
+  mayfly follow nightly --json  the outcome as JSON, for a script
+
+Exit code: the job's, as that of `mayfly run`.";
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  mayfly ls                       the jobs that run
+  mayfly ls --all --limit 50      and those that have ended, the latest first
+  mayfly ls --json | jq '.[].job' their ids, for a script
+
+Exit code: 0, also if there is no job; 1 if the jobs could not be listed; 2 for a wrong command line.";
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  mayfly stop nightly        ask, stop the job, and see its teardown through
+  mayfly stop nightly --yes  the same without a question, for a script
+
+Exit code: 0 if the job was stopped and nothing is left, or if it had ended already; 1 if there is no such job, if
+you said no, or if something is left or not proven to be gone; 2 for a wrong command line.";
+
+const LOGS_EXAMPLES: &str = "\
+Examples:
+  mayfly logs nightly             everything that its containers have written
+  mayfly logs nightly --follow    and what they write from now on, until the job has ended
+  mayfly logs nightly 2>/dev/null without the lines that say which task begins
+
+Exit code: 0, also if there is no log; 1 if there is no such job; 2 for a wrong command line.";
 
 /// Run container jobs on Fargate that leave nothing behind.
 #[derive(Parser)]
@@ -53,10 +102,20 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Submit a job and follow it to its end
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
     /// Follow a job that was submitted before, or see how it ended
+    #[command(after_help = FOLLOW_EXAMPLES)]
     Follow(Follow),
+    /// List the jobs that run
+    #[command(after_help = LS_EXAMPLES)]
+    Ls(Ls),
+    /// Stop a job and see its teardown through
+    #[command(after_help = STOP_EXAMPLES)]
+    Stop(Stop),
+    /// Print what a job's containers have written in the last 3 days
+    #[command(after_help = LOGS_EXAMPLES)]
+    Logs(Logs),
 }
 
 #[derive(Args)]
@@ -78,10 +137,43 @@ struct Run {
 struct Follow {
     /// The job's id
     #[arg(value_parser = job_id)]
-    name: String,
+    job: String,
     /// Print nothing but the outcome, as JSON; progress goes to standard error
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+struct Ls {
+    /// List also the jobs that have ended, the latest first
+    #[arg(long)]
+    all: bool,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+    /// The most jobs to list, at most 100
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=i64::from(ls::LIMIT)))]
+    limit: u8,
+}
+
+#[derive(Args)]
+struct Stop {
+    /// The job's id
+    #[arg(value_parser = job_id)]
+    job: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Args)]
+struct Logs {
+    /// The job's id
+    #[arg(value_parser = job_id)]
+    job: String,
+    /// Go on until the job has ended and its last lines have come
+    #[arg(long)]
+    follow: bool,
 }
 
 fn job_id(text: &str) -> Result<String, String> {
@@ -91,14 +183,44 @@ fn job_id(text: &str) -> Result<String, String> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Arguments { stack, command } = Arguments::parse();
-    let done = match command {
-        Command::Run(arguments) => run(&stack, arguments).await,
-        Command::Follow(Follow { name, json }) => follow(&stack, &name, json).await,
-    };
-    done.unwrap_or_else(|error| {
+    execute(&stack, command).await.unwrap_or_else(|error| {
         eprintln!("mayfly: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => run(stack, arguments).await,
+        Command::Follow(Follow { job, json }) => {
+            let stack = Stack::find(stack).await?;
+            let execution = stack.execution(&job);
+            see_through(&stack, &job, &execution, json).await
+        }
+        Command::Ls(Ls { all, json, limit }) => {
+            printed(ls::ls(&Stack::find(stack).await?, Query { all, limit, json }).await)
+        }
+        Command::Stop(Stop { job, yes }) => {
+            stop::stop(&Stack::find(stack).await?, &mut View::on_stdout(), &job, yes).await
+        }
+        Command::Logs(Logs { job, follow }) => {
+            printed(logs::logs(&Stack::find(stack).await?, &job, follow).await)
+        }
+    }
+}
+
+/// Whoever has read enough has had what he wanted, as in `mayfly logs JOB | head`.
+fn printed(done: Result<()>) -> Result<ExitCode> {
+    match done {
+        Err(error)
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) =>
+        {
+            Ok(ExitCode::SUCCESS)
+        }
+        done => done.map(|()| ExitCode::SUCCESS),
+    }
 }
 
 async fn run(stack: &str, Run { file, name, detach, json }: Run) -> Result<ExitCode> {
@@ -110,18 +232,11 @@ async fn run(stack: &str, Run { file, name, detach, json }: Run) -> Result<ExitC
         if json {
             writeln!(stdout(), "{:#}", json!({ "job": job, "executionArn": execution }))?;
         } else {
-            let how = how_to_go_on(&stack, job, &execution);
-            writeln!(stdout(), "job {job} is running as {execution}\n{how}")?;
+            writeln!(stdout(), "job {job} is running as {execution}\n{}", how_to_go_on(&stack, job))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     see_through(&stack, &submission.name, &execution, json).await
-}
-
-async fn follow(stack: &str, job: &str, json: bool) -> Result<ExitCode> {
-    let stack = Stack::find(stack).await?;
-    let execution = stack.execution(job);
-    see_through(&stack, job, &execution, json).await
 }
 
 /// Follows the job to its end, and says how it ended.
@@ -130,18 +245,17 @@ async fn see_through(stack: &Stack, job: &str, execution: &str, json: bool) -> R
     view.line(Tone::Strong, &format!("job {job} on stack {}", stack.name))?;
     match follow::follow(stack, &mut view, execution, Some(job), OnInterrupt::Ask).await? {
         Followed::Left => {
-            view.line(Tone::Plain, &format!("job {job} goes on\n{}", how_to_go_on(stack, job, execution)))?;
+            view.line(Tone::Plain, &format!("job {job} goes on\n{}", how_to_go_on(stack, job)))?;
             Ok(ExitCode::SUCCESS)
         }
-        Followed::Ended(ended) => conclude::conclude(stack, &mut view, job, &ended, json).await,
+        Followed::Ended(ended) => {
+            Ok(conclude::conclude(stack, &mut view, job, &ended, json).await?.code.into())
+        }
     }
 }
 
-fn how_to_go_on(stack: &Stack, job: &str, execution: &str) -> String {
-    format!(
-        "  follow it: mayfly --stack {} follow {job}\n  stop it:   aws stepfunctions stop-execution --execution-arn {execution}",
-        stack.name
-    )
+fn how_to_go_on(Stack { name, .. }: &Stack, job: &str) -> String {
+    format!("  follow it: mayfly --stack {name} follow {job}\n  stop it:   mayfly --stack {name} stop {job}")
 }
 
 #[cfg(test)]

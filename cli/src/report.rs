@@ -30,7 +30,7 @@ pub fn heading(end: &End, seconds: f64) -> Line {
 /// What the job made.
 pub fn result(result: &JobResult) -> Vec<Line> {
     let JobResult { exit_code, attempt, capacity, seconds, outputs, .. } = result;
-    let seconds = duration(*seconds);
+    let (capacity, seconds) = (capacity.name(), duration(*seconds));
     let mut lines =
         vec![format!("exit code {exit_code}, attempt {attempt}, {capacity}, {seconds} in the container")];
     lines.extend(outputs.iter().map(|output| {
@@ -50,6 +50,11 @@ pub fn failure(failure: &JobFailure) -> Vec<Line> {
         lines.extend(section("", Tone::Plain, vec![details.join(", ")]));
     }
     lines
+}
+
+/// What a person should do about it.
+pub fn remedy(failure: &JobFailure) -> Vec<Line> {
+    section("remedy", Tone::Strong, vec![failure.error.remedy().to_owned()])
 }
 
 /// Why an execution ended that did not live to tell it.

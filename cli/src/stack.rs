@@ -95,6 +95,14 @@ impl Stack {
     pub fn execution(&self, job: &str) -> String {
         format!("{}:{job}", self.run_job.replacen(":stateMachine:", ":execution:", 1))
     }
+
+    /// Says that there is no job called `job`.
+    pub fn no_such_job(&self, job: &str) -> anyhow::Error {
+        anyhow!(
+            "stack `{}` has no job `{job}`; Step Functions forgets a job 90 days after its end",
+            self.name
+        )
+    }
 }
 
 /// The environment's configuration, known to have what every call needs.

@@ -7,8 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType};
 use jiff::Timestamp;
+use mayfly_common::attempt::Ending;
+use serde::Deserialize;
 
 use crate::events::{failure, time};
+use crate::turns;
+
+/// The state after which it is known how a start of the container has ended.
+const COLLECT_RESULT: &str = "CollectResult";
 
 /// The steps of one execution.
 #[derive(Default)]
@@ -64,6 +70,8 @@ pub enum What {
     Entered,
     /// A try failed, for this reason; the machine may try again.
     Stumbled(String),
+    /// It decided, in these words, how the job goes on.
+    GoesOn(String),
     /// The state was left.
     Left {
         /// In which way.
@@ -99,6 +107,7 @@ impl Steps {
             }
             Type::TaskStateExited | Type::WaitStateExited => {
                 changes.extend(place.step.and_then(|step| self.leave(step, event, Leaving::Done)));
+                changes.extend(place.step.and_then(|step| decision(step, event)));
             }
             Type::ParallelStateEntered => {
                 self.around.insert(event.id, place.parallel);
@@ -167,6 +176,25 @@ impl Steps {
     }
 }
 
+/// What the state that collects a start's result has decided, unless the job is over.
+fn decision(step: StepId, event: &HistoryEvent) -> Option<Change> {
+    let exited = event.state_exited_event_details().filter(|exited| exited.name == COLLECT_RESULT)?;
+    let data: Data = serde_json::from_str(exited.output()?).ok()?;
+    let what = What::GoesOn(turns::told(&data.collected.ending)?);
+    Some(Change { step, name: exited.name.clone(), at: time(event), what })
+}
+
+/// What of the machine's data is of interest.
+#[derive(Deserialize)]
+struct Data {
+    collected: Collected,
+}
+
+#[derive(Deserialize)]
+struct Collected {
+    ending: Ending,
+}
+
 impl Step {
     fn go_on(&mut self, id: StepId, event: &HistoryEvent) -> Option<Change> {
         if let Some(scheduled) = event.task_scheduled_event_details() {
@@ -187,7 +215,11 @@ impl Step {
 mod tests {
     use aws_sdk_sfn::primitives::DateTime;
     use aws_sdk_sfn::types::builders::HistoryEventBuilder;
-    use aws_sdk_sfn::types::{StateEnteredEventDetails, TaskFailedEventDetails, TaskScheduledEventDetails};
+    use aws_sdk_sfn::types::{
+        StateEnteredEventDetails, StateExitedEventDetails, TaskFailedEventDetails, TaskScheduledEventDetails,
+    };
+    use mayfly_common::turn::{Provider, Turn};
+    use serde_json::json;
 
     use super::*;
     use HistoryEventType as Type;
@@ -236,6 +268,7 @@ mod tests {
             .map(|Change { name, what, .. }| match what {
                 What::Entered => format!("{name} entered"),
                 What::Stumbled(why) => format!("{name} stumbled, {why}"),
+                What::GoesOn(how) => how,
                 What::Left { how, seconds, tries } => format!("{name} {how:?} in {seconds} s, {tries} tries"),
             })
             .collect()
@@ -345,6 +378,35 @@ mod tests {
     fn the_end_of_the_execution_stops_every_open_step() {
         let changes = told(vec![entered(2, 0, "A"), entered(3, 0, "B"), event(5, 3, Type::ExecutionAborted)]);
         assert_eq!(changes[2..], ["A Stopped in 3 s, 1 tries", "B Stopped in 2 s, 1 tries"]);
+    }
+
+    #[test]
+    fn only_the_step_that_collects_the_result_says_how_the_job_goes_on() {
+        let turn = Turn { start: 2, losses: 1, ..Turn::first(Provider::Spot) };
+        let failure = json!({ "error": "SpotInterrupted", "message": "in words", "attempt": 1 });
+        let ending = json!({ "next": "DISPATCH", "turn": turn, "reported": false, "failure": failure });
+        let output = json!({ "job": "j", "collected": { "ending": ending } }).to_string();
+        let exited = |id, name| {
+            let details = StateExitedEventDetails::builder().name(name).output(&output).build().unwrap();
+            event(id, id - 1, Type::TaskStateExited).state_exited_event_details(details)
+        };
+        let changes = told(vec![
+            entered(2, 0, "CollectResult"),
+            exited(3, "CollectResult"),
+            // The machine's data keeps the ending.
+            entered(4, 3, "DeleteService"),
+            exited(5, "DeleteService"),
+        ]);
+        assert_eq!(
+            changes,
+            [
+                "CollectResult entered",
+                "CollectResult Done in 1 s, 1 tries",
+                "Spot capacity was taken back; start 2 waits for its container",
+                "DeleteService entered",
+                "DeleteService Done in 1 s, 1 tries",
+            ]
+        );
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl View {
                 }
                 self.step_line(Tone::Faint, change.at, &padded(&label), why)
             }
+            What::GoesOn(how) => self.step_line(Tone::Strong, change.at, how, ""),
             What::Left { how, seconds, tries } => {
                 if let Some(Shown { bar: Some(bar), .. }) = self.steps.remove(&key) {
                     bar.finish_and_clear();
@@ -242,7 +243,8 @@ fn template(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is a constant")
 }
 
-fn name(phase: Phase) -> &'static str {
+/// What a phase is called.
+pub fn name(phase: Phase) -> &'static str {
     match phase {
         Phase::Downloading => "downloading",
         Phase::Running => "running",
@@ -252,7 +254,7 @@ fn name(phase: Phase) -> &'static str {
 
 /// The percent as a whole number from 0 to 100.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped before")]
-fn whole(percent: f64) -> u8 {
+pub fn whole(percent: f64) -> u8 {
     percent.clamp(0.0, 100.0) as u8
 }
 

@@ -36,14 +36,40 @@ pub struct Cloud {
 #[derive(Default)]
 struct Script {
     has_no_stack: bool,
-    /// What each execution's history shows: the first until it has been read once, then the next; the last stays.
+    /// What each execution's history shows: the first until it has been read once, then the next; the last stays, and
+    /// is what comes of stopping the execution.
     histories: HashMap<String, VecDeque<Vec<Value>>>,
     name_is_taken: bool,
     progress: Option<String>,
-    log: Vec<String>,
-    /// Executions of tear-down, the latest first: name, start in epoch seconds, input.
-    teardowns: Vec<(String, f64, String)>,
+    /// The container's logs: a task's id and its lines.
+    logs: Vec<(String, Vec<String>)>,
+    /// The latest first.
+    executions: Vec<Execution>,
+    /// The records of jobs, by attribute.
+    records: Vec<Value>,
+    /// How often a call of this action is still refused, and with which error.
+    refusals: HashMap<String, (usize, &'static str)>,
     calls: Vec<(String, Value)>,
+}
+
+/// What ListExecutions and DescribeExecution tell.
+struct Execution {
+    machine: &'static str,
+    name: String,
+    status: String,
+    /// In epoch seconds.
+    start: f64,
+    stop: Option<f64>,
+    error: Option<String>,
+    input: String,
+}
+
+impl Execution {
+    fn view(&self) -> Value {
+        let Self { machine, name, status, start, stop, error, input } = self;
+        json!({ "executionArn": execution(machine, name), "name": name, "status": status, "startDate": start,
+                "stateMachineArn": format!("{MACHINE}:{machine}"), "stopDate": stop, "error": error, "input": input })
+    }
 }
 
 /// What a command came to.
@@ -86,14 +112,61 @@ impl Cloud {
         self.script.lock().unwrap().progress = Some(progress.to_string());
     }
 
-    /// The container's log has `lines`.
-    pub fn log(&self, lines: &[&str]) {
-        self.script.lock().unwrap().log = lines.iter().map(ToString::to_string).collect();
+    /// The container of the task `task` has written `lines`, all that it ever will.
+    pub fn log(&self, task: &str, lines: &[&str]) {
+        let lines = lines.iter().map(ToString::to_string).collect();
+        self.script.lock().unwrap().logs.push((task.to_owned(), lines));
     }
 
     /// There is an execution of tear-down; the latest must come first.
     pub fn has_teardown(&self, name: &str, start: f64, input: &Value) {
-        self.script.lock().unwrap().teardowns.push((name.to_owned(), start, input.to_string()));
+        self.has(Execution {
+            machine: "tear-down",
+            name: name.to_owned(),
+            status: "RUNNING".to_owned(),
+            start,
+            stop: None,
+            error: None,
+            input: input.to_string(),
+        });
+    }
+
+    /// There is a job that runs, or that has ended a minute after its start; the latest must come first.
+    pub fn has_job(&self, name: &str, status: &str, start: f64, error: Option<&str>) {
+        self.has(Execution {
+            machine: "run-job",
+            name: name.to_owned(),
+            status: status.to_owned(),
+            start,
+            stop: (status != "RUNNING").then_some(start + 60.0),
+            error: error.map(ToOwned::to_owned),
+            input: json!({ "task": {}, "user": "al\u{1b}ice" }).to_string(),
+        });
+    }
+
+    /// The job called `name` ends, a second after its start.
+    pub fn ends(&self, name: &str, status: &str) {
+        let mut script = self.script.lock().unwrap();
+        let execution = script.executions.iter_mut().find(|execution| execution.name == name).unwrap();
+        (execution.status, execution.stop) = (status.to_owned(), Some(execution.start + 1.0));
+    }
+
+    fn has(&self, execution: Execution) {
+        self.script.lock().unwrap().executions.push(execution);
+    }
+
+    /// The table has this of the job called `job`; each attribute is a string.
+    pub fn has_record(&self, job: &str, attributes: &Value) {
+        let attributes = attributes.as_object().unwrap().iter();
+        let item = attributes.map(|(name, value)| (name.clone(), json!({ "S": value.to_string() })));
+        let mut item: Value = item.collect::<serde_json::Map<_, _>>().into();
+        item["job"] = json!({ "S": job });
+        self.script.lock().unwrap().records.push(item);
+    }
+
+    /// Answers the next `times` calls of `action` with `error`.
+    pub fn refuses(&self, action: &str, times: usize, error: &'static str) {
+        self.script.lock().unwrap().refusals.insert(action.to_owned(), (times, error));
     }
 
     /// The inputs of the calls of `action` so far.
@@ -131,7 +204,7 @@ impl Cloud {
 
 /// Progress is told with the clock of this machine; events of histories are in the first minute of 1970.
 fn without_now(line: &str) -> String {
-    let is_progress = line.contains(" % ");
+    let is_progress = line.starts_with("  ") && line.contains(" % ");
     let line = if is_progress { format!("  CLOCK{}", &line[10..]) } else { line.to_owned() };
     line + "\n"
 }
@@ -142,7 +215,7 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, headers: HeaderMap, bo
     let action = target.to_str().unwrap().rsplit('.').next().unwrap().to_owned();
     let input: Value = serde_json::from_str(&body).unwrap();
     script.calls.push((action.clone(), input.clone()));
-    match script.json(&action, &input) {
+    match script.refusal(&action).map_or_else(|| script.json(&action, &input), Err) {
         Ok(output) => output.to_string().into_response(),
         Err(error) => {
             let body = json!({ "__type": error, "message": "in words" }).to_string();
@@ -152,7 +225,20 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, headers: HeaderMap, bo
 }
 
 impl Script {
-    fn describe_stacks(&self) -> Response {
+    fn refusal(&mut self, action: &str) -> Option<&'static str> {
+        let (times, error) = self.refusals.get_mut(action)?;
+        *times = times.checked_sub(1)?;
+        Some(error)
+    }
+
+    fn describe_stacks(&mut self) -> Response {
+        if let Some(code) = self.refusal("DescribeStacks") {
+            let error = format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>in words</Message></Error>\
+                 </ErrorResponse>"
+            );
+            return (StatusCode::BAD_REQUEST, error).into_response();
+        }
         if self.has_no_stack {
             let error = "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>\
                          <Message>Stack with id mayfly does not exist</Message></Error></ErrorResponse>";
@@ -184,28 +270,57 @@ impl Script {
                 json!({ "executionArn": execution("run-job", name), "startDate": 1 })
             }
             "GetExecutionHistory" => self.history(input)?,
+            "StopExecution" => {
+                let name = input["executionArn"].as_str().unwrap().rsplit(':').next().unwrap();
+                let shows = self.histories.get_mut(name).ok_or("ExecutionDoesNotExist")?;
+                shows.drain(..shows.len() - 1);
+                json!({ "stopDate": 1 })
+            }
             "ListExecutions" => {
-                let executions = self.teardowns.iter().map(|(name, start, _)| {
-                    json!({ "executionArn": execution("tear-down", name), "name": name, "startDate": start,
-                            "stateMachineArn": format!("{MACHINE}:tear-down"), "status": "RUNNING" })
-                });
-                json!({ "executions": executions.collect::<Vec<_>>() })
+                let is_listed = |execution: &&Execution| {
+                    let of_machine = input["stateMachineArn"].as_str().unwrap().ends_with(execution.machine);
+                    let status = input["statusFilter"].as_str();
+                    of_machine && status.is_none_or(|status| status == execution.status)
+                };
+                let size = usize::try_from(input["maxResults"].as_u64().unwrap_or(100)).unwrap();
+                let listed = self.executions.iter().filter(is_listed).take(size).map(Execution::view);
+                json!({ "executions": listed.collect::<Vec<_>>() })
             }
             "DescribeExecution" => {
                 let arn = input["executionArn"].as_str().unwrap();
-                let (_, start, input) = self.teardowns.iter().find(|(name, ..)| arn.ends_with(name)).unwrap();
-                json!({ "executionArn": arn, "stateMachineArn": format!("{MACHINE}:tear-down"),
-                        "status": "RUNNING", "startDate": start, "input": input })
+                let is_meant = |known: &&Execution| execution(known.machine, &known.name) == arn;
+                self.executions.iter().find(is_meant).ok_or("ExecutionDoesNotExist")?.view()
+            }
+            "BatchGetItem" => {
+                let keys = input["RequestItems"]["jobs"]["Keys"].as_array().unwrap();
+                let is_wanted = |item: &&Value| keys.iter().any(|key| key["job"] == item["job"]);
+                let items = self.records.iter().filter(is_wanted).collect::<Vec<_>>();
+                json!({ "Responses": { "jobs": items }, "UnprocessedKeys": {} })
             }
             "GetItem" => match &self.progress {
                 Some(progress) => json!({ "Item": { "progress": { "S": progress } } }),
                 None => json!({}),
             },
-            "DescribeLogStreams" if self.log.is_empty() => json!({ "logStreams": [] }),
-            "DescribeLogStreams" => json!({ "logStreams": [{ "logStreamName": "s", "creationTime": 1 }] }),
+            "DescribeLogStreams" => {
+                let prefix = input["logStreamNamePrefix"].as_str().unwrap().rsplit_once('/').unwrap();
+                // By name, as CloudWatch Logs lists them.
+                let mut streams: Vec<_> = self.logs.iter().enumerate().collect();
+                streams.sort_by_key(|(_, (task, _))| task);
+                let streams = streams.into_iter().filter(|(_, (task, _))| task.starts_with(prefix.1)).map(
+                    |(index, (task, _))| json!({ "logStreamName": format!("{}/{task}", prefix.0), "creationTime": index }),
+                );
+                json!({ "logStreams": streams.collect::<Vec<_>>() })
+            }
             "GetLogEvents" => {
-                let events = self.log.iter().map(|line| json!({ "timestamp": 1, "message": line }));
-                json!({ "events": events.collect::<Vec<_>>() })
+                let name = input["logStreamName"].as_str().unwrap();
+                let (_, lines) = self.logs.iter().find(|(task, _)| name.ends_with(task)).unwrap();
+                // From the head by token, two lines in a page; else the whole, as the end of it.
+                let size = if input["startFromHead"] == true { 2 } else { lines.len() };
+                let skip: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+                let page: Vec<_> = lines.iter().skip(skip).take(size).collect();
+                let events = page.iter().map(|line| json!({ "timestamp": 1, "message": line }));
+                json!({ "events": events.collect::<Vec<_>>(),
+                        "nextForwardToken": (skip + page.len()).to_string() })
             }
             unexpected => panic!("no test expects a call of {unexpected}"),
         })

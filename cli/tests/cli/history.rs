@@ -45,6 +45,19 @@ impl History {
         self.add("TaskSucceeded", json!({})).exit("DispatchJob")
     }
 
+    /// The same with the failure `error`, after which the machine decides how to go on.
+    pub fn start_is_lost(&mut self, error: &str, next: &str, turn: &Value) -> &mut Self {
+        let details =
+            json!({ "resourceType": "lambda", "resource": "invoke", "error": error, "cause": "in words" });
+        self.add("TaskFailed", json!({ "taskFailedEventDetails": details })).exit("DispatchJob");
+        let failure = json!({ "error": error, "message": "in words", "attempt": 1 });
+        let ending = json!({ "next": next, "turn": turn, "reported": false, "failure": failure });
+        let output = json!({ "job": "my-job", "collected": { "ending": ending } }).to_string();
+        self.enter("CollectResult").schedule("invoke").add("TaskSucceeded", json!({}));
+        let details = json!({ "name": "CollectResult", "output": output });
+        self.add("TaskStateExited", json!({ "stateExitedEventDetails": details }))
+    }
+
     /// A task that runs the execution `arn` to its end, `seconds` later.
     pub fn nested(&mut self, name: &str, arn: &str, seconds: usize) -> &mut Self {
         let resource = "startExecution.sync:2";

@@ -1,7 +1,12 @@
 //! The command line against a scripted cloud: what a person types, what he sees, and the exit code.
 
 mod cloud;
+mod help;
 mod history;
+mod logs;
+mod ls;
+mod stop;
+mod terminal;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -52,7 +57,7 @@ receipt  created 2 (1 Service, 1 Queue), deleted 2, nothing is left
 async fn a_failed_command_gives_its_exit_code_and_shows_the_containers_log() {
     let cloud = Cloud::start().await;
     cloud.shows("my-job", History::new(0).fail("CommandFailed", &failure().to_string()));
-    cloud.log(&["Conversion failed!", "ended with 3"]);
+    cloud.log("0123", &["Conversion failed!", "ended with 3"]);
 
     let Ran { code, out, .. } = cloud.mayfly(&["follow", "my-job"]).await;
 
@@ -67,6 +72,7 @@ failure  CommandFailed: the command `ffmpeg` ended with code 3
 log      Conversion failed!
          ended with 3
 receipt  created 2 (1 Service, 1 Queue), deleted 2, nothing is left
+remedy   Read the end of the output, try the command on your own machine, and correct it or its inputs.
 "
     );
     let prefix = cloud.calls_of("DescribeLogStreams")[0]["logStreamNamePrefix"].as_str().unwrap().to_owned();
@@ -89,6 +95,50 @@ async fn json_is_the_outcome_and_nothing_else() {
     assert_eq!(code, 0);
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), success(), "unknown fields are kept");
     assert!(error.contains("PlanJob ...."), "progress goes to standard error: {error}");
+}
+
+#[tokio::test]
+async fn every_start_and_change_of_capacity_is_told_in_words() {
+    let cloud = Cloud::start().await;
+    let turn = |start: u32, launch: u32, provider: &str| {
+        json!({ "attempt": 1, "start": start, "launch": launch, "provider": provider, "losses": start - 1,
+                "failedStarts": 0 })
+    };
+    let mut job = History::new(0);
+    job.wait_for_container("DispatchJob").start_is_lost(
+        "SpotInterrupted",
+        "DISPATCH",
+        &turn(2, 1, "FARGATE_SPOT"),
+    );
+    job.wait_for_container("DispatchJob").start_is_lost(
+        "SpotInterrupted",
+        "RELAUNCH",
+        &turn(3, 2, "FARGATE"),
+    );
+    job.task("DeleteService").task("AStateThatThisVersionHasNeverHeardOf");
+    job.wait_for_container("DispatchJob").callback_comes();
+    cloud.shows("my-job", job.succeed(&success().to_string()));
+
+    let Ran { out, .. } = cloud.mayfly(&["follow", "my-job"]).await;
+
+    let (steps, _) = out.split_once("SUCCEEDED").unwrap();
+    assert_eq!(
+        steps,
+        "\
+job my-job on stack mayfly
+  00:00:04  DispatchJob                  SpotInterrupted: in words
+  00:00:05  DispatchJob ................ failed after 4.0 s
+  00:00:09  CollectResult .............. 3.0 s
+  00:00:09  Spot capacity was taken back; start 2 waits for its container
+  00:00:13  DispatchJob                  SpotInterrupted: in words
+  00:00:14  DispatchJob ................ failed after 4.0 s
+  00:00:18  CollectResult .............. 3.0 s
+  00:00:18  Spot capacity was taken back; start 3 moves to on-demand capacity
+  00:00:22  DeleteService .............. 3.0 s
+  00:00:26  AStateThatThisVersionHasNeverHeardOf  3.0 s
+  00:00:31  DispatchJob ................ 4.0 s
+"
+    );
 }
 
 #[tokio::test]
@@ -118,6 +168,7 @@ async fn a_detached_job_is_only_submitted() {
     assert!(name.starts_with("job-"), "{name}");
     assert!(out.contains(&cloud::execution("run-job", &name)), "{out}");
     assert!(out.contains(&format!("mayfly --stack mayfly follow {name}")), "{out}");
+    assert!(out.contains(&format!("mayfly --stack mayfly stop {name}")), "{out}");
     assert_eq!(cloud.calls_of("GetExecutionHistory"), [] as [Value; 0]);
 }
 
@@ -168,26 +219,59 @@ async fn ctrl_c_in_a_pipe_leaves_the_job_running() {
     assert_eq!(cloud.calls_of("StopExecution"), [] as [Value; 0]);
 }
 
+/// Every command, with the job `my-job`.
+const COMMANDS: [&[&str]; 5] = [
+    &["run", "job.json", "--name", "my-job"],
+    &["follow", "my-job"],
+    &["ls"],
+    &["stop", "my-job", "--yes"],
+    &["logs", "my-job"],
+];
+
 #[tokio::test]
-async fn what_is_missing_is_said_with_its_remedy() {
+async fn what_is_missing_is_said_with_its_remedy_by_every_command() {
     let cloud = Cloud::start().await;
-    let error = cloud.mayfly(&["follow", "my-job"]).await.error;
-    assert!(error.contains("stack `mayfly` has no job `my-job`"), "{error}");
+    for command in COMMANDS.iter().filter(|command| command.len() > 1 && command[0] != "run") {
+        let Ran { code, error, .. } = cloud.mayfly(command).await;
+        assert_eq!(code, 1);
+        assert!(error.contains("stack `mayfly` has no job `my-job`"), "{command:?}: {error}");
+    }
 
     cloud.name_is_taken();
     let error = cloud.mayfly(&["run", "job.json", "--name", "my-job"]).await.error;
     assert!(error.contains("see it with `mayfly follow my-job`, or choose another --name"), "{error}");
 
     cloud.has_no_stack();
-    let Ran { code, error, .. } = cloud.mayfly(&["run", "job.json"]).await;
-    assert_eq!(code, 1);
-    assert!(error.contains("there is no stack `mayfly` in eu-west-1; name another with --stack"), "{error}");
+    for command in COMMANDS {
+        let Ran { code, error, .. } = cloud.mayfly(command).await;
+        assert_eq!(code, 1);
+        assert!(
+            error.contains("there is no stack `mayfly` in eu-west-1; name another with --stack"),
+            "{error}"
+        );
 
-    for (variable, remedy) in [("AWS_REGION", "set AWS_REGION"), ("AWS_ACCESS_KEY_ID", "aws sso login")] {
-        let ran = cloud.command(&["run", "job.json"]).env_remove(variable).output().await.unwrap();
-        let error = String::from_utf8(ran.stderr).unwrap();
-        assert!(error.contains(remedy), "without {variable}: {error}");
+        for (variable, remedy) in [("AWS_REGION", "set AWS_REGION"), ("AWS_ACCESS_KEY_ID", "aws sso login")] {
+            let ran = cloud.command(command).env_remove(variable).output().await.unwrap();
+            let error = String::from_utf8(ran.stderr).unwrap();
+            assert!(error.contains(remedy), "{command:?} without {variable}: {error}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_throttled_is_made_again_and_at_last_told() {
+    let cloud = Cloud::start().await;
+    cloud.shows("my-job", History::new(0).succeed(&success().to_string()));
+    cloud.refuses("GetExecutionHistory", 1, "ThrottlingException");
+    assert_eq!(cloud.mayfly(&["follow", "my-job"]).await.code, 0);
+    assert_eq!(cloud.calls_of("GetExecutionHistory").len(), 2);
+
+    cloud.refuses("DescribeStacks", 9, "Throttling");
+    let Ran { code, error, .. } = cloud.mayfly(&["follow", "my-job"]).await;
+    assert_eq!(
+        (code, error.as_str()),
+        (1, "mayfly: could not look up the stack `mayfly`: Throttling: in words\n")
+    );
 }
 
 fn nothing_left() -> Value {
