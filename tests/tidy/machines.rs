@@ -13,6 +13,9 @@ use crate::project::{Machine, State, machines};
 const INVOCATIONS: [&str; 2] =
     ["arn:aws:states:::lambda:invoke", "arn:aws:states:::lambda:invoke.waitForTaskToken"];
 
+/// The errors of functions that are no state, and who looks again.
+const OF_NO_MACHINE: [(&str, &str); 1] = [("TaskStarting", "find-task's callers")];
+
 #[test]
 fn a_definition_is_valid_json_as_it_stands_and_no_key_is_given_twice() {
     for Machine { file, text, definition, .. } in machines() {
@@ -182,25 +185,31 @@ fn an_error_that_a_machine_matches_is_one_that_a_function_can_return() {
 }
 
 #[test]
-fn an_error_that_is_no_class_is_retried_by_its_name() {
+fn an_error_that_is_no_class_is_matched_by_its_name() {
     let machines = machines();
     let states: Vec<_> = machines.iter().flat_map(Machine::states).collect();
     for name in error_types().into_iter().filter(|name| Class::from_name(name).is_none()) {
         let matched = states.iter().flat_map(matched).any(|matched| matched == name);
+        let excused = OF_NO_MACHINE.iter().any(|(excused, _)| *excused == name);
         assert!(
-            matched,
-            "no state matches {name} of common/src/error.rs, so a person would see it: add a retrier"
+            matched != excused,
+            "no state matches {name} of common/src/error.rs, so a person would see it: add a retrier; or one does, \
+             and OF_NO_MACHINE of {} must not list it",
+            file!()
         );
     }
 }
 
 /// Every `errorType` that a function can return. The match fails to compile when a variant is new: add it to both.
-fn error_types() -> [&'static str; 5] {
+fn error_types() -> [&'static str; 8] {
     let (doing, detail) = (String::new, String::new);
     let all = [
         Error::InvalidJob(String::new()),
         Error::AccessDenied { doing: doing(), detail: detail() },
         Error::StillInUse(String::new()),
+        Error::TaskStarting(String::new()),
+        Error::AlreadyEnded(String::new()),
+        Error::ReportsPending(String::new()),
         Error::Unavailable { doing: doing(), detail: detail() },
         Error::Internal { doing: doing(), detail: detail() },
     ];
@@ -208,6 +217,9 @@ fn error_types() -> [&'static str; 5] {
         Error::InvalidJob(_)
         | Error::AccessDenied { .. }
         | Error::StillInUse(_)
+        | Error::TaskStarting(_)
+        | Error::AlreadyEnded(_)
+        | Error::ReportsPending(_)
         | Error::Unavailable { .. }
         | Error::Internal { .. } => error.name(),
     })

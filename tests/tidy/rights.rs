@@ -3,16 +3,19 @@
 //! What AWS can scope, and to what: Service Authorization Reference,
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::project::{machines, read, template};
+use crate::project::{json, machines, read, resources, template};
 
 /// The actions that AWS cannot scope to a resource: why, and the condition key that narrows them instead.
-const UNSCOPED: [(&str, &str, Option<&str>); 9] = [
+const UNSCOPED: [(&str, &str, Option<&str>); 11] = [
     ("ec2:DescribeNetworkInterfaces", "has no resource type", None),
+    ("ec2:DescribeSecurityGroups", "has no resource type", None),
+    ("ec2:DescribeSubnets", "has no resource type", None),
     ("ecr:GetAuthorizationToken", "has no resource type", None),
     ("ecs:DeregisterTaskDefinition", "has no resource type", None),
     ("ecs:DescribeTaskDefinition", "has no resource type", None),
@@ -124,6 +127,74 @@ fn a_machine_may_invoke_exactly_its_own_functions() {
             machine.file
         );
     }
+}
+
+/// The end-to-end test sees each right being needed and keeps the record of it; here a change of the template that has
+/// not been through that test is found without a cloud.
+#[test]
+fn every_right_was_proven_to_be_needed_or_is_implied_by_aws() {
+    const PROVEN: &str = "tests/rights/proven.json";
+    const IMPLIED: &str = "tests/rights/implied.json";
+    let mut accounted: Rights =
+        serde_json::from_value(json(PROVEN)).unwrap_or_else(|error| panic!("{PROVEN}: {error}"));
+    let implied: BTreeMap<String, BTreeMap<String, Implied>> =
+        serde_json::from_value(json(IMPLIED)).unwrap_or_else(|error| panic!("{IMPLIED}: {error}"));
+    for (role, actions) in implied {
+        for (action, Implied { by, source }) in actions {
+            assert!(
+                !by.is_empty() && !source.is_empty(),
+                "{IMPLIED}: {role}: say who needs {action}, and AWS's page"
+            );
+            assert!(
+                accounted.entry(role.clone()).or_default().insert(action.clone()),
+                "{IMPLIED}: {role}: drop {action}, which {PROVEN} has"
+            );
+        }
+    }
+    assert_eq!(
+        granted(&template()),
+        accounted,
+        "template.yaml grants the left; the end-to-end test has proven, or {IMPLIED} explains, the right. Run \
+         every_granted_right_is_needed, which says what to do"
+    );
+}
+
+/// Actions by the role's logical id.
+type Rights = BTreeMap<String, BTreeSet<String>>;
+
+/// A right that AWS needs without a call of ours.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Implied {
+    by: String,
+    source: String,
+}
+
+/// What each role may do, those that SAM makes included.
+/// Source: SAM developer guide, "Generated AWS CloudFormation resources".
+fn granted(template: &Value) -> Rights {
+    let mut rights = Rights::new();
+    for Statement { owner, actions, .. } in statements(template) {
+        let resource = &template["Resources"][owner];
+        let roles = match resource["Type"].as_str() {
+            Some("AWS::IAM::Role") => vec![owner.to_owned()],
+            Some("AWS::IAM::Policy") => {
+                let roles = one_or_many(&resource["Properties"]["Roles"]).iter();
+                roles.map(|role| role["Ref"].as_str().expect("a role by its logical id").to_owned()).collect()
+            }
+            _ => vec![format!("{owner}Role")],
+        };
+        for role in roles {
+            rights.entry(role).or_default().extend(actions.iter().map(|action| (*action).to_owned()));
+        }
+    }
+    for (function, resource) in resources(template, "AWS::Serverless::Function") {
+        let events = resource["Properties"]["Events"].as_object().into_iter().flatten();
+        for (event, _) in events.filter(|(_, event)| event["Type"] == "ScheduleV2") {
+            rights.insert(format!("{function}{event}Role"), ["lambda:InvokeFunction".to_owned()].into());
+        }
+    }
+    rights
 }
 
 #[test]

@@ -41,9 +41,17 @@ fn every_job_is_accepted_unless_its_name_says_invalid() {
     let submission = json("events/plan-job.json");
     let document = submission.get("document").expect("events/plan-job.json holds a document");
     check_job("plan-job.json", document);
-    for sample in entries("events").iter().filter(|name| name.starts_with("run-job")) {
-        check_job(sample, &json(&format!("events/{sample}")));
+    let is_job = |name: &&String| name.starts_with("run-job") && !name.ends_with(".faults.json");
+    for sample in entries("events").iter().filter(is_job) {
+        check_job(sample, &filled(&json(&format!("events/{sample}"))));
     }
+}
+
+/// The sample with ids in the places of the stack's own.
+fn filled(sample: &Value) -> Value {
+    let ids = [("${SUBNET}", "subnet-0a1b2c3d"), ("${SECURITY_GROUP}", "sg-0a1b2c3d")];
+    let text = ids.iter().fold(sample.to_string(), |text, (name, id)| text.replace(name, id));
+    serde_json::from_str(&text).expect("an id is no JSON of its own")
 }
 
 fn check_job(sample: &str, document: &Value) {
