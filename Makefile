@@ -19,7 +19,7 @@ JOB ?= events/run-job.json
 STACK ?= mayfly
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test check build sizes push-image deploy tools programs
+.PHONY: help run cloud test bench check build sizes push-image deploy tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -32,6 +32,11 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 
 test: programs ## Run all tests; ARGS='name' picks some
 	@cargo test --workspace --quiet -- $(ARGS)
+
+bench: tools ## Measure cold starts and the worker's transfers, in release builds
+	@echo "Building ..."
+	@cargo build --release --quiet --package create-queue --package dispatch-job --package register-task --package mayfly-worker
+	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release cargo test --workspace --quiet --bench bench
 
 check: tools ## Formatting, lints and the template
 	cargo fmt --all --check

@@ -1,5 +1,6 @@
 //! The mailbox: orders in.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -13,6 +14,9 @@ use tracing::{Instrument, warn};
 /// How long one request waits for a message; SQS allows no more.
 /// Source: SQS API Reference, `ReceiveMessage`, `WaitTimeSeconds`.
 pub const LONG_POLL: Duration = Duration::from_secs(20);
+/// The most messages that one request brings.
+/// Source: SQS API Reference, `ReceiveMessage`, `MaxNumberOfMessages`.
+const BATCH: i32 = 10;
 
 /// Polls the mailbox at `url` until `told_to_stop`: what arrives then is for the next container. A message is deleted as
 /// soon as it has arrived.
@@ -21,13 +25,19 @@ pub fn open(sqs: Client, url: String, told_to_stop: CancellationToken) -> mpsc::
     let (sender, receiver) = mpsc::channel(1);
     let poll = async move {
         while let Some(messages) = told_to_stop.run_until_cancelled(receive(&sqs, &url)).await {
+            let mut orders = Vec::new();
             for message in messages {
                 delete(&sqs, &url, &message).await;
                 // The parser's words may quote the message, which holds signed URLs.
-                let Ok(order) = serde_json::from_str(message.body().unwrap_or_default()) else {
+                if let Ok(order) = serde_json::from_str(message.body().unwrap_or_default()) {
+                    orders.push(order);
+                } else {
                     warn!("message dropped: it is no order that this worker knows");
-                    continue;
-                };
+                }
+            }
+            // An order for a container that never came still waits when the next one is given; it is then the stale one.
+            orders.sort_by_key(|order| Reverse(start(order)));
+            for order in orders {
                 if sender.send(order).await.is_err() {
                     return;
                 }
@@ -40,12 +50,20 @@ pub fn open(sqs: Client, url: String, told_to_stop: CancellationToken) -> mpsc::
     receiver
 }
 
+fn start(order: &Order) -> u32 {
+    match order {
+        Order::Run(assignment) => assignment.turn.start,
+        Order::Urls(urls) => urls.start,
+    }
+}
+
 async fn receive(sqs: &Client, url: &str) -> Vec<Message> {
     let backoff =
         ExponentialBuilder::new().with_max_delay(Duration::from_secs(30)).with_jitter().without_max_times();
     let seconds = i32::try_from(LONG_POLL.as_secs()).unwrap_or(20);
     let received = (async || {
-        Ok::<_, anyhow::Error>(sqs.receive_message().queue_url(url).wait_time_seconds(seconds).send().await?)
+        let request = sqs.receive_message().queue_url(url).max_number_of_messages(BATCH);
+        Ok::<_, anyhow::Error>(request.wait_time_seconds(seconds).send().await?)
     })
     .retry(backoff)
     .notify(|error, _| warn!("mailbox not read, trying again: {error:#}"))

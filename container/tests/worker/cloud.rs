@@ -71,6 +71,14 @@ impl State {
         self.mail.lock().unwrap().is_empty()
     }
 
+    /// At most so many messages, as SQS gives them to one request.
+    fn take_mail(&self, most: u64) -> Vec<Value> {
+        let mut mail = self.mail.lock().unwrap();
+        let count = mail.len().min(usize::try_from(most).unwrap());
+        let message = |body| json!({ "MessageId": "1", "ReceiptHandle": "1", "Body": body });
+        mail.drain(..count).map(message).collect()
+    }
+
     /// How many messages have been deleted from the mailbox.
     pub fn deleted(&self) -> usize {
         self.deleted.load(Ordering::Relaxed)
@@ -275,16 +283,15 @@ async fn answer(
     let body: Value = serde_json::from_slice(&body).unwrap();
     match action.as_str() {
         "ReceiveMessage" => {
-            let mail = loop {
-                if let Some(mail) = state.mail.lock().unwrap().pop_front() {
-                    break mail;
+            let most = body["MaxNumberOfMessages"].as_u64().unwrap_or(1);
+            let messages = loop {
+                let messages = state.take_mail(most);
+                if !messages.is_empty() {
+                    break messages;
                 }
                 state.has_mail.notified().await;
             };
-            json_answer(
-                200,
-                &json!({ "Messages": [{ "MessageId": "1", "ReceiptHandle": "1", "Body": mail }] }),
-            )
+            json_answer(200, &json!({ "Messages": messages }))
         }
         "SendMessage" => {
             let report: Report = serde_json::from_str(body["MessageBody"].as_str().unwrap()).unwrap();

@@ -77,6 +77,18 @@ async fn a_newer_attempt_takes_over() {
 }
 
 #[tokio::test]
+async fn of_orders_that_wait_together_only_the_latest_is_carried_out() {
+    let mut cloud = Cloud::start().await;
+    cloud.order(&Order::Run(assignment(1, "exit 4")));
+    cloud.order(&Order::Run(assignment(2, "exit 0")));
+    let (start, finished) = cloud.finished().await;
+    assert_eq!((start, finished.exit_code), (2, Some(0)));
+    cloud.terminate();
+    let (_, log) = cloud.ended().await;
+    assert_eq!(log.matches("attempt started").count(), 1, "{log}");
+}
+
+#[tokio::test]
 async fn an_order_is_carried_out_once_and_the_worker_stays_for_the_next() {
     let mut cloud = Cloud::start().await;
     cloud.order(&Order::Run(assignment(1, "exit 0")));

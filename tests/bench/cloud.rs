@@ -1,0 +1,220 @@
+//! A server that answers just what is asked of it here: Lambda's runtime API, four AWS services, and a bucket.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures_util::{StreamExt, stream};
+use mayfly_common::message::{News, Order, Report, SignedUrls, Upload};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::transfer::MEGABYTES;
+
+/// Where the samples' queues are said to be; the calls go to the server all the same.
+pub const QUEUES: &str = "http://localhost/123456789012";
+
+/// What the server has seen.
+#[derive(Debug)]
+pub enum Event {
+    /// A function has answered its invocation.
+    Answered(Instant),
+    /// A function has failed its invocation.
+    Failed(String),
+    /// A function waits for its next invocation.
+    Idle,
+    /// A file has been read, or written.
+    Moved(Duration),
+    /// A worker has finished.
+    Finished(Box<Report>),
+}
+
+/// The server. It is gone when this is dropped.
+pub struct Cloud {
+    pub url: String,
+    pub events: mpsc::UnboundedReceiver<Event>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+struct State {
+    url: String,
+    /// The payload of the one invocation.
+    invocation: Mutex<Option<Value>>,
+    /// What waits in the mailbox.
+    mail: Mutex<Vec<Order>>,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl Cloud {
+    /// A server with one invocation for a function and, in the mailbox, one order for a worker.
+    pub async fn start(invocation: Option<Value>, order: impl FnOnce(&str) -> Option<Order>) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let (sender, events) = mpsc::unbounded_channel();
+        let mail = Mutex::new(order(&url).into_iter().collect());
+        let state =
+            Arc::new(State { url: url.clone(), invocation: Mutex::new(invocation), mail, events: sender });
+        let router = Router::new().fallback(move |request| answer(state.clone(), request));
+        let server =
+            tokio::spawn(async { axum::serve(listener, router).await.expect("a server that serves") });
+        Ok(Self { url, events, server })
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(state: Arc<State>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let target =
+        request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).map(str::to_owned);
+    match (request.method().as_str(), path.as_str(), target) {
+        (_, _, Some(target)) => service(&state, &target, request).await,
+        ("GET", path, _) if path.ends_with("/invocation/next") => next_invocation(&state).await,
+        ("POST", path, _) if path.ends_with("/response") => {
+            state.tell(Event::Answered(Instant::now()));
+            // Or the connection would be closed.
+            text(request).await;
+            status(StatusCode::ACCEPTED)
+        }
+        ("POST", path, _) if path.ends_with("/error") => {
+            state.tell(Event::Failed(text(request).await));
+            status(StatusCode::ACCEPTED)
+        }
+        ("GET", "/metadata/task", _) => {
+            reply(&json!({ "TaskARN": "arn:aws:ecs:us-east-1:123456789012:task/m/1" }))
+        }
+        ("GET", "/bucket/in", _) => file(state),
+        ("POST", "/bucket", _) => upload(&state, request).await,
+        (method, path, _) => panic!("nobody here answers {method} {path}"),
+    }
+}
+
+/// Source: Lambda developer guide, "Using the Lambda runtime API for custom runtimes".
+async fn next_invocation(state: &State) -> Response {
+    let invocation = state.invocation.lock().expect("no thread has panicked").take();
+    let Some(payload) = invocation else {
+        state.tell(Event::Idle);
+        return std::future::pending().await;
+    };
+    Response::builder()
+        .header("content-type", "application/json")
+        .header("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+        .header("lambda-runtime-deadline-ms", "4102444800000")
+        .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:123456789012:function:f")
+        .body(Body::from(payload.to_string()))
+        .expect("a response")
+}
+
+async fn service(state: &State, target: &str, request: Request) -> Response {
+    let body: Value = serde_json::from_str(&text(request).await).unwrap_or_default();
+    let (_, action) = target.split_once('.').unwrap_or_default();
+    match action {
+        "CreateQueue" => reply(
+            &json!({ "QueueUrl": format!("{QUEUES}/{}", body["QueueName"].as_str().unwrap_or_default()) }),
+        ),
+        "GetItem" | "PutItem" | "DeleteMessage" => reply(&json!({})),
+        "ListTaskDefinitions" => reply(&json!({ "taskDefinitionArns": [] })),
+        "RegisterTaskDefinition" => {
+            reply(&json!({ "taskDefinition": { "taskDefinitionArn": "arn:aws:ecs:t:1" } }))
+        }
+        "ReceiveMessage" => receive(state).await,
+        "SendMessage" => {
+            let message = body["MessageBody"].as_str().unwrap_or_default();
+            if let Ok(report) = serde_json::from_str::<Report>(message) {
+                state.hear(report);
+            }
+            reply(&json!({ "MessageId": "1" }))
+        }
+        action => panic!("nobody here answers {action}"),
+    }
+}
+
+async fn receive(state: &State) -> Response {
+    let order = state.mail.lock().expect("no thread has panicked").pop();
+    let Some(order) = order else {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        return reply(&json!({}));
+    };
+    let body = serde_json::to_string(&order).expect("an order is JSON");
+    reply(&json!({ "Messages": [{ "MessageId": "1", "ReceiptHandle": "1", "Body": body }] }))
+}
+
+impl State {
+    fn tell(&self, event: Event) {
+        // Nobody listens any more when all is measured.
+        let _ = self.events.send(event);
+    }
+
+    fn hear(&self, report: Report) {
+        match &report.news {
+            News::UrlsWanted { uploads, .. } => {
+                let upload = |file: &str| Upload {
+                    file: file.to_owned(),
+                    url: format!("{}/bucket", self.url),
+                    fields: [("key".to_owned(), "out".to_owned())].into(),
+                };
+                let uploads = uploads.iter().map(|wanted| upload(&wanted.file)).collect();
+                let urls = SignedUrls { start: report.turn.start, downloads: Vec::new(), uploads };
+                self.mail.lock().expect("no thread has panicked").push(Order::Urls(urls));
+            }
+            News::Finished(_) => self.tell(Event::Finished(Box::new(report))),
+            News::Heartbeat(_) | News::Lost(_) => {}
+        }
+    }
+}
+
+/// The file, timed from the request until its last part is taken.
+fn file(state: Arc<State>) -> Response {
+    let began = Instant::now();
+    let part = Bytes::from(vec![7; 1 << 20]);
+    let parts = stream::iter(1..=MEGABYTES).map(move |number| {
+        if number == MEGABYTES {
+            state.tell(Event::Moved(began.elapsed()));
+        }
+        Ok::<_, std::io::Error>(part.clone())
+    });
+    Response::builder()
+        .header("content-length", MEGABYTES << 20)
+        .header("etag", "\"1\"")
+        .body(Body::from_stream(parts))
+        .expect("a response")
+}
+
+/// Takes a form with a file, timed from the request until its last part has come.
+async fn upload(state: &State, request: Request) -> Response {
+    let began = Instant::now();
+    let mut parts = request.into_body().into_data_stream();
+    let mut bytes = 0;
+    while let Some(Ok(part)) = parts.next().await {
+        bytes += part.len();
+    }
+    assert!(bytes > MEGABYTES << 20, "the file has arrived whole");
+    state.tell(Event::Moved(began.elapsed()));
+    status(StatusCode::NO_CONTENT)
+}
+
+async fn text(request: Request) -> String {
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap_or_default();
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+fn reply(body: &Value) -> Response {
+    Response::builder()
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(Body::from(body.to_string()))
+        .expect("a response")
+}
+
+fn status(status: StatusCode) -> Response {
+    Response::builder().status(status).body(Body::empty()).expect("a response")
+}

@@ -1,0 +1,46 @@
+//! Numbers, not a test: how fast a function starts and how little it needs, and how fast the worker moves files.
+//!
+//! Both sides of a comparison take turns, so that whatever else the machine does disturbs both, and talk to the same
+//! server on the loopback interface. `make bench` builds what is measured as `make build` does.
+
+mod cloud;
+mod function;
+mod process;
+mod transfer;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let programs = folder("MAYFLY_PROGRAMS")?;
+    println!(
+        "\nA function's cold start: from the process's start to its first answer, its first AWS calls included."
+    );
+    println!("Idle: resident memory of the process after that.\n");
+    function::table(&programs, &folder("MAYFLY_TOOLS")?).await?;
+    println!(
+        "\nMoving one file of {} MiB between S3 and the disk, in the same run as curl.",
+        transfer::MEGABYTES
+    );
+    println!("Peak: the most resident memory of the worker's process in all turns.\n");
+    transfer::table(&programs).await
+}
+
+fn folder(variable: &str) -> Result<PathBuf> {
+    std::env::var_os(variable)
+        .map(PathBuf::from)
+        .with_context(|| format!("{variable} is not set; use `make bench`"))
+}
+
+/// The value in the middle.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
