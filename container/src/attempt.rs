@@ -307,3 +307,18 @@ fn disk_failure(class: Class, message: String, error: &io::Error) -> Failure {
     }
     Failure { class, message, output: None }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_trouble_with_a_file() {
+        for (errno, class) in [(Errno::ENOSPC, Class::DiskFull), (Errno::EIO, Class::InputUnavailable)] {
+            let error = io::Error::from(errno);
+            assert_eq!(disk_failure(Class::InputUnavailable, error.to_string(), &error).class, class);
+        }
+    }
+}

@@ -30,8 +30,8 @@ pub struct Settings {
     pub endpoint: Option<Url>,
     /// `MAYFLY_CGROUP`: the folder of this container's control group. Set on a local cloud only, which plays the kernel.
     pub cgroup: PathBuf,
-    /// The user and the group that the command runs as; none where it is the worker's own, because the worker is not
-    /// root, or because `MAYFLY_COMMAND_UID` is 0: a local cloud's programs may lie where only root may go.
+    /// The user and the group that the command runs as; none where the worker is not root, and it runs as the worker's
+    /// own.
     pub runs_as: Option<u32>,
 }
 
@@ -48,17 +48,9 @@ impl Settings {
             metadata_url: url("ECS_CONTAINER_METADATA_URI_V4")?,
             endpoint: env::var_os("AWS_ENDPOINT_URL").map(|_| url("AWS_ENDPOINT_URL")).transpose()?,
             cgroup: env::var_os("MAYFLY_CGROUP").unwrap_or_else(|| CGROUP.into()).into(),
-            runs_as: runs_as()?,
+            runs_as: geteuid().is_root().then_some(COMMAND_UID),
         })
     }
-}
-
-fn runs_as() -> anyhow::Result<Option<u32>> {
-    let uid = match env::var("MAYFLY_COMMAND_UID") {
-        Ok(uid) => uid.parse().context("the environment variable MAYFLY_COMMAND_UID")?,
-        Err(_) => COMMAND_UID,
-    };
-    Ok(Some(uid).filter(|uid| geteuid().is_root() && *uid != 0))
 }
 
 fn text(name: &str) -> anyhow::Result<String> {

@@ -27,12 +27,11 @@ use crate::urls::reporter;
 /// many questions it asked.
 async fn run(place: &Url, job: Assignment) -> (Finished, u32) {
     let mut queues = Queues::start().await;
-    let pace =
-        Pace { ask_again: Duration::from_secs(60), give_up: Duration::from_secs(60), backoff: quick() };
+    let pace = Pace { ask_again: Duration::from_mins(1), give_up: Duration::from_mins(1), backoff: quick() };
     let tools = Tools { http: Arc::new(http(place)), pace, cgroup: PathBuf::new(), runs_as: None };
     let (sender, answers) = mpsc::unbounded_channel();
     let stop = StopRequest::default();
-    let attempt = attempt::run(tools, job, reporter(&queues), answers, stop.signal());
+    let attempt = Box::pin(attempt::run(tools, job, reporter(&queues), answers, stop.signal()));
     let mut questions = 0;
     let signer = async {
         loop {

@@ -171,7 +171,9 @@ async fn a_message_that_is_no_order_is_dropped_and_does_not_hold_up_the_next() {
         absurd("my-job", 2).replace(":60,", ":-60,"),
     ];
     let count = poison.len();
-    poison.into_iter().for_each(|message| cloud.mail(message));
+    for message in poison {
+        cloud.mail(message);
+    }
     cloud.order(&Order::Run(Assignment {
         timeout_seconds: u64::MAX,
         report_every_seconds: u64::MAX,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use mayfly_common::error::Error;
+use mayfly_common::error::{Class, Error};
 use mayfly_common::plan::Plan;
 use mayfly_common::record::{self, Stored};
 
@@ -21,12 +21,13 @@ const COUNTS: [QueueAttributeName; 2] = [
 /// The result that the table has by now.
 ///
 /// # Errors
-/// [`Error::ReportsPending`] where there is none, `may_wait`, and a report that is not handled yet may be the one of a
-/// container that has worked.
+/// [`Error::ReportsPending`] where there is none, `may_wait`, and a report that is not handled yet may be that of a
+/// container that has worked: only the `class` of the ending can rule out that there was one.
 pub async fn result(
     clients: &Clients,
     settings: &Settings,
     plan: &Plan,
+    class: Option<Class>,
     may_wait: bool,
 ) -> Result<Option<Stored>, Error> {
     // Counted first: what is handled in between is then in the table.
@@ -36,12 +37,19 @@ pub async fn result(
         let stored = serde_json::from_str(result);
         return stored.map(Some).map_err(|error| Error::internal("could not read the stored result", error));
     }
-    if pending > 0 && record.contains_key(record::PROGRESS) {
+    if pending > 0 && may_have_worked(&record, class) {
         return Err(Error::ReportsPending(format!(
             "{pending} reports in the done queue are not handled yet"
         )));
     }
     Ok(None)
+}
+
+/// No report need have been handled: the queue may have been held up all the time.
+fn may_have_worked(record: &HashMap<String, AttributeValue>, class: Option<Class>) -> bool {
+    let never_ran = [Class::ImagePullFailed, Class::NoCapacity, Class::QuotaExceeded];
+    let is_first = record.get(record::START).and_then(|start| start.as_n().ok()).is_some_and(|n| n == "1");
+    !is_first || !class.is_some_and(|class| never_ran.contains(&class))
 }
 
 async fn pending(clients: &Clients, settings: &Settings) -> Result<u64, Error> {

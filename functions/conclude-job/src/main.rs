@@ -90,8 +90,9 @@ struct Conclusion {
 async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result<Conclusion, Error> {
     let receipt = receipt(&input);
     let is_reported = input.ending.as_ref().is_some_and(|ending| ending.reported);
+    let class = input.ending.as_ref().and_then(|ending| Some(ending.failure.as_ref()?.error));
     let (result, failure) =
-        match late(clients, settings, input.planned, input.await_reports, is_reported).await? {
+        match late(clients, settings, input.planned, class, input.await_reports, is_reported).await? {
             Some((stored, plan)) => match JobResult::from_stored(stored, &plan.task) {
                 Ok(result) => (Some(result), None),
                 Err(failure) => (None, Some(failure)),
@@ -114,11 +115,12 @@ async fn late(
     clients: &Clients,
     settings: &Settings,
     planned: Option<Planned>,
+    class: Option<Class>,
     may_wait: bool,
     is_reported: bool,
 ) -> Result<Option<(Stored, Plan)>, Error> {
     let Some(Planned { plan }) = planned.filter(|_| !is_reported) else { return Ok(None) };
-    Ok(late::result(clients, settings, &plan, may_wait).await?.map(|stored| (stored, plan)))
+    Ok(late::result(clients, settings, &plan, class, may_wait).await?.map(|stored| (stored, plan)))
 }
 
 /// Where tear-down failed, its own failure carries the receipt; where it did not even say that, nothing is proven.

@@ -80,8 +80,12 @@ impl Event {
         }
     }
 
-    /// Whether Mayfly has stopped the task itself, by deleting the service.
+    /// Whether Mayfly has stopped the task itself, by deleting the service. When AWS retires the machine below a task,
+    /// only the reason is another one.
+    /// Source: ECS developer guide, "Task retirement and maintenance for AWS Fargate on Amazon ECS".
     pub fn is_own_stop(&self) -> bool {
-        matches!(&self.body, Body::Task(task) if task.stop_code == "ServiceSchedulerInitiated")
+        let Body::Task(task) = &self.body else { return false };
+        task.stop_code == "ServiceSchedulerInitiated"
+            && task.stopped_reason.contains("Scaling activity initiated by")
     }
 }
