@@ -74,16 +74,9 @@ async fn worker(program: &Path) -> Result<(Moved, f64)> {
         .kill_on_drop(true)
         .spawn()?;
     let moved = moved(&mut cloud).await?;
-    loop {
-        match next(&mut cloud).await? {
-            Event::Finished(report) => {
-                let News::Finished(finished) = report.news else { bail!("the report is no result") };
-                ensure!(finished.failure.is_none(), "the job failed: {:?}", finished.failure);
-                break;
-            }
-            other => bail!("{other:?} was not expected"),
-        }
-    }
+    let Event::Finished(report) = next(&mut cloud).await? else { bail!("the worker does not finish") };
+    let News::Finished(finished) = report.news else { bail!("the report is no result") };
+    ensure!(finished.failure.is_none(), "the job failed: {:?}", finished.failure);
     let peak = memory(&child, "VmHWM")?;
     child.kill().await?;
     Ok((moved, peak))

@@ -26,6 +26,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 
 async fn documents(world: Arc<World>, base: String) -> Result<()> {
     let mut table = whole_documents()?;
+    table.extend(networks());
     table.extend(containers());
     table.extend(commands_and_files());
     table.extend(limits_and_tags());
@@ -120,19 +121,68 @@ fn whole_documents() -> Result<Table> {
             command(&["echo", &"x".repeat(33_000)]),
             "the job document is 33032 bytes long; at most 32768 are allowed; put long lists into an input file",
         ),
-        row(job_with("network", json!("public")), "network: given \"public\"; allowed: an object"),
-        row(job_with("network", json!({})), "network.mode: missing; it is required"),
         row(
-            job_with("network", json!({ "mode": "private" })),
-            "network.mode: given private; allowed: public",
+            job_with("capacity", json!("reserved")),
+            "capacity: given reserved; allowed: spot, on-demand, spot-then-on-demand",
         ),
-        row(
-            job_with("network", json!({ "mode": "public", "vpc": "vpc-1" })),
-            "network.vpc: there is no such field; allowed: mode",
-        ),
-        row(job_with("capacity", json!("reserved")), "capacity: given reserved; allowed: spot or on-demand"),
         row(job_with("capacity", json!(1)), "capacity: given 1; allowed: a text"),
     ])
+}
+
+fn networks() -> Table {
+    let network = |network: Value| job_with("network", network);
+    let existing = |subnets: Value, groups: Value| {
+        network(json!({ "mode": "existing", "subnets": subnets, "securityGroups": groups }))
+    };
+    let (subnet, group) = ("subnet-0a1b2c3d4e5f60718", "sg-0a1b2c3d4e5f60718");
+    let (subnets, groups) = ("1 to 16 ids that begin with subnet-", "1 to 5 ids that begin with sg-");
+    vec![
+        row(network(json!("public")), "network: given \"public\"; allowed: an object"),
+        row(network(json!({})), "network.mode: missing; it is required"),
+        row(
+            network(json!({ "mode": "isolated" })),
+            "network.mode: given isolated; allowed: public or existing",
+        ),
+        row(
+            network(json!({ "mode": "public", "vpc": "vpc-1" })),
+            "network.vpc: there is no such field; allowed: mode, subnets, securityGroups, assignPublicIp",
+        ),
+        row(
+            network(json!({ "mode": "public", "assignPublicIp": false })),
+            "network.assignPublicIp: given with another mode; allowed: only with the mode existing",
+        ),
+        row(
+            network(json!({ "mode": "existing", "securityGroups": [group] })),
+            format!("network.subnets: given 0 ids; allowed: {subnets}"),
+        ),
+        row(existing(json!([]), json!([group])), format!("network.subnets: given 0 ids; allowed: {subnets}")),
+        row(
+            existing(json!([subnet]), json!([])),
+            format!("network.securityGroups: given 0 ids; allowed: {groups}"),
+        ),
+        row(
+            existing(json!([subnet]), json!(["sg-1", "sg-2", "sg-3", "sg-4", "sg-5", "sg-6"])),
+            format!("network.securityGroups: given 6 ids; allowed: {groups}"),
+        ),
+        row(
+            existing(json!(["vpc-0a1b2c3d"]), json!([group])),
+            format!("network.subnets[0]: given vpc-0a1b2c3d; allowed: an id such as {subnet}"),
+        ),
+        row(
+            existing(json!(["subnet-*"]), json!([group])),
+            format!("network.subnets[0]: given subnet-*; allowed: an id such as {subnet}"),
+        ),
+        row(
+            existing(json!([subnet, subnet]), json!([group])),
+            format!("network.subnets[1]: given {subnet}; allowed: an id that is given only once"),
+        ),
+        row(
+            existing(json!([subnet]), json!([group])),
+            format!(
+                "network.subnets: given {subnet}; allowed: a subnet that exists in this account and Region"
+            ),
+        ),
+    ]
 }
 
 fn containers() -> Table {

@@ -1,17 +1,31 @@
 //! The end-to-end tests: one local cloud with the stack deployed on it, and one file per behaviour.
 
+mod container;
+mod course;
+mod denial;
 mod harness;
+mod hasty;
+mod played;
 mod report;
 mod world;
 
+mod attempts; // what is tried again, on what, and how often
 mod aws_cli; // the unmodified AWS CLI sees what AWS's documentation says
+mod classes; // every class of failure, by a real cause
 mod cli; // `mayfly` tells a job's outcome by its exit code and its output
 mod command_fails; // a job that fails says why, and is torn down all the same
+mod expiry; // signed URLs expire, and a job that outlives them delivers all the same
 mod five_jobs; // jobs at the same time never see each other's messages
+mod held_up; // a result counts however long its handling is held up
 mod invalid_documents; // what cannot run is refused in words, before anything is created
 mod leftovers; // a teardown that cannot remove everything says so
+mod networks; // a job runs in the network that it names
+mod reports; // what is stale, false or garbage changes nothing
+mod results; // a result that SQS has accepted is never lost
+mod rights; // no role may do more than it needs, and none touches another stack
 mod same_name; // submitting the same name twice is safe
 mod samples; // every file in events/ is executed
+mod secrets; // what must stay secret is in no log, history, event or outcome
 mod stopped; // a job that is stopped, wherever it stands, leaves nothing
 mod swept; // the sweeper finds what every other teardown has missed
 mod transcode; // a video becomes smaller, and nothing is left
@@ -36,6 +50,14 @@ fn main() -> ExitCode {
         }
     };
     let files = [
+        rights::trials,
+        classes::trials,
+        held_up::trials,
+        results::trials,
+        attempts::trials,
+        reports::trials,
+        expiry::trials,
+        networks::trials,
         stopped::trials,
         invalid_documents::trials,
         leftovers::trials,
@@ -47,6 +69,8 @@ fn main() -> ExitCode {
         swept::trials,
         aws_cli::trials,
         cli::trials,
+        // Last, when there is most to search.
+        secrets::trials,
     ];
     let trials = files.iter().flat_map(|trials| trials(&harness)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

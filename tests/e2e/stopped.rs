@@ -57,7 +57,8 @@ fn working_states(machine: &str) -> Vec<String> {
     found
 }
 
-fn snake_case(state: &str) -> String {
+/// `CreateQueue` as `create_queue`.
+pub fn snake_case(state: &str) -> String {
     let mut name = String::new();
     for c in state.chars() {
         if c.is_uppercase() && !name.is_empty() {

@@ -8,6 +8,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
 use mayfly_common::inventory::Kind;
 use mayfly_common::outcome::Status;
+use mayfly_common::turn::Provider;
 use tokio::process::Command;
 
 use crate::harness::Harness;
@@ -25,7 +26,7 @@ async fn transcode(world: Arc<World>, job: String) -> Result<()> {
     assert_eq!((outcome.job.as_str(), outcome.status), (job.as_str(), Status::Succeeded));
     assert_eq!(outcome.failure, None);
     let result = outcome.result.context("a success has a result")?;
-    assert_eq!((result.exit_code, result.attempt, result.capacity.as_str()), (0, 1, "FARGATE_SPOT"));
+    assert_eq!((result.exit_code, result.attempt, result.capacity), (0, 1, Provider::Spot));
     assert!(result.seconds > 0.0, "{}", result.seconds);
 
     let [output] = result.outputs.as_slice() else { panic!("one output, not {:?}", result.outputs) };

@@ -28,8 +28,10 @@ use tokio::time::{Instant, sleep};
 pub const STACK: &str = "mayfly";
 /// The length of `in.mp4`, the test video.
 pub const VIDEO_SECONDS: u32 = 5;
-/// How long a test waits for something that it expects, in real time.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// The longest silence of a container, in the cloud's time: as short as a busy machine allows.
+pub const HEARTBEAT_SECONDS: u32 = 200;
+/// How long a test waits for something that it expects, in real time, when others use the same machine.
+const PATIENCE: Duration = Duration::from_mins(3);
 /// The pause between two looks, in real time.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The same for a state that a test wants to catch, shorter than any of them lasts.
@@ -41,6 +43,7 @@ pub struct World {
     pub states: aws_sdk_sfn::Client,
     pub s3: aws_sdk_s3::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
+    pub ecs: aws_sdk_ecs::Client,
     pub iam: aws_sdk_iam::Client,
     pub lambda: aws_sdk_lambda::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
@@ -67,13 +70,16 @@ impl World {
             time_scale: TimeScale::new(factor.context("MAYFLY_TIME_SCALE is no number")?),
         };
         let cloud = Cloud::start(options).await?;
-        cloud.deploy(repository(), STACK, &["ReportEverySeconds=1"]).await?;
+        let heartbeat = format!("HeartbeatSeconds={HEARTBEAT_SECONDS}");
+        cloud.deploy(repository(), STACK, &["ReportEverySeconds=1", &heartbeat]).await?;
         let config = cloud.sdk_config();
+        let ecs = config.to_builder().endpoint_url(&cloud.upstream().ecs).build();
         let states = config.to_builder().endpoint_url(&cloud.upstream().states).build();
         let world = Self {
             states: aws_sdk_sfn::Client::new(&states),
             s3: cloud.s3(),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            ecs: aws_sdk_ecs::Client::new(&ecs),
             iam: aws_sdk_iam::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
@@ -97,6 +103,11 @@ impl World {
     /// Stops the cloud.
     pub async fn stop(self) -> Result<()> {
         self.cloud.stop().await
+    }
+
+    /// The cloud itself, for what is no question about a job.
+    pub fn cloud(&self) -> &Cloud {
+        &self.cloud
     }
 
     /// The ffmpeg of the container's image.
@@ -232,25 +243,46 @@ impl World {
         Ok(item.into_iter().filter_map(|(name, value)| Some((name, value.as_s().ok()?.clone()))).collect())
     }
 
+    /// The ARN of the stack's cluster.
+    pub async fn cluster(&self) -> Result<String> {
+        self.settings("plan-job").await?.remove("CLUSTER_ARN").context("plan-job knows the cluster")
+    }
+
     /// A function's environment.
     pub async fn settings(&self, function: &str) -> Result<HashMap<String, String>> {
-        let name = self.function(function).await?;
+        self.settings_of(STACK, function).await
+    }
+
+    /// The same of any stack.
+    pub async fn settings_of(&self, stack: &str, function: &str) -> Result<HashMap<String, String>> {
+        let name = self.function_of(stack, function).await?;
         let configuration = self.lambda.get_function_configuration().function_name(name).send().await?;
         configuration.environment.and_then(|e| e.variables).context("the function has no environment")
     }
 
     /// The name of the function that comes from this folder of functions/.
     pub async fn function(&self, folder: &str) -> Result<String> {
+        self.function_of(STACK, folder).await
+    }
+
+    /// The same of any stack.
+    pub async fn function_of(&self, stack: &str, folder: &str) -> Result<String> {
         let words = folder.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
-        let prefix = format!("{STACK}-{}Function-", words.collect::<String>());
-        let functions = self.lambda.list_functions().send().await?.functions.unwrap_or_default();
+        let prefix = format!("{stack}-{}Function-", words.collect::<String>());
+        let functions = self.lambda.list_functions().into_paginator().items().send();
+        let functions = functions.collect::<Result<Vec<_>, _>>().await?;
         let names = functions.into_iter().filter_map(|function| function.function_name);
         names.into_iter().find(|name| name.starts_with(&prefix)).with_context(|| format!("no {prefix}"))
     }
 
     /// What a log group has in the streams whose names begin like this.
     pub async fn log(&self, group: &str, streams: &str) -> Result<Vec<String>> {
-        let group = format!("/mayfly/{STACK}/{group}");
+        self.log_of(STACK, group, streams).await
+    }
+
+    /// The same of any stack.
+    pub async fn log_of(&self, stack: &str, group: &str, streams: &str) -> Result<Vec<String>> {
+        let group = format!("/mayfly/{stack}/{group}");
         let named = self.logs.describe_log_streams().log_group_name(&group);
         let named = named.set_log_stream_name_prefix(Some(streams.to_owned()).filter(|s| !s.is_empty()));
         let names = named.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await?;
@@ -332,7 +364,12 @@ pub fn command(command: &[&str]) -> Value {
 
 /// The ARN of one of the stack's machines.
 pub fn machine(name: &str) -> String {
-    format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STACK}-{name}")
+    machine_of(STACK, name)
+}
+
+/// The same of any stack.
+pub fn machine_of(stack: &str, name: &str) -> String {
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{stack}-{name}")
 }
 
 /// The ARN of the execution that is the job.

@@ -1,0 +1,87 @@
+//! A container of a job, played by the test: it reports what and when the test wants, while ECS never starts a real one.
+
+use anyhow::Result;
+use aws_sdk_lambda::primitives::Blob;
+use local_ecs::{Fault, Stage};
+use mayfly_common::error::Class;
+use mayfly_common::message::{Failure, Finished, News, Phase, Progress, Report};
+use mayfly_common::turn::Turn;
+use serde_json::{Value, json};
+
+use crate::course::always;
+use crate::world::{World, until};
+
+/// The played container's task.
+pub const TASK: &str = "arn:aws:ecs:eu-central-1:123456789012:task/mayfly/0123456789abcdef0123456789abcdef";
+
+/// A container that got the order of one start.
+pub struct Container {
+    pub job: String,
+    pub nonce: String,
+    pub turn: Turn,
+}
+
+impl Container {
+    /// Starts a job whose real containers never come, and plays the one of its first start.
+    pub async fn of_new_job(world: &World, job: &str, document: &Value) -> Result<Self> {
+        world.cloud().faults().add(job, always(Fault::NeverStarts { stage: Stage::Provisioning }));
+        world.start_job(job, document).await?;
+        Self::of_start(world, job, 1).await
+    }
+
+    /// Plays the container of this start, as soon as that has been dispatched.
+    pub async fn of_start(world: &World, job: &str, start: u32) -> Result<Self> {
+        until(&format!("the dispatch of start {start} of {job}"), || async {
+            let Ok(record) = world.record(job).await else { return Ok(None) };
+            let turn: Turn = serde_json::from_str(&record["turn"])?;
+            let container = Self { job: job.to_owned(), nonce: record["nonce"].clone(), turn };
+            Ok((turn.start == start).then_some(container))
+        })
+        .await
+    }
+
+    /// The report as it stands in the done queue.
+    pub fn report(&self, news: News) -> String {
+        let report = Report {
+            job: self.job.clone(),
+            turn: self.turn,
+            nonce: self.nonce.clone(),
+            task_arn: Some(TASK.to_owned()),
+            news,
+        };
+        serde_json::to_string(&report).expect("a report is JSON")
+    }
+
+    /// Has the report handled.
+    pub async fn reports(&self, world: &World, news: News) -> Result<()> {
+        deliver(world, &[self.report(news)]).await
+    }
+}
+
+/// Gives handle-report these messages as one batch; it must get done with all of them.
+pub async fn deliver(world: &World, bodies: &[String]) -> Result<()> {
+    let record = |(i, body): (usize, &String)| json!({ "messageId": i.to_string(), "body": body });
+    let batch = json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() });
+    let invoke = world.lambda.invoke().function_name(world.function("handle-report").await?);
+    let invoked = invoke.payload(Blob::new(batch.to_string())).send().await?;
+    let answer: Value = serde_json::from_slice(invoked.payload().map(Blob::as_ref).unwrap_or_default())?;
+    assert_eq!(answer["batchItemFailures"], json!([]), "{answer:#}");
+    Ok(())
+}
+
+pub fn heartbeat() -> News {
+    News::Heartbeat(Progress { phase: Phase::Running, percent: Some(42.0), line: None })
+}
+
+pub fn success() -> News {
+    News::Finished(Finished { seconds: 1.5, exit_code: Some(0), outputs: Vec::new(), failure: None })
+}
+
+pub fn failure(class: Class) -> News {
+    let failure = Failure { class, message: "in words".into(), output: None };
+    News::Finished(Finished { seconds: 1.5, exit_code: None, outputs: Vec::new(), failure: Some(failure) })
+}
+
+pub fn lost(class: Class) -> News {
+    News::Lost(Failure { class, message: "in words".into(), output: None })
+}

@@ -1,0 +1,160 @@
+//! How a job went: what it came to, and the starts, launches and tasks on the way there.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use aws_sdk_ecs::types::{DesiredStatus, Task};
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use local_ecs::{Fault, Rule};
+use mayfly_common::error::Class;
+use mayfly_common::names::Names;
+use mayfly_common::outcome::{JobFailure, JobResult, Outcome, Status};
+use mayfly_common::turn::Turn;
+use serde_json::Value;
+
+use crate::world::{self, STACK, World, job_arn, repository, states_entered};
+
+/// A job that has ended.
+pub struct Course {
+    pub outcome: Outcome,
+    /// The last turn that was dispatched.
+    pub turn: Turn,
+    /// What the machine did, in order.
+    pub events: Vec<HistoryEvent>,
+    /// All tasks that ECS has started for it, in order.
+    pub tasks: Vec<Task>,
+}
+
+/// A fault of every task of a job.
+pub fn always(fault: Fault) -> [Rule; 1] {
+    [Rule { tasks: u32::MAX, ..Rule::once(fault) }]
+}
+
+/// Runs a job that has these faults.
+pub async fn run(
+    world: &World,
+    job: &str,
+    document: &Value,
+    faults: impl IntoIterator<Item = Rule>,
+) -> Result<Course> {
+    world.cloud().faults().add(job, faults);
+    world.start_job(job, document).await?;
+    of(world, job).await
+}
+
+/// A job of events/, and what goes wrong with it.
+pub struct Sample {
+    document: Value,
+    faults: Vec<Rule>,
+}
+
+/// Reads a job of events/, with the faults beside it where there are any.
+pub fn sample(file: &str) -> Result<Sample> {
+    let faults = Path::new(file).with_extension("faults.json").display().to_string();
+    let has_faults = repository().join("events").join(&faults).exists();
+    let faults = if has_faults { serde_json::from_value(world::sample(&faults)?)? } else { Vec::new() };
+    Ok(Sample { document: world::sample(file)?, faults })
+}
+
+impl Sample {
+    /// Starts it, with the stack's own network in its placeholders.
+    pub async fn start(self, world: &World, job: &str) -> Result<()> {
+        let document = world.cloud().fill_in(&self.document.to_string(), STACK).await?;
+        world.cloud().faults().add(job, self.faults);
+        world.start_job(job, &serde_json::from_str(&document)?).await?;
+        Ok(())
+    }
+
+    /// Runs it to its end.
+    pub async fn run(self, world: &World, job: &str) -> Result<Course> {
+        self.start(world, job).await?;
+        of(world, job).await
+    }
+}
+
+/// Waits for the end of a job, and makes sure of what all jobs have in common.
+pub async fn of(world: &World, job: &str) -> Result<Course> {
+    let arn = job_arn(job);
+    let execution = world.ended(&arn).await?;
+    let outcome = world::outcome(&execution)?;
+    assert_eq!(outcome.job, job);
+    let failure = outcome.failure.as_ref().map(|failure| failure.error.name());
+    let (status, ended_as) = match failure {
+        None => (Status::Succeeded, ExecutionStatus::Succeeded),
+        Some(_) => (Status::Failed, ExecutionStatus::Failed),
+    };
+    assert_eq!((outcome.status, execution.status()), (status, &ended_as), "{outcome:#?}");
+    assert_eq!((outcome.result.is_some(), execution.error()), (failure.is_none(), failure), "{outcome:#?}");
+    assert_eq!(outcome.receipt.residual, []);
+    assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
+    world.nothing_left(job).await?;
+
+    let record = world.record(job).await?;
+    let turn = serde_json::from_str(&record["turn"])?;
+    Ok(Course { outcome, turn, events: world.history(&arn).await?, tasks: tasks(world, job).await? })
+}
+
+/// The tasks that ECS has started for a job so far, in order.
+pub async fn tasks(world: &World, job: &str) -> Result<Vec<Task>> {
+    let cluster = world.cluster().await?;
+    let mut tasks = Vec::new();
+    for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
+        let listed = world.ecs.list_tasks().cluster(&cluster).family(Names::new(STACK, job).family());
+        let arns = listed.desired_status(desired).send().await?.task_arns;
+        if arns.as_ref().is_some_and(|arns| !arns.is_empty()) {
+            let described = world.ecs.describe_tasks().cluster(&cluster).set_tasks(arns).send().await?;
+            tasks.extend(described.tasks.unwrap_or_default());
+        }
+    }
+    tasks.sort_by_key(|task| task.created_at().map(|time| time.as_nanos()));
+    Ok(tasks)
+}
+
+impl Course {
+    /// How often an order went out, and how many services there were.
+    pub fn starts_and_launches(&self) -> (usize, usize) {
+        let entered = |state| states_entered(&self.events).filter(|name| *name == state).count();
+        (entered("DispatchJob"), entered("CreateService"))
+    }
+
+    /// Whether the machine has waited for anything until it lost patience.
+    pub fn has_waited_in_vain(&self) -> bool {
+        self.events.iter().any(|event| event.task_timed_out_event_details().is_some())
+    }
+
+    /// The result of a job that has succeeded.
+    pub fn result(&self) -> Result<&JobResult> {
+        self.outcome.result.as_ref().with_context(|| format!("{:#?}", self.outcome))
+    }
+
+    /// The failure of a job that has failed with `class` in this attempt.
+    pub fn failure(&self, class: Class, attempt: Option<u32>) -> Result<&JobFailure> {
+        let failure = self.outcome.failure.as_ref().with_context(|| format!("{:#?}", self.outcome))?;
+        assert_eq!((failure.error, failure.attempt), (class, attempt), "{failure:#?}");
+        Ok(failure)
+    }
+
+    /// What the tasks ran on, in order.
+    pub fn providers(&self) -> Vec<&str> {
+        self.tasks.iter().filter_map(Task::capacity_provider_name).collect()
+    }
+
+    /// Makes sure that every service began when the tasks of the one before had stopped.
+    pub fn assert_one_service_at_a_time(&self) {
+        let services: BTreeSet<_> = self.tasks.iter().filter_map(Task::group).collect();
+        assert_eq!(services.len(), self.starts_and_launches().1, "every service has had a task");
+        for pair in self.tasks.windows(2) {
+            let [before, after] = pair else { continue };
+            if before.group() != after.group() {
+                let earlier = self.tasks.iter().filter(|task| task.created_at() < after.created_at());
+                let stopped: Vec<_> = earlier.map(Task::stopped_at).collect();
+                assert!(
+                    stopped.iter().all(|at| at.is_some() && *at <= after.created_at()),
+                    "{:#?}",
+                    self.tasks
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Signed URLs expire for real, and a job that outlives them several times over delivers all the same: as a job of 24
+//! hours does, with the clocks shortened.
+//!
+//! Who enforces what here: MiniStack refuses a GET past its `X-Amz-Expires` ("Request has expired") and a POST past its
+//! policy's `expiration` ("Policy expired."), as S3 does; the first test makes sure of both. It also refuses a session
+//! that has expired (`ExpiredToken`), but no session of STS is shorter than 15 minutes: that a worker takes this for an
+//! expired URL too is tested with a server that says so, in `container/tests/worker/download.rs`.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::primitives::ByteStream;
+use libtest_mimic::Trial;
+use local_ecs::{Fault, Rule};
+use mayfly_common::message::{FileSize, News, Order, Upload};
+use mayfly_common::names::Names;
+use mayfly_common::record;
+use reqwest::multipart::Form;
+use serde_json::{Value, json};
+
+use crate::harness::Harness;
+use crate::hasty::{self, HASTY, REPORTS, URL_LIFETIME};
+use crate::played::{Played, success, text};
+use crate::world::{World, until};
+
+const CONTENT: &str = "what the job is about";
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![
+        harness.trial("a_signed_url_expires_and_a_fresh_one_is_given", expires),
+        harness.trial("a_job_that_outlives_its_urls_delivers", outlives),
+    ]
+}
+
+/// The test asks as a container does, and tries the URLs itself.
+async fn expires(world: Arc<World>, job: String) -> Result<()> {
+    hasty::deployed(&world).await?;
+    let _turn = REPORTS.read().await;
+    let played = Played::begin(&world, HASTY, &job, &copy(&world, &job, "true").await?).await?;
+    let mailbox = text(&played.item().await?, record::MAILBOX)?;
+    let Order::Run(assignment) = order(&world, &mailbox).await? else { panic!("the first order is the job") };
+    let first = &assignment.inputs[0].url;
+    until_expired("the download to be refused", async || get(first).await).await?;
+
+    let out = FileSize { file: "out.txt".into(), bytes: CONTENT.len() as u64 };
+    let wanted = News::UrlsWanted { downloads: vec!["in.txt".into()], uploads: vec![out] };
+    played.say(assignment.turn, wanted).await?;
+    let Order::Urls(urls) = order(&world, &mailbox).await? else { panic!("the second order is the URLs") };
+    let ([download], [upload]) = (&urls.downloads[..], &urls.uploads[..]) else { panic!("one of each") };
+    assert_ne!(date(first), date(&download.url));
+    let (status, body) = get(&download.url).await?;
+    assert_eq!((status, body.as_str()), (200, CONTENT));
+    let (status, body) = post(upload).await?;
+    assert_eq!(status, 204, "{body}");
+    until_expired("the upload to be refused", async || post(upload).await).await?;
+    played.say(assignment.turn, success(1.0)).await?;
+    played.succeeded().await?;
+    Ok(())
+}
+
+/// The input's URL expires before the container has come, and as much time passes again before there is an output.
+async fn outlives(world: Arc<World>, job: String) -> Result<()> {
+    hasty::deployed(&world).await?;
+    let _turn = REPORTS.read().await;
+    let seconds = URL_LIFETIME.as_secs() + 1;
+    let document = copy(&world, &job, &format!("sleep {seconds}; cp in.txt out.txt")).await?;
+    let played = Played::begin_with(&world, HASTY, &job, &document, no_room_yet()).await?;
+    let result = played.succeeded().await?;
+    assert_eq!((result.attempt, result.outputs[0].bytes), (1, CONTENT.len() as u64));
+    assert_eq!(String::from_utf8(world.get(&format!("{job}/out.txt")).await?)?, CONTENT);
+    assert!(played.count_in_log("urls sent").await? >= 2, "for the input and for the output");
+    let log = world.log_of(HASTY, "jobs", &format!("{}/", Names::new(HASTY, &job).base())).await?;
+    let has_asked = log.iter().any(|line| line.contains("signature refused, asking for a fresh one"));
+    assert!(has_asked, "the worker has met an expired URL: {log:#?}");
+    Ok(())
+}
+
+/// So long that the URLs of the first order have expired when the container comes.
+pub fn no_room_yet() -> [Rule; 1] {
+    [Rule { tasks: 2, ..Rule::once(Fault::NoCapacity) }]
+}
+
+/// A job with an input, which is put into the bucket, and an output.
+pub async fn copy(world: &World, job: &str, script: &str) -> Result<Value> {
+    let [from, to] = ["in.txt", "out.txt"].map(|file| format!("{job}/{file}"));
+    world.put(&from, ByteStream::from_static(CONTENT.as_bytes())).await?;
+    Ok(json!({ "attempts": 1, "task": {
+        "inputs": [{ "file": "in.txt", "from": format!("s3://mayfly-data/{from}") }],
+        "command": ["sh", "-c", script],
+        "outputs": [{ "file": "out.txt", "to": format!("s3://mayfly-data/{to}") }]
+    } }))
+}
+
+/// The next message in the mailbox.
+async fn order(world: &World, mailbox: &str) -> Result<Order> {
+    let message = until("an order", || async {
+        let received = world.sqs.receive_message().queue_url(mailbox).send().await?;
+        Ok(received.messages.unwrap_or_default().pop())
+    })
+    .await?;
+    let delete = world.sqs.delete_message().queue_url(mailbox);
+    delete.set_receipt_handle(message.receipt_handle).send().await?;
+    Ok(serde_json::from_str(&message.body.context("a message has a body")?)?)
+}
+
+/// Asks until it is too late, and no other refusal will do.
+async fn until_expired(what: &str, mut ask: impl AsyncFnMut() -> Result<(u16, String)>) -> Result<()> {
+    until(what, async || {
+        let (status, body) = ask().await?;
+        ensure!(status < 300 || (status == 403 && body.contains("expired")), "{status}: {body}");
+        Ok((status == 403).then_some(()))
+    })
+    .await
+}
+
+async fn get(url: &str) -> Result<(u16, String)> {
+    let response = reqwest::get(url).await?;
+    Ok((response.status().as_u16(), response.text().await?))
+}
+
+async fn post(upload: &Upload) -> Result<(u16, String)> {
+    let fields = upload.fields.clone().into_iter();
+    let form = fields.fold(Form::new(), |form, (name, value)| form.text(name, value));
+    let form = form.text("file", CONTENT);
+    let response = reqwest::Client::new().post(&upload.url).multipart(form).send().await?;
+    Ok((response.status().as_u16(), response.text().await?))
+}
+
+/// When the URL was signed.
+fn date(url: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    url.query_pairs().find(|(name, _)| name == "X-Amz-Date").map(|(_, date)| date.into_owned())
+}

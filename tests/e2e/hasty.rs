@@ -1,0 +1,51 @@
+//! A second stack that is in a hurry: it notices silence early, and its signed URLs expire within seconds.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::{OnceCell, RwLock};
+
+use crate::world::{World, repository};
+
+/// Its name.
+pub const HASTY: &str = "mayfly-hasty";
+/// How long its URLs are good for, in real time.
+pub const URL_LIFETIME: Duration = Duration::from_secs(4);
+/// What the secret holds that its jobs may name.
+pub const SECRET: &str = "Kolibri-7b3f-nobody-may-read-this";
+
+/// Its reports are held up for all its jobs at once: who holds them up writes, who needs them reads.
+pub static REPORTS: RwLock<()> = RwLock::const_new(());
+
+/// The ARN of the secret.
+static DEPLOYED: OnceCell<String> = OnceCell::const_new();
+
+/// Deploys the stack, unless that has been done, and tells the ARN of its secret.
+pub async fn deployed(world: &World) -> Result<&'static str> {
+    let deploy = || async {
+        let secrets = aws_sdk_secretsmanager::Client::new(&world.cloud().sdk_config());
+        let secret = secrets.create_secret().name(HASTY).secret_string(SECRET).send().await?;
+        let secret = secret.arn.context("a secret has an ARN")?;
+        let parameters = [
+            format!("SecretArns={secret}"),
+            format!("SignedUrlSeconds={}", URL_LIFETIME.as_secs()),
+            "HeartbeatSeconds=130".to_owned(),
+            "ReportEverySeconds=1".to_owned(),
+        ];
+        let parameters = parameters.each_ref().map(String::as_str);
+        world.cloud().deploy(repository(), HASTY, &parameters).await?;
+        anyhow::Ok(secret)
+    };
+    Ok(DEPLOYED.get_or_try_init(deploy).await?)
+}
+
+/// Does something while none of the stack's reports is handled, as when the account has no Lambda concurrency left.
+/// Whoever calls has [`REPORTS`].
+pub async fn with_reports_held_up<T>(world: &World, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let function = world.function_of(HASTY, "handle-report").await?;
+    let hold = world.lambda.put_function_concurrency().function_name(&function);
+    hold.reserved_concurrent_executions(0).send().await?;
+    let done = work.await;
+    world.lambda.delete_function_concurrency().function_name(function).send().await?;
+    done
+}

@@ -1,0 +1,131 @@
+//! A job of the network mode `existing` runs in the subnets and groups that it names, and in no others.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use aws_sdk_ec2::types::{Filter, NetworkInterface};
+use aws_sdk_ecs::types::Task;
+use libtest_mimic::Trial;
+use mayfly_common::error::Class;
+use serde_json::{Value, json};
+
+use crate::course::{self, sample};
+use crate::harness::Harness;
+use crate::world::{self, World, states_entered, until};
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![
+        harness.trial("an_existing_network_is_used_as_it_is", as_it_is),
+        harness.trial("there_is_no_public_address_unless_asked", no_public_address),
+        harness.trial("subnets_and_groups_of_two_vpcs_are_refused", two_vpcs),
+    ]
+}
+
+async fn as_it_is(world: Arc<World>, job: String) -> Result<()> {
+    sample("run-job.existing.json")?.start(&world, &job).await?;
+    let interface = interface(&world, &job).await?;
+    let mut filled = [String::new(), String::new()];
+    for (filled, name) in filled.iter_mut().zip(["${SUBNET}", "${SECURITY_GROUP}"]) {
+        *filled = world.cloud().fill_in(name, world::STACK).await?;
+    }
+    let [subnet, group] = filled;
+    assert_eq!(place(&interface), (subnet.as_str(), vec![group.as_str()]));
+    assert!(interface.association().is_some(), "a public address, as asked");
+    let course = course::of(&world, &job).await?;
+    assert_eq!(course.result()?.attempt, 1);
+    Ok(())
+}
+
+/// A network of somebody else's, which the stack knows nothing of.
+async fn no_public_address(world: Arc<World>, job: String) -> Result<()> {
+    let network = Network::make(&world).await?;
+    let document = json!({ "network": network.document(), "task": { "command": ["true"] } });
+    world.start_job(&job, &document).await?;
+    let interface = interface(&world, &job).await?;
+    assert_eq!(place(&interface), (network.subnet.as_str(), vec![network.group.as_str()]));
+    assert!(interface.association().is_none(), "no public address");
+    course::of(&world, &job).await?.result()?;
+    network.remove(&world).await
+}
+
+async fn two_vpcs(world: Arc<World>, job: String) -> Result<()> {
+    let (network, other) = (Network::make(&world).await?, Network::make(&world).await?);
+    let mut document = json!({ "network": network.document(), "task": { "command": ["true"] } });
+    document["network"]["securityGroups"] = json!([other.group]);
+    let execution = world.run_job(&job, &document).await?;
+    let outcome = world::outcome(&execution)?;
+    let failure = outcome.failure.context("it is refused")?;
+    assert_eq!(failure.error, Class::InvalidJob);
+    let mut vpcs = [network.vpc.as_str(), &other.vpc];
+    vpcs.sort_unstable();
+    assert_eq!(
+        failure.message,
+        format!(
+            "network: given subnets and security groups of the VPCs {}; allowed: all of one VPC",
+            vpcs.join(", ")
+        )
+    );
+    let events = world.history(execution.execution_arn()).await?;
+    assert_eq!(states_entered(&events).find(|state| *state == "RunPlan"), None, "nothing was created");
+    world.nothing_left(&job).await?;
+    network.remove(&world).await?;
+    other.remove(&world).await
+}
+
+/// The network interface of the job's first task, while the task lives.
+async fn interface(world: &World, job: &str) -> Result<NetworkInterface> {
+    let id = until("the task's network interface", || async {
+        let tasks = course::tasks(world, job).await?;
+        let details = tasks.iter().flat_map(Task::attachments).flat_map(|attachment| attachment.details());
+        let mut ids = details.filter(|detail| detail.name() == Some("networkInterfaceId"));
+        Ok(ids.find_map(|detail| detail.value().map(str::to_owned)))
+    })
+    .await?;
+    let config = world.cloud().sdk_config().to_builder().endpoint_url(&world.cloud().upstream().ec2).build();
+    let by_id = Filter::builder().name("network-interface-id").values(&id).build();
+    let ec2 = aws_sdk_ec2::Client::new(&config);
+    let found = ec2.describe_network_interfaces().filters(by_id).send().await?.network_interfaces;
+    found.unwrap_or_default().pop().with_context(|| format!("{id} is gone"))
+}
+
+/// An interface's subnet and groups.
+fn place(interface: &NetworkInterface) -> (&str, Vec<&str>) {
+    let groups = interface.groups().iter().filter_map(|group| group.group_id()).collect();
+    (interface.subnet_id().unwrap_or_default(), groups)
+}
+
+/// A VPC with a subnet and a group, made at MiniStack, whose networks the stand-ins take over.
+pub struct Network {
+    vpc: String,
+    subnet: String,
+    group: String,
+}
+
+impl Network {
+    pub async fn make(world: &World) -> Result<Self> {
+        let ec2 = ministack(world);
+        let vpc = ec2.create_vpc().cidr_block("10.9.0.0/16").send().await?.vpc;
+        let vpc = vpc.and_then(|vpc| vpc.vpc_id).context("a VPC")?;
+        let subnet = ec2.create_subnet().vpc_id(&vpc).cidr_block("10.9.1.0/24").send().await?.subnet;
+        let group = ec2.create_security_group().vpc_id(&vpc).group_name("own").description("own");
+        let group = group.send().await?.group_id.context("a group")?;
+        Ok(Self { vpc, subnet: subnet.and_then(|subnet| subnet.subnet_id).context("a subnet")?, group })
+    }
+
+    /// What a job document says that is to run here.
+    pub fn document(&self) -> Value {
+        json!({ "mode": "existing", "subnets": [self.subnet], "securityGroups": [self.group] })
+    }
+
+    pub async fn remove(self, world: &World) -> Result<()> {
+        let ec2 = ministack(world);
+        ec2.delete_security_group().group_id(self.group).send().await?;
+        ec2.delete_subnet().subnet_id(self.subnet).send().await?;
+        ec2.delete_vpc().vpc_id(self.vpc).send().await?;
+        Ok(())
+    }
+}
+
+fn ministack(world: &World) -> aws_sdk_ec2::Client {
+    aws_sdk_ec2::Client::new(&world.cloud().sdk_config())
+}

@@ -1,0 +1,97 @@
+//! Reports that are stale, false or no reports at all change nothing, and do not hold up the others.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::Trial;
+use mayfly_common::error::Class;
+use mayfly_common::message::{FileSize, News};
+use serde_json::json;
+
+use crate::container::{Container, TASK, deliver, failure, heartbeat, lost, success};
+use crate::course;
+use crate::harness::Harness;
+use crate::world::{World, command, until};
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![
+        harness.trial("a_stale_report_changes_nothing", stale),
+        harness.trial("a_report_with_a_wrong_nonce_changes_nothing", wrong_nonce),
+        harness.trial("a_poisoned_report_does_not_hold_up_the_others", poisoned_batch),
+        harness.trial("a_poisoned_order_does_not_hold_up_the_job", poisoned_mailbox),
+    ]
+}
+
+fn wanted() -> News {
+    News::UrlsWanted { downloads: Vec::new(), uploads: vec![FileSize { file: "out".into(), bytes: 1 }] }
+}
+
+async fn stale(world: Arc<World>, job: String) -> Result<()> {
+    let document = json!({ "capacity": "spot", "attempts": 1, "task": { "command": ["true"] } });
+    let first = Container::of_new_job(&world, &job, &document).await?;
+    first.reports(&world, failure(Class::SpotInterrupted)).await?;
+    let second = Container::of_start(&world, &job, 2).await?;
+    let before = world.record(&job).await?;
+    let failures = [Class::CommandFailed, Class::SpotInterrupted, Class::UploadFailed].map(failure);
+    let stale = failures.into_iter().chain([heartbeat(), wanted(), lost(Class::HeartbeatLost)]);
+    for news in stale {
+        first.reports(&world, news).await?;
+    }
+    assert_eq!(world.record(&job).await?, before);
+    second.reports(&world, success()).await?;
+    let course = course::of(&world, &job).await?;
+    assert_eq!((course.result()?.attempt, course.starts_and_launches()), (1, (2, 1)));
+    Ok(())
+}
+
+async fn wrong_nonce(world: Arc<World>, job: String) -> Result<()> {
+    let container = Container::of_new_job(&world, &job, &command(&["true"])).await?;
+    let before = world.record(&job).await?;
+    let mut forger = Container { nonce: "0".repeat(32), ..Container { job: job.clone(), ..container } };
+    let turn = forger.turn;
+    for nonce in ["0".repeat(32), String::new()] {
+        forger.nonce = nonce;
+        let all = [success(), failure(Class::CommandFailed), heartbeat(), wanted(), lost(Class::OutOfMemory)];
+        for news in all {
+            forger.reports(&world, news).await?;
+        }
+    }
+    assert_eq!(world.record(&job).await?, before);
+    let honest = Container { job: job.clone(), nonce: before["nonce"].clone(), turn };
+    honest.reports(&world, success()).await?;
+    assert_eq!(course::of(&world, &job).await?.result()?.task_arn, TASK);
+    Ok(())
+}
+
+async fn poisoned_batch(world: Arc<World>, job: String) -> Result<()> {
+    let container = Container::of_new_job(&world, &job, &command(&["true"])).await?;
+    let good = container.report(success());
+    let stranger =
+        Container { job: format!("{job}-of-nobody"), nonce: container.nonce, turn: container.turn };
+    let batch = [
+        String::new(),
+        "not JSON".into(),
+        "x".repeat(200_000),
+        "[".repeat(100_000),
+        json!({ "job": job, "news": "good" }).to_string(),
+        good.replace("\"finished\"", "\"dancing\""),
+        stranger.report(success()),
+        good,
+    ];
+    deliver(&world, &batch).await?;
+    assert_eq!(course::of(&world, &job).await?.result()?.attempt, 1);
+    Ok(())
+}
+
+async fn poisoned_mailbox(world: Arc<World>, job: String) -> Result<()> {
+    world.start_job(&job, &command(&["true"])).await?;
+    let mailbox = until("the mailbox", || async {
+        Ok(world.record(&job).await.ok().and_then(|mut record| record.remove("mailbox")))
+    })
+    .await?;
+    for body in ["not JSON", "{}", &"x".repeat(200_000)] {
+        world.sqs.send_message().queue_url(&mailbox).message_body(body).send().await?;
+    }
+    assert_eq!(course::of(&world, &job).await?.result()?.exit_code, 0);
+    Ok(())
+}

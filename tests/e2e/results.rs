@@ -1,0 +1,192 @@
+//! A result that SQS has accepted is never lost, whatever happens in between; and there is one of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use aws_sdk_dynamodb::types::AttributeValue;
+use libtest_mimic::Trial;
+use local_ecs::{Fault, Rule};
+use mayfly_common::error::Class;
+use mayfly_common::message::{Finished, News};
+use mayfly_common::record::{self, Stored};
+use serde_json::{Value, json};
+use tokio::time::interval;
+
+use crate::container::{Container, TASK, failure, heartbeat, success};
+use crate::course::{self, Course, tasks};
+use crate::harness::Harness;
+use crate::world::{World, job_arn, until};
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![
+        harness.trial("a_result_after_the_time_out_counts", after_the_time_out),
+        harness.trial("a_result_after_a_lost_heartbeat_counts_before_the_next_start", before_the_next_start),
+        harness.trial("a_result_of_an_earlier_start_counts", of_an_earlier_start),
+        harness.trial("a_result_during_the_teardown_counts", during_the_teardown),
+        harness.trial("a_result_after_the_stopped_event_counts", after_the_stopped_event),
+        harness.trial("a_result_after_the_loss_was_handled_counts", after_the_loss_was_handled),
+        harness.trial("a_result_that_arrives_twice_is_one_result", twice),
+        harness.trial("a_loss_that_arrives_twice_is_one_loss", a_loss_twice),
+        harness.trial("a_result_that_was_stored_and_not_told_is_told_later", stored_and_not_told),
+    ]
+}
+
+/// A job that may be tried so often.
+fn job(attempts: u32) -> Value {
+    json!({ "capacity": "on-demand", "attempts": attempts, "task": { "command": ["true"] } })
+}
+
+/// Makes sure that the job has succeeded by the result of this attempt, and that the table has just that result.
+async fn succeeded_by(world: &World, job: &str, attempt: u32) -> Result<Course> {
+    let course = course::of(world, job).await?;
+    assert_eq!(course.result()?.attempt, attempt, "{:#?}", course.outcome);
+    let stored: Stored = serde_json::from_str(&world.record(job).await?["result"])?;
+    assert_eq!((stored.turn.attempt, stored.finished.failure), (attempt, None));
+    Ok(course)
+}
+
+/// Waits until the job has entered a state.
+async fn enters(world: &World, job: &str, state: &str) -> Result<()> {
+    anyhow::ensure!(world.entered(&job_arn(job), state).await?, "{job} has ended without {state}");
+    Ok(())
+}
+
+async fn after_the_time_out(world: Arc<World>, name: String) -> Result<()> {
+    let mut document = job(1);
+    document["timeoutMinutes"] = json!(1);
+    let container = Container::of_new_job(&world, &name, &document).await?;
+    let beats = async {
+        let mut pace = interval(Duration::from_secs(2));
+        loop {
+            pace.tick().await;
+            container.reports(&world, heartbeat()).await?;
+        }
+    };
+    let never: Result<()> = tokio::select! {
+        entered = enters(&world, &name, "TearDown") => entered,
+        failed = beats => failed,
+    };
+    never?;
+    container.reports(&world, success()).await?;
+    let course = succeeded_by(&world, &name, 1).await?;
+    assert!(course.has_waited_in_vain());
+    Ok(())
+}
+
+async fn before_the_next_start(world: Arc<World>, name: String) -> Result<()> {
+    let container = Container::of_new_job(&world, &name, &job(2)).await?;
+    container.reports(&world, heartbeat()).await?;
+    enters(&world, &name, "DeleteService").await?;
+    container.reports(&world, success()).await?;
+    let course = succeeded_by(&world, &name, 1).await?;
+    assert_eq!(course.starts_and_launches(), (2, 2));
+    let refused = course.events.iter().filter_map(|event| event.task_failed_event_details()?.error());
+    assert_eq!(refused.filter(|error| *error == "AlreadyEnded").count(), 1, "nothing is dispatched any more");
+    Ok(())
+}
+
+async fn of_an_earlier_start(world: Arc<World>, name: String) -> Result<()> {
+    let first = Container::of_new_job(&world, &name, &job(2)).await?;
+    first.reports(&world, heartbeat()).await?;
+    let second = Container::of_start(&world, &name, 2).await?;
+    assert_eq!((second.turn.attempt, second.turn.launch), (2, 2));
+    first.reports(&world, success()).await?;
+    let course = succeeded_by(&world, &name, 1).await?;
+    assert_eq!(course.starts_and_launches(), (2, 2));
+    Ok(())
+}
+
+async fn during_the_teardown(world: Arc<World>, name: String) -> Result<()> {
+    let container = Container::of_new_job(&world, &name, &job(1)).await?;
+    container.reports(&world, heartbeat()).await?;
+    enters(&world, &name, "TearDown").await?;
+    container.reports(&world, success()).await?;
+    succeeded_by(&world, &name, 1).await?;
+    Ok(())
+}
+
+/// Starts a job whose container is killed at work, and takes the container's part when its task has stopped.
+async fn killed(world: &World, name: &str) -> Result<Container> {
+    world.cloud().faults().add(name, [Rule::once(Fault::Killed { after_seconds: 30 })]);
+    let mut document = job(1);
+    document["task"]["command"] = json!(["sleep", "600"]);
+    world.start_job(name, &document).await?;
+    until(&format!("the end of the task of {name}"), || async {
+        let tasks = tasks(world, name).await?;
+        Ok(tasks.first().filter(|task| task.last_status() == Some("STOPPED")).map(|_| ()))
+    })
+    .await?;
+    Container::of_start(world, name, 1).await
+}
+
+async fn after_the_stopped_event(world: Arc<World>, name: String) -> Result<()> {
+    let container = killed(&world, &name).await?;
+    until("handle-stopped-task to see the task", || async {
+        let log = world.log("functions", "").await?;
+        let seen = |line: &String| line.contains("task lost") && line.contains(&format!("\"{name}\""));
+        Ok(log.iter().any(seen).then_some(()))
+    })
+    .await?;
+    container.reports(&world, success()).await?;
+    let course = succeeded_by(&world, &name, 1).await?;
+    assert_eq!(course.starts_and_launches(), (1, 1));
+    Ok(())
+}
+
+async fn after_the_loss_was_handled(world: Arc<World>, name: String) -> Result<()> {
+    let container = killed(&world, &name).await?;
+    enters(&world, &name, "TearDown").await?;
+    assert!(world.record(&name).await?["loss"].contains(Class::HeartbeatLost.name()));
+    container.reports(&world, success()).await?;
+    succeeded_by(&world, &name, 1).await?;
+    Ok(())
+}
+
+async fn twice(world: Arc<World>, name: String) -> Result<()> {
+    let container = Container::of_new_job(&world, &name, &job(1)).await?;
+    let other =
+        News::Finished(Finished { seconds: 9.0, exit_code: Some(0), outputs: Vec::new(), failure: None });
+    tokio::try_join!(container.reports(&world, success()), container.reports(&world, success()))?;
+    succeeded_by(&world, &name, 1).await?;
+    let stored = world.record(&name).await?;
+    container.reports(&world, success()).await?;
+    container.reports(&world, other).await?;
+    assert_eq!(world.record(&name).await?, stored, "of two results the first stays");
+    Ok(())
+}
+
+async fn a_loss_twice(world: Arc<World>, name: String) -> Result<()> {
+    let mut document = job(1);
+    document["capacity"] = json!("spot");
+    let first = Container::of_new_job(&world, &name, &document).await?;
+    first.reports(&world, failure(Class::SpotInterrupted)).await?;
+    let second = Container::of_start(&world, &name, 2).await?;
+    first.reports(&world, failure(Class::SpotInterrupted)).await?;
+    second.reports(&world, success()).await?;
+    let course = succeeded_by(&world, &name, 1).await?;
+    assert_eq!((course.starts_and_launches(), course.turn.losses), ((2, 1), 1));
+    Ok(())
+}
+
+async fn stored_and_not_told(world: Arc<World>, name: String) -> Result<()> {
+    let container = Container::of_new_job(&world, &name, &job(1)).await?;
+    let News::Finished(finished) = success() else { unreachable!("a success is a result") };
+    let stored = Stored { turn: container.turn, task_arn: Some(TASK.to_owned()), finished };
+    let stored = AttributeValue::S(serde_json::to_string(&stored)?);
+    let settings = world.settings("dispatch-job").await?;
+    world
+        .dynamodb
+        .update_item()
+        .table_name(&settings["JOBS_TABLE"])
+        .key("job", AttributeValue::S(name.clone()))
+        .update_expression("SET #result = :stored")
+        .expression_attribute_names("#result", record::RESULT)
+        .expression_attribute_values(":stored", stored)
+        .send()
+        .await?;
+    // SQS delivers the message again, since the function has not finished with it.
+    container.reports(&world, success()).await?;
+    succeeded_by(&world, &name, 1).await?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Least privilege, proven: every right of every role is taken away in turn, and what needs it fails with AWS's word
+//! that names it. On a stack of its own, so that no other test is disturbed.
+
+mod containers; // what the container's two roles are for
+mod functions; // what each function's role, and the role that signs URLs, is for
+mod machines; // what the roles of machines, rules and schedules are for
+mod stack; // the stack whose roles are changed
+mod strangers; // two stacks in one account never touch each other
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use tokio::sync::Mutex;
+use tokio::try_join;
+
+use crate::harness::Harness;
+use crate::rights::stack::Stack;
+use crate::world::{World, repository};
+
+/// What was proven, by role; made by this test.
+const PROVEN: &str = "tests/rights/proven.json";
+/// What is granted all the same, and who says that AWS needs it; made by hand.
+const IMPLIED: &str = "tests/rights/implied.json";
+/// Set to anything, it makes the test write [`PROVEN`] instead of comparing it.
+const RECORD: &str = "MAYFLY_RECORD_RIGHTS";
+
+/// Actions by the role's logical id.
+type Rights = BTreeMap<String, BTreeSet<String>>;
+
+pub fn trials(harness: &Harness) -> Vec<Trial> {
+    // One test at a time uses the stack; the first one deploys it.
+    let shared = Arc::new(Mutex::new(None));
+    let also_shared = shared.clone();
+    vec![
+        harness.trial("two_stacks_never_touch_each_other", |world, job| async move {
+            let mut shared = shared.lock().await;
+            strangers::meet(deployed(&mut shared, &world).await?, &job).await
+        }),
+        harness.trial("every_granted_right_is_needed", |world, _| async move {
+            let mut shared = also_shared.lock().await;
+            Box::pin(every_right(deployed(&mut shared, &world).await?)).await
+        }),
+    ]
+}
+
+async fn deployed<'a>(shared: &'a mut Option<Stack>, world: &Arc<World>) -> Result<&'a Stack> {
+    if shared.is_none() {
+        *shared = Some(Stack::deploy(world.clone()).await?);
+    }
+    shared.as_ref().context("the stack has just been deployed")
+}
+
+async fn every_right(stack: &Stack) -> Result<()> {
+    let mut proven = machines::may_make_their_rule(stack).await?;
+    proven.extend(functions::prove(stack).await?);
+    let (of_containers, of_sweeper, of_teardown) = try_join!(
+        containers::prove(stack),
+        functions::prove_sweeper(stack),
+        machines::may_tell_of_leftovers(stack)
+    )?;
+    proven.extend(of_containers.into_iter().chain(of_sweeper).chain(of_teardown));
+    for (role, actions) in machines::prove(stack).await? {
+        proven.entry(role).or_default().extend(actions);
+    }
+    stack.nothing_left().await?;
+    compare(&stack.granted(), &proven)
+}
+
+/// Each granted right is proven, or implied by AWS; and the record says the same.
+fn compare(granted: &Rights, proven: &Rights) -> Result<()> {
+    let path = repository().join(PROVEN);
+    if std::env::var_os(RECORD).is_some() {
+        std::fs::write(&path, serde_json::to_string_pretty(proven)? + "\n")?;
+    }
+    let recorded: Rights = serde_json::from_str(&std::fs::read_to_string(&path)?).context(PROVEN)?;
+    ensure!(
+        *proven == recorded,
+        "{PROVEN} is not what this test has seen: {proven:#?}\nif that is right, run it once with {RECORD}=1"
+    );
+    let implied = std::fs::read_to_string(repository().join(IMPLIED))?;
+    let implied: BTreeMap<String, BTreeMap<String, serde_json::Value>> =
+        serde_json::from_str(&implied).context(IMPLIED)?;
+    for (role, actions) in granted {
+        let proven = proven.get(role).into_iter().flatten();
+        let implied = implied.get(role).into_iter().flat_map(BTreeMap::keys);
+        let accounted: Vec<_> = proven.chain(implied).collect();
+        for action in actions {
+            ensure!(
+                accounted.contains(&action),
+                "{role} has {action}, and nothing fails without it: take it away in template.yaml, or say in \
+                 {IMPLIED} why AWS needs it"
+            );
+        }
+        ensure!(
+            accounted.len() == actions.len(),
+            "{role} has {actions:?}, but proven or implied are {accounted:?}: drop from {IMPLIED} what is not granted \
+             or is proven"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What the container's two roles are for.
+
+use anyhow::{Context, Result, ensure};
+use mayfly_common::error::Class;
+use mayfly_common::outcome::Outcome;
+use serde_json::json;
+use tokio::try_join;
+
+use super::Rights;
+use super::stack::{Stack, denies};
+use crate::world::{self, until};
+
+const TASK: &str = "TaskRole";
+const EXECUTION: &str = "ExecutionRole";
+const MAIL: [&str; 3] = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:SendMessage"];
+const START: [&str; 2] = ["secretsmanager:GetSecretValue", "logs:CreateLogStream"];
+const CORRESPONDENT: &str = "rights-mail";
+const PUT: &str = "logs:PutLogEvents";
+
+pub async fn prove(stack: &Stack) -> Result<Rights> {
+    stack.limit(TASK, &MAIL).await?;
+    stack.limit(EXECUTION, &[PUT]).await?;
+    let job = stack.start(CORRESPONDENT, &world::command(&["true"])).await?;
+    denied_on_disk(stack, 1).await?;
+    // Its container is there; those of the others will not be.
+    stack.limit(EXECUTION, &[&START[..], &[PUT]].concat()).await?;
+    let others = start(stack).await?;
+    // The log's driver has tried to deliver the first denial before it writes the second one to the disk.
+    denied_on_disk(stack, 2).await?;
+    let delivered = stack.container_log(CORRESPONDENT).await?;
+    ensure!(delivered.is_empty(), "without {PUT}: {delivered:#?}");
+    stack.limit(EXECUTION, &START).await?;
+    try_join!(mail(stack, &job), failed(stack, others))?;
+    stack.limit(EXECUTION, &[]).await?;
+    let own = |actions: &[&str]| actions.iter().map(|action| (*action).to_owned()).collect();
+    Ok([(TASK.to_owned(), own(&MAIL)), (EXECUTION.to_owned(), own(&[&START[..], &[PUT]].concat()))].into())
+}
+
+/// Waits until the container has been told so often, by its output on the disk, that it may not read its mailbox.
+async fn denied_on_disk(stack: &Stack, times: usize) -> Result<()> {
+    let tasks = stack.world.folder().join("tasks");
+    until("a container that is denied its mail", || async {
+        let mut denials = 0;
+        for task in std::fs::read_dir(&tasks)? {
+            // A task that is on its way has none.
+            let Ok(output) = std::fs::read_to_string(task?.path().join("output.log")) else { continue };
+            let of_job = output.lines().filter(|line| line.contains(CORRESPONDENT));
+            denials += of_job.filter(|line| denies(line, MAIL[0])).count();
+        }
+        Ok((denials >= times).then_some(()))
+    })
+    .await
+}
+
+/// The worker tries everything again, so one job tells of each action, and succeeds when it has all of them.
+async fn mail(stack: &Stack, job: &str) -> Result<()> {
+    for (given, action) in MAIL.iter().enumerate() {
+        stack.limit(TASK, &MAIL[given..]).await?;
+        until(&format!("the container to be denied {action}"), || async {
+            let log = stack.container_log(CORRESPONDENT).await?;
+            Ok(log.iter().any(|line| denies(line, action)).then_some(()))
+        })
+        .await?;
+    }
+    stack.limit(TASK, &[]).await?;
+    stack.succeeded(job).await
+}
+
+/// Starts a job for each right that a container needs to start.
+async fn start(stack: &Stack) -> Result<[(String, &'static str); 2]> {
+    let mut with_secret = world::command(&["true"]);
+    with_secret["container"] = json!({ "secrets": { "SECRET": stack.secret } });
+    let [secret, log] = START;
+    Ok([
+        (stack.start("rights-secret", &with_secret).await?, secret),
+        (stack.start("rights-log", &world::command(&["true"])).await?, log),
+    ])
+}
+
+/// A job whose container cannot start tells which right it lacks.
+async fn failed(stack: &Stack, jobs: [(String, &str); 2]) -> Result<()> {
+    for (job, action) in jobs {
+        let ended = stack.world.ended(&job).await?;
+        let outcome: Outcome = serde_json::from_str(ended.cause().context("the job has failed")?)?;
+        let failure = outcome.failure.context("a failure says why")?;
+        ensure!(
+            failure.error == Class::AccessDenied && denies(&failure.message, action),
+            "{action}: {failure:#?}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! What each function's role, and the role that signs URLs, is for.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail, ensure};
+use local_ecs::{Fault, Rule, Stage};
+use mayfly_common::error::Class;
+use mayfly_common::message::{
+    Failure, FileSize, Finished, News, Order, Phase, Progress, Report, SignedUrls, Upload,
+};
+use mayfly_common::names::Names;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use super::Rights;
+use super::stack::{Failed, NAME, SOLO, Stack, denies, pascal};
+use crate::world::{self, until};
+
+/// In an order in which each finds what those before it have made, but for `sweep-expired`.
+const FUNCTIONS: [&str; 14] = [
+    "plan-job",
+    "create-queue",
+    "register-task",
+    "create-service",
+    "find-task",
+    "dispatch-job",
+    "collect-result",
+    "find-leftovers",
+    "conclude-job",
+    "handle-report",
+    "handle-stopped-task",
+    "delete-service",
+    "delete-queue",
+    "delete-task",
+];
+/// Jobs that wait for a container that never comes, so that their tokens are good.
+const HELD: &str = "rights-held";
+const ENDING: &str = "rights-ending";
+
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
+const LONG_AHEAD: &str = "2100-01-01T00:00:00Z";
+
+pub async fn prove(stack: &Stack) -> Result<Rights> {
+    let mut proven = Rights::new();
+    for function in FUNCTIONS {
+        match function {
+            "find-task" => stack.running().await?,
+            "handle-report" => hold(stack).await?,
+            _ => {}
+        }
+        proven.extend(needed(stack, function).await?);
+        if function == "handle-report" {
+            proven.insert("DataRole".to_owned(), needed_for_urls(stack).await?);
+        }
+    }
+    Ok(proven)
+}
+
+/// Of the one function that no job needs, so that jobs may run meanwhile.
+pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
+    needed(stack, "sweep-expired").await
+}
+
+async fn hold(stack: &Stack) -> Result<()> {
+    for job in [HELD, ENDING] {
+        let never = Rule { tasks: 100, ..Rule::once(Fault::NeverStarts { stage: Stage::Pending }) };
+        stack.world.cloud().faults().add(job, [never]);
+        stack.start(job, &stack.submission(job)?["document"]).await?;
+    }
+    for job in [HELD, ENDING] {
+        stack.record(job).await?;
+    }
+    Ok(())
+}
+
+/// The actions of the function's role without which it is denied what it does.
+async fn needed(stack: &Stack, function: &str) -> Result<Rights> {
+    let role = format!("{}FunctionRole", pascal(function));
+    let mut needed = BTreeSet::new();
+    for action in &stack.granted()[&role] {
+        stack.limit(&role, &[action]).await?;
+        let denied = is_denied(stack, function, &role, action).await;
+        if denied.with_context(|| format!("{function} without {action}"))? {
+            needed.insert(action.clone());
+        }
+    }
+    stack.limit(&role, &[]).await?;
+    for scene in 0.. {
+        let Some(last) = play(stack, function, scene).await? else { break };
+        ensure!(works(&last), "{function} with all its rights again: {last:?}");
+    }
+    Ok([(role, needed)].into())
+}
+
+/// Whether a scene of the function ends with AWS's denial of just this action.
+async fn is_denied(stack: &Stack, function: &str, role: &str, action: &str) -> Result<bool> {
+    for scene in 0.. {
+        match play(stack, function, scene).await? {
+            None => break,
+            Some(outcome) if works(&outcome) => {}
+            Some(Err(Failed { error, message })) => {
+                ensure!(error == "AccessDenied" && denies(&message, action), "{error}: {message}");
+                return Ok(true);
+            }
+            // A batch fails message by message, and only the log says why.
+            Some(Ok(_)) => {
+                let caller = format!("assumed-role/{}/", stack.id(role)?);
+                until(&format!("a log of {role} being denied {action}"), || async {
+                    let lines = stack.denials_in_log().await?;
+                    let mut of_role = lines.iter().filter(|line| line.contains(&caller));
+                    Ok(of_role.any(|line| denies(line, action)).then_some(()))
+                })
+                .await?;
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the function did its work, or would have: a service takes time to go.
+fn works(outcome: &Result<Value, Failed>) -> bool {
+    match outcome {
+        Ok(answer) => answer["batchItemFailures"].as_array().is_none_or(Vec::is_empty),
+        Err(failed) => failed.error == "StillInUse",
+    }
+}
+
+/// Invokes the function with what it needs its rights for; none when it has no such scene.
+async fn play(stack: &Stack, function: &str, scene: u32) -> Result<Option<Result<Value, Failed>>> {
+    let Some(payload) = payload(stack, function, scene).await? else { return Ok(None) };
+    stack.invoke(function, &payload).await.map(Some)
+}
+
+async fn payload(stack: &Stack, function: &str, scene: u32) -> Result<Option<Value>> {
+    Ok(Some(match (function, scene) {
+        ("plan-job", 0) => stack.submission(SOLO)?,
+        ("create-queue", 0) => json!(stack.plan(SOLO).await?),
+        // It looks at the definition of another run, and makes one for this.
+        ("register-task", 0) => {
+            stack.creation().await?;
+            json!(stack.plan(SOLO).await?)
+        }
+        ("create-service", 0) => stack.creation().await?.clone(),
+        ("find-task", 0) => stack.whereabouts(SOLO)?,
+        ("dispatch-job", 0 | 1) => {
+            let plan = stack.plan(SOLO).await?;
+            stack.call("create-queue", &json!(plan)).await?;
+            let mut order = json!({ "plan": plan, "turn": plan.first_turn, "taskToken": "a-task-token" });
+            if scene == 1 {
+                stack.call(function, &order).await?;
+                order["turn"]["start"] = 2.into();
+            }
+            order
+        }
+        ("collect-result", 0) => {
+            let plan = stack.plan(SOLO).await?;
+            json!({ "plan": plan, "turn": plan.first_turn, "dispatch": {} })
+        }
+        ("find-leftovers", 0) => {
+            json!({ "job": SOLO, "receipt": { "created": [], "deleted": [], "residual": [] } })
+        }
+        ("conclude-job", 0) => {
+            json!({ "job": SOLO, "planned": { "plan": stack.plan(SOLO).await? }, "awaitReports": true })
+        }
+        ("handle-report", 0) => report(stack, HELD, heartbeat()).await?,
+        ("handle-report", 1) => report(stack, HELD, urls_wanted()).await?,
+        ("handle-report", 2) => report(stack, ENDING, finished(Some(Class::CommandFailed))).await?,
+        ("handle-report", 3) => report(stack, ENDING, finished(None)).await?,
+        ("handle-stopped-task", 0) => stopped(HELD)?,
+        // Its actions are tried in the order of their names, so the one service is there until DeleteService is tried.
+        ("delete-service", 0) => json!({ "job": SOLO }),
+        ("delete-queue", 0) => {
+            stack.mailbox(SOLO, LONG_AHEAD).await?;
+            json!({ "job": SOLO })
+        }
+        ("delete-task", 0) => {
+            stack.call("register-task", &json!(stack.plan(SOLO).await?)).await?;
+            json!({ "job": SOLO })
+        }
+        // What this job has, it has without an execution; the other's execution runs too long.
+        ("sweep-expired", 0) => {
+            stack.mailbox(SOLO, LONG_AHEAD).await?;
+            stack.call("register-task", &json!(stack.plan(SOLO).await?)).await?;
+            json!({})
+        }
+        ("sweep-expired", 1) => {
+            stack.mailbox(HELD, LONG_AGO).await?;
+            json!({})
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn heartbeat() -> News {
+    News::Heartbeat(Progress { phase: Phase::Running, percent: None, line: None })
+}
+
+fn urls_wanted() -> News {
+    News::UrlsWanted {
+        downloads: vec!["in.mp4".into()],
+        uploads: vec![FileSize { file: "out.mp4".into(), bytes: 2 }],
+    }
+}
+
+fn finished(class: Option<Class>) -> News {
+    let failure = class.map(|class| Failure { class, message: "it did not work".into(), output: None });
+    News::Finished(Finished { seconds: 1.0, exit_code: Some(0), outputs: Vec::new(), failure })
+}
+
+/// The event that brings a report, with the nonce and the turn that the table has.
+async fn report(stack: &Stack, job: &str, news: News) -> Result<Value> {
+    let record = stack.record(job).await?;
+    let turn = serde_json::from_str(&record["turn"])?;
+    let nonce = record["nonce"].clone();
+    let task_arn = Some("arn:aws:ecs:eu-central-1:123456789012:task/mayfly/the-one".into());
+    let report = Report { job: job.to_owned(), turn, nonce, task_arn, news };
+    let mut event = world::sample("handle-report.json")?;
+    event["Records"][0]["body"] = serde_json::to_string(&report)?.into();
+    Ok(event)
+}
+
+/// ECS's event about a task of the job that is not the one that reports, so that the job goes on.
+fn stopped(job: &str) -> Result<Value> {
+    let mut event = world::sample("handle-stopped-task.json")?;
+    event["detail"]["group"] = format!("service:{}", Names::new(NAME, job).service(1)).into();
+    Ok(event)
+}
+
+/// The data role's actions without which URLs that were signed as this role are of no use.
+async fn needed_for_urls(stack: &Stack) -> Result<BTreeSet<String>> {
+    let SignedUrls { downloads, uploads, .. } = signed(stack).await?;
+    let (Some(download), Some(upload)) = (downloads.first(), uploads.first()) else { bail!("two URLs") };
+    let mut needed = BTreeSet::new();
+    for action in &stack.granted()["DataRole"] {
+        stack.limit("DataRole", &[action]).await?;
+        let (got, posted) = (reqwest::get(&download.url).await?, post(upload).await?);
+        for (answer, its_action) in [(got, "s3:GetObject"), (posted, "s3:PutObject")] {
+            let status = answer.status();
+            let text = answer.text().await?;
+            if its_action == action {
+                ensure!(status == 403 && text.contains("AccessDenied"), "without {action}: {status} {text}");
+                needed.insert(action.clone());
+            } else {
+                ensure!(status.is_success(), "{its_action} without {action}: {status} {text}");
+            }
+        }
+    }
+    stack.limit("DataRole", &[]).await?;
+    ensure!(
+        reqwest::get(&download.url).await?.status().is_success() && post(upload).await?.status().is_success()
+    );
+    Ok(needed)
+}
+
+/// The newest URLs in the mailbox of the held job, for which a container has asked.
+async fn signed(stack: &Stack) -> Result<SignedUrls> {
+    stack.call("handle-report", &report(stack, HELD, urls_wanted()).await?).await?;
+    let mailbox = &stack.record(HELD).await?["mailbox"];
+    let sqs = &stack.world.sqs;
+    until("signed URLs", || async {
+        let received = sqs.receive_message().queue_url(mailbox).max_number_of_messages(10).send().await?;
+        let bodies = received.messages().iter().filter_map(|message| message.body());
+        let orders = bodies.map(serde_json::from_str).collect::<Result<Vec<Order>, _>>()?;
+        Ok(orders.into_iter().find_map(|order| if let Order::Urls(urls) = order { Some(urls) } else { None }))
+    })
+    .await
+}
+
+async fn post(upload: &Upload) -> Result<reqwest::Response> {
+    let fields = upload.fields.clone().into_iter();
+    let form = fields.fold(Form::new(), |form, (name, value)| form.text(name, value));
+    let form = form.part("file", Part::bytes(b"ok".to_vec()).file_name("file"));
+    Ok(reqwest::Client::new().post(&upload.url).multipart(form).send().await?)
+}

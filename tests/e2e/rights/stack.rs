@@ -1,0 +1,333 @@
+//! The stack whose roles are changed, and what its functions and machines say then.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use local_cloud::deploy::DATA_BUCKET;
+use local_cloud::{ACCOUNT, REGION};
+use mayfly_common::names::{Names, SECRET_LENGTH};
+use mayfly_common::plan::Plan;
+use percent_encoding::percent_decode_str;
+use regex::Regex;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::Rights;
+use crate::world::{World, name_in, repository, until};
+
+/// Its name begins with the other stack's, as unluckily as it can: what that one may do to `mayfly-*` fits.
+pub const NAME: &str = "mayfly-rights";
+
+/// A job without an execution.
+pub const SOLO: &str = "rights-solo";
+
+/// A deployed stack.
+pub struct Stack {
+    pub world: Arc<World>,
+    /// By logical id.
+    physical: HashMap<String, String>,
+    /// The inline policies of each role as deployed: their names and documents.
+    policies: HashMap<String, Vec<(String, Value)>>,
+    /// The secret that jobs may name.
+    pub secret: String,
+    /// What create-service is given for [`SOLO`].
+    creation: OnceCell<Value>,
+    counter: AtomicU32,
+}
+
+/// How an invocation has failed.
+#[derive(Debug)]
+pub struct Failed {
+    pub error: String,
+    pub message: String,
+}
+
+impl Stack {
+    pub async fn deploy(world: Arc<World>) -> Result<Self> {
+        let config = world.cloud().sdk_config();
+        let secrets = aws_sdk_secretsmanager::Client::new(&config);
+        let secret = secrets.create_secret().name(NAME).secret_string("s3cr3t").send().await?;
+        let secret = secret.arn.context("a secret has an ARN")?;
+        // Nobody is to take a job that is held for one that is lost.
+        let parameters = [format!("SecretArns={secret}"), "HeartbeatSeconds=3600".to_owned()];
+        let parameters = parameters.each_ref().map(String::as_str);
+        world
+            .cloud()
+            .deploy(repository(), NAME, &[&parameters[..], &["ReportEverySeconds=1"]].concat())
+            .await?;
+
+        let cloudformation = aws_sdk_cloudformation::Client::new(&config);
+        let pages = cloudformation.list_stack_resources().stack_name(NAME).into_paginator();
+        let resources = pages.items().send().collect::<Result<Vec<_>, _>>().await?;
+        let mut stack = Self {
+            world,
+            physical: HashMap::new(),
+            policies: HashMap::new(),
+            secret,
+            creation: OnceCell::new(),
+            counter: AtomicU32::default(),
+        };
+        for resource in resources {
+            let (Some(id), Some(physical)) = (resource.logical_resource_id, resource.physical_resource_id)
+            else {
+                continue;
+            };
+            if resource.resource_type.as_deref() == Some("AWS::IAM::Role") {
+                let policies = stack.inline_policies(&physical).await?;
+                stack.policies.insert(id.clone(), policies);
+            }
+            stack.physical.insert(id, physical);
+        }
+        Ok(stack)
+    }
+
+    async fn inline_policies(&self, role: &str) -> Result<Vec<(String, Value)>> {
+        let iam = &self.world.iam;
+        let mut policies = Vec::new();
+        for name in iam.list_role_policies().role_name(role).send().await?.policy_names {
+            let policy = iam.get_role_policy().role_name(role).policy_name(&name).send().await?;
+            // IAM API Reference, `GetRolePolicy`: the document is URL-encoded.
+            let document = percent_decode_str(&policy.policy_document).decode_utf8()?;
+            policies.push((name, serde_json::from_str(&document)?));
+        }
+        Ok(policies)
+    }
+
+    /// What the roles were granted by the deployment.
+    pub fn granted(&self) -> Rights {
+        let actions = |(_, document): &(String, Value)| {
+            let statements = one_or_many(&document["Statement"]);
+            let actions = statements.iter().flat_map(|statement| one_or_many(&statement["Action"]).to_vec());
+            actions.filter_map(|action| action.as_str().map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let roles = self.policies.iter();
+        roles.map(|(role, policies)| (role.clone(), policies.iter().flat_map(actions).collect())).collect()
+    }
+
+    /// Lets the role do what it was granted, but for `actions`.
+    pub async fn limit(&self, role: &str, actions: &[&str]) -> Result<()> {
+        let (iam, name) = (&self.world.iam, self.id(role)?);
+        for (policy, document) in &self.policies[role] {
+            let mut document = document.clone();
+            let mut statements = one_or_many(&document["Statement"]).to_vec();
+            for statement in &mut statements {
+                let mut left = one_or_many(&statement["Action"]).to_vec();
+                left.retain(|action| !actions.iter().any(|taken| action == taken));
+                statement["Action"] = left.into();
+            }
+            statements.retain(|statement| statement["Action"] != json!([]));
+            if statements.is_empty() {
+                let deleted = iam.delete_role_policy().role_name(name).policy_name(policy).send().await;
+                match deleted.map_err(SdkError::into_service_error) {
+                    Err(error) if !error.is_no_such_entity_exception() => return Err(error.into()),
+                    _ => continue,
+                }
+            }
+            document["Statement"] = statements.into();
+            let put = iam.put_role_policy().role_name(name).policy_name(policy);
+            put.policy_document(document.to_string()).send().await?;
+        }
+        self.world.cloud().forget_policies();
+        Ok(())
+    }
+
+    /// The name that AWS has given to a resource of the template.
+    pub fn id(&self, logical: &str) -> Result<&str> {
+        self.physical.get(logical).map(String::as_str).with_context(|| format!("the stack has no {logical}"))
+    }
+
+    /// A number that was never given before.
+    pub fn number(&self) -> u32 {
+        self.counter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Invokes a function with what it is to succeed with.
+    pub async fn call(&self, function: &str, payload: &Value) -> Result<Value> {
+        self.invoke(function, payload).await?.map_err(|failed| anyhow::anyhow!("{function}: {failed:?}"))
+    }
+
+    pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Result<Value, Failed>> {
+        let name = self.id(&format!("{}Function", pascal(function)))?;
+        let payload = Blob::new(payload.to_string());
+        let invoked = self.world.lambda.invoke().function_name(name).payload(payload).send().await?;
+        let answer = invoked.payload.context("a function answers")?;
+        let answer: Value = serde_json::from_slice(answer.as_ref())?;
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        Ok(match invoked.function_error {
+            None => Ok(answer),
+            Some(_) => Err(Failed { error: text("errorType"), message: text("errorMessage") }),
+        })
+    }
+
+    /// What Step Functions gives to plan-job for a job with a network, an input and an output of its own.
+    pub fn submission(&self, job: &str) -> Result<Value> {
+        let network = json!({
+            "mode": "existing", "subnets": [self.id("FirstPublicSubnet")?],
+            "securityGroups": [self.id("TaskSecurityGroup")?], "assignPublicIp": true,
+        });
+        let task = json!({
+            "inputs": [{ "file": "in.mp4", "from": format!("s3://{DATA_BUCKET}/in.mp4") }],
+            "command": ["sleep", "600"],
+            "outputs": [{ "file": "out.mp4", "to": format!("s3://{DATA_BUCKET}/{NAME}/out.mp4") }],
+        });
+        Ok(json!({
+            "job": job,
+            "execution": format!("{}-{}", execution("run-job", job), self.number()),
+            "startTime": "2100-01-01T00:00:00Z",
+            "document": { "network": network, "task": task },
+        }))
+    }
+
+    /// The plan of a new run of the job, with a mailbox that nobody has made yet.
+    pub async fn plan(&self, job: &str) -> Result<Plan> {
+        Ok(serde_json::from_value(self.call("plan-job", &self.submission(job)?).await?)?)
+    }
+
+    /// What create-service is given for [`SOLO`]: always the same, so that there is one service.
+    pub async fn creation(&self) -> Result<&Value> {
+        self.creation.get_or_try_init(|| self.service(SOLO)).await
+    }
+
+    /// What create-service is given for a new run of the job, for which everything else is made.
+    pub async fn service(&self, job: &str) -> Result<Value> {
+        let plan = self.plan(job).await?;
+        self.call("create-queue", &json!(plan)).await?;
+        let registered = self.call("register-task", &json!(plan)).await?;
+        let definition = &registered["taskDefinition"];
+        Ok(json!({ "plan": plan, "turn": plan.first_turn, "taskDefinition": definition }))
+    }
+
+    /// What find-task is asked about the job's service.
+    pub fn whereabouts(&self, job: &str) -> Result<Value> {
+        let cluster = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{}", self.id("Cluster")?);
+        Ok(json!({ "job": job, "cluster": cluster, "service": Names::new(NAME, job).service(1) }))
+    }
+
+    /// Waits until the task of [`SOLO`]'s service runs.
+    pub async fn running(&self) -> Result<()> {
+        let whereabouts = self.whereabouts(SOLO)?;
+        until("a running task", || async { Ok(self.invoke("find-task", &whereabouts).await?.ok()) }).await?;
+        Ok(())
+    }
+
+    /// Makes a mailbox of the job without asking the job, and gives its URL.
+    pub async fn mailbox(&self, job: &str, expiry: &str) -> Result<String> {
+        let tags = [("mayfly:stack", NAME), ("mayfly:job", job), ("expiry", expiry)];
+        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let secret = format!("{:0>SECRET_LENGTH$}", self.number());
+        let name = Names::new(NAME, job).mailbox(&secret);
+        let made = self.world.sqs.create_queue().queue_name(name).set_tags(Some(tags)).send().await?;
+        made.queue_url.context("a queue has a URL")
+    }
+
+    /// The job's item in the table of jobs, once it has been dispatched.
+    pub async fn record(&self, job: &str) -> Result<HashMap<String, String>> {
+        let key = AttributeValue::S(job.to_owned());
+        let table = self.id("JobsTable")?;
+        let item = until(&format!("the record of {job}"), || async {
+            Ok(self.world.dynamodb.get_item().table_name(table).key("job", key.clone()).send().await?.item)
+        })
+        .await?;
+        Ok(item.into_iter().filter_map(|(name, value)| Some((name, value.as_s().ok()?.clone()))).collect())
+    }
+
+    /// Starts a job.
+    pub async fn start(&self, job: &str, document: &Value) -> Result<String> {
+        Ok(self.world.try_start(&machine("run-job"), job, document).await?)
+    }
+
+    /// Waits until the execution's history has a denial of `action`.
+    pub async fn denied_in(&self, execution: &str, action: &str) -> Result<()> {
+        until(&format!("{execution} to be denied {action}"), || async {
+            let history = self.world.states.get_execution_history().execution_arn(execution);
+            let history = match history.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await {
+                Ok(history) => history,
+                // A nested execution that has not been started.
+                Err(error) if error.as_service_error().is_some_and(|e| e.is_execution_does_not_exist()) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            Ok(history.iter().filter_map(cause).any(|cause| denies(cause, action)).then_some(()))
+        })
+        .await
+    }
+
+    /// The log of all containers of the job.
+    pub async fn container_log(&self, job: &str) -> Result<Vec<String>> {
+        self.world.log_of(NAME, "jobs", &format!("{}/", Names::new(NAME, job).base())).await
+    }
+
+    /// What functions have logged of denials.
+    pub async fn denials_in_log(&self) -> Result<Vec<String>> {
+        let group = format!("/mayfly/{NAME}/functions");
+        let filter = self.world.logs.filter_log_events().log_group_name(group).filter_pattern("AccessDenied");
+        let pages = filter.into_paginator().send().collect::<Result<Vec<_>, _>>().await?;
+        let events = pages.into_iter().flat_map(|page| page.events.unwrap_or_default());
+        Ok(events.filter_map(|event| event.message).collect())
+    }
+
+    /// Takes down what has no execution, and looks whether then nothing is left of any job.
+    pub async fn nothing_left(&self) -> Result<()> {
+        self.world.try_start(&machine("tear-down"), "rights-last", &json!({ "job": SOLO })).await?;
+        let mut jobs = Vec::new();
+        for name in ["run-job", "tear-down"] {
+            for (arn, _) in self.world.executions(&machine(name)).await? {
+                self.world.ended(&arn).await?;
+                jobs.extend((name == "run-job").then(|| name_in(&arn).to_owned()));
+            }
+        }
+        let swept = self.call("sweep-expired", &json!({})).await?;
+        ensure!(swept == json!({ "stopped": [], "tornDown": [] }), "a last sweep: {swept:#}");
+        for job in jobs {
+            self.world.nothing_left(&job).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for an execution that ended well.
+    pub async fn succeeded(&self, arn: &str) -> Result<()> {
+        let ended = self.world.ended(arn).await?;
+        ensure!(ended.status == ExecutionStatus::Succeeded, "{arn}: {:?} {:?}", ended.error, ended.cause);
+        Ok(())
+    }
+}
+
+/// The ARN of an execution of one of the stack's machines.
+pub fn execution(machine: &str, name: &str) -> String {
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{NAME}-{machine}:{name}")
+}
+
+/// The ARN of one of the stack's machines.
+pub fn machine(name: &str) -> String {
+    format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{NAME}-{name}")
+}
+
+/// Whether `text` is AWS's denial of `action`, which SQS spells in lower case.
+pub fn denies(text: &str, action: &str) -> bool {
+    let denial = Regex::new(&format!(r"(?i)(not authorized to perform:|denied) {action}\b"));
+    denial.expect("an action's name is a regular expression").is_match(text)
+}
+
+fn cause(event: &HistoryEvent) -> Option<&str> {
+    let of_lambda = event.lambda_function_failed_event_details().and_then(|details| details.cause());
+    let of_task = event.task_failed_event_details().and_then(|details| details.cause());
+    let of_execution = event.execution_failed_event_details().and_then(|details| details.cause());
+    of_task.or(of_lambda).or(of_execution)
+}
+
+/// `plan-job` as the template spells it: `PlanJob`.
+pub fn pascal(folder: &str) -> String {
+    folder.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+/// IAM takes one value for a list of one.
+fn one_or_many(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
+}
