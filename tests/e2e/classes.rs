@@ -115,7 +115,8 @@ async fn limit_of_virtual_cpus(world: Arc<World>, job: String) -> Result<()> {
 }
 
 async fn lost_too_often(world: Arc<World>, job: String) -> Result<()> {
-    let fault = Fault::SpotInterruption { after_seconds: 15, stop_code: SpotStopCode::default() };
+    // Long enough for each container to take on its order on a busy machine.
+    let fault = Fault::SpotInterruption { after_seconds: 25, stop_code: SpotStopCode::default() };
     let document = json!({ "capacity": "spot", "attempts": 1, "task": { "command": ["sleep", "600"] } });
     let course = course::run(&world, &job, &document, always(fault)).await?;
     let failure = course.failure(Class::SpotInterrupted, Some(1))?;
