@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
+use local_ecs::{Fault, Rule};
 use serde_json::{Value, json};
 
+use crate::course::always;
 use crate::harness::Harness;
 use crate::world::{self, World, command, machine, nested_arn, states_entered};
 
@@ -70,9 +72,19 @@ pub fn snake_case(state: &str) -> String {
 }
 
 async fn stopped_at(world: &World, base: &str, state: &str, endless: bool, nested: bool) -> Result<()> {
-    let document = command(if endless { &["sleep", "600"] } else { &["true"] });
+    let mut document = command(if endless { &["sleep", "600"] } else { &["true"] });
+    // On the way to another service only.
+    let is_relaunch = !nested && state == "DeleteService";
+    document["capacity"] = json!(if is_relaunch { "spot-then-on-demand" } else { "spot" });
     for n in 1..=TRIES {
         let job = format!("{base}-{n}");
+        if is_relaunch {
+            let [rule] = always(Fault::NoCapacity);
+            world
+                .cloud()
+                .faults()
+                .add(&job, [Rule { capacity_provider: Some("FARGATE_SPOT".into()), ..rule }]);
+        }
         let arn = world.start_job(&job, &document).await?;
         let watched = if nested { nested_arn(&job) } else { arn.clone() };
         if world.entered(&watched, state).await? {
