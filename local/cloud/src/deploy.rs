@@ -1,13 +1,19 @@
 //! Deploys the template, as it stands, with the real SAM CLI.
 //!
-//! SAM packages the folders that `CodeUri` names. In a staged copy of the repository's layout each of them holds the
-//! function's program instead of its source, so the template needs no change and no second build.
+//! SAM uploads what `CodeUri` names. In a staged copy of the repository's layout that is a package of the function's
+//! program instead of the folder of its source, so the template needs no change and no second build.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use tempfile::NamedTempFile;
 use tokio::process::Command;
+use tokio::task::JoinSet;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use crate::Cloud;
 
@@ -101,21 +107,40 @@ impl Cloud {
             let machine = machine?;
             std::fs::copy(machine.path(), stage.join("statemachine").join(machine.file_name()))?;
         }
+        let (packages, functions) = (self.folder().join("packages"), stage.join("functions"));
+        std::fs::create_dir_all(&packages)?;
+        std::fs::create_dir_all(&functions)?;
+        let mut packing = JoinSet::new();
         for function in std::fs::read_dir(repository.join("functions"))? {
             let name = function?.file_name();
-            let folder = stage.join("functions").join(&name);
-            std::fs::create_dir_all(&folder)?;
-            // Debug information makes a program three times as large, and SAM zips and uploads it.
-            let program = self.options().programs.join(&name);
-            let stripped = Command::new("strip")
-                .arg("-o")
-                .arg(folder.join("bootstrap"))
-                .arg(&program)
-                .status()
-                .await
-                .context("could not start strip, which comes with the C compiler that Rust links with")?;
-            ensure!(stripped.success(), "could not strip {}; `make run` builds it", program.display());
+            let (program, package) = (self.options().programs.join(&name), packages.join(&name));
+            let staged = functions.join(&name);
+            packing.spawn_blocking(move || {
+                // Another stack has the same package.
+                if !package.exists() {
+                    pack(&program, &package).with_context(|| {
+                        format!("could not pack {}; `make run` builds it", program.display())
+                    })?;
+                }
+                Ok(std::fs::hard_link(&package, &staged)?)
+            });
         }
+        packing.join_all().await.into_iter().collect::<Result<()>>()?;
         Ok(stage)
     }
+}
+
+/// Writes what Lambda takes. SAM would pack as well, but one program after the other and as small as can be, for each
+/// stack anew.
+fn pack(program: &Path, package: &Path) -> Result<()> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(1))
+        .unix_permissions(0o755);
+    let mut source = File::open(program)?;
+    let mut archive = ZipWriter::new(NamedTempFile::new_in(package.parent().unwrap_or(package))?);
+    archive.start_file("bootstrap", options)?;
+    io::copy(&mut source, &mut archive)?;
+    archive.finish()?.persist(package)?;
+    Ok(())
 }
