@@ -97,7 +97,7 @@ impl Class {
         match self {
             Self::InvalidJob => "Correct the document and submit it under another name.",
             Self::QuotaExceeded => {
-                "Wait until other jobs have ended, or ask for more in the console of Service Quotas."
+                "Give the job `queueMinutes` to wait for others to end, or ask for more in the console of Service Quotas."
             }
             Self::StartFailed => {
                 "Run it again. If that ends in the same way, see that the subnets have a route to the internet and \
@@ -164,6 +164,25 @@ pub enum Error {
         /// AWS's own words, which name the action and the resource.
         detail: String,
     },
+    /// A quota of the account is used up, and the job does not wait for it; the message says which quota it is, its
+    /// number and where it can be raised.
+    #[error("{0}")]
+    QuotaExceeded(String),
+    /// The same, and the job's `queueMinutes` are not over yet; the state machine tries again.
+    #[error("{0}")]
+    QuotaFull(String),
+    /// Something that was just created is not known everywhere yet; the state machine tries again.
+    /// Source: EC2 developer guide, "Ensuring consistency" (eventual-consistency).
+    #[error("{doing}: {detail}")]
+    NotVisibleYet {
+        /// What the function was doing.
+        doing: String,
+        /// AWS's own words.
+        detail: String,
+    },
+    /// The NAT gateway is not available yet; the state machine looks again.
+    #[error("{0}")]
+    NatPending(String),
     /// Something that is being deleted is still there; the state machine looks again.
     #[error("{0}")]
     StillInUse(String),
@@ -226,6 +245,10 @@ impl Error {
         match self {
             Self::InvalidJob(_) => "InvalidJob",
             Self::AccessDenied { .. } => "AccessDenied",
+            Self::QuotaExceeded(_) => "QuotaExceeded",
+            Self::QuotaFull(_) => "QuotaFull",
+            Self::NotVisibleYet { .. } => "NotVisibleYet",
+            Self::NatPending(_) => "NatPending",
             Self::StillInUse(_) => "StillInUse",
             Self::TaskStarting(_) => "TaskStarting",
             Self::AlreadyEnded(_) => "AlreadyEnded",

@@ -9,12 +9,30 @@ pub enum Kind {
     Service,
     /// An ECS task.
     Task,
-    /// The network interface of a task.
+    /// An ECS cluster of the job's own.
+    Cluster,
+    /// A network interface: a task's, or one in the job's own VPC.
     NetworkInterface,
     /// A revision of an ECS task definition.
     TaskDefinition,
     /// An SQS queue.
     Queue,
+    /// A VPC.
+    Vpc,
+    /// A subnet.
+    Subnet,
+    /// An internet gateway.
+    InternetGateway,
+    /// An Elastic IP address.
+    Address,
+    /// A NAT gateway.
+    NatGateway,
+    /// A route table.
+    RouteTable,
+    /// A VPC endpoint.
+    VpcEndpoint,
+    /// A security group.
+    SecurityGroup,
     /// Whatever a teardown that could not say what it found may have left.
     Unproven,
 }
@@ -36,15 +54,31 @@ impl Resource {
         match self.kind {
             // A service is described for a while after it has drained.
             // Source: ECS API Reference, Service, `status`.
-            Kind::Service => self.state == "INACTIVE",
+            // So is a cluster that was deleted.
+            // Source: ECS API Reference, `Cluster`, `status`.
+            Kind::Service | Kind::Cluster => self.state == "INACTIVE",
+            // Both are described for about an hour, cannot be removed, and count against no quota. The address and the
+            // interface of one that failed are looked for by themselves.
+            // Source: VPC user guide, "NAT gateway creation fails" and "Amazon VPC quotas".
+            Kind::NatGateway => matches!(self.state.as_str(), "deleted" | "failed"),
+            // Source: EC2 API Reference, `VpcEndpoint`, `State`; its case varies.
+            Kind::VpcEndpoint => self.state.eq_ignore_ascii_case("deleted"),
             // A stopped task is described for about an hour; its interface was deleted in DEPROVISIONING.
             // Source: ECS developer guide, "Task lifecycle".
             Kind::Task => matches!(self.state.as_str(), "STOPPED" | "DELETED"),
             // Deletion has been accepted; the revision goes when nothing refers to it any more.
             // Source: ECS API Reference, `DeleteTaskDefinitions`.
             Kind::TaskDefinition => self.state == "DELETE_IN_PROGRESS",
-            // Not described any more once deletion was accepted (a queue), or deleted (an interface).
-            Kind::NetworkInterface | Kind::Queue | Kind::Unproven => false,
+            // Not described any more once deletion was accepted (a queue), or deleted (the others).
+            Kind::NetworkInterface
+            | Kind::Queue
+            | Kind::Vpc
+            | Kind::Subnet
+            | Kind::InternetGateway
+            | Kind::Address
+            | Kind::RouteTable
+            | Kind::SecurityGroup
+            | Kind::Unproven => false,
         }
     }
 }
@@ -102,6 +136,15 @@ mod tests {
             (Kind::TaskDefinition, "ACTIVE", false),
             (Kind::TaskDefinition, "INACTIVE", false),
             (Kind::TaskDefinition, "DELETE_IN_PROGRESS", true),
+            (Kind::Cluster, "ACTIVE", false),
+            (Kind::Cluster, "INACTIVE", true),
+            (Kind::NatGateway, "available", false),
+            (Kind::NatGateway, "deleting", false),
+            (Kind::NatGateway, "failed", true),
+            (Kind::NatGateway, "deleted", true),
+            (Kind::VpcEndpoint, "deleting", false),
+            (Kind::VpcEndpoint, "Deleted", true),
+            (Kind::Address, "EXISTS", false),
             (Kind::Queue, "EXISTS", false),
             (Kind::NetworkInterface, "in-use", false),
         ];

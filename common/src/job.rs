@@ -63,6 +63,12 @@ pub struct Network {
     /// Of mode `existing`: whether the container gets a public address, without which it needs a NAT or endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assign_public_ip: Option<bool>,
+    /// Of mode `private`: how the container reaches what is outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
+    /// Of mode `private`: the TCP ports that the container may call; 443 alone where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_ports: Option<Vec<u16>>,
 }
 
 /// The kinds of network.
@@ -73,6 +79,16 @@ pub enum NetworkMode {
     Public,
     /// Subnets that are there already, from which the container reaches ECR, CloudWatch Logs, SQS and S3.
     Existing,
+    /// A network of the job's own: the container has no public address and nothing may call it.
+    Private,
+}
+
+/// How a container in a private subnet reaches what is outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Egress {
+    /// Through a NAT gateway with an address of its own.
+    Nat,
 }
 
 /// The document's `container`.

@@ -44,6 +44,17 @@ impl Names {
         format!("{}-{}", self.stack, self.base())
     }
 
+    /// The name of the job's own cluster.
+    pub fn cluster(&self) -> String {
+        self.family()
+    }
+
+    /// The name of the job's own security group, which may not begin with `sg-`.
+    /// Source: EC2 API Reference, `CreateSecurityGroup`, `GroupName`.
+    pub fn group(&self) -> String {
+        format!("mayfly-{}", self.base())
+    }
+
     /// The service's name; another change of capacity is another `launch`, counted from 1, since the name of a
     /// service that is draining cannot be used.
     pub fn service(&self, launch: u32) -> String {
@@ -84,6 +95,8 @@ mod tests {
         assert_eq!(names.mailbox(&"x".repeat(SECRET_LENGTH)).len(), QUEUE_NAME_LIMIT);
         assert!(names.family().len() <= 255);
         assert!(names.services().iter().all(|service| service.len() <= 255));
+        assert!(names.cluster().len() <= 255);
+        assert!(names.group().len() <= 255);
         assert!(names.teardown().len() <= 80);
     }
 

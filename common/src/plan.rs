@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Capacity, Task};
@@ -28,8 +29,14 @@ pub struct Plan {
     pub family: String,
     /// What the names of the container's log streams begin with.
     pub log_prefix: String,
-    /// Where the container runs.
-    pub network: PlannedNetwork,
+    /// Where the container runs, unless the job has a network of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<PlannedNetwork>,
+    /// The network that is made for the job alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_network: Option<PrivateNetwork>,
+    /// Until when a full quota is waited for, RFC 3339 UTC.
+    pub queue_until: String,
     /// The container with defaults.
     pub container: PlannedContainer,
     /// The capacity.
@@ -48,6 +55,13 @@ pub struct Plan {
     pub teardown_name: String,
 }
 
+impl Plan {
+    /// Whether the job still waits where a quota is full.
+    pub fn waits_for_quotas(&self) -> bool {
+        self.queue_until.parse().is_ok_and(|until: Timestamp| until > Timestamp::now())
+    }
+}
+
 /// The network that the service's tasks join.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,6 +74,23 @@ pub struct PlannedNetwork {
     pub security_groups: Vec<String>,
     /// Whether the task gets a public address.
     pub assign_public_ip: bool,
+}
+
+/// A network that exists only for the job: a public subnet, which holds the NAT gateway, and a private one, which holds
+/// the container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrivateNetwork {
+    /// The VPC's addresses. All jobs have the same ones, since their VPCs never meet.
+    pub vpc_cidr: String,
+    /// The public subnet's.
+    pub public_cidr: String,
+    /// The private subnet's.
+    pub private_cidr: String,
+    /// The Availability Zone of both, because traffic between two costs.
+    pub availability_zone: String,
+    /// The TCP ports that the container may call.
+    pub egress_ports: Vec<u16>,
 }
 
 /// The container with all defaults in.

@@ -11,6 +11,22 @@ pub struct Target {
     pub job: String,
 }
 
+/// The output of a function that deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// How many resources there were, those included that something else deleted meanwhile.
+    pub deleted: usize,
+}
+
+/// The output of find-leftovers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// What was created and what has become of it, brought up to date.
+    pub receipt: Receipt,
+    /// Whether parts of a network of the job's own are there.
+    pub network: bool,
+}
+
 /// The input of find-leftovers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Search {

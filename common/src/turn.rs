@@ -23,12 +23,15 @@ pub struct Turn {
     pub losses: u32,
     /// How many containers have never come.
     pub failed_starts: u32,
+    /// Whether the last start found the quota of vCPUs used up, and ECS goes on trying.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_quota: bool,
 }
 
 impl Turn {
     /// The first turn of a job.
     pub fn first(provider: Provider) -> Self {
-        Self { attempt: 1, start: 1, launch: 1, provider, losses: 0, failed_starts: 0 }
+        Self { attempt: 1, start: 1, launch: 1, provider, losses: 0, failed_starts: 0, awaits_quota: false }
     }
 }
 

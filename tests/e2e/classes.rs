@@ -319,7 +319,7 @@ async fn network_deleted(world: Arc<World>, job: String) -> Result<()> {
     world.cloud().faults().add(&job, always(Fault::NoCapacity));
     world.start_job(&job, &document).await?;
     until("the first order", || async { Ok(world.record(&job).await.ok()) }).await?;
-    network.remove(&world).await?;
+    network.remove().await?;
 
     let course = course::of(&world, &job).await?;
     let failure = course.failure(Class::Internal, None)?;

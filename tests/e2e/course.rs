@@ -95,16 +95,27 @@ pub async fn of(world: &World, job: &str) -> Result<Course> {
     Ok(Course { outcome, turn, events: world.history(&arn).await?, tasks: tasks(world, job).await? })
 }
 
-/// The tasks that ECS has started for a job so far, in order.
+/// The tasks that ECS has started for a job so far, in order, as long as their cluster is there.
 pub async fn tasks(world: &World, job: &str) -> Result<Vec<Task>> {
-    let cluster = world.cluster().await?;
+    let names = Names::new(STACK, job);
     let mut tasks = Vec::new();
-    for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        let listed = world.ecs.list_tasks().cluster(&cluster).family(Names::new(STACK, job).family());
-        let arns = listed.desired_status(desired).send().await?.task_arns;
-        if arns.as_ref().is_some_and(|arns| !arns.is_empty()) {
-            let described = world.ecs.describe_tasks().cluster(&cluster).set_tasks(arns).send().await?;
-            tasks.extend(described.tasks.unwrap_or_default());
+    for cluster in [world.cluster().await?, names.cluster()] {
+        for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
+            let list = world.ecs.list_tasks().cluster(&cluster).family(names.family());
+            let arns = match list.desired_status(desired).send().await {
+                Ok(listed) => listed.task_arns,
+                // Most jobs have no cluster of their own.
+                Err(error)
+                    if error.as_service_error().is_some_and(|e| e.is_cluster_not_found_exception()) =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if arns.as_ref().is_some_and(|arns| !arns.is_empty()) {
+                let described = world.ecs.describe_tasks().cluster(&cluster).set_tasks(arns).send().await?;
+                tasks.extend(described.tasks.unwrap_or_default());
+            }
         }
     }
     tasks.sort_by_key(|task| task.created_at().map(|time| time.as_nanos()));

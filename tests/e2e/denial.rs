@@ -1,7 +1,7 @@
 //! A right that a role does without for a while.
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::World;
 
@@ -14,18 +14,8 @@ pub struct Denial {
 impl Denial {
     /// Denies `action` on `resource`, which only the job has, so that the other tests do not notice.
     pub async fn to_role(world: &World, arn: &str, job: &str, action: &str, resource: &str) -> Result<Self> {
-        let role = arn.rsplit('/').next().unwrap_or_default();
-        let document = json!({ "Version": "2012-10-17", "Statement": [{
-            "Effect": "Deny",
-            "Action": action,
-            "Resource": resource,
-        }] });
-        let denial = Self { role: role.to_owned(), policy: format!("Deny-{job}") };
-        let put = world.iam.put_role_policy().role_name(role).policy_name(&denial.policy);
-        put.policy_document(document.to_string()).send().await?;
-        // Like AWS, the cloud would take a moment to notice.
-        world.cloud().forget_policies();
-        Ok(denial)
+        let statement = json!({ "Effect": "Deny", "Action": action, "Resource": resource });
+        Self::put(world, arn, job, statement).await
     }
 
     /// The same for the role of the function that comes from this folder of functions/.
@@ -36,10 +26,26 @@ impl Denial {
         action: &str,
         resource: &str,
     ) -> Result<Self> {
-        let function = world.function(folder).await?;
-        let configuration = world.lambda.get_function_configuration().function_name(function).send().await?;
-        let role = configuration.role().context("the function has a role")?;
-        Self::to_role(world, role, job, action, resource).await
+        Self::to_role(world, &role(world, folder).await?, job, action, resource).await
+    }
+
+    /// Denies the function `action` on what it is to create with the job's tag.
+    pub async fn of_creation(world: &World, folder: &str, job: &str, action: &str) -> Result<Self> {
+        let condition = json!({ "StringEquals": { "aws:RequestTag/mayfly:job": job } });
+        let statement =
+            json!({ "Effect": "Deny", "Action": action, "Resource": "*", "Condition": condition });
+        Self::put(world, &role(world, folder).await?, job, statement).await
+    }
+
+    async fn put(world: &World, role: &str, job: &str, statement: Value) -> Result<Self> {
+        let role = role.rsplit('/').next().unwrap_or_default();
+        let document = json!({ "Version": "2012-10-17", "Statement": [statement] });
+        let denial = Self { role: role.to_owned(), policy: format!("Deny-{job}") };
+        let put = world.iam.put_role_policy().role_name(role).policy_name(&denial.policy);
+        put.policy_document(document.to_string()).send().await?;
+        // Like AWS, the cloud would take a moment to notice.
+        world.cloud().forget_policies();
+        Ok(denial)
     }
 
     /// Gives the right back.
@@ -49,4 +55,11 @@ impl Denial {
         world.cloud().forget_policies();
         Ok(())
     }
+}
+
+/// The ARN of the function's role.
+async fn role(world: &World, folder: &str) -> Result<String> {
+    let function = world.function(folder).await?;
+    let configuration = world.lambda.get_function_configuration().function_name(function).send().await?;
+    configuration.role.context("the function has a role")
 }

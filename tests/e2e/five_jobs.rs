@@ -10,13 +10,39 @@ use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use serde_json::json;
 
+use crate::course;
 use crate::harness::Harness;
-use crate::world::{self, World};
+use crate::made::Made;
+use crate::private::private;
+use crate::quotas;
+use crate::world::{self, World, has_met};
 
 const JOBS: usize = 5;
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
-    vec![harness.trial("five_jobs_at_once_keep_to_themselves", five_jobs)]
+    vec![
+        harness.trial("five_jobs_at_once_keep_to_themselves", five_jobs),
+        harness.trial_in_new_account(
+            "five_private_jobs_at_once_share_a_new_account",
+            |world, base| async move { five_private_jobs(&world, &base).await },
+        ),
+        harness.trial_in_new_account(
+            "five_private_jobs_at_once_share_what_is_left",
+            |world, base| async move {
+                // There is room for three VPCs. Of them only two can have a gateway, and only two an address.
+                let (mut gateways, mut addresses) = (Made::nothing(&world), Made::nothing(&world));
+                quotas::refused(async || gateways.internet_gateway(None).await).await;
+                quotas::refused(async || addresses.address().await).await;
+                for made in [&mut gateways, &mut addresses] {
+                    made.remove_last().await?;
+                    made.remove_last().await?;
+                }
+                five_private_jobs(&world, &base).await?;
+                gateways.remove().await?;
+                addresses.remove().await
+            },
+        ),
+    ]
 }
 
 async fn five_jobs(world: Arc<World>, base: String) -> Result<()> {
@@ -55,5 +81,21 @@ async fn copy_a_file(world: &World, job: &str) -> Result<()> {
     assert_eq!(world.record(job).await?["taskArn"], result.task_arn);
     let log = world.container_log(job).await?;
     assert_eq!(log.iter().filter(|line| line.contains("attempt started")).count(), 1, "{log:#?}");
+    Ok(())
+}
+
+/// Not all of them can have what they need at once: some wait, none for ever.
+async fn five_private_jobs(world: &World, base: &str) -> Result<()> {
+    let mut document = private(&["true"]);
+    document["queueMinutes"] = json!(30);
+    let run = async |n: usize| {
+        let job = format!("{base}-{n}");
+        world.start_job(&job, &document).await?;
+        let course = course::of(world, &job).await?;
+        course.result()?;
+        anyhow::Ok(has_met(&course.events, "QuotaFull"))
+    };
+    let have_waited = try_join_all((1..=JOBS).map(run)).await?;
+    assert!(have_waited.contains(&true));
     Ok(())
 }

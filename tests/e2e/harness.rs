@@ -1,5 +1,5 @@
-//! Runs the tests: the local cloud starts with the first of them, each has a deadline, and one that fails shows what
-//! happened to its jobs.
+//! Runs the tests: an account's cloud starts with the first of its tests, each has a deadline, and one that fails shows
+//! what happened to its jobs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,14 +8,29 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Conclusion, Failed, Trial};
 use tokio::runtime::Runtime;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::time::timeout;
 
+use crate::account::Account;
 use crate::report;
 use crate::world::World;
 
 /// The longest a test may take, in real time, when others use the same machine.
 const DEADLINE: Duration = Duration::from_mins(5);
+
+/// The kind of the tests in a new account.
+const NEW_ACCOUNT: &str = "new account";
+
+/// Spreads the tests in a new account evenly among the others, so that none waits long for its turn.
+pub fn spread(trials: Vec<Trial>) -> Vec<Trial> {
+    let (mut in_turn, others): (Vec<_>, Vec<_>) = trials.into_iter().partition(|t| t.kind() == NEW_ACCOUNT);
+    let (total, turns) = (others.len() + in_turn.len(), in_turn.len());
+    let mut all = others;
+    for (n, trial) in in_turn.drain(..).enumerate() {
+        all.insert(n * total / turns, trial);
+    }
+    all
+}
 
 /// What the tests share.
 pub struct Harness {
@@ -24,8 +39,10 @@ pub struct Harness {
 
 struct Shared {
     runtime: Runtime,
-    /// The failure to start is kept, so that not every test tries again.
-    world: OnceCell<Result<Arc<World>, String>>,
+    /// By account. The failure to start is kept, so that not every test tries again.
+    worlds: [OnceCell<Result<Arc<World>, String>>; Account::ALL.len()],
+    /// Who has it has the new account.
+    turn: Mutex<()>,
     /// Turns true at Ctrl-C: every test then ends, and the cloud's processes with them.
     interrupted: watch::Receiver<bool>,
 }
@@ -40,7 +57,14 @@ impl Harness {
                 interrupt.send_replace(true);
             }
         });
-        Ok(Self { shared: Arc::new(Shared { runtime, world: OnceCell::new(), interrupted }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                runtime,
+                worlds: Default::default(),
+                turn: Mutex::default(),
+                interrupted,
+            }),
+        })
     }
 
     /// A test of this name. It is given the world and the name in a form that fits a job's id: the ids of all its
@@ -53,31 +77,65 @@ impl Harness {
     where
         F: Future<Output = Result<()>>,
     {
-        let (name, shared) = (name.into(), self.shared.clone());
-        Trial::test(name.clone(), move || shared.run(&name.replace('_', "-"), test))
+        self.trial_in(Account::Generous, name, test)
     }
 
-    /// Looks at all jobs a last time, unless a test has failed: its jobs may still run. Then stops the cloud.
+    /// The same in a new account, whose quotas one such test at a time has for itself.
+    pub fn trial_in_new_account<F>(
+        &self,
+        name: impl Into<String>,
+        test: impl FnOnce(Arc<World>, String) -> F + Send + 'static,
+    ) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        self.trial_in(Account::New, name, test).with_kind(NEW_ACCOUNT)
+    }
+
+    fn trial_in<F>(
+        &self,
+        account: Account,
+        name: impl Into<String>,
+        test: impl FnOnce(Arc<World>, String) -> F + Send + 'static,
+    ) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let (name, shared) = (name.into(), self.shared.clone());
+        Trial::test(name.clone(), move || shared.run(account, &name.replace('_', "-"), test))
+    }
+
+    /// Looks at all jobs a last time, unless a test has failed: its jobs may still run. Then stops the clouds.
     ///
     /// # Errors
     /// Names what is left of any job.
     pub fn close(self, conclusion: &Conclusion) -> Result<()> {
         let shared = Arc::into_inner(self.shared).context("a test is still running")?;
-        let Some(Ok(world)) = shared.world.into_inner() else { return Ok(()) };
-        let world = Arc::into_inner(world).context("a test still uses the cloud")?;
-        shared.runtime.block_on(async {
-            let looked = if conclusion.has_failed() { Ok(()) } else { world.last_look().await };
-            world.stop().await.and(looked)
-        })
+        let mut outcome = Ok(());
+        for world in shared.worlds {
+            let Some(Ok(world)) = world.into_inner() else { continue };
+            let world = Arc::into_inner(world).context("a test still uses the cloud")?;
+            outcome = outcome.and(shared.runtime.block_on(async {
+                let looked = if conclusion.has_failed() { Ok(()) } else { world.last_look().await };
+                world.stop().await.and(looked)
+            }));
+        }
+        outcome
     }
 }
 
 impl Shared {
-    fn run<F>(&self, job: &str, test: impl FnOnce(Arc<World>, String) -> F) -> Result<(), Failed>
+    fn run<F>(
+        &self,
+        account: Account,
+        job: &str,
+        test: impl FnOnce(Arc<World>, String) -> F,
+    ) -> Result<(), Failed>
     where
         F: Future<Output = Result<()>>,
     {
-        let world = self.runtime.block_on(self.world())?;
+        let _turn = (account == Account::New).then(|| self.runtime.block_on(self.turn.lock()));
+        let world = self.runtime.block_on(self.world(account))?;
         let work = || self.runtime.block_on(self.limited(test(world.clone(), job.to_owned())));
         let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -90,14 +148,14 @@ impl Shared {
         })
     }
 
-    async fn world(&self) -> Result<Arc<World>, String> {
+    async fn world(&self, account: Account) -> Result<Arc<World>, String> {
         let start = || async {
             // By a thread that lives as long as the runtime, because MiniStack ends with the thread that starts it.
-            let starting = self.runtime.spawn(World::start());
+            let starting = self.runtime.spawn(World::start(account));
             let world = self.limited(async { starting.await? }).await;
             world.map(Arc::new).map_err(|error| format!("the local cloud does not start: {error:#}"))
         };
-        self.world.get_or_init(start).await.clone()
+        self.worlds[account as usize].get_or_init(start).await.clone()
     }
 
     async fn limited<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -141,15 +141,44 @@ fn networks() -> Table {
         row(network(json!({})), "network.mode: missing; it is required"),
         row(
             network(json!({ "mode": "isolated" })),
-            "network.mode: given isolated; allowed: public or existing",
+            "network.mode: given isolated; allowed: public, existing, private",
         ),
         row(
             network(json!({ "mode": "public", "vpc": "vpc-1" })),
-            "network.vpc: there is no such field; allowed: mode, subnets, securityGroups, assignPublicIp",
+            "network.vpc: there is no such field; \
+             allowed: mode, subnets, securityGroups, assignPublicIp, egress, egressPorts",
         ),
         row(
             network(json!({ "mode": "public", "assignPublicIp": false })),
             "network.assignPublicIp: given with another mode; allowed: only with the mode existing",
+        ),
+        row(
+            network(json!({ "mode": "existing", "egressPorts": [443] })),
+            "network.egressPorts: given with another mode; allowed: only with the mode private",
+        ),
+        row(
+            network(json!({ "mode": "private", "subnets": [subnet] })),
+            "network.subnets: given with another mode; allowed: only with the mode existing",
+        ),
+        row(
+            network(json!({ "mode": "private", "egress": "none" })),
+            "network.egress: given none; allowed: nat",
+        ),
+        row(
+            network(json!({ "mode": "private", "egressPorts": [70_000] })),
+            "network.egressPorts[0]: given 70000; allowed: a whole number, 0 to 65535",
+        ),
+        row(
+            network(json!({ "mode": "private", "egressPorts": [443, 443] })),
+            "network.egressPorts[1]: given 443; allowed: a TCP port from 1 to 65535 that is given only once",
+        ),
+        row(
+            network(json!({ "mode": "private", "egressPorts": [80, 22] })),
+            "network.egressPorts: given 80, 22; allowed: a list with 443, by which the container reports",
+        ),
+        row(
+            network(json!({ "mode": "private", "egressPorts": (400..=443).collect::<Vec<_>>() })),
+            "network.egressPorts: given 44 ports; allowed: at most 20 ports",
         ),
         row(
             network(json!({ "mode": "existing", "securityGroups": [group] })),

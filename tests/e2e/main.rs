@@ -1,12 +1,15 @@
-//! The end-to-end tests: one local cloud with the stack deployed on it, and one file per behaviour.
+//! The end-to-end tests: local clouds with the stack deployed on them, one for most tests, and one file per behaviour.
 
+mod account;
 mod container;
 mod course;
 mod denial;
 mod harness;
 mod hasty;
+mod made;
 mod played;
 mod report;
+mod teardowns;
 mod world;
 
 mod attempts; // what is tried again, on what, and how often
@@ -14,12 +17,16 @@ mod aws_cli; // the unmodified AWS CLI sees what AWS's documentation says
 mod classes; // every class of failure, by a real cause
 mod cli; // `mayfly` tells a job's outcome by its exit code and its output
 mod command_fails; // a job that fails says why, and is torn down all the same
+mod consistency; // what EC2 does not know yet, or does not answer now, is tried again
 mod expiry; // signed URLs expire, and a job that outlives them delivers all the same
 mod five_jobs; // jobs at the same time never see each other's messages
 mod held_up; // a result counts however long its handling is held up
 mod invalid_documents; // what cannot run is refused in words, before anything is created
 mod leftovers; // a teardown that cannot remove everything says so
+mod neighbours; // jobs of the same or a similar name never touch each other
 mod networks; // a job runs in the network that it names
+mod private; // a job has a network of its own, and nothing of it is left
+mod quotas; // a full quota is told, or waited for
 mod reports; // what is stale, false or garbage changes nothing
 mod results; // a result that SQS has accepted is never lost
 mod rights; // no role may do more than it needs, and none touches another stack
@@ -50,6 +57,7 @@ fn main() -> ExitCode {
         }
     };
     let files = [
+        quotas::trials,
         rights::trials,
         classes::trials,
         held_up::trials,
@@ -57,6 +65,9 @@ fn main() -> ExitCode {
         attempts::trials,
         reports::trials,
         expiry::trials,
+        private::trials,
+        consistency::trials,
+        neighbours::trials,
         networks::trials,
         stopped::trials,
         invalid_documents::trials,
@@ -73,7 +84,7 @@ fn main() -> ExitCode {
         secrets::trials,
     ];
     let trials = files.iter().flat_map(|trials| trials(&harness)).collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let conclusion = libtest_mimic::run(&arguments, harness::spread(trials));
     match harness.close(&conclusion) {
         Ok(()) => conclusion.exit_code(),
         Err(error) => {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::course::{self, sample};
 use crate::harness::Harness;
+use crate::made::{self, Made};
 use crate::world::{self, World, states_entered, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
@@ -38,14 +39,15 @@ async fn as_it_is(world: Arc<World>, job: String) -> Result<()> {
 
 /// A network of somebody else's, which the stack knows nothing of.
 async fn no_public_address(world: Arc<World>, job: String) -> Result<()> {
-    let network = Network::make(&world).await?;
+    let mut network = Network::make(&world).await?;
+    network.open(&world).await?;
     let document = json!({ "network": network.document(), "task": { "command": ["true"] } });
     world.start_job(&job, &document).await?;
     let interface = interface(&world, &job).await?;
     assert_eq!(place(&interface), (network.subnet.as_str(), vec![network.group.as_str()]));
     assert!(interface.association().is_none(), "no public address");
     course::of(&world, &job).await?.result()?;
-    network.remove(&world).await
+    network.remove().await
 }
 
 async fn two_vpcs(world: Arc<World>, job: String) -> Result<()> {
@@ -68,12 +70,12 @@ async fn two_vpcs(world: Arc<World>, job: String) -> Result<()> {
     let events = world.history(execution.execution_arn()).await?;
     assert_eq!(states_entered(&events).find(|state| *state == "RunPlan"), None, "nothing was created");
     world.nothing_left(&job).await?;
-    network.remove(&world).await?;
-    other.remove(&world).await
+    network.remove().await?;
+    other.remove().await
 }
 
 /// The network interface of the job's first task, while the task lives.
-async fn interface(world: &World, job: &str) -> Result<NetworkInterface> {
+pub async fn interface(world: &World, job: &str) -> Result<NetworkInterface> {
     let id = until("the task's network interface", || async {
         let tasks = course::tasks(world, job).await?;
         let details = tasks.iter().flat_map(Task::attachments).flat_map(|attachment| attachment.details());
@@ -81,10 +83,8 @@ async fn interface(world: &World, job: &str) -> Result<NetworkInterface> {
         Ok(ids.find_map(|detail| detail.value().map(str::to_owned)))
     })
     .await?;
-    let config = world.cloud().sdk_config().to_builder().endpoint_url(&world.cloud().upstream().ec2).build();
     let by_id = Filter::builder().name("network-interface-id").values(&id).build();
-    let ec2 = aws_sdk_ec2::Client::new(&config);
-    let found = ec2.describe_network_interfaces().filters(by_id).send().await?.network_interfaces;
+    let found = world.ec2.describe_network_interfaces().filters(by_id).send().await?.network_interfaces;
     found.unwrap_or_default().pop().with_context(|| format!("{id} is gone"))
 }
 
@@ -94,22 +94,37 @@ fn place(interface: &NetworkInterface) -> (&str, Vec<&str>) {
     (interface.subnet_id().unwrap_or_default(), groups)
 }
 
-/// A VPC with a subnet and a group, made at MiniStack, whose networks the stand-ins take over.
-pub struct Network {
+/// A VPC of somebody else's with a subnet and a group.
+pub struct Network<'a> {
+    made: Made<'a>,
+    zone: String,
     vpc: String,
     subnet: String,
     group: String,
 }
 
-impl Network {
-    pub async fn make(world: &World) -> Result<Self> {
-        let ec2 = ministack(world);
-        let vpc = ec2.create_vpc().cidr_block("10.9.0.0/16").send().await?.vpc;
-        let vpc = vpc.and_then(|vpc| vpc.vpc_id).context("a VPC")?;
-        let subnet = ec2.create_subnet().vpc_id(&vpc).cidr_block("10.9.1.0/24").send().await?.subnet;
-        let group = ec2.create_security_group().vpc_id(&vpc).group_name("own").description("own");
-        let group = group.send().await?.group_id.context("a group")?;
-        Ok(Self { vpc, subnet: subnet.and_then(|subnet| subnet.subnet_id).context("a subnet")?, group })
+impl<'a> Network<'a> {
+    /// One that has no way out.
+    pub async fn make(world: &'a World) -> Result<Self> {
+        let zone = world.zone().await?;
+        let mut made = Made::nothing(world);
+        let vpc = made.vpc("10.9.0.0/16").await?;
+        let subnet = made.subnet(&vpc, "10.9.1.0/24", &zone).await?;
+        let group = made.group(&vpc, "own").await?;
+        Ok(Self { made, zone, vpc, subnet, group })
+    }
+
+    /// Gives it a way out: its subnet is routed to a NAT gateway in a public one.
+    async fn open(&mut self, world: &World) -> Result<()> {
+        let Self { made, zone, vpc, subnet, .. } = self;
+        let gateway = made.internet_gateway(Some(vpc)).await?;
+        let public = made.subnet(vpc, "10.9.2.0/24", zone).await?;
+        made.default_route(vpc, &public, &gateway).await?;
+        let address = made.address().await?;
+        let nat = made.nat_gateway(&public, &address).await?;
+        made::available(world, &nat).await?;
+        made.default_route(vpc, subnet, &nat).await?;
+        Ok(())
     }
 
     /// What a job document says that is to run here.
@@ -117,15 +132,7 @@ impl Network {
         json!({ "mode": "existing", "subnets": [self.subnet], "securityGroups": [self.group] })
     }
 
-    pub async fn remove(self, world: &World) -> Result<()> {
-        let ec2 = ministack(world);
-        ec2.delete_security_group().group_id(self.group).send().await?;
-        ec2.delete_subnet().subnet_id(self.subnet).send().await?;
-        ec2.delete_vpc().vpc_id(self.vpc).send().await?;
-        Ok(())
+    pub async fn remove(self) -> Result<()> {
+        self.made.remove().await
     }
-}
-
-fn ministack(world: &World) -> aws_sdk_ec2::Client {
-    aws_sdk_ec2::Client::new(&world.cloud().sdk_config())
 }

@@ -157,11 +157,7 @@ impl<'a> Played<'a> {
 
     /// Whether a step of the execution has failed with `error`.
     pub async fn has_met(&self, error: &str) -> Result<bool> {
-        Ok(self.history().await?.iter().any(|event| {
-            let failed = event.task_failed_event_details().and_then(|details| details.error());
-            let function = event.lambda_function_failed_event_details().and_then(|details| details.error());
-            failed.or(function) == Some(error)
-        }))
+        Ok(world::has_met(&self.history().await?, error))
     }
 
     /// Waits for the job's success; its one result is the one in the record.

@@ -4,6 +4,7 @@
 mod containers; // what the container's two roles are for
 mod functions; // what each function's role, and the role that signs URLs, is for
 mod machines; // what the roles of machines, rules and schedules are for
+mod network; // a network of a job's own, and what the roles are for that make it
 mod stack; // the stack whose roles are changed
 mod strangers; // two stacks in one account never touch each other
 

@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::harness::Harness;
 use crate::swept;
-use crate::world::{self, World, repository};
+use crate::world::{self, World, repository, until};
 
 /// The job of all samples.
 const JOB: &str = "sample";
 
-/// The functions in an order in which each finds what its sample names, and what each ends with: nothing to complain
-/// about, or this error.
-const FUNCTIONS: [(&str, Option<&str>); 15] = [
+/// The functions in an order in which each finds what its sample names, and what each says for as long as it is to be
+/// called again.
+const FUNCTIONS: [(&str, Option<&str>); 37] = [
     ("plan-job", None),
     ("create-queue", None),
     ("dispatch-job", None),
@@ -26,6 +26,19 @@ const FUNCTIONS: [(&str, Option<&str>); 15] = [
     ("collect-result", None),
     // Now the order is gone, and no container takes it on.
     ("delete-queue", None),
+    ("create-vpc", None),
+    ("create-internet-gateway", None),
+    ("attach-internet-gateway", None),
+    ("create-subnet", None),
+    ("create-route-table", None),
+    ("associate-route-table", None),
+    ("create-route", None),
+    ("create-endpoints", None),
+    ("create-security-group", None),
+    ("allocate-address", None),
+    ("create-nat-gateway", None),
+    ("check-nat-gateway", Some("NatPending")),
+    ("create-cluster", None),
     ("register-task", None),
     ("create-service", None),
     ("find-task", Some("TaskStarting")),
@@ -33,9 +46,21 @@ const FUNCTIONS: [(&str, Option<&str>); 15] = [
     ("find-leftovers", None),
     ("delete-service", Some("StillInUse")),
     ("delete-task", None),
+    ("delete-cluster", Some("StillInUse")),
+    ("delete-nat-gateway", Some("StillInUse")),
+    ("delete-endpoints", Some("StillInUse")),
+    ("release-address", Some("StillInUse")),
+    ("delete-internet-gateway", None),
+    ("delete-security-groups", None),
+    ("delete-route-tables", None),
+    ("delete-subnets", None),
+    ("delete-vpc", None),
     ("conclude-job", None),
     ("sweep-expired", None),
 ];
+
+/// What the names of functions begin with that make or connect something.
+const MAKERS: [&str; 4] = ["allocate-", "associate-", "attach-", "create-"];
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -50,17 +75,35 @@ async fn functions(world: Arc<World>, _: String) -> Result<()> {
     let listed: BTreeSet<_> = FUNCTIONS.iter().map(|(function, _)| (*function).to_owned()).collect();
     assert_eq!(folders, listed, "the folders of functions/, and the functions of this test");
 
-    let stack = stack_values(&world).await?;
-    for (function, error) in FUNCTIONS {
-        let payload = filled(&world::sample(&format!("{function}.json"))?, &stack);
-        let invoke = world.lambda.invoke().function_name(world.function(function).await?);
-        let invoked = invoke.payload(Blob::new(payload)).send().await.with_context(|| function.to_owned())?;
-        let answer: Value = serde_json::from_slice(invoked.payload().map(Blob::as_ref).unwrap_or_default())?;
-        let failed = invoked.function_error().and_then(|_| answer["errorType"].as_str());
-        assert_eq!(failed, error, "{function}: {answer:#}");
+    let mut values = stack_values(&world).await?;
+    for (function, waiting) in FUNCTIONS {
+        let payload = filled(&world::sample(&format!("{function}.json"))?, &values);
+        let answer = ended(&world, function, &payload, waiting).await?;
+        if MAKERS.iter().any(|verb| function.starts_with(verb)) {
+            let again = ended(&world, function, &payload, None).await?;
+            assert_eq!(
+                again, answer,
+                "{function}: a retry after a lost answer finds what the first try made"
+            );
+        }
+        values.extend(answered(&answer));
     }
     world.tear_down(JOB).await?;
     world.nothing_left(JOB).await
+}
+
+/// Invokes the function until it ends well, and says how.
+async fn ended(world: &World, function: &str, payload: &str, waiting: Option<&str>) -> Result<Value> {
+    let name = world.function(function).await?;
+    until(&format!("{function} to end well"), async || {
+        let invoke = world.lambda.invoke().function_name(&name).payload(Blob::new(payload));
+        let invoked = invoke.send().await.with_context(|| function.to_owned())?;
+        let answer: Value = serde_json::from_slice(invoked.payload().map(Blob::as_ref).unwrap_or_default())?;
+        let failed = invoked.function_error().map(|_| answer["errorType"].as_str());
+        assert!(failed.is_none_or(|error| error.is_some() && error == waiting), "{function}: {answer:#}");
+        Ok(failed.is_none().then_some(answer))
+    })
+    .await
 }
 
 async fn jobs(_: Arc<World>, _: String) -> Result<()> {
@@ -77,22 +120,35 @@ async fn jobs(_: Arc<World>, _: String) -> Result<()> {
 }
 
 /// What stands in samples as `${NAME}`, because every deployment of the stack has its own.
-async fn stack_values(world: &World) -> Result<HashMap<&'static str, String>> {
+async fn stack_values(world: &World) -> Result<HashMap<String, String>> {
     let mut settings = world.settings("plan-job").await?;
     let mut setting = |name: &str| settings.remove(name).with_context(|| format!("plan-job has no {name}"));
     let before =
         |text: String, end: char| text.rsplit_once(end).map_or(text.clone(), |(start, _)| start.into());
-    Ok(HashMap::from([
+    let values = [
         ("QUEUES", before(setting("DONE_QUEUE_URL")?, '/')),
         ("CLUSTER_ARN", setting("CLUSTER_ARN")?),
         ("SUBNET", before(setting("SUBNETS")?, ',')),
         ("SECURITY_GROUP", setting("SECURITY_GROUP")?),
         ("DEFAULT_IMAGE", setting("DEFAULT_IMAGE")?),
-    ]))
+        ("AVAILABILITY_ZONE", setting("AVAILABILITY_ZONE")?),
+    ];
+    Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
-fn filled(sample: &Value, values: &HashMap<&str, String>) -> String {
-    let fill = |text: String, (name, value): (&&str, &String)| text.replace(&format!("${{{name}}}"), value);
+/// What a function answers stands in the samples of the next: its `vpcId` is their `${VPC_ID}`.
+fn answered(answer: &Value) -> impl Iterator<Item = (String, String)> {
+    let texts = answer.as_object().into_iter().flatten();
+    texts.filter_map(|(name, value)| Some((placeholder(name), value.as_str()?.to_owned())))
+}
+
+fn placeholder(name: &str) -> String {
+    let words = |letter: char| letter.is_uppercase().then_some('_').into_iter().chain([letter]);
+    name.chars().flat_map(words).collect::<String>().to_uppercase()
+}
+
+fn filled(sample: &Value, values: &HashMap<String, String>) -> String {
+    let fill = |text: String, (name, value): (&String, &String)| text.replace(&format!("${{{name}}}"), value);
     values.iter().fold(sample.to_string(), fill)
 }
 

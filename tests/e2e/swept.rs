@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::harness::Harness;
+use crate::made::Made;
 use crate::world::{self, STACK, World};
 
 /// A sweep takes a job without an execution for one that has been forgotten; tests that make such a job, or sweep, take
@@ -25,6 +26,7 @@ const LONG_AHEAD: &str = "2100-01-01T00:00:00Z";
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("what_a_forgotten_job_has_left_is_torn_down", a_forgotten_job),
+        harness.trial("what_a_forgotten_network_has_left_is_torn_down", a_forgotten_network),
         harness.trial("a_job_past_its_expiry_is_stopped", an_expired_job),
     ]
 }
@@ -32,15 +34,46 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 async fn a_forgotten_job(world: Arc<World>, job: String) -> Result<()> {
     let _turn = TURN.lock().await;
     make_mailbox(&world, &job, LONG_AHEAD).await?;
-    let swept = sweep(&world).await?;
-    assert!(names(&swept, "tornDown").contains(&job.as_str()), "{swept:#}");
-    let teardowns = world.teardowns(&job).await?;
-    let [teardown] = teardowns.as_slice() else { panic!("{teardowns:#?}") };
-    assert_eq!(teardown.caller, "sweep-expired");
-    assert_eq!(world.ended(&teardown.arn).await?.status(), &ExecutionStatus::Succeeded);
-    world.nothing_left(&job).await?;
-    let again = sweep(&world).await?;
-    assert!(!names(&again, "tornDown").contains(&job.as_str()), "{again:#}");
+    swept_and_torn_down(&world, &[&job]).await
+}
+
+/// Each of these jobs has but one part of a network left.
+async fn a_forgotten_network(world: Arc<World>, base: String) -> Result<()> {
+    let _turn = TURN.lock().await;
+    let [of_vpc, of_gateway, of_address, of_nat] =
+        ["vpc", "gateway", "address", "nat"].map(|part| format!("{base}-{part}"));
+    let tags = |job| [(tags::STACK, STACK), (tags::JOB, job), (tags::EXPIRY, LONG_AHEAD)];
+    let mut others = Made::nothing(&world);
+    let vpc = others.vpc("10.9.0.0/16").await?;
+    others.internet_gateway(Some(&vpc)).await?;
+    let subnet = others.subnet(&vpc, "10.9.1.0/24", &world.zone().await?).await?;
+    let address = others.address().await?;
+    let mut jobs = Made::nothing(&world);
+    jobs.tag(&tags(&of_vpc));
+    jobs.vpc("10.9.0.0/16").await?;
+    jobs.tag(&tags(&of_gateway));
+    jobs.internet_gateway(None).await?;
+    jobs.tag(&tags(&of_address));
+    jobs.address().await?;
+    jobs.tag(&tags(&of_nat));
+    jobs.nat_gateway(&subnet, &address).await?;
+    swept_and_torn_down(&world, &[&of_vpc, &of_gateway, &of_address, &of_nat]).await?;
+    others.remove().await
+}
+
+/// Sweeps, and waits for the teardowns of these jobs.
+async fn swept_and_torn_down(world: &World, jobs: &[&str]) -> Result<()> {
+    let swept = sweep(world).await?;
+    for job in jobs {
+        assert!(names(&swept, "tornDown").contains(job), "{swept:#}");
+        let teardowns = world.teardowns(job).await?;
+        let [teardown] = teardowns.as_slice() else { panic!("{teardowns:#?}") };
+        assert_eq!(teardown.caller, "sweep-expired");
+        assert_eq!(world.ended(&teardown.arn).await?.status(), &ExecutionStatus::Succeeded);
+        world.nothing_left(job).await?;
+    }
+    let again = sweep(world).await?;
+    assert!(!jobs.iter().any(|job| names(&again, "tornDown").contains(job)), "{again:#}");
     Ok(())
 }
 

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,16 +12,19 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
-use futures_util::future::try_join_all;
 use local_aws::calls::Call;
 use local_aws::clock::TimeScale;
 use local_cloud::deploy::DATA_BUCKET;
+use local_cloud::leftovers::Belonging;
 use local_cloud::{ACCOUNT, Cloud, Options, REGION, ffmpeg};
 use mayfly_common::names::Names;
 use mayfly_common::outcome::Outcome;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
+
+use crate::account::Account;
+use crate::teardowns::Teardowns;
 
 /// The stack that the tests deploy.
 pub const STACK: &str = "mayfly";
@@ -43,48 +45,43 @@ pub struct World {
     pub states: aws_sdk_sfn::Client,
     pub s3: aws_sdk_s3::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
+    pub ec2: aws_sdk_ec2::Client,
     pub ecs: aws_sdk_ecs::Client,
     pub iam: aws_sdk_iam::Client,
     pub lambda: aws_sdk_lambda::Client,
     pub logs: aws_sdk_cloudwatchlogs::Client,
     pub sqs: aws_sdk_sqs::Client,
-    /// The inputs of the teardowns seen so far, by ARN: they never change.
-    teardown_inputs: Mutex<HashMap<String, Value>>,
-}
-
-/// One execution of tear-down.
-#[derive(Clone, Debug)]
-pub struct Teardown {
-    pub arn: String,
-    pub caller: String,
-    pub status: ExecutionStatus,
+    pub known_teardowns: Teardowns,
 }
 
 impl World {
-    /// Starts the cloud, deploys the stack and puts the test video into its bucket.
-    pub async fn start() -> Result<Self> {
+    /// Starts the account's cloud, deploys the stack and puts the test video into its bucket.
+    pub async fn start(account: Account) -> Result<Self> {
         let factor = std::env::var("MAYFLY_TIME_SCALE").map_or(Ok(0.1), |text| text.parse());
+        let (ec2_quotas, ecs_quotas) = account.quotas();
         let options = Options {
             tools: folder("MAYFLY_TOOLS")?,
             programs: folder("MAYFLY_PROGRAMS")?,
             time_scale: TimeScale::new(factor.context("MAYFLY_TIME_SCALE is no number")?),
+            ec2_quotas,
+            ecs_quotas,
         };
         let cloud = Cloud::start(options).await?;
         let heartbeat = format!("HeartbeatSeconds={HEARTBEAT_SECONDS}");
         cloud.deploy(repository(), STACK, &["ReportEverySeconds=1", &heartbeat]).await?;
         let config = cloud.sdk_config();
-        let ecs = config.to_builder().endpoint_url(&cloud.upstream().ecs).build();
         let states = config.to_builder().endpoint_url(&cloud.upstream().states).build();
         let world = Self {
             states: aws_sdk_sfn::Client::new(&states),
             s3: cloud.s3(),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            ecs: aws_sdk_ecs::Client::new(&ecs),
+            ec2: cloud.ec2(),
+            ecs: cloud.ecs(),
             iam: aws_sdk_iam::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
-            teardown_inputs: Mutex::default(),
+            known_teardowns: Teardowns::default(),
             cloud,
         };
         let video = world.cloud.folder().join("in.mp4");
@@ -93,10 +90,10 @@ impl World {
         Ok(world)
     }
 
-    /// Looks at all jobs a last time, for what appeared after its test had looked.
+    /// Looks at all jobs of all stacks a last time, for what appeared after its test had looked.
     pub async fn last_look(&self) -> Result<()> {
-        let jobs = self.executions(&machine("run-job")).await?;
-        try_join_all(jobs.iter().map(|(arn, _)| self.nothing_left(name_in(arn)))).await?;
+        let left = self.belongings().await?;
+        ensure!(left.is_empty(), "this is left in the end: {left:#?}");
         Ok(())
     }
 
@@ -142,14 +139,6 @@ impl World {
         self.ended(&self.start_job(job, document).await?).await
     }
 
-    /// Tears a job down as a person does, by an execution of tear-down, and waits for its success.
-    pub async fn tear_down(&self, job: &str) -> Result<()> {
-        let arn = self.try_start(&machine("tear-down"), job, &json!({ "job": job })).await?;
-        let status = self.ended(&arn).await?.status;
-        ensure!(status == ExecutionStatus::Succeeded, "the teardown of {job} has ended as {status:?}");
-        Ok(())
-    }
-
     /// Stops an execution as a person does.
     pub async fn stop_execution(&self, arn: &str) -> Result<()> {
         self.states.stop_execution().execution_arn(arn).send().await?;
@@ -184,45 +173,35 @@ impl World {
         .await
     }
 
+    /// Waits until a step of the execution has failed with `error`.
+    pub async fn has_met(&self, arn: &str, error: &str) -> Result<()> {
+        until(&format!("{arn} to meet {error}"), || async {
+            Ok(has_met(&self.history(arn).await?, error).then_some(()))
+        })
+        .await
+    }
+
     /// All events of an execution, without the data.
     pub async fn history(&self, arn: &str) -> Result<Vec<HistoryEvent>> {
         let pages = self.states.get_execution_history().execution_arn(arn).include_execution_data(false);
         Ok(pages.into_paginator().items().send().collect::<Result<_, _>>().await?)
     }
 
-    /// All teardowns of a job, the newest first.
-    pub async fn teardowns(&self, job: &str) -> Result<Vec<Teardown>> {
-        let mut teardowns = Vec::new();
-        for (arn, status) in self.executions(&machine("tear-down")).await? {
-            let input = self.teardown_input(&arn).await?;
-            if input["job"] == job {
-                let caller = input["caller"].as_str().unwrap_or_default().to_owned();
-                teardowns.push(Teardown { arn, caller, status });
-            }
-        }
-        Ok(teardowns)
-    }
-
-    /// Waits until the teardown that the rule on the job's end has started has succeeded.
-    pub async fn torn_down_by_rule(&self, job: &str) -> Result<()> {
-        let teardown = until(&format!("the rule's teardown of {job}"), || async {
-            let mut teardowns = self.teardowns(job).await?.into_iter();
-            Ok(teardowns.find(|t| t.caller == "job-ended-rule" && t.status != ExecutionStatus::Running))
-        })
-        .await?;
-        ensure!(teardown.status == ExecutionStatus::Succeeded, "the rule's teardown of {job} has failed");
-        Ok(())
-    }
-
     /// Makes sure that nothing in the account carries the job's tag.
     pub async fn nothing_left(&self, job: &str) -> Result<()> {
-        let left = until(&format!("a look at what is left of {job}"), || async {
-            // Other jobs come and go meanwhile: what was listed may be gone when its tags are asked for.
-            Ok(self.cloud.leftovers(job).await.ok())
-        })
-        .await?;
+        let mut left = self.belongings().await?;
+        left.retain(|belonging| belonging.is_of(job));
         ensure!(left.is_empty(), "this is left of {job}: {left:#?}");
         Ok(())
+    }
+
+    /// What all jobs of all stacks have.
+    pub async fn belongings(&self) -> Result<Vec<Belonging>> {
+        until("a look at what jobs have", || async {
+            // Jobs come and go meanwhile: what was listed may be gone when its tags are asked for.
+            Ok(self.cloud.belongings().await.ok())
+        })
+        .await
     }
 
     /// The stand-ins' calls that name something of the job.
@@ -246,6 +225,11 @@ impl World {
     /// The ARN of the stack's cluster.
     pub async fn cluster(&self) -> Result<String> {
         self.settings("plan-job").await?.remove("CLUSTER_ARN").context("plan-job knows the cluster")
+    }
+
+    /// The Availability Zone of private jobs.
+    pub async fn zone(&self) -> Result<String> {
+        self.settings("plan-job").await?.remove("AVAILABILITY_ZONE").context("plan-job knows the zone")
     }
 
     /// A function's environment.
@@ -332,17 +316,6 @@ impl World {
         let list = pages.items().send().collect::<Result<Vec<_>, _>>().await?;
         Ok(list.into_iter().map(|execution| (execution.execution_arn, execution.status)).collect())
     }
-
-    async fn teardown_input(&self, arn: &str) -> Result<Value> {
-        let known = || self.teardown_inputs.lock().expect("no thread panics while it holds the inputs");
-        if let Some(input) = known().get(arn) {
-            return Ok(input.clone());
-        }
-        let execution = self.states.describe_execution().execution_arn(arn).send().await?;
-        let input: Value = serde_json::from_str(execution.input().unwrap_or("null"))?;
-        known().insert(arn.to_owned(), input.clone());
-        Ok(input)
-    }
 }
 
 /// The repository's root.
@@ -393,6 +366,15 @@ pub fn outcome(execution: &DescribeExecutionOutput) -> Result<Outcome> {
     let text =
         execution.output().or(execution.cause()).context("the execution has neither output nor cause")?;
     serde_json::from_str(text).with_context(|| format!("this is no outcome: {text}"))
+}
+
+/// Whether a step has failed with `error`.
+pub fn has_met(events: &[HistoryEvent], error: &str) -> bool {
+    events.iter().any(|event| {
+        let failed = event.task_failed_event_details().and_then(|details| details.error());
+        let function = event.lambda_function_failed_event_details().and_then(|details| details.error());
+        failed.or(function) == Some(error)
+    })
 }
 
 /// The states entered, in order.

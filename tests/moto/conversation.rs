@@ -45,7 +45,24 @@ pub struct Step {
     pub same: &'static [&'static str],
     who: Who,
     keep: Vec<(&'static str, &'static str)>,
-    until: Option<(&'static str, &'static str)>,
+    until: Option<Condition>,
+}
+
+/// What an answer has to be like.
+#[derive(Clone, Copy, Debug)]
+enum Condition {
+    /// This value is at this JSON pointer.
+    Has(&'static str, &'static str),
+    Success,
+}
+
+impl Condition {
+    fn holds(self, answer: &Answer) -> bool {
+        match self {
+            Self::Has(pointer, value) => answer.body.pointer(pointer).is_some_and(|found| found == value),
+            Self::Success => answer.code.is_none(),
+        }
+    }
 }
 
 impl Step {
@@ -67,7 +84,13 @@ impl Step {
 
     /// Asks again until `pointer` has the `value`.
     pub fn until(mut self, pointer: &'static str, value: &'static str) -> Self {
-        self.until = Some((pointer, value));
+        self.until = Some(Condition::Has(pointer, value));
+        self
+    }
+
+    /// Asks again until the call succeeds.
+    pub fn until_success(mut self) -> Self {
+        self.until = Some(Condition::Success);
         self
     }
 
@@ -86,11 +109,10 @@ impl Step {
         let deadline = Instant::now() + DEADLINE;
         let answer = loop {
             let answer = ask(side, service, self.operation, &input).await?;
-            let Some((pointer, value)) = self.until else { break answer };
-            if answer.body.pointer(pointer).is_some_and(|found| found == value) {
+            let Some(condition) = self.until.filter(|condition| !condition.holds(&answer)) else {
                 break answer;
-            }
-            ensure!(Instant::now() < deadline, "{pointer} never was {value}: {}", answer.raw);
+            };
+            ensure!(Instant::now() < deadline, "never came {condition:?}: {}", answer.raw);
             sleep(PAUSE).await;
         };
         for (name, pointer) in &self.keep {

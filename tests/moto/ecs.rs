@@ -9,7 +9,7 @@ const ARN: &str = "arn:aws:ecs:eu-west-1:123456789012";
 
 /// The stack's cluster, task definitions, a service, and the task that it leaves running as `${task}`.
 pub fn until_a_task_runs() -> Vec<Step> {
-    [clusters(), definitions(), refused_definitions(), services(), running_task()].concat()
+    [clusters(), a_jobs_cluster(), definitions(), refused_definitions(), services(), running_task()].concat()
 }
 
 fn clusters() -> Vec<Step> {
@@ -21,6 +21,8 @@ fn clusters() -> Vec<Step> {
     });
     vec![
         row("CreateCluster", "by CloudFormation", cluster).only_moto().keep("cluster", "/cluster/clusterArn"),
+        row("ListClusters", "one", json!({})).same(&["/clusterArns"]),
+        row("ListClusters", "a page too big", json!({ "maxResults": 101 })),
         row("DescribeClusters", "with its tags", json!({ "clusters": ["stack"], "include": ["TAGS"] }))
             .keep("cluster", "/clusters/0/clusterArn")
             .same(&["/clusters/0/clusterArn", "/clusters/0/status", "/clusters/0/tags"]),
@@ -36,6 +38,38 @@ fn clusters() -> Vec<Step> {
             json!({ "resourceArn": format!("{ARN}:cluster/other") }),
         ),
         row("ListTagsForResource", "of what is no ARN", json!({ "resourceArn": "stack" })),
+    ]
+}
+
+/// What a job does with a cluster of its own.
+fn a_jobs_cluster() -> Vec<Step> {
+    let cluster = json!({
+        "clusterName": "job-${side}",
+        "capacityProviders": ["FARGATE", "FARGATE_SPOT"],
+        "settings": [{ "name": "containerInsights", "value": "disabled" }],
+        "tags": [{ "key": "mayfly:job", "value": "a" }],
+    });
+    let refused = |case, field: &str, value: Value| {
+        let mut input = cluster.clone();
+        input[field] = value;
+        row("CreateCluster", case, input)
+    };
+    let one = json!({ "clusters": ["job-${side}"] });
+    vec![
+        row("CreateCluster", "a job's", cluster.clone()).same(&[
+            "/cluster/status",
+            "/cluster/capacityProviders",
+            "/cluster/settings",
+            "/cluster/tags",
+        ]),
+        row("DescribeClusters", "until it is ready", one.clone()).until("/clusters/0/status", "ACTIVE"),
+        row("CreateCluster", "the same again", cluster.clone()).same(&["/cluster/status", "/cluster/tags"]),
+        refused("a name with a space", "clusterName", json!("job a")),
+        refused("capacity that does not exist", "capacityProviders", json!(["mine"])),
+        row("DeleteCluster", "that is not there", json!({ "cluster": "other" })),
+        row("DeleteCluster", "a job's", json!({ "cluster": "job-${side}" })).same(&["/cluster/status"]),
+        row("DescribeClusters", "until it is gone", one).until("/clusters/0/status", "INACTIVE"),
+        row("DeleteCluster", "that is gone", json!({ "cluster": "job-${side}" })).same(&["/cluster/status"]),
     ]
 }
 
@@ -338,6 +372,7 @@ fn refused_services() -> Vec<Step> {
     };
     vec![
         row("CreateService", "in a cluster that is not there", with(json!({ "cluster": "other" }))),
+        row("CreateService", "in a cluster that is gone", with(json!({ "cluster": "job-${side}" }))),
         row("CreateService", "of a family that is not there", with(json!({ "taskDefinition": "other" }))),
         row("CreateService", "of a revision that is not there", with(json!({ "taskDefinition": "job-b:9" }))),
         row(

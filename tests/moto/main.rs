@@ -2,7 +2,7 @@
 //! have made. Status, code, content type and shape of every answer are compared, and those of our own checked against
 //! botocore's model of the service. Where the two are to differ, `differences.rs` says so and names AWS's word on it.
 //!
-//! A new call of a stand-in needs a new row in `ec2.rs` or `ecs.rs`, and nothing else.
+//! A new call of a stand-in needs a new row in `ec2` or `ecs`, and nothing else.
 
 mod answer; // a signed request, and what comes back
 mod compare; // where two answers differ
@@ -55,7 +55,15 @@ fn main() -> ExitCode {
 }
 
 fn steps() -> Vec<Step> {
-    [ec2::network(), ecs::until_a_task_runs(), ec2::interface(), ecs::until_all_is_gone()].concat()
+    [
+        ec2::network(),
+        ec2::way_out(),
+        ecs::until_a_task_runs(),
+        ec2::interface(),
+        ecs::until_all_is_gone(),
+        ec2::private_network(),
+    ]
+    .concat()
 }
 
 fn every_call(record: &Record) -> Result<(), Failed> {

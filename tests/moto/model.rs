@@ -22,6 +22,16 @@ const COMMON_ERRORS: [&str; 4] = [
     "UnrecognizedClientException",
 ];
 
+/// Values that AWS gives and the model's lists do not have, with the shape that they are of.
+const MORE_VALUES: [(&str, &str); 3] = [
+    // EC2 API Reference, InternetGatewayAttachment: "the state is available when attached to a VPC".
+    ("AttachmentStatus", "available"),
+    // Of VPC endpoints: AWS gives small letters too (hashicorp/terraform-provider-aws, vpc_endpoint.go, compares them
+    // without regard to case).
+    ("State", "available"),
+    ("State", "pending"),
+];
+
 /// One service.
 #[derive(Debug)]
 pub struct Service {
@@ -192,7 +202,10 @@ impl<'a> Check<'a> {
             ("map", Value::Object(fields)) => fields.into(),
             (kind, value) => {
                 let fits = match kind {
-                    "string" => value.as_str().is_some_and(|text| is_of_enum(shape, text)),
+                    "string" => value.as_str().is_some_and(|text| {
+                        is_of_enum(shape, text)
+                            || MORE_VALUES.iter().any(|more| *shape_name == more.0 && text == more.1)
+                    }),
                     "boolean" => value.is_boolean(),
                     "integer" | "long" => value.is_i64(),
                     "double" | "float" | "timestamp" => value.is_number(),

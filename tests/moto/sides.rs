@@ -15,7 +15,7 @@ use local_aws::clock::TimeScale;
 use local_aws::events::EventBus;
 use local_aws::upstream::{Sessions, Upstream};
 use local_ec2::Ec2;
-use local_ecs::{Faults, Images};
+use local_ecs::{Faults, Images, Quotas};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -59,9 +59,11 @@ pub struct Side {
 }
 
 impl Side {
-    fn new(client: &reqwest::Client, keys: &Credentials, ec2: &str, ecs: &str) -> Self {
+    /// What both make under a name of their choice must have the side's `name` in it: the stand-ins see moto's.
+    fn new(name: &str, client: &reqwest::Client, keys: &Credentials, ec2: &str, ecs: &str) -> Self {
         let (client, keys) = (client.clone(), keys.clone());
-        Self { client, keys, values: BTreeMap::new(), ec2: ec2.to_owned(), ecs: ecs.to_owned() }
+        let values = BTreeMap::from([("side".to_owned(), name.to_owned())]);
+        Self { client, keys, values, ec2: ec2.to_owned(), ecs: ecs.to_owned() }
     }
 
     pub fn origin(&self, service: &str) -> &str {
@@ -106,8 +108,8 @@ impl Sides {
             sessions: Sessions::default(),
         };
         keep_tasks_running(&client, &moto).await?;
-        let moto = Side::new(&client, &upstream.root, &moto, &moto);
-        let ours = Side::new(&client, &upstream.root, &upstream.ec2, &upstream.ecs);
+        let moto = Side::new("moto", &client, &upstream.root, &moto, &moto);
+        let ours = Side::new("ours", &client, &upstream.root, &upstream.ec2, &upstream.ecs);
 
         let (folder, scale, stop) = (tempfile::tempdir()?, TimeScale::new(SCALE), CancellationToken::new());
         let (guard, calls) = (Guard::new(upstream.clone()), CallLog::default());
@@ -120,6 +122,7 @@ impl Sides {
             ec2: network.clone(),
             images: Images::parse(IMAGES, &BTreeMap::new())?,
             faults: Faults::default(),
+            quotas: Quotas::default(),
             work_dir: folder.path().join("tasks"),
             upstream,
         };

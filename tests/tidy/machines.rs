@@ -201,11 +201,15 @@ fn an_error_that_is_no_class_is_matched_by_its_name() {
 }
 
 /// Every `errorType` that a function can return. The match fails to compile when a variant is new: add it to both.
-fn error_types() -> [&'static str; 8] {
+fn error_types() -> [&'static str; 12] {
     let (doing, detail) = (String::new, String::new);
     let all = [
         Error::InvalidJob(String::new()),
         Error::AccessDenied { doing: doing(), detail: detail() },
+        Error::QuotaExceeded(String::new()),
+        Error::QuotaFull(String::new()),
+        Error::NotVisibleYet { doing: doing(), detail: detail() },
+        Error::NatPending(String::new()),
         Error::StillInUse(String::new()),
         Error::TaskStarting(String::new()),
         Error::AlreadyEnded(String::new()),
@@ -216,6 +220,10 @@ fn error_types() -> [&'static str; 8] {
     all.map(|error| match error {
         Error::InvalidJob(_)
         | Error::AccessDenied { .. }
+        | Error::QuotaExceeded(_)
+        | Error::QuotaFull(_)
+        | Error::NotVisibleYet { .. }
+        | Error::NatPending(_)
         | Error::StillInUse(_)
         | Error::TaskStarting(_)
         | Error::AlreadyEnded(_)

@@ -12,13 +12,21 @@ use serde_json::{Value, json};
 use crate::project::{json, machines, read, resources, template};
 
 /// The actions that AWS cannot scope to a resource: why, and the condition key that narrows them instead.
-const UNSCOPED: [(&str, &str, Option<&str>); 11] = [
+const UNSCOPED: [(&str, &str, Option<&str>); 19] = [
+    ("ec2:DescribeAddresses", "has no resource type", None),
+    ("ec2:DescribeInternetGateways", "has no resource type", None),
+    ("ec2:DescribeNatGateways", "has no resource type", None),
     ("ec2:DescribeNetworkInterfaces", "has no resource type", None),
+    ("ec2:DescribeRouteTables", "has no resource type", None),
     ("ec2:DescribeSecurityGroups", "has no resource type", None),
     ("ec2:DescribeSubnets", "has no resource type", None),
+    ("ec2:DescribeVpcEndpoints", "has no resource type", None),
+    ("ec2:DescribeVpcs", "has no resource type", None),
     ("ecr:GetAuthorizationToken", "has no resource type", None),
+    ("ecs:CreateCluster", "has no resource type", Some("aws:RequestTag/mayfly:stack")),
     ("ecs:DeregisterTaskDefinition", "has no resource type", None),
     ("ecs:DescribeTaskDefinition", "has no resource type", None),
+    ("ecs:ListClusters", "has no resource type", None),
     ("ecs:ListServices", "has no resource type", Some("ecs:cluster")),
     ("ecs:ListTaskDefinitionFamilies", "has no resource type", None),
     ("ecs:ListTaskDefinitions", "has no resource type", None),
@@ -74,13 +82,15 @@ fn all_resources_are_only_for_actions_that_aws_cannot_scope() {
 }
 
 #[test]
-fn a_delete_is_for_what_bears_the_stack_s_tag() {
+fn a_delete_is_for_what_bears_the_stack_s_tag_or_guard_duty_s() {
     let deletes = ["Delete", "Deregister", "Detach", "Disassociate", "Release", "Revoke", "Terminate"];
     for statement in statements(&template()).iter().filter(|statement| !statement.has_all_resources()) {
         // Deleting a message is how it is marked as read.
         for action in statement.actions_that(&deletes).filter(|action| *action != "sqs:DeleteMessage") {
+            let is_guard_duty_s =
+                &statement.body["Condition"]["StringEquals"]["aws:ResourceTag/GuardDutyManaged"];
             assert!(
-                statement.demands_stack("aws:ResourceTag/mayfly:stack"),
+                statement.demands_stack("aws:ResourceTag/mayfly:stack") || *is_guard_duty_s == "true",
                 "template.yaml: {}: allow {action} on condition of aws:ResourceTag/mayfly:stack only",
                 statement.owner
             );
@@ -88,16 +98,18 @@ fn a_delete_is_for_what_bears_the_stack_s_tag() {
     }
 }
 
+/// Creating something in a VPC is a right on the VPC, too; connecting two things is a right on both.
 #[test]
-fn a_creation_is_for_what_gets_the_stack_s_tag() {
-    let creations = ["Allocate", "Create", "Register", "Run", "Tag"];
+fn a_creation_is_for_what_gets_the_stack_s_tag_in_what_has_it() {
+    let creations = ["Allocate", "Associate", "Attach", "Authorize", "Create", "Register", "Run", "Tag"];
     for statement in statements(&template()) {
         for action in statement.actions_that(&creations) {
             assert!(
                 statement.demands_stack("aws:RequestTag/mayfly:stack")
+                    || statement.demands_stack("aws:ResourceTag/mayfly:stack")
                     || UNTAGGED_CREATIONS.iter().any(|(untagged, _)| *untagged == action),
-                "template.yaml: {}: allow {action} on condition of aws:RequestTag/mayfly:stack only, or give the \
-                 reason in UNTAGGED_CREATIONS of {}",
+                "template.yaml: {}: allow {action} on condition of aws:RequestTag/mayfly:stack or \
+                 aws:ResourceTag/mayfly:stack only, or give the reason in UNTAGGED_CREATIONS of {}",
                 statement.owner,
                 file!()
             );
@@ -117,8 +129,11 @@ fn a_machine_may_invoke_exactly_its_own_functions() {
             statements.iter().filter(invokes).flat_map(Statement::resources).map(Value::to_string).collect();
         let states = machine.states();
         let arns = states.iter().filter(|state| state.invokes());
-        let arns =
-            arns.map(|state| json!({ "Fn::GetAtt": [format!("{}Function", state.name), "Arn"] }).to_string());
+        let arns = arns.map(|state| {
+            let placeholder = state.fields["Parameters"]["FunctionName"].as_str().unwrap_or_default();
+            let function = placeholder.trim_start_matches("${").trim_end_matches("Arn}");
+            json!({ "Fn::GetAtt": [function, "Arn"] }).to_string()
+        });
         assert_eq!(
             allowed,
             arns.collect(),

@@ -7,10 +7,23 @@ use serde_json::Value;
 use crate::project::{entries, functions, json};
 
 /// Where the functions that take a plan have it in their input.
-const PLANS: [(&str, &str); 5] = [
+const PLANS: [(&str, &str); 18] = [
+    ("allocate-address", "/plan"),
+    ("associate-route-table", "/plan"),
+    ("attach-internet-gateway", "/plan"),
+    ("check-nat-gateway", "/plan"),
     ("collect-result", "/plan"),
+    ("create-cluster", "/plan"),
+    ("create-endpoints", "/plan"),
+    ("create-internet-gateway", "/plan"),
+    ("create-nat-gateway", "/plan"),
     ("create-queue", ""),
+    ("create-route", "/plan"),
+    ("create-route-table", "/plan"),
+    ("create-security-group", "/plan"),
     ("create-service", "/plan"),
+    ("create-subnet", "/plan"),
+    ("create-vpc", "/plan"),
     ("dispatch-job", "/plan"),
     ("register-task", ""),
 ];

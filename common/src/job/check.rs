@@ -17,6 +17,10 @@ const QUEUE_MINUTES_LIMIT: u32 = 7 * 24 * 60;
 const SUBNETS_LIMIT: usize = 16;
 /// Source: ECS API Reference, `AwsVpcConfiguration`, `securityGroups`.
 const SECURITY_GROUPS_LIMIT: usize = 5;
+/// Well below the 60 rules that a security group may have.
+/// Source: VPC user guide, "Amazon VPC quotas".
+const EGRESS_PORTS_LIMIT: usize = 20;
+const EGRESS_PORTS: &str = "at most 20 ports";
 /// AWS allows 50 tags; Mayfly's own and some to spare are kept back.
 const TAGS_LIMIT: usize = 40;
 
@@ -70,22 +74,40 @@ pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
 }
 
 fn check_network(network: &Network) -> Check {
-    let Network { mode, subnets, security_groups, assign_public_ip } = network;
-    if *mode == NetworkMode::Existing {
-        check_ids("network.subnets", subnets.as_deref(), "subnet-", SUBNETS_LIMIT)?;
-        return check_ids("network.securityGroups", security_groups.as_deref(), "sg-", SECURITY_GROUPS_LIMIT);
-    }
-    let given = [
-        ("subnets", subnets.is_some()),
-        ("securityGroups", security_groups.is_some()),
-        ("assignPublicIp", assign_public_ip.is_some()),
+    let Network { mode, subnets, security_groups, assign_public_ip, egress, egress_ports } = network;
+    let of_modes = [
+        ("subnets", subnets.is_some(), NetworkMode::Existing),
+        ("securityGroups", security_groups.is_some(), NetworkMode::Existing),
+        ("assignPublicIp", assign_public_ip.is_some(), NetworkMode::Existing),
+        ("egress", egress.is_some(), NetworkMode::Private),
+        ("egressPorts", egress_ports.is_some(), NetworkMode::Private),
     ];
-    match given.iter().find(|(_, is_given)| *is_given) {
-        Some((field, _)) => {
-            Err(format!("network.{field}: given with another mode; allowed: only with the mode existing"))
-        }
-        None => Ok(()),
+    if let Some((field, _, of)) = of_modes.iter().find(|(_, is_given, of)| *is_given && of != mode) {
+        let of = if *of == NetworkMode::Existing { "existing" } else { "private" };
+        return Err(format!("network.{field}: given with another mode; allowed: only with the mode {of}"));
     }
+    match mode {
+        NetworkMode::Public => Ok(()),
+        NetworkMode::Existing => {
+            check_ids("network.subnets", subnets.as_deref(), "subnet-", SUBNETS_LIMIT)?;
+            check_ids("network.securityGroups", security_groups.as_deref(), "sg-", SECURITY_GROUPS_LIMIT)
+        }
+        NetworkMode::Private => check_ports(egress_ports.as_deref()),
+    }
+}
+
+fn check_ports(ports: Option<&[u16]>) -> Check {
+    const FIELD: &str = "network.egressPorts";
+    let Some(ports) = ports else { return Ok(()) };
+    let mut seen = BTreeSet::new();
+    for (i, port) in ports.iter().enumerate() {
+        let allowed = "a TCP port from 1 to 65535 that is given only once";
+        require(*port > 0 && seen.insert(port), &format!("{FIELD}[{i}]"), port, allowed)?;
+    }
+    require(ports.len() <= EGRESS_PORTS_LIMIT, FIELD, format!("{} ports", ports.len()), EGRESS_PORTS)?;
+    // The container itself reports to SQS and moves files from and to S3.
+    let given = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    require(ports.contains(&443), FIELD, given, "a list with 443, by which the container reports")
 }
 
 /// Ids that AWS gives: a prefix and hexadecimal digits.

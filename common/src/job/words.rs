@@ -48,6 +48,7 @@ fn value(given: &str) -> String {
 fn kind(expected: &str) -> String {
     match expected {
         "u32" => "a whole number, 0 to 4294967295".into(),
+        "u16" => "a whole number, 0 to 65535".into(),
         "a string" | "string or map" => "a text".into(),
         "a sequence" => "a list".into(),
         "a map" => "an object".into(),

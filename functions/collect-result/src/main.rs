@@ -137,6 +137,13 @@ fn silence(input: &Input, has_reported: bool) -> Failure {
             Class::HeartbeatLost,
             format!("the container has not reported for {} seconds", input.plan.heartbeat_seconds),
         ),
+        // ECS tries as seldom as every 15 minutes, and says nothing in between.
+        // Source: ECS developer guide, "Service throttle logic".
+        "States.HeartbeatTimeout" if input.turn.awaits_quota => (
+            Class::QuotaExceeded,
+            "the quota of Fargate's vCPUs is still used up; raise it in the console of Service Quotas, or queueMinutes"
+                .into(),
+        ),
         "States.HeartbeatTimeout" => (
             Class::StartFailed,
             format!("no container reported for work within {} seconds", input.plan.heartbeat_seconds),

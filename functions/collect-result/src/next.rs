@@ -12,7 +12,7 @@ const LOSSES_ON_SPOT: u32 = 2;
 
 /// The turn after `turn`, and how to get there; none where the job is over.
 pub fn after(plan: &Plan, turn: Turn, class: Class) -> Option<(Next, Turn)> {
-    let again = Turn { start: turn.start + 1, ..turn };
+    let again = Turn { start: turn.start + 1, awaits_quota: false, ..turn };
     let relaunched = Turn { launch: turn.launch + 1, ..again };
     let on_demand = (plan.capacity == Capacity::SpotThenOnDemand && turn.provider == Provider::Spot)
         .then_some(Turn { provider: Provider::OnDemand, ..relaunched });
@@ -26,6 +26,10 @@ pub fn after(plan: &Plan, turn: Turn, class: Class) -> Option<(Next, Turn)> {
             }
         }
         Class::NoCapacity | Class::QuotaExceeded if on_demand.is_some() => (Next::Relaunch, on_demand?),
+        // ECS goes on trying, and nothing else of the job has to be made anew.
+        Class::QuotaExceeded if plan.waits_for_quotas() => {
+            (Next::Dispatch, Turn { awaits_quota: true, ..again })
+        }
         // About one start in a hundred never comes.
         Class::StartFailed if turn.failed_starts == 0 => {
             (Next::Relaunch, Turn { failed_starts: 1, ..relaunched })

@@ -26,6 +26,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 #[serde(rename_all = "camelCase")]
 struct Input {
     plan: Plan,
+    /// The plan's, or that which was made for the job.
+    network: PlannedNetwork,
     turn: Turn,
     task_definition: String,
 }
@@ -38,18 +40,18 @@ struct Created {
 
 #[tracing::instrument(skip_all, fields(job = input.plan.job, launch = input.turn.launch), err(level = "warn"))]
 async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Error> {
-    let Input { plan, turn, task_definition } = input;
+    let Input { plan, network, turn, task_definition } = input;
     let name = Names::new(stack, &plan.job).service(turn.launch);
     let created = ecs
         .create_service()
-        .cluster(&plan.network.cluster)
+        .cluster(&network.cluster)
         .service_name(&name)
         .client_token(client_token(&plan, turn))
         .task_definition(task_definition)
         .desired_count(1)
         .capacity_provider_strategy(strategy(turn.provider)?)
-        .network_configuration(network(&plan.network)?)
-        .deployment_configuration(deployment())
+        .network_configuration(configuration(&network)?)
+        .deployment_configuration(deployment(&plan))
         .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled)
         .propagate_tags(PropagateTags::Service)
         .set_tags(Some(
@@ -80,7 +82,7 @@ fn strategy(provider: Provider) -> Result<CapacityProviderStrategyItem, Error> {
         .map_err(|error| Error::internal("could not describe the capacity", error))
 }
 
-fn network(network: &PlannedNetwork) -> Result<NetworkConfiguration, Error> {
+fn configuration(network: &PlannedNetwork) -> Result<NetworkConfiguration, Error> {
     let public = if network.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
     let vpc = AwsVpcConfiguration::builder()
         .set_subnets(Some(network.subnets.clone()))
@@ -92,10 +94,13 @@ fn network(network: &PlannedNetwork) -> Result<NetworkConfiguration, Error> {
 }
 
 /// Never two tasks of one job side by side, and an end to starts that keep failing: after ten, since a try that finds no
-/// room counts as well, and a job waits for room.
-/// Source: ECS developer guide, "How the Amazon ECS deployment circuit breaker detects failures".
-fn deployment() -> DeploymentConfiguration {
-    let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(false).build();
+/// room counts as well, and a job waits for room. One that waits for a quota waits longer than that: ECS tries again by
+/// itself, ever less often, and the state machine ends it.
+/// Source: ECS developer guide, "How the Amazon ECS deployment circuit breaker detects failures", "Service throttle
+/// logic".
+fn deployment(plan: &Plan) -> DeploymentConfiguration {
+    let breaker =
+        DeploymentCircuitBreaker::builder().enable(!plan.waits_for_quotas()).rollback(false).build();
     DeploymentConfiguration::builder()
         .minimum_healthy_percent(0)
         .maximum_percent(100)

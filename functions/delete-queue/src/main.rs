@@ -7,8 +7,7 @@ use mayfly_common::names::Names;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags;
-use mayfly_common::teardown::Target;
-use serde::Serialize;
+use mayfly_common::teardown::{Deleted, Target};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -16,11 +15,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let stack: String = setting("STACK_NAME")?;
     let sqs = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Target>| handler(&sqs, &stack, event.payload))).await
-}
-
-#[derive(Debug, Serialize)]
-struct Deleted {
-    deleted: usize,
 }
 
 #[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]

@@ -8,8 +8,7 @@ use mayfly_common::names::Names;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags;
-use mayfly_common::teardown::Target;
-use serde::Serialize;
+use mayfly_common::teardown::{Deleted, Target};
 
 /// Source: ECS API Reference, `DeleteTaskDefinitions`, `taskDefinitions`.
 const DELETIONS_PER_CALL: usize = 10;
@@ -20,11 +19,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let stack: String = setting("STACK_NAME")?;
     let ecs = Client::new(&sdk::config()?);
     run(service_fn(|event: LambdaEvent<Target>| handler(&ecs, &stack, event.payload))).await
-}
-
-#[derive(Debug, Serialize)]
-struct Deleted {
-    deleted: usize,
 }
 
 #[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]

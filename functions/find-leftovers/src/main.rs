@@ -2,16 +2,16 @@
 //! last one proves that nothing is left.
 
 mod compute;
+mod network;
 mod queues;
 
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
-use mayfly_common::inventory::Receipt;
 use mayfly_common::job::check_id;
-use mayfly_common::names::Names;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_common::teardown::Search;
+use mayfly_common::teardown::{Found, Search};
+use tokio::try_join;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -23,7 +23,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         ecs: aws_sdk_ecs::Client::new(&config),
         sqs: aws_sdk_sqs::Client::new(&config),
     };
-    run(service_fn(|event: LambdaEvent<Search>| handler(&clients, &settings, event.payload))).await
+    // Boxed, because all the look-ups at once are a large future.
+    run(service_fn(|event: LambdaEvent<Search>| Box::pin(handler(&clients, &settings, event.payload)))).await
 }
 
 struct Settings {
@@ -37,24 +38,26 @@ struct Clients {
     sqs: aws_sdk_sqs::Client,
 }
 
-/// Whose resources are looked for.
-struct Owner<'a> {
-    stack: &'a str,
-    job: &'a str,
-    names: Names,
-}
-
 #[tracing::instrument(skip_all, fields(job = search.job), err(level = "warn"))]
-async fn handler(clients: &Clients, settings: &Settings, search: Search) -> Result<Receipt, Error> {
+async fn handler(clients: &Clients, settings: &Settings, search: Search) -> Result<Found, Error> {
     check_id(&search.job).map_err(Error::InvalidJob)?;
-    let names = Names::new(&settings.stack, &search.job);
-    let owner = Owner { stack: &settings.stack, job: &search.job, names };
-    let mut found = compute::services(&clients.ecs, &settings.cluster, &owner).await?;
-    found.extend(compute::tasks(&clients.ecs, &clients.ec2, &settings.cluster, &owner).await?);
-    found.extend(compute::task_definitions(&clients.ecs, &owner).await?);
-    found.extend(queues::mailboxes(&clients.sqs, &owner).await?);
+    let Clients { ec2, ecs, sqs } = clients;
+    let (stack, job) = (settings.stack.as_str(), search.job.as_str());
+    let owner = mayfly_compute::Owner { stack, job };
+    let (services, (tasks, interfaces), cluster, definitions, mailboxes, network) = try_join!(
+        compute::services(ecs, &settings.cluster, owner),
+        compute::tasks(ecs, &settings.cluster, owner),
+        compute::cluster(ecs, owner),
+        compute::task_definitions(ecs, owner),
+        queues::mailboxes(sqs, owner),
+        network::parts(ec2, mayfly_network::Owner { stack, job }),
+    )?;
+    let mut interfaces = network::interfaces(ec2, interfaces).await?;
+    // Those in the job's own VPC have been found there.
+    interfaces.retain(|interface| network.iter().all(|part| part.id != interface.id));
+    let has_network = network.iter().any(|part| !part.is_gone());
     let mut receipt = search.receipt;
-    receipt.update(&found);
+    receipt.update(&[services, tasks, cluster, definitions, mailboxes, network, interfaces].concat());
     tracing::info!(created = receipt.created.len(), residual = receipt.residual.len(), "leftovers searched");
-    Ok(receipt)
+    Ok(Found { receipt, network: has_network })
 }

@@ -4,13 +4,12 @@ use aws_sdk_sqs::Client;
 use mayfly_common::error::Error;
 use mayfly_common::inventory::{Kind, Resource};
 use mayfly_common::tags;
+use mayfly_compute::Owner;
 
-use crate::Owner;
-
-pub async fn mailboxes(sqs: &Client, owner: &Owner<'_>) -> Result<Vec<Resource>, Error> {
+pub async fn mailboxes(sqs: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
     let queues = sqs
         .list_queues()
-        .queue_name_prefix(owner.names.mailbox_prefix())
+        .queue_name_prefix(owner.names().mailbox_prefix())
         .send()
         .await
         .map_err(Error::aws("list the job's mailboxes"))?;

@@ -12,6 +12,13 @@ use crate::event::{Action, Body, Event, TaskChange};
 /// Source: ECS developer guide, "Viewing Amazon ECS service event messages".
 const NO_PLACE: &str = "unable to place a task";
 
+/// Fargate's quotas: the capacity that each is for, its name and its number. Both are 6 by default.
+/// Source: AWS General Reference, "AWS Fargate endpoints and quotas".
+const VCPU_QUOTAS: [(&str, &str, &str); 2] = [
+    ("FARGATE", "Fargate On-Demand vCPU resource count", "L-3032A538"),
+    ("FARGATE_SPOT", "Fargate Spot vCPU resource count", "L-36FBB829"),
+];
+
 /// The class of what has happened to the task, or to its service; none where nothing has.
 pub fn classify(event: &Event, service: &Service) -> Option<Failure> {
     let (class, message) = match &event.body {
@@ -82,13 +89,37 @@ fn of_placement(action: &Action, service: &Service) -> Option<(Class, String)> {
     if action.event_name != "SERVICE_TASK_PLACEMENT_FAILURE" {
         return None;
     }
-    Some(no_place(last_message(service, NO_PLACE).unwrap_or(&action.reason)))
+    Some(no_place(last_message(service, NO_PLACE).unwrap_or(&action.reason), service))
 }
 
-fn no_place(told: &str) -> (Class, String) {
-    let class =
-        if told.contains("limit on the number of vCPUs") { Class::QuotaExceeded } else { Class::NoCapacity };
-    (class, format!("Fargate placed no container: {told}"))
+fn no_place(told: &str, service: &Service) -> (Class, String) {
+    if told.contains("limit on the number of vCPUs") {
+        let told = told.trim_end_matches('.');
+        let quota = vcpu_quota(service);
+        return (
+            Class::QuotaExceeded,
+            format!(
+                "Fargate placed no container: {told}. The quota {quota} is used up; raise it in the console of Service \
+                 Quotas"
+            ),
+        );
+    }
+    // The service says the same of a task that had a place and could not start, with the error of that.
+    match told.split_once("Reason: ") {
+        Some((_, reason)) if reason.contains("Error: ") => of_start(reason),
+        _ => (Class::NoCapacity, format!("Fargate placed no container: {told}")),
+    }
+}
+
+/// The quota of the capacity that the service asks for; both where it does not say.
+fn vcpu_quota(service: &Service) -> String {
+    let asked = |provider| {
+        let strategy = service.capacity_provider_strategy();
+        strategy.is_empty() || strategy.iter().any(|item| item.capacity_provider() == provider)
+    };
+    let quotas = VCPU_QUOTAS.iter().filter(|(provider, ..)| asked(*provider));
+    let quotas = quotas.map(|(_, name, number)| format!("\"{name}\" ({number}, 6 by default)"));
+    quotas.collect::<Vec<_>>().join(" or ")
 }
 
 /// The circuit breaker has given up, for the reason that the service's last message has; a try that found no room counts
@@ -100,7 +131,7 @@ fn of_deployment(action: &Action, service: &Service) -> Option<(Class, String)> 
     }
     let told = last_message(service, "unable to").unwrap_or(&action.reason);
     if told.contains(NO_PLACE) {
-        return Some(no_place(told));
+        return Some(no_place(told, service));
     }
     Some((Class::StartFailed, format!("ECS gave the service up: {told}")))
 }
@@ -113,10 +144,17 @@ fn last_message<'a>(service: &'a Service, words: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ecs::types::ServiceEvent;
+    use aws_sdk_ecs::types::{CapacityProviderStrategyItem, ServiceEvent};
 
     use super::*;
     use crate::event::Container;
+
+    /// What a task says whose network leads nowhere.
+    const NO_WAY: &str = "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull \
+                          registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. \
+                          Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded \
+                          maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send \
+                          failed, Post \"https://api.ecr.eu-west-1.amazonaws.com/\": dial tcp 192.0.2.1:443: i/o timeout";
 
     fn class_of(stop_code: &str, stopped_reason: &str, exit_code: Option<i32>, reason: &str) -> Class {
         let containers = vec![Container { exit_code, reason: reason.into() }];
@@ -149,6 +187,7 @@ mod tests {
                 Class::ImagePullFailed,
             ),
             ("TaskFailedToStart", &pull("dial tcp: i/o timeout"), None, "", Class::StartFailed),
+            ("TaskFailedToStart", NO_WAY, None, "", Class::StartFailed),
             ("TaskFailedToStart", "Capacity is unavailable at this time.", None, "", Class::NoCapacity),
             ("TaskFailedToStart", "ECS was unable to assume the role 'r'", None, "", Class::AccessDenied),
             (
@@ -198,5 +237,37 @@ mod tests {
         assert_eq!(class_after(&[no_place, not_started]), Some(Class::NoCapacity));
         assert_eq!(class_after(&[not_started, no_place]), Some(Class::StartFailed));
         assert_eq!(class_after(&[]), Some(Class::StartFailed));
+        let no_start = format!("was unable to place a task. Reason: {NO_WAY}. For more information, see …");
+        assert_eq!(class_after(&[&no_start]), Some(Class::StartFailed));
+        let no_image =
+            "was unable to place a task. Reason: CannotPullContainerError: failed to resolve ref: not found.";
+        assert_eq!(class_after(&[no_image]), Some(Class::ImagePullFailed));
+    }
+
+    #[test]
+    fn a_full_quota_of_vcpus_is_named_with_its_number() {
+        let told = "was unable to place a task. Reason: You’ve reached the limit on the number of vCPUs you can run \
+                    concurrently. For more information, see the Troubleshooting section.";
+        let action =
+            |event_name: &str| Action { event_name: event_name.into(), reason: "RESOURCE:FARGATE".into() };
+        let on_demand = "\"Fargate On-Demand vCPU resource count\" (L-3032A538, 6 by default)";
+        let spot = "\"Fargate Spot vCPU resource count\" (L-36FBB829, 6 by default)";
+        let both = format!("{on_demand} or {spot}");
+        for (provider, quota) in [(Some("FARGATE"), on_demand), (Some("FARGATE_SPOT"), spot), (None, &both)] {
+            let item =
+                |name| CapacityProviderStrategyItem::builder().capacity_provider(name).build().unwrap();
+            let service = Service::builder()
+                .events(ServiceEvent::builder().message(told).build())
+                .set_capacity_provider_strategy(provider.map(|name| vec![item(name)]))
+                .build();
+            let told = told.trim_end_matches('.');
+            let message = format!(
+                "Fargate placed no container: {told}. The quota {quota} is used up; raise it in the console of Service \
+                 Quotas"
+            );
+            let expected = Some((Class::QuotaExceeded, message));
+            assert_eq!(of_placement(&action("SERVICE_TASK_PLACEMENT_FAILURE"), &service), expected);
+            assert_eq!(of_deployment(&action("SERVICE_DEPLOYMENT_FAILED"), &service), expected);
+        }
     }
 }

@@ -34,6 +34,7 @@ pub enum Body {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TaskChange {
+    pub cluster_arn: String,
     pub task_arn: String,
     /// `service:NAME` for a task of a service.
     pub group: String,
@@ -65,11 +66,20 @@ impl Event {
     pub fn service(&self) -> Option<&str> {
         match &self.body {
             Body::Task(task) => task.group.strip_prefix("service:"),
-            Body::Service(_) | Body::Deployment(_) => self
-                .resources
-                .iter()
-                .find_map(|arn| arn.contains(":service/").then(|| arn.rsplit('/').next())?),
+            Body::Service(_) | Body::Deployment(_) => self.service_arn()?.rsplit('/').next(),
         }
+    }
+
+    /// The cluster that the service is in, by its ARN or its name. A deployment's event has it in the service's ARN only.
+    pub fn cluster(&self) -> Option<&str> {
+        match &self.body {
+            Body::Task(task) => Some(&task.cluster_arn),
+            Body::Service(_) | Body::Deployment(_) => self.service_arn()?.rsplit('/').nth(1),
+        }
+    }
+
+    fn service_arn(&self) -> Option<&str> {
+        self.resources.iter().map(String::as_str).find(|arn| arn.contains(":service/"))
     }
 
     /// The task that it is about.
@@ -87,5 +97,30 @@ impl Event {
         let Body::Task(task) = &self.body else { return false };
         task.stop_code == "ServiceSchedulerInitiated"
             && task.stopped_reason.contains("Scaling activity initiated by")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn every_event_tells_the_service_and_its_cluster() {
+        let event = |kind: &str, resource: &str, detail: Value| {
+            let event = json!({ "id": "1", "detail-type": kind, "resources": [resource], "detail": detail });
+            serde_json::from_value::<Event>(event).unwrap()
+        };
+        let service = "arn:aws:ecs:eu-west-1:111122223333:service/mayfly-job/mayfly-job-1";
+        let task = "arn:aws:ecs:eu-west-1:111122223333:task/mayfly-job/0123456789abcdef";
+        let change = json!({ "clusterArn": "mayfly-job", "group": "service:mayfly-job-1", "taskArn": task });
+        for event in [
+            event("ECS Task State Change", task, change),
+            event("ECS Service Action", service, json!({ "clusterArn": "mayfly-job" })),
+            event("ECS Deployment State Change", service, json!({})),
+        ] {
+            assert_eq!((event.cluster(), event.service()), (Some("mayfly-job"), Some("mayfly-job-1")));
+        }
     }
 }

@@ -27,7 +27,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let settings = Settings {
         stack: setting("STACK_NAME")?,
-        cluster: setting("CLUSTER_ARN")?,
         table: setting("JOBS_TABLE")?,
         done_queue_url: setting("DONE_QUEUE_URL")?,
         grace: Duration::from_secs(setting("REPORT_GRACE_SECONDS")?),
@@ -43,7 +42,6 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 struct Settings {
     stack: String,
-    cluster: String,
     table: String,
     done_queue_url: String,
     /// How much later than the event the job hears of it.
@@ -69,11 +67,13 @@ async fn handler(clients: &Clients, settings: &Settings, event: Event) -> Result
         tracing::info!(why, "event ignored");
         Ok(Handled { reported: None })
     };
-    let Some(name) = event.service() else { return ignored("it is not about a service") };
+    let (Some(cluster), Some(name)) = (event.cluster(), event.service()) else {
+        return ignored("it is not about a service");
+    };
     if !name.starts_with(&format!("{}-", settings.stack)) || event.is_own_stop() {
         return ignored("it is another's, or a stop of Mayfly's own");
     }
-    let Some((service, job)) = find_service(clients, settings, name).await? else {
+    let Some((service, job)) = find_service(clients, settings, cluster, name).await? else {
         return ignored("its service is not this stack's, or gone");
     };
     let Some(failure) = classify::classify(&event, &service) else {
@@ -107,21 +107,22 @@ fn not_dispatched() -> Error {
     }
 }
 
-/// The service of that name and the job that it belongs to.
+/// The service of that name in the cluster, and the job that it belongs to. A job's own cluster may be gone by now.
 async fn find_service(
     clients: &Clients,
     settings: &Settings,
+    cluster: &str,
     name: &str,
 ) -> Result<Option<(Service, String)>, Error> {
-    let described = clients
-        .ecs
-        .describe_services()
-        .cluster(&settings.cluster)
-        .services(name)
-        .include(ServiceField::Tags)
-        .send()
-        .await
-        .map_err(Error::aws("describe the job's service"))?;
+    let describe =
+        clients.ecs.describe_services().cluster(cluster).services(name).include(ServiceField::Tags);
+    let described = match describe.send().await {
+        Ok(described) => described,
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_cluster_not_found_exception()) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::aws("describe the job's service")(error)),
+    };
     let service = described.services.unwrap_or_default().into_iter().next();
     Ok(service.and_then(|service| {
         let tag = |key| service.tags().iter().find(|tag| tag.key() == Some(key))?.value().map(str::to_owned);

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use mayfly_common::error::Error;
 use mayfly_common::job::{Capacity, JobDocument, Network, NetworkMode, check_size};
 use mayfly_common::names::{Names, SECRET_LENGTH, STACK_LIMIT};
-use mayfly_common::plan::{Plan, PlannedContainer, PlannedNetwork};
+use mayfly_common::plan::{Plan, PlannedContainer, PlannedNetwork, PrivateNetwork};
 use mayfly_common::settings::{list_setting, setting};
 use mayfly_common::tags::{self, Tags};
 use mayfly_common::turn::{LOSSES_LIMIT, Turn};
@@ -18,6 +18,10 @@ use crate::Submission;
 const PROVISIONING: SignedDuration = SignedDuration::from_mins(30);
 /// Tearing everything down.
 const TEARDOWN: SignedDuration = SignedDuration::from_mins(60);
+/// The job's own VPC and its two halves.
+const VPC_CIDR: &str = "10.181.0.0/24";
+const PUBLIC_CIDR: &str = "10.181.0.0/25";
+const PRIVATE_CIDR: &str = "10.181.0.128/25";
 /// Fargate's own disk, which cannot be asked for by name.
 /// Source: ECS API Reference, `EphemeralStorage`: 21 to 200.
 const FREE_STORAGE_GIB: u32 = 20;
@@ -31,6 +35,7 @@ pub struct Settings {
     pub cluster: String,
     pub subnets: Vec<String>,
     pub security_group: String,
+    pub availability_zone: String,
     pub image: String,
     pub cpu: u32,
     pub memory_mib: u32,
@@ -52,6 +57,7 @@ impl Settings {
             cluster: setting("CLUSTER_ARN")?,
             subnets: list_setting("SUBNETS")?,
             security_group: setting("SECURITY_GROUP")?,
+            availability_zone: setting("AVAILABILITY_ZONE")?,
             image: setting("DEFAULT_IMAGE")?,
             cpu: setting("DEFAULT_CPU")?,
             memory_mib: setting("DEFAULT_MEMORY")?,
@@ -80,18 +86,23 @@ pub fn make(settings: &Settings, submission: &Submission, document: JobDocument)
     let capacity = document.capacity.map_or_else(|| default_capacity(&settings.capacity), Ok)?;
     let starts = if capacity == Capacity::OnDemand { attempts } else { attempts + LOSSES_LIMIT };
     let work = attempt * i32::try_from(starts).unwrap_or(i32::MAX);
-    let expiry = submission.start_time + queue + PROVISIONING + work + TEARDOWN;
+    let queue_until = submission.start_time + queue;
+    let expiry = queue_until + PROVISIONING + work + TEARDOWN;
     let names = Names::new(&settings.stack, &submission.job);
     let mailbox_name = names.mailbox(&secret());
     let expiry = in_seconds(expiry);
+    let tags = tags(settings, submission, &document, &names, &expiry);
+    let (network, private_network) = networks(settings, document.network);
     Ok(Plan {
-        tags: tags(settings, submission, &document, &expiry),
+        tags,
         mailbox_url: mailbox_url(&settings.done_queue_url, &mailbox_name)?,
         mailbox_name,
         family: names.family(),
         log_prefix: names.base(),
         teardown_name: names.teardown(),
-        network: network(settings, document.network),
+        network,
+        private_network,
+        queue_until: in_seconds(queue_until),
         container,
         capacity,
         first_turn: Turn::first(capacity.first_provider()),
@@ -150,24 +161,39 @@ fn check_secret(name: &str, arn: &str, known: &[String]) -> Result<(), Error> {
     )))
 }
 
-/// The stack's own network, unless the job names another.
-fn network(settings: &Settings, network: Option<Network>) -> PlannedNetwork {
-    let cluster = settings.cluster.clone();
-    match network {
-        Some(Network { mode: NetworkMode::Existing, subnets, security_groups, assign_public_ip }) => {
-            PlannedNetwork {
-                cluster,
-                subnets: subnets.unwrap_or_default(),
-                security_groups: security_groups.unwrap_or_default(),
-                assign_public_ip: assign_public_ip.unwrap_or(false),
-            }
+/// The stack's own network or one that the job names; or the one that is made for the job alone.
+fn networks(
+    settings: &Settings,
+    network: Option<Network>,
+) -> (Option<PlannedNetwork>, Option<PrivateNetwork>) {
+    let stacks_own = PlannedNetwork {
+        cluster: settings.cluster.clone(),
+        subnets: settings.subnets.clone(),
+        security_groups: vec![settings.security_group.clone()],
+        assign_public_ip: true,
+    };
+    let Some(network) = network else { return (Some(stacks_own), None) };
+    match network.mode {
+        NetworkMode::Public => (Some(stacks_own), None),
+        NetworkMode::Existing => {
+            let planned = PlannedNetwork {
+                subnets: network.subnets.unwrap_or_default(),
+                security_groups: network.security_groups.unwrap_or_default(),
+                assign_public_ip: network.assign_public_ip.unwrap_or(false),
+                ..stacks_own
+            };
+            (Some(planned), None)
         }
-        Some(Network { mode: NetworkMode::Public, .. }) | None => PlannedNetwork {
-            cluster,
-            subnets: settings.subnets.clone(),
-            security_groups: vec![settings.security_group.clone()],
-            assign_public_ip: true,
-        },
+        NetworkMode::Private => {
+            let private = PrivateNetwork {
+                vpc_cidr: VPC_CIDR.into(),
+                public_cidr: PUBLIC_CIDR.into(),
+                private_cidr: PRIVATE_CIDR.into(),
+                availability_zone: settings.availability_zone.clone(),
+                egress_ports: network.egress_ports.unwrap_or_else(|| vec![443]),
+            };
+            (None, Some(private))
+        }
     }
 }
 
@@ -177,7 +203,15 @@ fn default_capacity(name: &str) -> Result<Capacity, Error> {
     })
 }
 
-fn tags(settings: &Settings, submission: &Submission, document: &JobDocument, expiry: &str) -> Tags {
+/// The console of EC2 shows the tag `Name`, unless the job has one of its own.
+fn tags(
+    settings: &Settings,
+    submission: &Submission,
+    document: &JobDocument,
+    names: &Names,
+    expiry: &str,
+) -> Tags {
+    let name = [("Name".to_owned(), names.base())];
     let own = [
         (tags::STACK, settings.stack.as_str()),
         (tags::JOB, &submission.job),
@@ -186,7 +220,7 @@ fn tags(settings: &Settings, submission: &Submission, document: &JobDocument, ex
         (tags::USER, document.user.as_deref().unwrap_or("unknown")),
     ];
     let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    document.tags.clone().into_iter().chain(own).collect()
+    name.into_iter().chain(document.tags.clone()).chain(own).collect()
 }
 
 fn in_seconds(time: Timestamp) -> String {

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ecs::types::{Service, ServiceField, Tag, TaskDefinitionField, TaskDefinitionStatus};
+use aws_sdk_ec2::types::{Address, InternetGateway, NatGateway, NatGatewayState, Vpc};
+use aws_sdk_ecs::types::{
+    Cluster, ClusterField, Service, ServiceField, Tag, TaskDefinitionField, TaskDefinitionStatus,
+};
 use jiff::Timestamp;
 use mayfly_common::error::Error;
 use mayfly_common::tags;
+use mayfly_network::find::{self, Described};
 
 use crate::{Clients, Settings};
 
 /// Source: ECS API Reference, `DescribeServices`, `services`.
 const SERVICES_PER_CALL: usize = 10;
+
+/// Source: ECS API Reference, `DescribeClusters`, `clusters`.
+const CLUSTERS_PER_CALL: usize = 100;
 
 /// A job that has resources.
 pub struct Job {
@@ -28,6 +35,8 @@ impl Job {
 
 pub async fn with_resources(clients: &Clients, settings: &Settings) -> Result<Vec<Job>, Error> {
     let mut jobs = Jobs { stack: &settings.stack, found: BTreeMap::new() };
+    clusters(clients, settings, &mut jobs).await?;
+    networks(clients, settings, &mut jobs).await?;
     services(clients, settings, &mut jobs).await?;
     task_definitions(clients, settings, &mut jobs).await?;
     mailboxes(clients, settings, &mut jobs).await?;
@@ -40,6 +49,13 @@ struct Jobs<'a> {
 }
 
 impl Jobs<'_> {
+    fn add_ec2<T: Described>(&mut self, found: &[T]) {
+        for resource in found {
+            let tags = resource.tag_list().iter();
+            self.add(tags.filter_map(|tag| Some((tag.key()?, tag.value()?))));
+        }
+    }
+
     fn add_ecs(&mut self, tags: &[Tag]) {
         self.add(tags.iter().filter_map(|tag| Some((tag.key()?, tag.value()?))));
     }
@@ -54,6 +70,42 @@ impl Jobs<'_> {
         let earliest = self.found.entry((*job).to_owned()).or_default();
         *earliest = earliest.iter().chain(&expiry).min().copied();
     }
+}
+
+/// The clusters that jobs have of their own; a service in one needs no search, because the cluster cannot go first.
+/// Source: ECS API Reference, `DeleteCluster`.
+async fn clusters(clients: &Clients, settings: &Settings, jobs: &mut Jobs<'_>) -> Result<(), Error> {
+    let pages = clients.ecs.list_clusters().into_paginator();
+    let mut arns: Vec<String> =
+        pages.items().send().try_collect().await.map_err(Error::aws("list the clusters"))?;
+    let of_stack = format!(":cluster/{}-", settings.stack);
+    arns.retain(|arn| arn.contains(&of_stack));
+    for arns in arns.chunks(CLUSTERS_PER_CALL) {
+        let described = clients
+            .ecs
+            .describe_clusters()
+            .set_clusters(Some(arns.to_vec()))
+            .include(ClusterField::Tags)
+            .send()
+            .await
+            .map_err(Error::aws("describe the clusters"))?;
+        let left = described.clusters().iter().filter(|cluster| cluster.status() != Some("INACTIVE"));
+        left.map(Cluster::tags).for_each(|tags| jobs.add_ecs(tags));
+    }
+    Ok(())
+}
+
+/// What can be left of a job's own network; all else is in its VPC, which cannot go first.
+/// Source: EC2 API Reference, `DeleteVpc`.
+async fn networks(clients: &Clients, settings: &Settings, jobs: &mut Jobs<'_>) -> Result<(), Error> {
+    let (ec2, stack) = (&clients.ec2, settings.stack.as_str());
+    jobs.add_ec2(&find::of_stack::<Vpc>(ec2, stack).await?);
+    jobs.add_ec2(&find::of_stack::<InternetGateway>(ec2, stack).await?);
+    jobs.add_ec2(&find::of_stack::<Address>(ec2, stack).await?);
+    let mut gateways = find::of_stack::<NatGateway>(ec2, stack).await?;
+    gateways.retain(|nat| !matches!(nat.state(), Some(NatGatewayState::Deleted | NatGatewayState::Failed)));
+    jobs.add_ec2(&gateways);
+    Ok(())
 }
 
 async fn services(clients: &Clients, settings: &Settings, jobs: &mut Jobs<'_>) -> Result<(), Error> {

@@ -29,6 +29,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     };
     let config = sdk::config()?;
     let clients = Clients {
+        ec2: aws_sdk_ec2::Client::new(&config),
         ecs: aws_sdk_ecs::Client::new(&config),
         sfn: aws_sdk_sfn::Client::new(&config),
         sqs: aws_sdk_sqs::Client::new(&config),
@@ -45,6 +46,7 @@ struct Settings {
 }
 
 struct Clients {
+    ec2: aws_sdk_ec2::Client,
     ecs: aws_sdk_ecs::Client,
     sfn: aws_sdk_sfn::Client,
     sqs: aws_sdk_sqs::Client,

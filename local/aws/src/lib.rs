@@ -1,11 +1,13 @@
 //! What the stand-ins for Step Functions, EC2 and ECS have in common: who is calling and whether the caller may,
-//! events and their rules, scaled time, a log of the calls, and the way to MiniStack, which is the rest of the cloud.
+//! events and their rules, scaled time, rate limits, a log of the calls, and the way to MiniStack, which is the rest
+//! of the cloud.
 
 pub mod auth;
 pub mod calls;
 pub mod clock;
 pub mod events;
 pub mod glob;
+pub mod limits;
 pub mod policy;
 pub mod upstream;
 

@@ -1,10 +1,35 @@
 //! An independent look at what a job has left: by the account's root, over every kind of resource, without a line of
 //! the product's own search.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
-use aws_sdk_ecs::types::{DesiredStatus, TaskDefinitionStatus};
+use aws_sdk_ec2::types::NatGatewayState;
+use aws_sdk_ecs::error::ProvideErrorMetadata;
+use aws_sdk_ecs::types::{ClusterField, DesiredStatus, ServiceField, TaskDefinitionStatus, TaskField};
 
 use crate::Cloud;
+
+const JOB_TAG: &str = "mayfly:job";
+
+/// Source: ECS API Reference, `DescribeServices`, `services`.
+const SERVICES_PER_CALL: usize = 10;
+
+/// A resource of a job.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Belonging {
+    /// Its ARN, id or URL.
+    pub id: String,
+    /// All its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Belonging {
+    /// Whether it is tagged as one of this job, of whichever stack.
+    pub fn is_of(&self, job: &str) -> bool {
+        self.tags.get(JOB_TAG).is_some_and(|of| of == job)
+    }
+}
 
 impl Cloud {
     /// Names everything in the account that carries `job` as the value of its tag `mayfly:job` and still exists.
@@ -12,96 +37,142 @@ impl Cloud {
     /// # Errors
     /// When a look fails.
     pub async fn leftovers(&self, job: &str) -> Result<Vec<String>> {
-        let mut left = self.left_services_and_tasks(job).await?;
-        left.extend(self.left_task_definitions(job).await?);
-        left.extend(self.left_queues(job).await?);
-        left.extend(self.left_interfaces(job).await?);
-        Ok(left)
+        let mut left = self.belongings().await?;
+        left.retain(|belonging| belonging.is_of(job));
+        Ok(left.into_iter().map(|belonging| belonging.id).collect())
     }
 
-    async fn left_services_and_tasks(&self, job: &str) -> Result<Vec<String>> {
-        let ecs = aws_sdk_ecs::Client::new(&self.ecs_config());
-        let mut left = Vec::new();
-        for cluster in self.clusters().await? {
-            let services = ecs.list_services().cluster(&cluster).max_results(100).send().await?;
-            for arn in services.service_arns() {
-                if has_job(&ecs, arn, job).await? {
-                    left.push(arn.clone());
-                }
-            }
-            for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
-                let tasks = ecs.list_tasks().cluster(&cluster).desired_status(desired).send().await?;
-                if tasks.task_arns().is_empty() {
-                    continue;
-                }
-                let described = ecs
-                    .describe_tasks()
-                    .cluster(&cluster)
-                    .set_tasks(tasks.task_arns)
-                    .include(aws_sdk_ecs::types::TaskField::Tags)
-                    .send()
-                    .await?;
-                let of_job = described.tasks().iter().filter(|task| is_tagged(task.tags(), job));
-                let alive = of_job.filter(|task| task.last_status() != Some("STOPPED"));
-                left.extend(alive.filter_map(|task| task.task_arn.clone()));
+    /// Everything in the account that carries a tag `mayfly:job` and still exists, whatever its stack and job.
+    ///
+    /// # Errors
+    /// When a look fails.
+    pub async fn belongings(&self) -> Result<Vec<Belonging>> {
+        let mut all = self.in_ecs().await?;
+        all.extend(self.queues().await?);
+        all.extend(self.in_ec2().await?);
+        all.retain(|belonging| belonging.tags.contains_key(JOB_TAG));
+        Ok(all)
+    }
+
+    /// Clusters, services, tasks and task definitions.
+    async fn in_ecs(&self) -> Result<Vec<Belonging>> {
+        let ecs = self.ecs();
+        let mut found = Vec::new();
+        let arns = ecs.list_clusters().into_paginator().items().send().collect::<Result<Vec<_>, _>>().await?;
+        for cluster in &arns {
+            // A job's own cluster may be deleted between two looks, and is not found then.
+            match in_cluster(&ecs, cluster).await {
+                Err(error) if error.code() == Some("ClusterNotFoundException") => {}
+                in_cluster => found.extend(in_cluster?),
             }
         }
-        Ok(left)
-    }
-
-    async fn left_task_definitions(&self, job: &str) -> Result<Vec<String>> {
-        let ecs = aws_sdk_ecs::Client::new(&self.ecs_config());
-        let mut left = Vec::new();
+        let clusters = ecs.describe_clusters().set_clusters(Some(arns)).include(ClusterField::Tags).send();
+        let clusters = clusters.await?;
+        let alive = clusters.clusters().iter().filter(|cluster| cluster.status() != Some("INACTIVE"));
+        found.extend(alive.map(|cluster| of_ecs(cluster.cluster_arn(), cluster.tags())));
         for status in [TaskDefinitionStatus::Active, TaskDefinitionStatus::Inactive] {
-            let list = ecs.list_task_definitions().status(status).send().await?;
-            for arn in list.task_definition_arns() {
-                if has_job(&ecs, arn, job).await? {
-                    left.push(arn.clone());
-                }
+            let listed = ecs.list_task_definitions().status(status).into_paginator().items().send();
+            for arn in listed.collect::<Result<Vec<_>, _>>().await? {
+                let tags = ecs.list_tags_for_resource().resource_arn(&arn).send().await?;
+                found.push(of_ecs(Some(&arn), tags.tags()));
             }
         }
-        Ok(left)
+        Ok(found)
     }
 
-    async fn left_queues(&self, job: &str) -> Result<Vec<String>> {
+    async fn queues(&self) -> Result<Vec<Belonging>> {
         let sqs = aws_sdk_sqs::Client::new(&self.sdk_config());
-        let mut left = Vec::new();
+        let mut found = Vec::new();
         for url in sqs.list_queues().send().await?.queue_urls() {
-            let tags = sqs.list_queue_tags().queue_url(url).send().await;
-            let is_jobs =
-                tags.is_ok_and(|t| t.tags().and_then(|tags| tags.get(JOB_TAG)).is_some_and(|j| j == job));
-            left.extend(is_jobs.then(|| url.clone()));
+            // It may be gone since it was listed.
+            let Ok(tags) = sqs.list_queue_tags().queue_url(url).send().await else { continue };
+            let tags = tags.tags.unwrap_or_default().into_iter().collect();
+            found.push(Belonging { id: url.clone(), tags });
         }
-        Ok(left)
+        Ok(found)
     }
 
-    async fn left_interfaces(&self, job: &str) -> Result<Vec<String>> {
-        let config =
-            aws_sdk_ec2::config::Builder::from(&self.sdk_config()).endpoint_url(&self.upstream().ec2).build();
-        let described = aws_sdk_ec2::Client::from_conf(config).describe_network_interfaces().send().await?;
-        let of_job = described.network_interfaces().iter().filter(|interface| {
-            interface.tag_set().iter().any(|tag| tag.key() == Some(JOB_TAG) && tag.value() == Some(job))
-        });
-        Ok(of_job.filter_map(|interface| interface.network_interface_id.clone()).collect())
+    /// All parts of networks. A NAT gateway and an endpoint are described for a while after their end.
+    async fn in_ec2(&self) -> Result<Vec<Belonging>> {
+        let ec2 = self.ec2();
+        let mut found = Vec::new();
+        let interfaces = ec2.describe_network_interfaces().send().await?;
+        let interfaces = interfaces.network_interfaces().iter();
+        found.extend(interfaces.map(|it| of_ec2(it.network_interface_id(), it.tag_set())));
+        let nats = ec2.describe_nat_gateways().send().await?;
+        let ended = [Some(&NatGatewayState::Deleted), Some(&NatGatewayState::Failed)];
+        let nats = nats.nat_gateways().iter().filter(|nat| !ended.contains(&nat.state()));
+        found.extend(nats.map(|it| of_ec2(it.nat_gateway_id(), it.tags())));
+        let addresses = ec2.describe_addresses().send().await?;
+        found.extend(addresses.addresses().iter().map(|it| of_ec2(it.allocation_id(), it.tags())));
+        let gateways = ec2.describe_internet_gateways().send().await?;
+        let gateways = gateways.internet_gateways().iter();
+        found.extend(gateways.map(|it| of_ec2(it.internet_gateway_id(), it.tags())));
+        let endpoints = ec2.describe_vpc_endpoints().send().await?;
+        let is_there = |state: &str| !state.eq_ignore_ascii_case("deleted");
+        let endpoints = endpoints.vpc_endpoints().iter();
+        let endpoints = endpoints.filter(|it| it.state().is_none_or(|state| is_there(state.as_str())));
+        found.extend(endpoints.map(|it| of_ec2(it.vpc_endpoint_id(), it.tags())));
+        let tables = ec2.describe_route_tables().send().await?;
+        found.extend(tables.route_tables().iter().map(|it| of_ec2(it.route_table_id(), it.tags())));
+        let groups = ec2.describe_security_groups().send().await?;
+        found.extend(groups.security_groups().iter().map(|it| of_ec2(it.group_id(), it.tags())));
+        let subnets = ec2.describe_subnets().send().await?;
+        found.extend(subnets.subnets().iter().map(|it| of_ec2(it.subnet_id(), it.tags())));
+        let vpcs = ec2.describe_vpcs().send().await?;
+        found.extend(vpcs.vpcs().iter().map(|it| of_ec2(it.vpc_id(), it.tags())));
+        Ok(found)
     }
 
-    fn ecs_config(&self) -> aws_config::SdkConfig {
-        self.sdk_config().to_builder().endpoint_url(&self.upstream().ecs).build()
+    /// A client for the stand-in's EC2.
+    pub fn ec2(&self) -> aws_sdk_ec2::Client {
+        let config = self.sdk_config().to_builder().endpoint_url(&self.upstream().ec2).build();
+        aws_sdk_ec2::Client::new(&config)
     }
 
-    /// The clusters that CloudFormation made, from MiniStack, which made them.
-    async fn clusters(&self) -> Result<Vec<String>> {
-        let ministack = aws_sdk_ecs::Client::new(&self.sdk_config());
-        Ok(ministack.list_clusters().send().await?.cluster_arns.unwrap_or_default())
+    /// A client for the stand-in's ECS.
+    pub fn ecs(&self) -> aws_sdk_ecs::Client {
+        let config = self.sdk_config().to_builder().endpoint_url(&self.upstream().ecs).build();
+        aws_sdk_ecs::Client::new(&config)
     }
 }
 
-const JOB_TAG: &str = "mayfly:job";
-
-async fn has_job(ecs: &aws_sdk_ecs::Client, arn: &str, job: &str) -> Result<bool> {
-    Ok(is_tagged(ecs.list_tags_for_resource().resource_arn(arn).send().await?.tags(), job))
+/// Services and tasks.
+async fn in_cluster(ecs: &aws_sdk_ecs::Client, cluster: &str) -> Result<Vec<Belonging>, aws_sdk_ecs::Error> {
+    let mut found = Vec::new();
+    let services = ecs.list_services().cluster(cluster).into_paginator().items().send();
+    let services = services.collect::<Result<Vec<_>, _>>().await?;
+    for arns in services.chunks(SERVICES_PER_CALL) {
+        let describe = ecs.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
+        let described = describe.include(ServiceField::Tags).send().await?;
+        let alive = described.services().iter().filter(|service| service.status() != Some("INACTIVE"));
+        found.extend(alive.map(|service| of_ecs(service.service_arn(), service.tags())));
+    }
+    for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
+        let tasks = ecs.list_tasks().cluster(cluster).desired_status(desired).send().await?;
+        if tasks.task_arns().is_empty() {
+            continue;
+        }
+        let describe = ecs.describe_tasks().cluster(cluster).set_tasks(tasks.task_arns);
+        let described = describe.include(TaskField::Tags).send().await?;
+        let alive = described.tasks().iter().filter(|task| task.last_status() != Some("STOPPED"));
+        found.extend(alive.map(|task| of_ecs(task.task_arn(), task.tags())));
+    }
+    Ok(found)
 }
 
-fn is_tagged(tags: &[aws_sdk_ecs::types::Tag], job: &str) -> bool {
-    tags.iter().any(|tag| tag.key() == Some(JOB_TAG) && tag.value() == Some(job))
+fn of_ecs(arn: Option<&str>, tags: &[aws_sdk_ecs::types::Tag]) -> Belonging {
+    belonging(arn, tags.iter().map(|tag| (tag.key(), tag.value())))
+}
+
+fn of_ec2(id: Option<&str>, tags: &[aws_sdk_ec2::types::Tag]) -> Belonging {
+    belonging(id, tags.iter().map(|tag| (tag.key(), tag.value())))
+}
+
+fn belonging<'a>(
+    id: Option<&str>,
+    tags: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)>,
+) -> Belonging {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    Belonging { id: text(id), tags: tags.map(|(key, value)| (text(key), text(value))).collect() }
 }

@@ -43,6 +43,10 @@ pub struct Options {
     pub programs: PathBuf,
     /// How many real seconds one second of the cloud lasts.
     pub time_scale: TimeScale,
+    /// What the account may have of networks.
+    pub ec2_quotas: local_ec2::Quotas,
+    /// What the account may have of ECS and Fargate.
+    pub ecs_quotas: local_ecs::Quotas,
 }
 
 /// A running local cloud.
@@ -52,6 +56,7 @@ pub struct Cloud {
     guard: Guard,
     calls: CallLog,
     faults: Faults,
+    ec2_faults: local_ec2::Faults,
     folder: TempDir,
     ministack: MiniStack,
     stop: CancellationToken,
@@ -83,10 +88,11 @@ impl Cloud {
         let stop = CancellationToken::new();
         let guard = Guard::new(upstream.clone());
         let bus = EventBus::new(upstream.clone());
-        let interfaces = Ec2::new(upstream.clone(), options.time_scale);
+        let network = Ec2::new(upstream.clone(), options.time_scale).with_quotas(options.ec2_quotas);
+        let ec2_faults = network.faults().clone();
         let images = images(&options, folder.path())?;
         let mut servers = JoinSet::new();
-        servers.spawn(local_ec2::serve(ec2, interfaces.clone(), guard.clone(), calls.clone(), stop.clone()));
+        servers.spawn(local_ec2::serve(ec2, network.clone(), guard.clone(), calls.clone(), stop.clone()));
         servers.spawn(local_ecs::serve(
             ecs,
             local_ecs::Config {
@@ -95,9 +101,10 @@ impl Cloud {
                 bus: bus.clone(),
                 scale: options.time_scale,
                 calls: calls.clone(),
-                ec2: interfaces,
+                ec2: network,
                 images,
                 faults: faults.clone(),
+                quotas: options.ecs_quotas,
                 work_dir: folder.path().join("tasks"),
             },
             stop.clone(),
@@ -113,7 +120,7 @@ impl Cloud {
             },
             stop.clone(),
         ));
-        Ok(Self { options, upstream, guard, calls, faults, folder, ministack, stop, servers })
+        Ok(Self { options, upstream, guard, calls, faults, ec2_faults, folder, ministack, stop, servers })
     }
 
     /// What a person exports to try `aws`, `sam` and `mayfly` by hand.
@@ -144,6 +151,11 @@ impl Cloud {
     /// What goes wrong with which job's tasks.
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// What goes wrong with which job's network.
+    pub fn ec2_faults(&self) -> &local_ec2::Faults {
+        &self.ec2_faults
     }
 
     /// A folder that lives as long as the cloud: the tasks' folders and the tools' logs are in it.

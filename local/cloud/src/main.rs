@@ -53,7 +53,13 @@ async fn main() -> Result<ExitCode> {
         )
         .with_writer(std::io::stderr)
         .init();
-    let options = Options { tools, programs, time_scale: TimeScale::new(arguments.time_scale) };
+    let options = Options {
+        tools,
+        programs,
+        time_scale: TimeScale::new(arguments.time_scale),
+        ec2_quotas: local_ec2::Quotas::default(),
+        ecs_quotas: local_ecs::Quotas::default(),
+    };
     match arguments.command {
         Command::Up => up(options).await,
         Command::Run { job, to } => run::run(options, &job, &to).await,

@@ -1,14 +1,18 @@
 //! One call that is being answered.
 
 use local_aws::auth::{Caller, Code, Context, Guard, Refusal};
+use local_aws::upstream::Upstream;
 
 use crate::error::Ec2Error;
+use crate::kinds::Kind;
 use crate::parameters::Parameters;
+use crate::tags::Tags;
 
 /// A call by someone whose signature has been checked.
 #[derive(Debug)]
 pub struct Call<'a> {
     pub guard: &'a Guard,
+    pub upstream: &'a Upstream,
     pub caller: &'a Caller,
     /// `DescribeSubnets`.
     pub action: &'a str,
@@ -17,20 +21,107 @@ pub struct Call<'a> {
     pub parameters: Parameters,
 }
 
+/// A resource that a mutating call is about, as policies see it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    kind: &'static str,
+    /// `*` for what the call makes.
+    id: String,
+    vpc: Option<String>,
+    tags: Tags,
+    is_new: bool,
+}
+
+impl Target {
+    /// A resource that is there.
+    pub fn existing<T: Kind>(resource: &T) -> Self {
+        Self {
+            kind: T::TYPE,
+            id: resource.id().to_owned(),
+            vpc: resource.policy_vpc().map(str::to_owned),
+            tags: resource.tags().clone(),
+            is_new: false,
+        }
+    }
+
+    /// What the call makes, with its `tags`; `vpc` for the kinds that have the key `ec2:Vpc`.
+    pub fn new<T: Kind>(tags: &Tags, vpc: Option<&str>) -> Self {
+        Self::new_of_type(T::TYPE, tags, vpc)
+    }
+
+    /// The same for what is part of another resource and yet has its own type.
+    pub fn new_of_type(kind: &'static str, tags: &Tags, vpc: Option<&str>) -> Self {
+        Self { kind, id: "*".into(), vpc: vpc.map(str::to_owned), tags: tags.clone(), is_new: true }
+    }
+
+    /// The condition keys that every type here has, and `ec2:Vpc` (Service Authorization Reference, "Resource types
+    /// defined by Amazon EC2").
+    fn context(&self, call: &Call<'_>) -> Context {
+        let prefixes: &[&str] =
+            if self.is_new { &["aws:RequestTag"] } else { &["aws:ResourceTag", "ec2:ResourceTag"] };
+        let mut context = Context::from([("ec2:Region".to_owned(), vec![call.upstream.region.clone()])]);
+        for (key, value) in &self.tags.0 {
+            context.extend(prefixes.iter().map(|prefix| (format!("{prefix}/{key}"), vec![value.clone()])));
+        }
+        if self.is_new && !self.tags.0.is_empty() {
+            context.insert("aws:TagKeys".into(), self.tags.0.keys().cloned().collect());
+        }
+        if let Some(vpc) = &self.vpc {
+            context.insert("ec2:Vpc".into(), vec![call.arn("vpc", vpc)]);
+        }
+        context
+    }
+}
+
 impl Call<'_> {
     /// Lets the call pass if it has no parameter left, the caller may do it, and it is no dry run. Describe actions
     /// have no resource-level rights (Service Authorization Reference, "Actions defined by Amazon EC2").
     pub async fn describe(&mut self) -> Result<(), Ec2Error> {
+        let dry_run = self.finish()?;
+        self.authorize(self.action, "*", &Context::new()).await?;
+        refuse_dry_run(dry_run)
+    }
+
+    /// The same for a call that changes something: the caller has to be allowed the action on each of `targets`, which
+    /// are those of the action's resource types (same page, "Actions defined by Amazon EC2"), and to tag what it makes
+    /// with tags (EC2 user guide, "Grant permission to tag Amazon EC2 resources during creation").
+    pub async fn mutate(&mut self, targets: &[Target]) -> Result<(), Ec2Error> {
+        let dry_run = self.finish()?;
+        for target in targets {
+            let (resource, context) = (self.arn(target.kind, &target.id), target.context(self));
+            self.authorize(self.action, &resource, &context).await?;
+            if target.is_new && !target.tags.0.is_empty() {
+                let mut context = context;
+                context.insert("ec2:CreateAction".into(), vec![self.action.to_owned()]);
+                self.authorize("CreateTags", &resource, &context).await?;
+            }
+        }
+        refuse_dry_run(dry_run)
+    }
+
+    /// The ARN of a resource of the type `kind`.
+    pub fn arn(&self, kind: &str, id: &str) -> String {
+        format!("arn:aws:ec2:{}:{}:{kind}/{id}", self.upstream.region, self.upstream.account)
+    }
+
+    /// Whether it is a dry run. All other parameters must have been taken.
+    fn finish(&mut self) -> Result<bool, Ec2Error> {
         let dry_run = self.parameters.take_bool("DryRun")?;
         std::mem::take(&mut self.parameters).finish()?;
-        let action = format!("ec2:{}", self.action);
-        self.guard.authorize(self.caller, &action, "*", &Context::new()).await?;
-        if dry_run {
-            let message = "Request would have succeeded, but DryRun flag is set.";
-            return Err(Ec2Error::new("DryRunOperation", message));
-        }
-        Ok(())
+        Ok(dry_run)
     }
+
+    async fn authorize(&self, action: &str, resource: &str, context: &Context) -> Result<(), Ec2Error> {
+        Ok(self.guard.authorize(self.caller, &format!("ec2:{action}"), resource, context).await?)
+    }
+}
+
+fn refuse_dry_run(dry_run: bool) -> Result<(), Ec2Error> {
+    if dry_run {
+        let message = "Request would have succeeded, but DryRun flag is set.";
+        return Err(Ec2Error::new("DryRunOperation", message));
+    }
+    Ok(())
 }
 
 impl From<Refusal> for Ec2Error {

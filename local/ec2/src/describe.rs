@@ -1,5 +1,7 @@
 //! What all Describe calls share: ids, filters and pages.
 
+use std::ops::RangeInclusive;
+
 use crate::error::Ec2Error;
 use crate::parameters::{Filter, Parameters};
 use crate::tags::Tags;
@@ -13,11 +15,18 @@ pub trait Describe: Sized + 'static {
     const IDS: &'static str;
     /// Its filters beside `tag:KEY` and `tag-key`.
     const FILTERS: Filters<Self>;
+    /// How many can be on a page (EC2 API reference, `MaxResults` of most calls).
+    const PAGE: RangeInclusive<usize> = 5..=1000;
 
     fn id(&self) -> &str;
     fn tags(&self) -> &Tags;
     /// The error for an id that does not exist.
     fn not_found(id: &str) -> Ec2Error;
+
+    /// Refuses what is no id of the kind, where EC2 has a code for that.
+    fn check_id(_: &str) -> Result<(), Ec2Error> {
+        Ok(())
+    }
 }
 
 /// What a Describe call asks for.
@@ -35,10 +44,11 @@ impl Query {
     pub fn take<T: Describe>(parameters: &mut Parameters) -> Result<Self, Ec2Error> {
         let query = Self {
             ids: parameters.take_list(T::IDS),
-            filters: parameters.take_filters(),
-            max_results: parameters.take("MaxResults").map(|value| max_results(&value)).transpose()?,
+            filters: parameters.take_filters()?,
+            max_results: parameters.take("MaxResults").map(|value| max_results::<T>(&value)).transpose()?,
             after: parameters.take("NextToken"),
         };
+        query.ids.iter().try_for_each(|id| T::check_id(id))?;
         match query.filters.iter().find(|filter| !filter.is_of::<T>()) {
             Some(unknown) => Err(Ec2Error::new(
                 "InvalidParameterValue",
@@ -46,6 +56,10 @@ impl Query {
             )),
             None => Ok(query),
         }
+    }
+
+    pub fn ids(&self) -> &[String] {
+        &self.ids
     }
 
     /// Refuses ids together with pages, for the calls that say so.
@@ -90,13 +104,20 @@ pub fn adopt<S: std::fmt::Debug, T>(
     theirs.into_iter().map(adopt).collect()
 }
 
-/// "This value can be between 5 and 1000" (EC2 API reference, the four calls here).
-fn max_results(value: &str) -> Result<usize, Ec2Error> {
-    value
-        .parse()
-        .ok()
-        .filter(|number| (5..=1000).contains(number))
-        .ok_or_else(|| Ec2Error::invalid_value("MaxResults", value, "It must be between 5 and 1000."))
+/// Whether `id` begins with `prefix` and a hyphen; else the error `malformed` (EC2 API reference, "Error codes"). What
+/// follows is not looked at, since MiniStack's ids need not be AWS's.
+pub fn check_prefix(id: &str, prefix: &str, malformed: &'static str) -> Result<(), Ec2Error> {
+    if id.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-')) {
+        return Ok(());
+    }
+    Err(Ec2Error::new(malformed, format!(r#"Invalid id: "{id}" (expecting "{prefix}-...")"#)))
+}
+
+fn max_results<T: Describe>(value: &str) -> Result<usize, Ec2Error> {
+    value.parse().ok().filter(|number| T::PAGE.contains(number)).ok_or_else(|| {
+        let expected = format!("It must be between {} and {}.", T::PAGE.start(), T::PAGE.end());
+        Ec2Error::invalid_value("MaxResults", value, &expected)
+    })
 }
 
 impl Filter {

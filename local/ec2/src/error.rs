@@ -29,6 +29,11 @@ impl Ec2Error {
         )
     }
 
+    /// For what cannot be deleted, or detached, while something else needs it. The message never names the blocker.
+    pub(crate) fn dependency_violation(kind: &str, id: &str) -> Self {
+        Self::new("DependencyViolation", format!("The {kind} '{id}' has dependencies and cannot be deleted."))
+    }
+
     /// What MiniStack's EC2 answered instead of the stack's network.
     pub(crate) fn ministack(error: &(impl std::error::Error + 'static)) -> Self {
         let error = aws_sdk_ec2::error::DisplayErrorContext(error).to_string();
@@ -43,6 +48,7 @@ impl Ec2Error {
             "UnauthorizedOperation" => StatusCode::FORBIDDEN,
             "DryRunOperation" => StatusCode::PRECONDITION_FAILED,
             "InternalError" => StatusCode::INTERNAL_SERVER_ERROR,
+            "RequestLimitExceeded" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }

@@ -1,15 +1,24 @@
 //! Security groups.
 
-use aws_sdk_ec2::types::{IpPermission, SecurityGroup};
+use aws_sdk_ec2::types::SecurityGroup;
 use serde::Serialize;
 
-use crate::Ec2;
-use crate::call::Call;
-use crate::describe::{Describe, Filters, Query, adopt};
+use crate::call::{Call, Target};
+use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
 use crate::error::Ec2Error;
+use crate::kinds::{Kind, Table};
+use crate::quotas::room;
+use crate::rules::{NewRule, Rule, Rules};
 use crate::subnets::Subnet;
 use crate::tags::Tags;
+use crate::vpcs::Vpc;
 use crate::xml::{self, Items};
+use crate::{Ec2, State, new_id};
+
+/// The name of the group that every VPC has.
+const DEFAULT: &str = "default";
+/// The characters of a name or a description beside letters and digits (EC2 API reference, CreateSecurityGroup).
+const PUNCTUATION: &str = " ._-:/()#,@[]+=&;{}!$*";
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,38 +27,32 @@ pub struct Group {
     pub group_id: String,
     pub group_name: String,
     group_description: String,
-    vpc_id: String,
-    ip_permissions: Items<Permission>,
-    ip_permissions_egress: Items<Permission>,
+    pub vpc_id: String,
+    ip_permissions: Rules,
+    ip_permissions_egress: Rules,
     tag_set: Tags,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Permission {
-    ip_protocol: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_port: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to_port: Option<i32>,
-    groups: Items<GroupPair>,
-    ip_ranges: Items<Range>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct GroupPair {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<String>,
+struct CreateSecurityGroupResponse<'a> {
+    #[serde(rename = "@xmlns")]
+    xmlns: &'static str,
+    request_id: &'a str,
+    r#return: bool,
     group_id: String,
+    tag_set: Tags,
+    security_group_arn: String,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Range {
-    cidr_ip: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
+struct AuthorizeSecurityGroupEgressResponse<'a> {
+    #[serde(rename = "@xmlns")]
+    xmlns: &'static str,
+    request_id: &'a str,
+    r#return: bool,
+    security_group_rule_set: Items<NewRule>,
 }
 
 #[derive(Serialize)]
@@ -64,11 +67,138 @@ struct DescribeSecurityGroupsResponse<'a> {
 }
 
 impl Ec2 {
+    /// EC2 API reference: CreateSecurityGroup.
+    pub(crate) async fn create_security_group(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+        let vpc_id = call.parameters.require("VpcId")?;
+        let group_name = call.parameters.require("GroupName")?;
+        check_name(&group_name)?;
+        let group_description = call.parameters.require("GroupDescription")?;
+        check_text("GroupDescription", &group_description)?;
+        let tags = Tags::take::<Group>(&mut call.parameters)?;
+        let vpc: Vpc = self.existing(&vpc_id).await?;
+        call.mutate(&[Target::new::<Group>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
+        let adopted = Group::adopted(self).await?.len();
+        let group = Group {
+            owner_id: self.upstream.account.clone(),
+            group_id: new_id("sg"),
+            group_name,
+            group_description,
+            vpc_id,
+            ip_permissions: Rules::default(),
+            ip_permissions_egress: Rules(vec![Rule::all_addresses()]),
+            tag_set: tags,
+        };
+        let answer = CreateSecurityGroupResponse {
+            xmlns: xml::NAMESPACE,
+            request_id: call.request_id,
+            r#return: true,
+            group_id: group.group_id.clone(),
+            tag_set: group.tag_set.clone(),
+            security_group_arn: call.arn(Group::TYPE, &group.group_id),
+        };
+        let mut state = self.state();
+        state.vpcs.find(&group.vpc_id)?;
+        let same = |other: &Group| other.vpc_id == group.vpc_id && other.group_name == group.group_name;
+        if state.groups.all().any(same) {
+            let message = format!(
+                "The security group '{}' already exists for VPC '{}'",
+                group.group_name, group.vpc_id
+            );
+            return Err(Ec2Error::new("InvalidGroup.Duplicate", message));
+        }
+        let used = adopted + state.groups.all().count();
+        room(used, self.quotas.security_groups, "SecurityGroupLimitExceeded", "security groups")?;
+        self.insert(&mut state, group);
+        xml::document(&answer)
+    }
+
+    /// EC2 API reference: AuthorizeSecurityGroupEgress.
+    pub(crate) async fn authorize_security_group_egress(
+        &self,
+        mut call: Call<'_>,
+    ) -> Result<String, Ec2Error> {
+        let account = &self.upstream.account;
+        let id = call.parameters.require("GroupId")?;
+        let rules = Rule::take(&mut call.parameters, account)?;
+        let tags = Tags::take_for(RULE, &mut call.parameters)?;
+        let group: Group = self.existing(&id).await?;
+        let mut targets = vec![Target::existing(&group)];
+        // "Policies using the security-group-rule resource-level permission are only enforced when the API request
+        // includes TagSpecifications" (Service Authorization Reference, AuthorizeSecurityGroupEgress).
+        if !tags.0.is_empty() {
+            targets.push(Target::new_of_type(RULE, &tags, None));
+        }
+        call.mutate(&targets).await?;
+        let mut state = self.state();
+        for named in rules.iter().filter_map(Rule::group) {
+            let named = state.groups.find(named)?;
+            if named.vpc_id != group.vpc_id {
+                let message = "You have specified two resources that belong to different networks.";
+                return Err(Ec2Error::new("InvalidGroup.NotFound", message));
+            }
+        }
+        let egress = &mut state.groups.find_mut(&id)?.ip_permissions_egress;
+        let mut enlarged = egress.clone();
+        for rule in &rules {
+            if enlarged.has(rule) {
+                let message = "the specified rule already exists";
+                return Err(Ec2Error::new("InvalidPermission.Duplicate", message));
+            }
+            let (used, quota) = (enlarged.0.len(), self.quotas.rules_per_group);
+            room(used, quota, "RulesPerSecurityGroupLimitExceeded", "rules per security group")?;
+            enlarged.0.push(rule.clone());
+        }
+        *egress = enlarged;
+        xml::document(&AuthorizeSecurityGroupEgressResponse {
+            xmlns: xml::NAMESPACE,
+            request_id: call.request_id,
+            r#return: true,
+            security_group_rule_set: rules.iter().map(|rule| rule.as_new(account, &id, &tags)).collect(),
+        })
+    }
+
+    /// EC2 API reference: RevokeSecurityGroupEgress. In a VPC that is not the default one all rules have to be there,
+    /// else none is revoked.
+    pub(crate) async fn revoke_security_group_egress(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+        let id = call.parameters.require("GroupId")?;
+        let rules = Rule::take(&mut call.parameters, &self.upstream.account)?;
+        let group: Group = self.existing(&id).await?;
+        call.mutate(&[Target::existing(&group)]).await?;
+        let mut state = self.state();
+        let egress = &mut state.groups.find_mut(&id)?.ip_permissions_egress;
+        if !rules.iter().all(|rule| egress.has(rule)) {
+            let message = "The specified rule does not exist in this security group.";
+            return Err(Ec2Error::new("InvalidPermission.NotFound", message));
+        }
+        egress.0.retain(|mine| !rules.iter().any(|rule| mine.is(rule)));
+        xml::done(&call)
+    }
+
+    /// EC2 API reference: DeleteSecurityGroup.
+    pub(crate) async fn delete_security_group(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+        let id = call.parameters.require("GroupId")?;
+        let group: Group = self.existing(&id).await?;
+        call.mutate(&[Target::existing(&group)]).await?;
+        let mut state = self.state();
+        if state.groups.find(&id)?.is_default() {
+            let message =
+                format!(r#"the specified group: "{id}" name: "default" cannot be deleted by a user"#);
+            return Err(Ec2Error::new("CannotDelete", message));
+        }
+        let named = state.groups.all().any(|other| other.group_id != id && other.names(&id));
+        if named || state.interfaces.iter().any(|interface| interface.has_group(&id)) {
+            let message = format!("resource {id} has a dependent object");
+            return Err(Ec2Error::new("DependencyViolation", message));
+        }
+        state.groups.remove(&id);
+        xml::done(&call)
+    }
+
     /// EC2 API reference: DescribeSecurityGroups.
     pub(crate) async fn describe_security_groups(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let query = Query::take::<Group>(&mut call.parameters)?;
         call.describe().await?;
-        let (groups, next_token) = query.select(self.groups().await?)?;
+        let (groups, next_token) = self.select(&query).await?;
         xml::document(&DescribeSecurityGroupsResponse {
             xmlns: xml::NAMESPACE,
             request_id: call.request_id,
@@ -80,23 +210,26 @@ impl Ec2 {
     /// The groups `ids` for an interface in `subnet`; with none, the default group of its VPC (ECS API reference,
     /// `AwsVpcConfiguration`).
     pub(crate) async fn groups_for(&self, subnet: &Subnet, ids: &[String]) -> Result<Vec<Group>, Ec2Error> {
-        let mut all = self.groups().await?;
         if ids.is_empty() {
-            all.retain(|group| group.vpc_id == subnet.vpc_id && group.group_name == "default");
+            let mut all: Vec<Group> = self.list().await?;
+            all.retain(|group| group.vpc_id == subnet.vpc_id && group.is_default());
             return Ok(all);
         }
-        let group = |id: &String| {
-            let group = all.iter().find(|group| group.group_id == *id).ok_or_else(|| Group::not_found(id))?;
-            if group.vpc_id != subnet.vpc_id {
-                let subnet = &subnet.subnet_id;
-                return Err(Ec2Error::new(
-                    "InvalidParameter",
-                    format!("Security group {id} and subnet {subnet} belong to different networks."),
-                ));
-            }
-            Ok(group.clone())
-        };
-        ids.iter().map(group).collect()
+        if ids.len() > self.quotas.groups_per_interface {
+            let message = "The maximum number of security groups per interface has been reached.";
+            return Err(Ec2Error::new("SecurityGroupsPerInterfaceLimitExceeded", message));
+        }
+        let groups: Vec<Group> = self.named(ids).await?;
+        if let Some(stranger) = groups.iter().find(|group| group.vpc_id != subnet.vpc_id) {
+            return Err(Ec2Error::new(
+                "InvalidParameter",
+                format!(
+                    "Security group {} and subnet {} belong to different networks.",
+                    stranger.group_id, subnet.subnet_id
+                ),
+            ));
+        }
+        Ok(groups)
     }
 
     /// The VPC of each of the groups `ids`.
@@ -104,59 +237,98 @@ impl Ec2 {
     /// # Errors
     /// `InvalidGroup.NotFound`; `InternalError` when MiniStack cannot be read.
     pub async fn vpcs_of_groups(&self, ids: &[String]) -> Result<Vec<String>, Ec2Error> {
-        let groups = self.groups().await?;
-        let vpc = |id: &String| {
-            let group = groups.iter().find(|group| group.group_id == *id);
-            group.map(|group| group.vpc_id.clone()).ok_or_else(|| Group::not_found(id))
-        };
-        ids.iter().map(vpc).collect()
-    }
-
-    async fn groups(&self) -> Result<Vec<Group>, Ec2Error> {
-        let groups = self
-            .ministack
-            .describe_security_groups()
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>();
-        adopt(groups.await.map_err(|error| Ec2Error::ministack(&error))?, Group::adopted)
+        Ok(self.named::<Group>(ids).await?.into_iter().map(|group| group.vpc_id).collect())
     }
 }
 
+/// The type of a rule in ARNs and tag specifications.
+const RULE: &str = "security-group-rule";
+
 impl Group {
-    fn adopted(group: SecurityGroup) -> Option<Self> {
-        let permissions = |permissions: Option<Vec<IpPermission>>| {
-            permissions.unwrap_or_default().into_iter().filter_map(Permission::adopted).collect()
-        };
+    /// The group that a new VPC comes with (VPC user guide, "Default security groups").
+    pub fn default_of(vpc_id: &str, account: &str) -> Self {
+        let group_id = new_id("sg");
+        Self {
+            owner_id: account.to_owned(),
+            group_name: DEFAULT.into(),
+            group_description: "default VPC security group".into(),
+            vpc_id: vpc_id.to_owned(),
+            ip_permissions: Rules(vec![Rule::all_members(account, &group_id)]),
+            ip_permissions_egress: Rules(vec![Rule::all_addresses()]),
+            tag_set: Tags::default(),
+            group_id,
+        }
+    }
+
+    pub fn is_default(&self) -> bool {
+        self.group_name == DEFAULT
+    }
+
+    /// Whether its members reach servers anywhere on this TCP port.
+    pub fn lets_out(&self, port: i32) -> bool {
+        self.ip_permissions_egress.0.iter().any(|rule| rule.opens(port))
+    }
+
+    /// Whether one of its rules names the group `id`.
+    fn names(&self, id: &str) -> bool {
+        let mut rules = self.ip_permissions.0.iter().chain(&self.ip_permissions_egress.0);
+        rules.any(|rule| rule.group() == Some(id))
+    }
+
+    fn of_ministack(group: SecurityGroup) -> Option<Self> {
         Some(Self {
             owner_id: group.owner_id?,
             group_id: group.group_id?,
             group_name: group.group_name?,
             group_description: group.description?,
             vpc_id: group.vpc_id?,
-            ip_permissions: permissions(group.ip_permissions),
-            ip_permissions_egress: permissions(group.ip_permissions_egress),
+            ip_permissions: Rules::of_ministack(group.ip_permissions),
+            ip_permissions_egress: Rules::of_ministack(group.ip_permissions_egress),
             tag_set: group.tags.into(),
         })
     }
 }
 
-impl Permission {
-    fn adopted(permission: IpPermission) -> Option<Self> {
-        let pairs = permission.user_id_group_pairs.unwrap_or_default().into_iter();
-        let ranges = permission.ip_ranges.unwrap_or_default().into_iter();
-        Some(Self {
-            ip_protocol: permission.ip_protocol?,
-            from_port: permission.from_port,
-            to_port: permission.to_port,
-            groups: pairs
-                .filter_map(|pair| Some(GroupPair { user_id: pair.user_id, group_id: pair.group_id? }))
-                .collect(),
-            ip_ranges: ranges
-                .filter_map(|range| Some(Range { cidr_ip: range.cidr_ip?, description: range.description }))
-                .collect(),
-        })
+fn check_name(name: &str) -> Result<(), Ec2Error> {
+    if name.starts_with("sg-") {
+        let message = "Invalid security group name. Group names may not be in the format sg-*.";
+        return Err(Ec2Error::new("InvalidParameterValue", message));
+    }
+    if name.eq_ignore_ascii_case(DEFAULT) {
+        let message = format!("Cannot use reserved security group name: {name}");
+        return Err(Ec2Error::new("InvalidParameterValue", message));
+    }
+    check_text("GroupName", name)
+}
+
+fn check_text(parameter: &str, text: &str) -> Result<(), Ec2Error> {
+    let known = |c: char| c.is_ascii_alphanumeric() || PUNCTUATION.contains(c);
+    if text.len() <= 255 && text.chars().all(known) {
+        return Ok(());
+    }
+    let expected = format!("It has up to 255 letters, digits and {}.", PUNCTUATION.trim_start());
+    Err(Ec2Error::invalid_value(parameter, text, &expected))
+}
+
+impl Kind for Group {
+    const TYPE: &'static str = "security-group";
+
+    fn table(state: &State) -> &Table<Self> {
+        &state.groups
+    }
+
+    fn table_mut(state: &mut State) -> &mut Table<Self> {
+        &mut state.groups
+    }
+
+    fn policy_vpc(&self) -> Option<&str> {
+        Some(&self.vpc_id)
+    }
+
+    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, Ec2Error> {
+        let groups = ec2.ministack.describe_security_groups().into_paginator().items().send();
+        let groups = groups.collect::<Result<Vec<_>, _>>().await;
+        adopt(groups.map_err(|error| Ec2Error::ministack(&error))?, Self::of_ministack)
     }
 }
 
@@ -180,5 +352,9 @@ impl Describe for Group {
 
     fn not_found(id: &str) -> Ec2Error {
         Ec2Error::new("InvalidGroup.NotFound", format!("The security group '{id}' does not exist"))
+    }
+
+    fn check_id(id: &str) -> Result<(), Ec2Error> {
+        check_prefix(id, "sg", "InvalidGroupId.Malformed")
     }
 }

@@ -1,4 +1,4 @@
-//! Network interfaces: those of Fargate tasks, which ECS makes and deletes on its own.
+//! Network interfaces: those of Fargate tasks, which ECS makes and deletes on its own, and those of NAT gateways.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -7,16 +7,22 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::call::Call;
-use crate::describe::{Describe, Filters, Query};
+use crate::describe::{Describe, Filters, Query, check_prefix};
 use crate::error::Ec2Error;
+use crate::groups::Group;
+use crate::quotas::room;
 use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::xml::{self, Items};
-use crate::{Ec2, addresses, groups, new_id};
+use crate::{Ec2, State, addresses, new_id};
 
 /// How long an interface is seen `detaching`. A guess: AWS says only that it happens while the task is DEPROVISIONING
 /// (ECS developer guide, "Task lifecycle"), which takes seconds.
 const DETACHING: Duration = Duration::from_secs(2);
+
+/// How the interface of a NAT gateway is called: in answers (EC2 API reference, `NetworkInterface`, `interfaceType`), and
+/// in the list of filters (DescribeNetworkInterfaces).
+const NAT_GATEWAY: [&str; 2] = ["natGateway", "nat_gateway"];
 
 /// The network interface of one Fargate task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,11 +85,16 @@ struct Attachment {
     delete_on_termination: bool,
 }
 
+/// A public address: an Elastic IP address of the account, or one that AWS lends.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Association {
     public_ip: Ipv4Addr,
-    ip_owner_id: &'static str,
+    ip_owner_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -125,17 +136,15 @@ impl Ec2 {
         let groups = self.groups_for(&subnet, security_groups).await?;
         // One lock for choosing the addresses and taking them.
         let mut state = self.state();
-        let interfaces = &state.interfaces;
-        let in_subnet = interfaces.iter().filter(|interface| interface.is_in(subnet_id));
-        let taken: Vec<_> = in_subnet.map(|interface| interface.private_ip_address).collect();
-        let private_ip = addresses::free(subnet.cidr_block, &taken).ok_or_else(|| no_address(subnet_id))?;
-        let public_ip = if assign_public_ip {
-            let taken: Vec<_> = interfaces.iter().filter_map(Interface::public_ip).collect();
-            Some(addresses::free_public(&taken).ok_or_else(|| no_address(subnet_id))?)
-        } else {
-            None
-        };
-        let interface = self.interface(subnet, groups, private_ip, public_ip, tags, description);
+        let (used, quota) = (state.interfaces.len(), self.quotas.interfaces);
+        room(used, quota, "NetworkInterfaceLimitExceeded", "network interfaces")?;
+        let private_ip = state.free_private_ip(&subnet)?;
+        let mut interface = Interface::of_task(&subnet, private_ip, &self.upstream.account, description);
+        interface.group_set = groups.into_iter().map(GroupIdentifier::from).collect();
+        interface.tag_set = Tags(tags.clone());
+        if assign_public_ip {
+            interface.lend(state.free_public_ip()?);
+        }
         let task_interface = TaskInterface::from(&interface);
         state.interfaces.push(interface);
         Ok(task_interface)
@@ -167,64 +176,151 @@ impl Ec2 {
             next_token,
         })
     }
+}
 
-    fn interface(
-        &self,
-        subnet: Subnet,
-        groups: Vec<groups::Group>,
+impl State {
+    /// An address of the subnet that no interface has.
+    pub fn free_private_ip(&self, subnet: &Subnet) -> Result<Ipv4Addr, Ec2Error> {
+        let in_subnet = self.interfaces.iter().filter(|interface| interface.is_in(&subnet.subnet_id));
+        let taken: Vec<_> = in_subnet.map(|interface| interface.private_ip_address).collect();
+        addresses::free(subnet.cidr_block, &taken).ok_or_else(|| {
+            let message =
+                format!("The specified subnet {} does not have enough free addresses.", subnet.subnet_id);
+            Ec2Error::new("InsufficientFreeAddressesInSubnet", message)
+        })
+    }
+}
+
+impl Interface {
+    fn of_task(subnet: &Subnet, private_ip: Ipv4Addr, account: &str, description: &str) -> Self {
+        // The session in which ECS's service-linked role makes interfaces, as CloudTrail shows it; the id is made up.
+        let requester = "AROALOCALCLOUDECSROLE:ecs-eni-provisioning";
+        // Fargate's machines are in an account of AWS whose number is not documented.
+        let attachment = Attachment::new("eni-attach", "amazon-ecs");
+        Self::new(subnet, private_ip, account, requester, attachment, description)
+    }
+
+    /// In the subnet of a NAT gateway, of which it is a part: it has no group, and nobody but AWS can detach it.
+    pub fn of_nat_gateway(id: &str, subnet: &Subnet, private_ip: Ipv4Addr, account: &str) -> Self {
+        let description = format!("Interface for NAT Gateway {id}");
+        // The attachment of what AWS manages (boto/boto3#2218).
+        let attachment = Attachment::new("ela-attach", "amazon-aws");
+        let interface_type = NAT_GATEWAY[0];
+        Self {
+            interface_type,
+            source_dest_check: false,
+            ..Self::new(subnet, private_ip, account, "amazon-aws", attachment, &description)
+        }
+    }
+
+    fn new(
+        subnet: &Subnet,
         private_ip: Ipv4Addr,
-        public_ip: Option<Ipv4Addr>,
-        tags: &BTreeMap<String, String>,
+        account: &str,
+        requester: &str,
+        attachment: Attachment,
         description: &str,
-    ) -> Interface {
-        let identifier =
-            |group: groups::Group| GroupIdentifier { group_id: group.group_id, group_name: group.group_name };
-        // "amazon": the address belongs to AWS's pool (EC2 API reference, `NetworkInterfaceAssociation`).
-        let association = public_ip.map(|public_ip| Association { public_ip, ip_owner_id: "amazon" });
-        let address = PrivateAddress {
-            private_ip_address: private_ip,
-            primary: true,
-            association: association.clone(),
-        };
-        Interface {
+    ) -> Self {
+        let address = PrivateAddress { private_ip_address: private_ip, primary: true, association: None };
+        Self {
             network_interface_id: new_id("eni"),
-            subnet_id: subnet.subnet_id,
-            vpc_id: subnet.vpc_id,
-            availability_zone: subnet.availability_zone,
+            subnet_id: subnet.subnet_id.clone(),
+            vpc_id: subnet.vpc_id.clone(),
+            availability_zone: subnet.availability_zone.clone(),
             description: description.to_owned(),
-            owner_id: self.upstream.account.clone(),
-            // The session in which ECS's service-linked role makes interfaces, as CloudTrail shows it; the id is made up.
-            requester_id: "AROALOCALCLOUDECSROLE:ecs-eni-provisioning".into(),
+            owner_id: account.to_owned(),
+            requester_id: requester.into(),
             requester_managed: true,
             status: "in-use",
             mac_address: new_mac(),
             private_ip_address: private_ip,
             source_dest_check: true,
             interface_type: "interface",
-            group_set: groups.into_iter().map(identifier).collect(),
-            attachment: Attachment {
-                attachment_id: new_id("eni-attach"),
-                // Fargate's machines are in an account of AWS whose number is not documented.
-                instance_owner_id: "amazon-ecs",
-                device_index: 1,
-                status: "attached",
-                attach_time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
-                delete_on_termination: false,
-            },
-            association,
+            group_set: Items::from_iter([]),
+            attachment,
+            association: None,
             private_ip_addresses_set: Items::from_iter([address]),
-            tag_set: Tags(tags.clone()),
+            tag_set: Tags::default(),
         }
     }
-}
 
-impl Interface {
+    /// Gives it an address of AWS's pool, whose owner is "amazon" (EC2 API reference, `NetworkInterfaceAssociation`).
+    fn lend(&mut self, public_ip: Ipv4Addr) {
+        let ip_owner_id = "amazon".into();
+        self.associate(Association { public_ip, ip_owner_id, allocation_id: None, association_id: None });
+    }
+
+    /// Maps an Elastic IP address of the account to it.
+    pub fn map(&mut self, public_ip: Ipv4Addr, account: &str, allocation_id: &str, association_id: &str) {
+        self.associate(Association {
+            public_ip,
+            ip_owner_id: account.to_owned(),
+            allocation_id: Some(allocation_id.to_owned()),
+            association_id: Some(association_id.to_owned()),
+        });
+    }
+
+    fn associate(&mut self, association: Association) {
+        for address in &mut self.private_ip_addresses_set.item {
+            address.association = Some(association.clone());
+        }
+        self.association = Some(association);
+    }
+
+    pub fn subnet_id(&self) -> &str {
+        &self.subnet_id
+    }
+
+    pub fn vpc_id(&self) -> &str {
+        &self.vpc_id
+    }
+
     pub fn is_in(&self, subnet_id: &str) -> bool {
         self.subnet_id == subnet_id
     }
 
-    fn public_ip(&self) -> Option<Ipv4Addr> {
+    pub fn is_in_vpc(&self, vpc_id: &str) -> bool {
+        self.vpc_id == vpc_id
+    }
+
+    pub fn group_ids(&self) -> Vec<String> {
+        self.group_set.item.iter().map(|group| group.group_id.clone()).collect()
+    }
+
+    pub fn has_group(&self, group_id: &str) -> bool {
+        self.group_set.item.iter().any(|group| group.group_id == group_id)
+    }
+
+    pub fn public_ip(&self) -> Option<Ipv4Addr> {
         self.association.as_ref().map(|association| association.public_ip)
+    }
+
+    fn interface_types(&self) -> Vec<String> {
+        let names = if NAT_GATEWAY.contains(&self.interface_type) {
+            &NAT_GATEWAY[..]
+        } else {
+            &[self.interface_type]
+        };
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+}
+
+impl Attachment {
+    fn new(prefix: &str, instance_owner_id: &'static str) -> Self {
+        Self {
+            attachment_id: new_id(prefix),
+            instance_owner_id,
+            device_index: 1,
+            status: "attached",
+            attach_time: now_as_text(),
+            delete_on_termination: false,
+        }
+    }
+}
+
+impl From<Group> for GroupIdentifier {
+    fn from(group: Group) -> Self {
+        Self { group_id: group.group_id, group_name: group.group_name }
     }
 }
 
@@ -246,9 +342,8 @@ impl Describe for Interface {
     const IDS: &'static str = "NetworkInterfaceId";
     const FILTERS: Filters<Self> = &[
         ("description", |interface| vec![interface.description.clone()]),
-        ("group-id", |interface| {
-            interface.group_set.item.iter().map(|group| group.group_id.clone()).collect()
-        }),
+        ("group-id", Interface::group_ids),
+        ("interface-type", Interface::interface_types),
         ("network-interface-id", |interface| vec![interface.network_interface_id.clone()]),
         ("status", |interface| vec![interface.status.to_owned()]),
         ("subnet-id", |interface| vec![interface.subnet_id.clone()]),
@@ -267,11 +362,15 @@ impl Describe for Interface {
         let message = format!("The networkInterface ID '{id}' does not exist");
         Ec2Error::new("InvalidNetworkInterfaceID.NotFound", message)
     }
+
+    fn check_id(id: &str) -> Result<(), Ec2Error> {
+        check_prefix(id, "eni", "InvalidNetworkInterfaceId.Malformed")
+    }
 }
 
-fn no_address(subnet_id: &str) -> Ec2Error {
-    let message = format!("The specified subnet {subnet_id} does not have enough free addresses.");
-    Ec2Error::new("InsufficientFreeAddressesInSubnet", message)
+/// This moment, the way the wire has it.
+pub fn now_as_text() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
 /// A locally administered hardware address.

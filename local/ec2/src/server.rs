@@ -1,5 +1,7 @@
 //! The HTTP side: a signed form goes in, XML comes out.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -99,12 +101,42 @@ impl Server {
                 format!("The requested version ({version}) of service AmazonEC2 does not exist"),
             ));
         }
-        let call = Call { guard: &self.guard, caller, action, request_id, parameters };
+        self.ec2.limits.take(action, &parameters, Instant::now())?;
+        let (guard, upstream) = (&self.guard, &self.ec2.upstream);
+        let call = Call { guard, upstream, caller, action, request_id, parameters };
         match action {
+            "AllocateAddress" => self.ec2.allocate_address(call).await,
+            "AssociateRouteTable" => self.ec2.associate_route_table(call).await,
+            "AttachInternetGateway" => self.ec2.attach_internet_gateway(call).await,
+            "AuthorizeSecurityGroupEgress" => self.ec2.authorize_security_group_egress(call).await,
+            "CreateInternetGateway" => self.ec2.create_internet_gateway(call).await,
+            "CreateNatGateway" => self.ec2.create_nat_gateway(call).await,
+            "CreateRoute" => self.ec2.create_route(call).await,
+            "CreateRouteTable" => self.ec2.create_route_table(call).await,
+            "CreateSecurityGroup" => self.ec2.create_security_group(call).await,
+            "CreateSubnet" => self.ec2.create_subnet(call).await,
+            "CreateVpc" => self.ec2.create_vpc(call).await,
+            "CreateVpcEndpoint" => self.ec2.create_vpc_endpoint(call).await,
+            "DeleteInternetGateway" => self.ec2.delete_internet_gateway(call).await,
+            "DeleteNatGateway" => self.ec2.delete_nat_gateway(call).await,
+            "DeleteRouteTable" => self.ec2.delete_route_table(call).await,
+            "DeleteSecurityGroup" => self.ec2.delete_security_group(call).await,
+            "DeleteSubnet" => self.ec2.delete_subnet(call).await,
+            "DeleteVpc" => self.ec2.delete_vpc(call).await,
+            "DeleteVpcEndpoints" => self.ec2.delete_vpc_endpoints(call).await,
+            "DescribeAddresses" => self.ec2.describe_addresses(call).await,
+            "DescribeInternetGateways" => self.ec2.describe_internet_gateways(call).await,
+            "DescribeNatGateways" => self.ec2.describe_nat_gateways(call).await,
             "DescribeNetworkInterfaces" => self.ec2.describe_network_interfaces(call).await,
+            "DescribeRouteTables" => self.ec2.describe_route_tables(call).await,
             "DescribeSecurityGroups" => self.ec2.describe_security_groups(call).await,
             "DescribeSubnets" => self.ec2.describe_subnets(call).await,
+            "DescribeVpcEndpoints" => self.ec2.describe_vpc_endpoints(call).await,
             "DescribeVpcs" => self.ec2.describe_vpcs(call).await,
+            "DetachInternetGateway" => self.ec2.detach_internet_gateway(call).await,
+            "DisassociateRouteTable" => self.ec2.disassociate_route_table(call).await,
+            "ReleaseAddress" => self.ec2.release_address(call).await,
+            "RevokeSecurityGroupEgress" => self.ec2.revoke_security_group_egress(call).await,
             _ => Err(Ec2Error::new(
                 "InvalidAction",
                 format!("The action {action} is not valid for this web service."),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::call::Call;
 use crate::error::Ec2Error;
 
 /// The name space of the one API version that there is.
@@ -21,9 +22,22 @@ impl<T> FromIterator<T> for Items<T> {
 
 /// The document of `answer`, whose root element has the name of its type.
 pub fn document(answer: &impl Serialize) -> Result<String, Ec2Error> {
-    let body = quick_xml::se::to_string(answer)
-        .map_err(|error| Ec2Error::new("InternalError", format!("an answer has no XML: {error}")))?;
-    Ok(format!("{DECLARATION}{body}"))
+    declared(quick_xml::se::to_string(answer))
+}
+
+/// The document of an action that answers only that it is done.
+pub fn done(call: &Call<'_>) -> Result<String, Ec2Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Done<'a> {
+        #[serde(rename = "@xmlns")]
+        xmlns: &'static str,
+        request_id: &'a str,
+        r#return: bool,
+    }
+    let done = Done { xmlns: NAMESPACE, request_id: call.request_id, r#return: true };
+    let root = format!("{}Response", call.action);
+    declared(quick_xml::se::to_string_with_root(&root, &done))
 }
 
 /// The document of an error. Unlike other query services EC2 has neither a type nor a name space in it.
@@ -48,6 +62,12 @@ pub fn error_document(error: &Ec2Error, request_id: &str) -> String {
     }
     let error = Error { code: error.code, message: &error.message };
     document(&Response { errors: Errors { error }, request_id }).expect("texts always have XML")
+}
+
+fn declared(body: Result<String, quick_xml::SeError>) -> Result<String, Ec2Error> {
+    let body =
+        body.map_err(|error| Ec2Error::new("InternalError", format!("an answer has no XML: {error}")))?;
+    Ok(format!("{DECLARATION}{body}"))
 }
 
 const DECLARATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;

@@ -19,7 +19,7 @@ use crate::{
     },
     scheduler,
     services::{Deployment, PLATFORM_VERSION, Rollout, Service, Status, service_arn},
-    tags,
+    strategy, tags,
 };
 
 /// `CreateService`.
@@ -30,7 +30,7 @@ pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, mut request: CreateS
     authorize_creation(ecs, caller, &arn, &cluster, definition.as_deref(), &request).await?;
     validate(&request)?;
     check_network(ecs, &request).await?;
-    let strategy = strategy(&request, &cluster)?;
+    let strategy = capacity(&request, &cluster)?;
 
     // The token is how a request is repeated, not what it asks for.
     let token = request.client_token.take();
@@ -49,6 +49,7 @@ pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, mut request: CreateS
         }
         return Ok(json!({ "service": state.service_document(&earlier.arn, true) }));
     }
+    state.check_active(&cluster.name)?;
     let definition = state.definitions.for_service(&request.task_definition)?;
     request.client_token = token;
     let now = Timestamp::now();
@@ -205,16 +206,15 @@ fn deployment_limits(configuration: &DeploymentConfiguration) -> Result<()> {
 }
 
 /// The capacity that the tasks of a new service run on; empty stands for plain FARGATE by launch type.
-fn strategy(request: &CreateService, cluster: &Cluster) -> Result<Vec<StrategyItem>> {
-    let refuse = |message: &str| Err(Error::invalid_parameter(message));
+fn capacity(request: &CreateService, cluster: &Cluster) -> Result<Vec<StrategyItem>> {
     let given = &request.capacity_provider_strategy;
     // `CreateService$launchType`: one of the two.
     if request.launch_type.is_some() {
         return match given.as_slice() {
             [] => Ok(Vec::new()),
-            _ => refuse(
+            _ => Err(Error::invalid_parameter(
                 "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
-            ),
+            )),
         };
     }
     // `CreateService$capacityProviderStrategy`: neither means the cluster's default.
@@ -222,31 +222,6 @@ fn strategy(request: &CreateService, cluster: &Cluster) -> Result<Vec<StrategyIt
     if strategy.is_empty() {
         return Err(Error::unsupported("the launch type EC2, which a service has without any capacity"));
     }
-    if strategy.len() > 20 {
-        return refuse("A capacity provider strategy can have at most 20 items.");
-    }
-    // `CapacityProviderStrategyItem`: weights up to 1,000, bases up to 100,000, only one base, not all
-    // weights zero.
-    if strategy.iter().any(|item| item.weight > 1_000 || item.base > 100_000) {
-        return refuse("A weight is at most 1,000 and a base at most 100,000.");
-    }
-    if strategy.iter().filter(|item| item.base > 0).count() > 1 {
-        return refuse("Only one capacity provider in a strategy can have a base defined.");
-    }
-    if strategy.iter().all(|item| item.weight == 0) {
-        return refuse("At least one capacity provider in a strategy must have a weight greater than zero.");
-    }
-    for item in strategy {
-        // `CreateService$capacityProviderStrategy`: the provider must be associated with the cluster.
-        if !cluster.capacity_providers.contains(&item.capacity_provider) {
-            return refuse(&format!(
-                "The specified capacity provider '{}' was not found, or is not associated with the cluster.",
-                item.capacity_provider
-            ));
-        }
-        if !matches!(item.capacity_provider.as_str(), "FARGATE" | "FARGATE_SPOT") {
-            return Err(Error::unsupported(format!("the capacity provider {:?}", item.capacity_provider)));
-        }
-    }
+    strategy::validate(strategy, &cluster.capacity_providers)?;
     Ok(strategy.clone())
 }

@@ -30,6 +30,14 @@ pub(crate) struct Revision {
     pub request: RegisterTaskDefinition,
 }
 
+impl Revision {
+    /// The CPU units of a task.
+    pub fn cpu_units(&self) -> u32 {
+        let units = self.request.cpu.as_ref().and_then(|cpu| cpu.parse().ok());
+        units.expect("a definition has been checked to have a cpu")
+    }
+}
+
 /// One revision and where it is in its life.
 #[derive(Debug)]
 pub(crate) struct Definition {

@@ -35,6 +35,11 @@ impl Error {
         Self::new("ClusterNotFoundException", "Cluster not found.")
     }
 
+    /// Of a cluster that is deleted and still known.
+    pub fn cluster_inactive() -> Self {
+        Self::new("ClusterNotFoundException", "The referenced cluster was inactive.")
+    }
+
     pub fn service_not_found() -> Self {
         Self::new("ServiceNotFoundException", "Service not found.")
     }

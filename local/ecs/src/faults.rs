@@ -8,6 +8,8 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::{pull, quotas::VCPUS_REACHED, strategy::SPOT};
+
 /// The rules that are in force, each for one job. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<HashMap<String, Vec<Rule>>>>);
@@ -112,7 +114,7 @@ impl Rule {
         let spot_only = matches!(self.fault, Fault::SpotInterruption { .. });
         self.tasks > 0
             && self.capacity_provider.as_deref().is_none_or(|wanted| wanted == provider)
-            && (!spot_only || provider == "FARGATE_SPOT")
+            && (!spot_only || provider == SPOT)
     }
 }
 
@@ -143,31 +145,18 @@ impl Fault {
             Self::NoCapacity => Some(
                 "Capacity is unavailable at this time. Please try again later or in a different availability zone",
             ),
-            // With the apostrophe of the page.
-            Self::QuotaReached => {
-                Some("You’ve reached the limit on the number of vCPUs you can run concurrently")
-            }
+            Self::QuotaReached => Some(VCPUS_REACHED),
             _ => None,
         }
     }
 
-    /// Why `image` cannot be pulled: Developer Guide, "CannotPullContainer task errors", and the words of containerd,
-    /// Fargate's runtime.
+    /// Why `image` cannot be pulled.
     pub(crate) fn of_pull(&self, image: &str) -> Option<String> {
-        let (tries, why) = match self {
-            // An address for documentation (RFC 5737).
-            Self::PullTimesOut => (5, "failed to do request: Head: dial tcp 192.0.2.1:443: i/o timeout"),
-            Self::PullDenied => (
-                1,
-                "pull access denied, repository does not exist or may require authorization: server message: \
-                 insufficient_scope: authorization failed",
-            ),
-            _ => return None,
-        };
-        Some(format!(
-            "CannotPullContainerError: pull image manifest has been retried {tries} time(s): failed to resolve ref \
-             {image}: {why}"
-        ))
+        match self {
+            Self::PullTimesOut => Some(pull::timed_out(image)),
+            Self::PullDenied => Some(pull::denied(image)),
+            _ => None,
+        }
     }
 
     /// When it happens to a task that runs, in the cloud's time from RUNNING on.

@@ -23,10 +23,13 @@ mod logs;
 mod memory;
 mod pages;
 mod processes;
+mod pull;
+mod quotas;
 mod requests;
 mod scheduler;
 mod secrets;
 mod services;
+mod strategy;
 mod tags;
 mod tasks;
 mod wire;
@@ -50,6 +53,7 @@ use crate::{clusters::Cluster, definitions::Definitions, limits::Limits, service
 pub use crate::{
     faults::{Fault, Faults, Rule, SpotStopCode, Stage},
     images::Images,
+    quotas::Quotas,
 };
 
 /// What the stand-in works with.
@@ -71,6 +75,8 @@ pub struct Config {
     pub images: Images,
     /// What goes wrong with which job's tasks.
     pub faults: Faults,
+    /// What the account may have at once.
+    pub quotas: Quotas,
     /// Each task has a folder below this one: its files while it runs, and `output.log`, which stays.
     pub work_dir: PathBuf,
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, future::pending, path::PathBuf, pin::pin, sync:
 
 use aws_config::SdkConfig;
 use jiff::Timestamp;
+use local_ec2::TaskInterface;
 use nix::sys::signal::Signal;
 use tokio::select;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use crate::{
     faults::{Fault, SpotStopCode, Stage},
     logs::LogStream,
     processes::Processes,
+    pull,
     requests::{AwsvpcConfiguration, ContainerDefinition, Switch},
     scheduler, secrets,
     services::Service,
@@ -32,6 +34,10 @@ const PULLING: Duration = Duration::from_secs(3);
 const ACTIVATING: Duration = Duration::from_secs(3);
 const DEACTIVATING: Duration = Duration::from_secs(3);
 const DEPROVISIONING: Duration = Duration::from_secs(15);
+
+/// How long a task tries to reach a registry to which no way leads. AWS gives no number; the message tells of three tries
+/// that ran into a time-out.
+const UNREACHABLE: Duration = Duration::from_secs(90);
 
 /// Stopped tasks can be described for at least an hour: Developer Guide, "Viewing stopped tasks".
 const STOPPED: Duration = Duration::from_hours(1);
@@ -134,6 +140,7 @@ impl Life {
 
         let definition = &self.definition.clone().request.container_definitions[0];
         ecs.scale.sleep(PREPARING).await;
+        self.check_way_out(&definition.image).await?;
         let secrets = self.fetch_secrets(definition).await?;
         let logs = self.create_log_stream(definition).await?;
         self.change(|task| task.times.pull_started_at = Some(Timestamp::now()));
@@ -141,13 +148,10 @@ impl Life {
         if let Some(reason) = self.fault.as_ref().and_then(|fault| fault.of_pull(&definition.image)) {
             return Err(StartFailure::of_container(reason));
         }
-        let image = ecs.images.find(&definition.image).ok_or_else(|| {
-            StartFailure::of_container(format!(
-                "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref \
-                 {image}: {image}: not found",
-                image = definition.image
-            ))
-        })?;
+        let image = ecs
+            .images
+            .find(&definition.image)
+            .ok_or_else(|| StartFailure::of_container(pull::not_found(&definition.image)))?;
         self.change(|task| {
             task.last_status = LastStatus::Activating;
             task.times.pull_stopped_at = Some(Timestamp::now());
@@ -208,6 +212,27 @@ impl Life {
         })?;
         self.change(|task| task.interface = Some(interface));
         Ok(())
+    }
+
+    fn interface(&self) -> Option<TaskInterface> {
+        self.ecs.state().tasks.get(&self.arn)?.interface.clone()
+    }
+
+    /// The registry is reached over the task's own interface: Developer Guide, "Amazon ECS task networking options for
+    /// Fargate". Only ECR has a step before the pull.
+    async fn check_way_out(&self, image: &str) -> Result<(), StartFailure> {
+        let Some(interface) = self.interface() else { return Ok(()) };
+        let reached = self.ecs.ec2.reaches_internet(&interface.id).await.map_err(|error| {
+            StartFailure::of_task(format!("Unexpected EC2 error: {}: {}", error.code, error.message))
+        })?;
+        if reached {
+            return Ok(());
+        }
+        self.ecs.scale.sleep(UNREACHABLE).await;
+        if image.contains(".dkr.ecr.") {
+            return Err(StartFailure::of_task(pull::ecr_unreachable(&self.ecs.upstream.region)));
+        }
+        Err(StartFailure::of_container(pull::timed_out(image)))
     }
 
     async fn fetch_secrets(&self, definition: &ContainerDefinition) -> Result<Environment, StartFailure> {
@@ -306,7 +331,7 @@ impl Life {
     async fn clean_up(&mut self) {
         self.container = None;
         self.change(|task| task.last_status = LastStatus::Deprovisioning);
-        let interface = self.ecs.state().tasks.get(&self.arn).and_then(|task| task.interface.clone());
+        let interface = self.interface();
         let detached = async {
             if let Some(interface) = interface {
                 self.ecs.ec2.delete_task_interface(&interface.id).await;

@@ -44,6 +44,14 @@ names!(
     PropagateTags { None = "NONE", Service = "SERVICE", TaskDefinition = "TASK_DEFINITION" }
 );
 names!(
+    /// `ClusterSetting$name`.
+    SettingName { ContainerInsights = "containerInsights" }
+);
+names!(
+    /// `ClusterSetting$value` of Container Insights, which changes nothing here.
+    Insights { Enabled = "enabled", Disabled = "disabled", Enhanced = "enhanced" }
+);
+names!(
     /// How a circuit breaker's threshold is meant (`ThresholdConfiguration$type`).
     ThresholdType {
         Count = "COUNT",
@@ -81,6 +89,36 @@ macro_rules! request {
         pub(crate) struct $name { $($(#[$field_doc])* pub $field: $type),* }
     };
 }
+
+request!(
+    /// `CreateCluster`.
+    CreateCluster {
+        cluster_name: Option<String>,
+        #[serde(default)]
+        tags: Vec<Tag>,
+        #[serde(default)]
+        settings: Vec<ClusterSetting>,
+        #[serde(default)]
+        capacity_providers: Vec<String>,
+        #[serde(default)]
+        default_capacity_provider_strategy: Vec<StrategyItem>,
+    }
+);
+
+request!(
+    /// One setting of a cluster.
+    ClusterSetting { name: SettingName, value: Insights }
+);
+
+request!(
+    /// `DeleteCluster`.
+    DeleteCluster { cluster: String }
+);
+
+request!(
+    /// `ListClusters`.
+    ListClusters { max_results: Option<usize>, next_token: Option<String> }
+);
 
 request!(
     /// `CreateService`.

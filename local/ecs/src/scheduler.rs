@@ -11,9 +11,10 @@ use crate::{
     Ecs, State,
     faults::Fault,
     iso,
-    requests::{CircuitBreaker, StrategyItem, ThresholdType},
+    requests::{CircuitBreaker, ThresholdType},
     services::{self, Rollout, Service, Status},
-    tasks::{self, LastStatus, StopCode, Task},
+    strategy::{ON_DEMAND, choose},
+    tasks::{self, LastStatus, StopCode},
 };
 
 /// A task that never started is tried again later and later, up to every 15 minutes: Developer Guide, "Amazon
@@ -50,8 +51,9 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
         let service = &state.services[arn];
         let provider = choose(&service.strategy, &state.tasks_of(arn)).map(str::to_owned);
         let fault =
-            service.job().and_then(|job| ecs.faults.take(job, provider.as_deref().unwrap_or("FARGATE")));
-        if let Some(reason) = fault.as_ref().and_then(Fault::of_placement) {
+            service.job().and_then(|job| ecs.faults.take(job, provider.as_deref().unwrap_or(ON_DEMAND)));
+        let room = || ecs.quotas.refusal(state, &service.definition, provider.as_deref());
+        if let Some(reason) = fault.as_ref().and_then(Fault::of_placement).or_else(room) {
             refusal = Some((provider, reason));
             break;
         }
@@ -72,16 +74,20 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
 
 /// Developer Guide, "Amazon ECS service event messages" and "Amazon ECS service action events", whose sample this is.
 fn announce_placement_failure(ecs: &Ecs, service: &mut Service, provider: Option<&str>, reason: &str) {
-    service.announce(&format!(
-        "was unable to place a task. Reason: {reason}. For more information, see the Troubleshooting section of the Amazon \
-         ECS Developer Guide."
-    ));
+    announce_no_place(service, reason);
     let mut detail = action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE");
     if let Some(provider) = provider {
         detail["capacityProviderArns"] = json!([ecs.arn(&format!("capacity-provider/{provider}"))]);
     }
     detail["reason"] = json!("RESOURCE:FARGATE");
     announce_action(ecs, service, detail);
+}
+
+fn announce_no_place(service: &mut Service, reason: &str) {
+    service.announce(&format!(
+        "was unable to place a task. Reason: {reason}. For more information, see the Troubleshooting section of the Amazon \
+         ECS Developer Guide."
+    ));
 }
 
 fn stop(ecs: &Arc<Ecs>, state: &mut State, service_arn: &str, surplus: &[String]) {
@@ -96,25 +102,6 @@ fn stop(ecs: &Arc<Ecs>, state: &mut State, service_arn: &str, surplus: &[String]
     for task in surplus {
         tasks::request_stop(ecs, state, task, StopCode::ServiceSchedulerInitiated, &reason);
     }
-}
-
-/// The provider of the next task: the base first, then by weight (`CapacityProviderStrategyItem`).
-fn choose<'a, 't>(
-    strategy: &'a [StrategyItem],
-    tasks: &(impl Iterator<Item = &'t Task> + Clone),
-) -> Option<&'a str> {
-    let count = |item: &StrategyItem| {
-        let on = |task: &&Task| {
-            !task.is_stopping() && task.capacity_provider.as_ref() == Some(&item.capacity_provider)
-        };
-        tasks.clone().filter(on).map(|_| 1_u32).sum::<u32>()
-    };
-    let base = strategy.iter().find(|item| count(item) < item.base);
-    // What would have the fewest tasks for its weight.
-    let share = |item: &StrategyItem| f64::from(count(item) + 1) / f64::from(item.weight);
-    let candidates = strategy.iter().filter(|item| item.weight > 0);
-    let weighted = || candidates.min_by(|a, b| share(a).total_cmp(&share(b)));
-    base.or_else(weighted).map(|item| item.capacity_provider.as_str())
 }
 
 /// Announces what the service has come to.
@@ -154,8 +141,17 @@ pub(crate) fn task_started(state: &mut State, arn: &str) {
     }
 }
 
+/// Tells and counts a task that had a place and could not start. The service has the same words for it, as seen on AWS
+/// with `ResourceInitializationError` and `CannotPullContainerError`.
+pub(crate) fn task_not_started(ecs: &Arc<Ecs>, state: &mut State, arn: &str, reason: &str) {
+    if let Some(service) = state.services.get_mut(arn) {
+        announce_no_place(service, reason);
+        task_failed(ecs, state, arn);
+    }
+}
+
 /// Counts a task that could not start: the deployment may fail of it, and the next try comes later.
-pub(crate) fn task_failed(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
+fn task_failed(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
     let Some(service) = state.services.get_mut(arn) else { return };
     service.failures += 1;
     service.deployment.failed_tasks += 1;
@@ -257,18 +253,5 @@ mod tests {
         assert_eq!(threshold(&breaker(ThresholdType::BoundedPercent, 50), 1), 10);
         assert_eq!(threshold(&breaker(ThresholdType::BoundedPercent, 50), 1000), 200);
         assert_eq!(threshold(&breaker(ThresholdType::UnboundedPercent, 50), 3), 2);
-    }
-
-    #[test]
-    fn the_heavier_provider_gets_the_first_task() {
-        let item =
-            |name: &str, weight, base| StrategyItem { capacity_provider: name.to_owned(), weight, base };
-        let none = std::iter::empty::<&Task>;
-        assert_eq!(
-            choose(&[item("FARGATE", 1, 0), item("FARGATE_SPOT", 3, 0)], &none()),
-            Some("FARGATE_SPOT")
-        );
-        assert_eq!(choose(&[item("FARGATE", 1, 1), item("FARGATE_SPOT", 3, 0)], &none()), Some("FARGATE"));
-        assert_eq!(choose(&[], &none()), None);
     }
 }

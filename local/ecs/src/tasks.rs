@@ -338,24 +338,29 @@ pub(crate) fn create(
 pub(crate) fn change(ecs: &Arc<Ecs>, arn: &str, how: impl FnOnce(&mut Task)) {
     let state = &mut *ecs.state();
     let Some(task) = state.tasks.get_mut(arn) else { return };
-    let (was_running, was_failed) = (task.is_running(), task.has_failed_to_start());
+    let (was_running, was_failed) = (task.is_running(), task.start_failure().is_some());
     how(task);
     task.version += 1;
     task.announce(ecs);
-    let (started, failed) = (task.is_running() && !was_running, task.has_failed_to_start() && !was_failed);
+    let started = task.is_running() && !was_running;
+    let failure = task.start_failure().filter(|_| !was_failed).map(str::to_owned);
     let service = task.service_arn.clone();
     if started {
         scheduler::task_started(state, &service);
     }
-    if failed {
-        scheduler::task_failed(ecs, state, &service);
+    if let Some(reason) = failure {
+        scheduler::task_not_started(ecs, state, &service, &reason);
     }
     scheduler::reconcile(ecs, state, &service);
 }
 
 impl Task {
-    fn has_failed_to_start(&self) -> bool {
-        matches!(self.stop, Some((StopCode::TaskFailedToStart, _)))
+    /// Why it could not be started.
+    fn start_failure(&self) -> Option<&str> {
+        match &self.stop {
+            Some((StopCode::TaskFailedToStart, reason)) => Some(reason),
+            _ => None,
+        }
     }
 }
 

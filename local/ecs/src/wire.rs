@@ -71,7 +71,9 @@ async fn call(
     }
     let body = request.body();
     match action {
+        "CreateCluster" => clusters::create(ecs, caller, parse(body)?).await,
         "CreateService" => creation::create(ecs, caller, parse(body)?).await,
+        "DeleteCluster" => clusters::delete(ecs, caller, parse(body)?).await,
         "DeleteService" => services::delete(ecs, caller, parse(body)?).await,
         "DeleteTaskDefinitions" => definitions::delete(ecs, caller, parse(body)?).await,
         "DeregisterTaskDefinition" => definitions::deregister(ecs, caller, parse(body)?).await,
@@ -79,6 +81,7 @@ async fn call(
         "DescribeServices" => services::describe(ecs, caller, parse(body)?).await,
         "DescribeTaskDefinition" => definitions::describe(ecs, caller, parse(body)?).await,
         "DescribeTasks" => tasks::describe(ecs, caller, parse(body)?).await,
+        "ListClusters" => clusters::list(ecs, caller, parse(body)?).await,
         "ListServices" => services::list(ecs, caller, parse(body)?).await,
         "ListTagsForResource" => tags::list(ecs, caller, parse(body)?).await,
         "ListTaskDefinitionFamilies" => definitions::families(ecs, caller, parse(body)?).await,
@@ -101,7 +104,8 @@ fn group(action: &str) -> Option<Group> {
         "DescribeTaskDefinition" | "ListTaskDefinitionFamilies" | "ListTaskDefinitions" => {
             Group::DefinitionRead
         }
-        "DescribeClusters" => Group::ClusterRead,
+        "CreateCluster" | "DeleteCluster" => Group::ClusterModify,
+        "DescribeClusters" | "ListClusters" => Group::ClusterRead,
         "DescribeTasks" | "ListTasks" => Group::TaskRead,
         "StopTask" => Group::TaskModify,
         _ => return None,
@@ -125,7 +129,7 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
 
 /// What a request is about, for the log of calls.
 fn named(body: &Bytes) -> String {
-    const FIELDS: [&str; 10] = [
+    const FIELDS: [&str; 12] = [
         "serviceName",
         "service",
         "services",
@@ -135,6 +139,8 @@ fn named(body: &Bytes) -> String {
         "taskDefinition",
         "taskDefinitions",
         "resourceArn",
+        "clusterName",
+        "clusters",
         "cluster",
     ];
     let body: Value = serde_json::from_slice(body).unwrap_or_default();

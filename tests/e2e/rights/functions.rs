@@ -13,11 +13,13 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::Rights;
-use super::stack::{Failed, NAME, SOLO, Stack, denies, pascal};
+use super::network::Network;
+use super::stack::{Failed, NAME, PRIVATE, SOLO, Stack, denies, pascal};
 use crate::world::{self, until};
 
-/// In an order in which each finds what those before it have made, but for `sweep-expired`.
-const FUNCTIONS: [&str; 14] = [
+/// In an order in which each finds what those before it have made. Neither `sweep-expired` nor those that make a
+/// network.
+const FUNCTIONS: [&str; 23] = [
     "plan-job",
     "create-queue",
     "register-task",
@@ -29,9 +31,19 @@ const FUNCTIONS: [&str; 14] = [
     "conclude-job",
     "handle-report",
     "handle-stopped-task",
+    // What these delete is in use, and they look by what.
+    "delete-internet-gateway",
+    "delete-security-groups",
+    "delete-subnets",
+    "delete-vpc",
     "delete-service",
     "delete-queue",
     "delete-task",
+    "delete-cluster",
+    "delete-nat-gateway",
+    "delete-endpoints",
+    "release-address",
+    "delete-route-tables",
 ];
 /// Jobs that wait for a container that never comes, so that their tokens are good.
 const HELD: &str = "rights-held";
@@ -41,14 +53,19 @@ const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const LONG_AHEAD: &str = "2100-01-01T00:00:00Z";
 
 pub async fn prove(stack: &Stack) -> Result<Rights> {
-    let mut proven = Rights::new();
+    let mut network = Network::planned(stack, PRIVATE).await?;
+    let mut proven = network.prove(stack).await?;
+    let private = stack.service_in(&network.plan, &network.place()?).await?;
+    stack.call("create-service", &private).await?;
+    stack.running(&private).await?;
     for function in FUNCTIONS {
         match function {
-            "find-task" => stack.running().await?,
+            "find-task" => stack.running(stack.creation().await?).await?,
             "handle-report" => hold(stack).await?,
             _ => {}
         }
-        proven.extend(needed(stack, function).await?);
+        let payload = async |scene| payload(stack, &network, function, scene).await;
+        proven.extend(needed(stack, function, payload).await?);
         if function == "handle-report" {
             proven.insert("DataRole".to_owned(), needed_for_urls(stack).await?);
         }
@@ -58,7 +75,19 @@ pub async fn prove(stack: &Stack) -> Result<Rights> {
 
 /// Of the one function that no job needs, so that jobs may run meanwhile.
 pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
-    needed(stack, "sweep-expired").await
+    // What this job has, it has without an execution.
+    let plan = stack.plan(SOLO).await?;
+    stack.mailbox(SOLO, LONG_AHEAD).await?;
+    stack.call("register-task", &json!(plan)).await?;
+    stack.call("create-cluster", &json!({ "plan": plan })).await?;
+    let payload = async |scene| {
+        if scene == 1 {
+            // The execution of this one runs too long.
+            stack.mailbox(HELD, LONG_AGO).await?;
+        }
+        Ok((scene < 2).then_some(json!({})))
+    };
+    needed(stack, "sweep-expired", payload).await
 }
 
 async fn hold(stack: &Stack) -> Result<()> {
@@ -73,40 +102,60 @@ async fn hold(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-/// The actions of the function's role without which it is denied what it does.
-async fn needed(stack: &Stack, function: &str) -> Result<Rights> {
+/// The actions of the function's role without which it is denied what it does, on each of their resources. `payload` is
+/// what it is given in each scene; none when it has no such scene.
+pub async fn needed(
+    stack: &Stack,
+    function: &str,
+    payload: impl AsyncFn(u32) -> Result<Option<Value>>,
+) -> Result<Rights> {
     let role = format!("{}FunctionRole", pascal(function));
     let mut needed = BTreeSet::new();
-    for action in &stack.granted()[&role] {
-        stack.limit(&role, &[action]).await?;
-        let denied = is_denied(stack, function, &role, action).await;
-        if denied.with_context(|| format!("{function} without {action}"))? {
-            needed.insert(action.clone());
+    for (action, resources) in stack.granted_to(&role) {
+        let mut needed_on = BTreeSet::new();
+        for resource in &resources {
+            stack.limit_on(&role, &action, resource).await?;
+            let denied = is_denied(stack, function, &role, &action, &payload).await;
+            if denied.with_context(|| format!("{function} without {action} on {resource}"))? {
+                needed_on.insert(resource.clone());
+            }
         }
+        ensure!(
+            needed_on.is_empty() || needed_on == resources,
+            "{role} has {action} on {resources:?}, and needs it on {needed_on:?}: take the rest away in template.yaml"
+        );
+        needed.extend((!needed_on.is_empty()).then_some(action));
     }
     stack.limit(&role, &[]).await?;
     for scene in 0.. {
-        let Some(last) = play(stack, function, scene).await? else { break };
-        ensure!(works(&last), "{function} with all its rights again: {last:?}");
+        let Some(payload) = payload(scene).await? else { break };
+        let last = stack.invoke(function, &payload).await?;
+        ensure!(outcome(&last) == Outcome::Works, "{function} with all its rights again: {last:?}");
     }
     Ok([(role, needed)].into())
 }
 
 /// Whether a scene of the function ends with AWS's denial of just this action.
-async fn is_denied(stack: &Stack, function: &str, role: &str, action: &str) -> Result<bool> {
+async fn is_denied(
+    stack: &Stack,
+    function: &str,
+    role: &str,
+    action: &str,
+    payload: &impl AsyncFn(u32) -> Result<Option<Value>>,
+) -> Result<bool> {
     for scene in 0.. {
-        match play(stack, function, scene).await? {
-            None => break,
-            Some(outcome) if works(&outcome) => {}
-            Some(Err(Failed { error, message })) => {
-                ensure!(error == "AccessDenied" && denies(&message, action), "{error}: {message}");
+        let Some(payload) = payload(scene).await? else { break };
+        let answer = stack.invoke(function, &payload).await?;
+        match outcome(&answer) {
+            Outcome::Works => {}
+            Outcome::Fails(Failed { error, message }) => {
+                ensure!(error == "AccessDenied" && denies(message, action), "{error}: {message}");
                 return Ok(true);
             }
-            // A batch fails message by message, and only the log says why.
-            Some(Ok(_)) => {
+            Outcome::OnlyLogs => {
                 let caller = format!("assumed-role/{}/", stack.id(role)?);
                 until(&format!("a log of {role} being denied {action}"), || async {
-                    let lines = stack.denials_in_log().await?;
+                    let lines = stack.function_log(action).await?;
                     let mut of_role = lines.iter().filter(|line| line.contains(&caller));
                     Ok(of_role.any(|line| denies(line, action)).then_some(()))
                 })
@@ -118,21 +167,34 @@ async fn is_denied(stack: &Stack, function: &str, role: &str, action: &str) -> R
     Ok(false)
 }
 
-/// Whether the function did its work, or would have: a service takes time to go.
-fn works(outcome: &Result<Value, Failed>) -> bool {
-    match outcome {
-        Ok(answer) => answer["batchItemFailures"].as_array().is_none_or(Vec::is_empty),
-        Err(failed) => failed.error == "StillInUse",
+#[derive(Debug, PartialEq)]
+enum Outcome<'a> {
+    /// The function did its work, or would have: some things take time to come and to go.
+    Works,
+    Fails(&'a Failed),
+    /// A batch fails message by message, and something is in use by what cannot be told: only the log says why.
+    OnlyLogs,
+}
+
+fn outcome(answer: &Result<Value, Failed>) -> Outcome<'_> {
+    match answer {
+        Ok(answer) if answer["batchItemFailures"].as_array().is_none_or(Vec::is_empty) => Outcome::Works,
+        Ok(_) => Outcome::OnlyLogs,
+        Err(failed) => match failed.error.as_str() {
+            "StillInUse"
+                if failed.message.contains("DependencyViolation")
+                    && !failed.message.contains("in the VPC are") =>
+            {
+                Outcome::OnlyLogs
+            }
+            "StillInUse" | "NatPending" => Outcome::Works,
+            _ => Outcome::Fails(failed),
+        },
     }
 }
 
-/// Invokes the function with what it needs its rights for; none when it has no such scene.
-async fn play(stack: &Stack, function: &str, scene: u32) -> Result<Option<Result<Value, Failed>>> {
-    let Some(payload) = payload(stack, function, scene).await? else { return Ok(None) };
-    stack.invoke(function, &payload).await.map(Some)
-}
-
-async fn payload(stack: &Stack, function: &str, scene: u32) -> Result<Option<Value>> {
+/// What the function is given to need its rights.
+async fn payload(stack: &Stack, network: &Network, function: &str, scene: u32) -> Result<Option<Value>> {
     Ok(Some(match (function, scene) {
         ("plan-job", 0) => stack.submission(SOLO)?,
         ("create-queue", 0) => json!(stack.plan(SOLO).await?),
@@ -142,7 +204,7 @@ async fn payload(stack: &Stack, function: &str, scene: u32) -> Result<Option<Val
             json!(stack.plan(SOLO).await?)
         }
         ("create-service", 0) => stack.creation().await?.clone(),
-        ("find-task", 0) => stack.whereabouts(SOLO)?,
+        ("find-task", 0) => Stack::whereabouts(stack.creation().await?),
         ("dispatch-job", 0 | 1) => {
             let plan = stack.plan(SOLO).await?;
             stack.call("create-queue", &json!(plan)).await?;
@@ -157,9 +219,6 @@ async fn payload(stack: &Stack, function: &str, scene: u32) -> Result<Option<Val
             let plan = stack.plan(SOLO).await?;
             json!({ "plan": plan, "turn": plan.first_turn, "dispatch": {} })
         }
-        ("find-leftovers", 0) => {
-            json!({ "job": SOLO, "receipt": { "created": [], "deleted": [], "residual": [] } })
-        }
         ("conclude-job", 0) => {
             json!({ "job": SOLO, "planned": { "plan": stack.plan(SOLO).await? }, "awaitReports": true })
         }
@@ -167,9 +226,30 @@ async fn payload(stack: &Stack, function: &str, scene: u32) -> Result<Option<Val
         ("handle-report", 1) => report(stack, HELD, urls_wanted()).await?,
         ("handle-report", 2) => report(stack, ENDING, finished(Some(Class::CommandFailed))).await?,
         ("handle-report", 3) => report(stack, ENDING, finished(None)).await?,
-        ("handle-stopped-task", 0) => stopped(HELD)?,
+        ("handle-stopped-task", 0) => stopped(stack, HELD).await?,
+        // A NAT gateway has an address and an interface in this VPC, and a task has an interface.
+        (
+            "delete-internet-gateway"
+            | "delete-security-groups"
+            | "delete-subnets"
+            | "delete-vpc"
+            | "delete-cluster"
+            | "delete-nat-gateway"
+            | "delete-endpoints"
+            | "release-address",
+            0,
+        ) => json!({ "job": PRIVATE }),
+        // This one is attached to nothing, so it goes at once.
+        ("delete-internet-gateway", 1) => {
+            stack.call("create-internet-gateway", &json!({ "plan": stack.plan(SOLO).await? })).await?;
+            json!({ "job": SOLO })
+        }
+        ("delete-route-tables", 0) => {
+            network.associate(stack).await?;
+            json!({ "job": PRIVATE })
+        }
         // Its actions are tried in the order of their names, so the one service is there until DeleteService is tried.
-        ("delete-service", 0) => json!({ "job": SOLO }),
+        ("find-leftovers" | "delete-service", 0) => json!({ "job": SOLO }),
         ("delete-queue", 0) => {
             stack.mailbox(SOLO, LONG_AHEAD).await?;
             json!({ "job": SOLO })
@@ -177,16 +257,6 @@ async fn payload(stack: &Stack, function: &str, scene: u32) -> Result<Option<Val
         ("delete-task", 0) => {
             stack.call("register-task", &json!(stack.plan(SOLO).await?)).await?;
             json!({ "job": SOLO })
-        }
-        // What this job has, it has without an execution; the other's execution runs too long.
-        ("sweep-expired", 0) => {
-            stack.mailbox(SOLO, LONG_AHEAD).await?;
-            stack.call("register-task", &json!(stack.plan(SOLO).await?)).await?;
-            json!({})
-        }
-        ("sweep-expired", 1) => {
-            stack.mailbox(HELD, LONG_AGO).await?;
-            json!({})
         }
         _ => return Ok(None),
     }))
@@ -221,8 +291,9 @@ async fn report(stack: &Stack, job: &str, news: News) -> Result<Value> {
 }
 
 /// ECS's event about a task of the job that is not the one that reports, so that the job goes on.
-fn stopped(job: &str) -> Result<Value> {
+async fn stopped(stack: &Stack, job: &str) -> Result<Value> {
     let mut event = world::sample("handle-stopped-task.json")?;
+    event["detail"]["clusterArn"] = stack.creation().await?["network"]["cluster"].clone();
     event["detail"]["group"] = format!("service:{}", Names::new(NAME, job).service(1)).into();
     Ok(event)
 }

@@ -1,6 +1,6 @@
 //! The stack whose roles are changed, and what its functions and machines say then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,7 +12,7 @@ use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::{ACCOUNT, REGION};
 use mayfly_common::names::{Names, SECRET_LENGTH};
-use mayfly_common::plan::Plan;
+use mayfly_common::plan::{Plan, PlannedNetwork};
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -26,6 +26,9 @@ pub const NAME: &str = "mayfly-rights";
 
 /// A job without an execution.
 pub const SOLO: &str = "rights-solo";
+
+/// Another one, which has a network of its own.
+pub const PRIVATE: &str = "rights-private";
 
 /// A deployed stack.
 pub struct Stack {
@@ -42,7 +45,7 @@ pub struct Stack {
 }
 
 /// How an invocation has failed.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Failed {
     pub error: String,
     pub message: String,
@@ -101,27 +104,50 @@ impl Stack {
 
     /// What the roles were granted by the deployment.
     pub fn granted(&self) -> Rights {
-        let actions = |(_, document): &(String, Value)| {
-            let statements = one_or_many(&document["Statement"]);
-            let actions = statements.iter().flat_map(|statement| one_or_many(&statement["Action"]).to_vec());
-            actions.filter_map(|action| action.as_str().map(str::to_owned)).collect::<Vec<_>>()
-        };
-        let roles = self.policies.iter();
-        roles.map(|(role, policies)| (role.clone(), policies.iter().flat_map(actions).collect())).collect()
+        let roles = self.policies.keys();
+        roles.map(|role| (role.clone(), self.granted_to(role).into_keys().collect())).collect()
+    }
+
+    /// What the role was granted by the deployment: the resources of each action.
+    pub fn granted_to(&self, role: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let mut granted = BTreeMap::<String, BTreeSet<String>>::new();
+        let documents = self.policies[role].iter().map(|(_, document)| document);
+        for statement in documents.flat_map(|document| one_or_many(&document["Statement"])) {
+            for action in texts(&statement["Action"]) {
+                granted
+                    .entry(action.to_owned())
+                    .or_default()
+                    .extend(texts(&statement["Resource"]).map(str::to_owned));
+            }
+        }
+        granted
     }
 
     /// Lets the role do what it was granted, but for `actions`.
     pub async fn limit(&self, role: &str, actions: &[&str]) -> Result<()> {
+        self.keep(role, |action, _| !actions.contains(&action)).await
+    }
+
+    /// Lets the role do what it was granted, but for `action` on `resource`.
+    pub async fn limit_on(&self, role: &str, action: &str, resource: &str) -> Result<()> {
+        self.keep(role, |an_action, a_resource| (an_action, a_resource) != (action, resource)).await
+    }
+
+    /// Lets the role do those of the actions on those of the resources that it was granted.
+    async fn keep(&self, role: &str, is_kept: impl Fn(&str, &str) -> bool) -> Result<()> {
         let (iam, name) = (&self.world.iam, self.id(role)?);
         for (policy, document) in &self.policies[role] {
             let mut document = document.clone();
-            let mut statements = one_or_many(&document["Statement"]).to_vec();
-            for statement in &mut statements {
-                let mut left = one_or_many(&statement["Action"]).to_vec();
-                left.retain(|action| !actions.iter().any(|taken| action == taken));
-                statement["Action"] = left.into();
+            let mut statements = Vec::new();
+            for statement in one_or_many(&document["Statement"]) {
+                for action in texts(&statement["Action"]) {
+                    let kept = texts(&statement["Resource"]).filter(|resource| is_kept(action, resource));
+                    let mut one = statement.clone();
+                    (one["Action"], one["Resource"]) = (action.into(), kept.collect());
+                    statements.push(one);
+                }
             }
-            statements.retain(|statement| statement["Action"] != json!([]));
+            statements.retain(|statement| statement["Resource"] != json!([]));
             if statements.is_empty() {
                 let deleted = iam.delete_role_policy().role_name(name).policy_name(policy).send().await;
                 match deleted.map_err(SdkError::into_service_error) {
@@ -171,22 +197,32 @@ impl Stack {
             "mode": "existing", "subnets": [self.id("FirstPublicSubnet")?],
             "securityGroups": [self.id("TaskSecurityGroup")?], "assignPublicIp": true,
         });
+        Ok(self.submission_in(job, &network))
+    }
+
+    fn submission_in(&self, job: &str, network: &Value) -> Value {
         let task = json!({
             "inputs": [{ "file": "in.mp4", "from": format!("s3://{DATA_BUCKET}/in.mp4") }],
             "command": ["sleep", "600"],
             "outputs": [{ "file": "out.mp4", "to": format!("s3://{DATA_BUCKET}/{NAME}/out.mp4") }],
         });
-        Ok(json!({
+        json!({
             "job": job,
             "execution": format!("{}-{}", execution("run-job", job), self.number()),
             "startTime": "2100-01-01T00:00:00Z",
             "document": { "network": network, "task": task },
-        }))
+        })
     }
 
     /// The plan of a new run of the job, with a mailbox that nobody has made yet.
     pub async fn plan(&self, job: &str) -> Result<Plan> {
         Ok(serde_json::from_value(self.call("plan-job", &self.submission(job)?).await?)?)
+    }
+
+    /// The plan of a new run of the job, which has a network of its own.
+    pub async fn private_plan(&self, job: &str) -> Result<Plan> {
+        let submission = self.submission_in(job, &json!({ "mode": "private", "egress": "nat" }));
+        Ok(serde_json::from_value(self.call("plan-job", &submission).await?)?)
     }
 
     /// What create-service is given for [`SOLO`]: always the same, so that there is one service.
@@ -197,21 +233,30 @@ impl Stack {
     /// What create-service is given for a new run of the job, for which everything else is made.
     pub async fn service(&self, job: &str) -> Result<Value> {
         let plan = self.plan(job).await?;
+        let network = plan.network.clone().context("the job has no network of its own")?;
+        self.service_in(&plan, &network).await
+    }
+
+    /// The same for a plan and the network that was made for it.
+    pub async fn service_in(&self, plan: &Plan, network: &PlannedNetwork) -> Result<Value> {
         self.call("create-queue", &json!(plan)).await?;
         let registered = self.call("register-task", &json!(plan)).await?;
         let definition = &registered["taskDefinition"];
-        Ok(json!({ "plan": plan, "turn": plan.first_turn, "taskDefinition": definition }))
+        Ok(json!({
+            "plan": plan, "network": network, "turn": plan.first_turn, "taskDefinition": definition,
+        }))
     }
 
-    /// What find-task is asked about the job's service.
-    pub fn whereabouts(&self, job: &str) -> Result<Value> {
-        let cluster = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{}", self.id("Cluster")?);
-        Ok(json!({ "job": job, "cluster": cluster, "service": Names::new(NAME, job).service(1) }))
+    /// What find-task is asked about the service that create-service is given this for.
+    pub fn whereabouts(creation: &Value) -> Value {
+        let job = creation["plan"]["job"].as_str().unwrap_or_default();
+        let service = Names::new(NAME, job).service(1);
+        json!({ "job": job, "cluster": creation["network"]["cluster"], "service": service })
     }
 
-    /// Waits until the task of [`SOLO`]'s service runs.
-    pub async fn running(&self) -> Result<()> {
-        let whereabouts = self.whereabouts(SOLO)?;
+    /// Waits until the task of that service runs.
+    pub async fn running(&self, creation: &Value) -> Result<()> {
+        let whereabouts = Self::whereabouts(creation);
         until("a running task", || async { Ok(self.invoke("find-task", &whereabouts).await?.ok()) }).await?;
         Ok(())
     }
@@ -264,10 +309,11 @@ impl Stack {
         self.world.log_of(NAME, "jobs", &format!("{}/", Names::new(NAME, job).base())).await
     }
 
-    /// What functions have logged of denials.
-    pub async fn denials_in_log(&self) -> Result<Vec<String>> {
+    /// What functions have logged of the action.
+    pub async fn function_log(&self, action: &str) -> Result<Vec<String>> {
         let group = format!("/mayfly/{NAME}/functions");
-        let filter = self.world.logs.filter_log_events().log_group_name(group).filter_pattern("AccessDenied");
+        let filter =
+            self.world.logs.filter_log_events().log_group_name(group).filter_pattern(format!("\"{action}\""));
         let pages = filter.into_paginator().send().collect::<Result<Vec<_>, _>>().await?;
         let events = pages.into_iter().flat_map(|page| page.events.unwrap_or_default());
         Ok(events.filter_map(|event| event.message).collect())
@@ -275,7 +321,9 @@ impl Stack {
 
     /// Takes down what has no execution, and looks whether then nothing is left of any job.
     pub async fn nothing_left(&self) -> Result<()> {
-        self.world.try_start(&machine("tear-down"), "rights-last", &json!({ "job": SOLO })).await?;
+        for job in [SOLO, PRIVATE] {
+            self.world.try_start(&machine("tear-down"), job, &json!({ "job": job })).await?;
+        }
         let mut jobs = Vec::new();
         for name in ["run-job", "tear-down"] {
             for (arn, _) in self.world.executions(&machine(name)).await? {
@@ -325,6 +373,10 @@ fn cause(event: &HistoryEvent) -> Option<&str> {
 /// `plan-job` as the template spells it: `PlanJob`.
 pub fn pascal(folder: &str) -> String {
     folder.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+fn texts(value: &Value) -> impl Iterator<Item = &str> {
+    one_or_many(value).iter().filter_map(Value::as_str)
 }
 
 /// IAM takes one value for a list of one.

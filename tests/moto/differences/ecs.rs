@@ -10,6 +10,9 @@ const DEFINING: Names = &[
     "RegisterTaskDefinition",
 ];
 
+/// The calls that make a cluster or delete it.
+const CLUSTERING: Names = &["CreateCluster", "DeleteCluster"];
+
 /// The calls that answer with a service.
 const SERVING: Names = &["CreateService", "DeleteService", "DescribeServices", "UpdateService"];
 
@@ -20,7 +23,11 @@ pub const MEANT: &[Meant] = &[
     // Clusters.
     given(
         &["DescribeClusters"],
-        &["/clusters[]/statistics", "/clusters[]/defaultCapacityProviderStrategy[]/base"],
+        &[
+            "/clusters[]/defaultCapacityProviderStrategy",
+            "/clusters[]/defaultCapacityProviderStrategy[]/base",
+            "/clusters[]/statistics",
+        ],
         "ECS API Reference, DescribeClusters, the example; CapacityProviderStrategyItem, base: 0 by default",
     ),
     left_out(
@@ -44,6 +51,45 @@ pub const MEANT: &[Meant] = &[
         ours: "1",
         source: "ECS API Reference, Cluster, activeServicesCount",
     },
+    given(
+        CLUSTERING,
+        &["/cluster/defaultCapacityProviderStrategy", "/cluster/statistics"],
+        "ECS API Reference, Cluster",
+    ),
+    left_out(
+        &["DeleteCluster"],
+        &["/cluster/tags"],
+        "ECS API Reference, DescribeClusters, include: tags only where TAGS is given",
+    ),
+    Meant {
+        operations: CLUSTERING,
+        case: "a job's",
+        at: &["/cluster/status"],
+        moto: "*",
+        ours: "\"*PROVISIONING\"",
+        source: "ECS API Reference, Cluster, status: while the capacity providers are attached or detached",
+    },
+    ends(
+        &["CreateCluster"],
+        "a name with a space",
+        "200",
+        "400 InvalidParameterException",
+        "ECS API Reference, CreateCluster, clusterName",
+    ),
+    ends(
+        &["CreateCluster"],
+        "capacity that does not exist",
+        "200",
+        "400 InvalidParameterException",
+        "ECS API Reference, CreateCluster, capacityProviders: must be created first",
+    ),
+    ends(
+        &["ListClusters"],
+        "a page too big",
+        "200",
+        "400 InvalidParameterException",
+        "ECS API Reference, ListClusters, maxResults: between 1 and 100",
+    ),
     // Task definitions.
     given(
         DEFINING,
@@ -187,6 +233,13 @@ pub const MEANT: &[Meant] = &[
         "200",
         "400 InvalidParameterException",
         "ECS API Reference, CreateService, capacityProviderStrategy: associated with the cluster",
+    ),
+    ends(
+        &["CreateService"],
+        "in a cluster that is gone",
+        "200",
+        "400 ClusterNotFoundException",
+        "ECS API Reference, CreateService, ClusterNotFoundException",
     ),
     ends(
         &["CreateService"],

@@ -1,9 +1,7 @@
-//! A stand-in on a free port, and behind it what it needs of MiniStack: one VPC, one cluster, one log group,
-//! a rule that sends all events of ECS to a queue, and roles. MiniStack itself has its turn in the end-to-end
-//! tests.
+//! A stand-in on a free port, and what a test does with it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     future::Future,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -14,13 +12,13 @@ use aws_credential_types::Credentials;
 use aws_sdk_ecs::{
     Client,
     config::{BehaviorVersion, Region, retry::RetryConfig},
+    operation::create_service::builders::CreateServiceFluentBuilder,
     types::{
         AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility,
-        ContainerDefinition, LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Tag,
-        Task,
+        ContainerDefinition, LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Service,
+        Tag, Task, TaskField,
     },
 };
-use axum::{Router, body::to_bytes, extract::State, http::StatusCode, routing::any};
 use local_aws::{
     auth::Guard,
     calls::CallLog,
@@ -29,10 +27,12 @@ use local_aws::{
     upstream::{Sessions, Upstream},
 };
 use local_ec2::Ec2;
-use local_ecs::{Config, Faults, Images, serve};
-use serde_json::{Value, json};
+use local_ecs::{Config, Faults, Images, Quotas, serve};
+use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+
+use crate::ministack::{self, Seen};
 
 pub const REGION: &str = "eu-west-1";
 pub const ACCOUNT: &str = "111122223333";
@@ -55,15 +55,6 @@ const IMAGES: &str = r#"{
     "glutton": { "entrypoint": ["/usr/bin/tail", "/dev/zero"] }
 }"#;
 
-/// What the pretended MiniStack has seen.
-#[derive(Default)]
-pub struct Seen {
-    /// The messages of each log stream.
-    pub logs: HashMap<String, Vec<String>>,
-    /// The details of all events, with `detail-type` in them.
-    pub events: Vec<Value>,
-}
-
 /// Everything that one test needs. Dropping it stops the processes.
 pub struct Cloud {
     pub ecs: Client,
@@ -79,11 +70,20 @@ pub struct Cloud {
 
 impl Cloud {
     pub async fn start() -> Self {
-        Self::at_scale(SCALE).await
+        Self::start_with(SCALE, Quotas::default()).await
     }
 
     /// With a scale of its own, in real seconds per second of the cloud.
     pub async fn at_scale(scale: f64) -> Self {
+        Self::start_with(scale, Quotas::default()).await
+    }
+
+    /// In an account with other quotas.
+    pub async fn with_quotas(quotas: Quotas) -> Self {
+        Self::start_with(SCALE, quotas).await
+    }
+
+    async fn start_with(scale: f64, quotas: Quotas) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let ministack = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,7 +98,7 @@ impl Cloud {
             root: Credentials::from_keys("AKIAROOT", "secret", None),
             sessions: Sessions::default(),
         };
-        let pretended = Router::new().fallback(any(ministack_answers)).with_state(seen.clone());
+        let pretended = ministack::router(seen.clone());
         tokio::spawn(async move { axum::serve(ministack, pretended).await });
 
         let folder = tempfile::tempdir().unwrap();
@@ -111,6 +111,7 @@ impl Cloud {
             ec2: Ec2::new(upstream.clone(), scale),
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
             faults: Faults::default(),
+            quotas,
             work_dir: folder.path().join("tasks"),
             upstream: upstream.clone(),
         };
@@ -127,7 +128,7 @@ impl Cloud {
         self.served.take().unwrap().await.unwrap().unwrap();
     }
 
-    /// A client that acts as a role; see [`ministack_answers`] for what it may do.
+    /// A client that acts as a role; see [`ministack`] for what it may do.
     pub async fn as_role(&self, role: &str) -> Client {
         let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
         client(&self.endpoint, self.upstream.role_credentials(&role, "test").await.unwrap())
@@ -172,59 +173,26 @@ impl Cloud {
         answer.task_definition.unwrap().task_definition_arn.unwrap()
     }
 
-    /// A service of one task, ready to be sent or changed.
-    pub fn service(
-        &self,
-        name: &str,
-        definition: &str,
-    ) -> aws_sdk_ecs::operation::create_service::builders::CreateServiceFluentBuilder {
-        let network = AwsVpcConfiguration::builder()
-            .subnets("subnet-1")
-            .security_groups("sg-1")
-            .assign_public_ip(AssignPublicIp::Enabled)
-            .build()
-            .unwrap();
-        let spot = CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1);
-        self.ecs
-            .create_service()
-            .cluster(CLUSTER)
-            .service_name(name)
-            .task_definition(definition)
-            .desired_count(1)
-            .capacity_provider_strategy(spot.build().unwrap())
-            .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(network).build())
-            .tags(Tag::builder().key("mayfly:job").value(name).build())
+    /// The services of a cluster.
+    pub fn cluster<'a>(&'a self, name: &'a str) -> Cluster<'a> {
+        Cluster { ecs: &self.ecs, name }
     }
 
-    pub async fn describe(&self, service: &str) -> aws_sdk_ecs::types::Service {
-        let answer = self.ecs.describe_services().cluster(CLUSTER).services(service).send().await.unwrap();
-        answer.services.unwrap().remove(0)
+    /// A service in the stack's cluster.
+    pub fn service(&self, name: &str, definition: &str) -> CreateServiceFluentBuilder {
+        self.cluster(CLUSTER).service(name, definition)
     }
 
-    /// All tasks of a service, in the order of their creation.
+    pub async fn describe(&self, service: &str) -> Service {
+        self.cluster(CLUSTER).describe(service).await
+    }
+
     pub async fn tasks(&self, service: &str) -> Vec<Task> {
-        let mut arns = Vec::new();
-        for status in ["RUNNING", "STOPPED"] {
-            let list =
-                self.ecs.list_tasks().cluster(CLUSTER).service_name(service).desired_status(status.into());
-            arns.extend(list.send().await.unwrap().task_arns.unwrap());
-        }
-        if arns.is_empty() {
-            return Vec::new();
-        }
-        let describe = self.ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(arns));
-        let describe = describe.include(aws_sdk_ecs::types::TaskField::Tags);
-        let mut tasks = describe.send().await.unwrap().tasks.unwrap();
-        tasks.sort_by_key(|task| task.created_at);
-        tasks
+        self.cluster(CLUSTER).tasks(service).await
     }
 
-    /// The first task of a service that is in `status`.
     pub async fn task_in(&self, service: &str, status: &str) -> Task {
-        eventually(&format!("a task of {service} in {status}"), || async {
-            self.tasks(service).await.into_iter().find(|task| task.last_status() == Some(status))
-        })
-        .await
+        self.cluster(CLUSTER).task_in(service, status).await
     }
 
     /// The folder of a task.
@@ -239,6 +207,65 @@ impl Cloud {
             .filter(|event| event["detail-type"] == kind)
             .map(|event| event["detail"].clone())
             .collect()
+    }
+}
+
+/// The services of one cluster.
+pub struct Cluster<'a> {
+    ecs: &'a Client,
+    name: &'a str,
+}
+
+impl Cluster<'_> {
+    /// A service of one task, ready to be sent or changed.
+    pub fn service(&self, name: &str, definition: &str) -> CreateServiceFluentBuilder {
+        let network = AwsVpcConfiguration::builder()
+            .subnets("subnet-1")
+            .security_groups("sg-1")
+            .assign_public_ip(AssignPublicIp::Enabled)
+            .build()
+            .unwrap();
+        let spot = CapacityProviderStrategyItem::builder().capacity_provider("FARGATE_SPOT").weight(1);
+        self.ecs
+            .create_service()
+            .cluster(self.name)
+            .service_name(name)
+            .task_definition(definition)
+            .desired_count(1)
+            .capacity_provider_strategy(spot.build().unwrap())
+            .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(network).build())
+            .tags(Tag::builder().key("mayfly:job").value(name).build())
+    }
+
+    pub async fn describe(&self, service: &str) -> Service {
+        let answer = self.ecs.describe_services().cluster(self.name).services(service).send().await.unwrap();
+        answer.services.unwrap().remove(0)
+    }
+
+    /// All tasks of a service, in the order of their creation.
+    pub async fn tasks(&self, service: &str) -> Vec<Task> {
+        let mut arns = Vec::new();
+        for status in ["RUNNING", "STOPPED"] {
+            let list =
+                self.ecs.list_tasks().cluster(self.name).service_name(service).desired_status(status.into());
+            arns.extend(list.send().await.unwrap().task_arns.unwrap());
+        }
+        if arns.is_empty() {
+            return Vec::new();
+        }
+        let describe = self.ecs.describe_tasks().cluster(self.name).set_tasks(Some(arns));
+        let describe = describe.include(TaskField::Tags);
+        let mut tasks = describe.send().await.unwrap().tasks.unwrap();
+        tasks.sort_by_key(|task| task.created_at);
+        tasks
+    }
+
+    /// The first task of a service that is in `status`.
+    pub async fn task_in(&self, service: &str, status: &str) -> Task {
+        eventually(&format!("a task of {service} in {status}"), || async {
+            self.tasks(service).await.into_iter().find(|task| task.last_status() == Some(status))
+        })
+        .await
     }
 }
 
@@ -283,153 +310,4 @@ pub fn is_alive(id: &str) -> bool {
     // A zombie is dead; who reaps it does not matter here.
     let state = std::fs::read_to_string(Path::new("/proc").join(id.trim()).join("stat"));
     state.is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-/// What MiniStack would answer.
-async fn ministack_answers(
-    State(seen): State<Arc<Mutex<Seen>>>,
-    request: axum::extract::Request,
-) -> (StatusCode, String) {
-    let target =
-        request.headers().get("x-amz-target").map(|t| t.to_str().unwrap().to_owned()).unwrap_or_default();
-    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
-    let (status, answer) = if target.is_empty() {
-        query_answer(std::str::from_utf8(&body).unwrap())
-    } else {
-        let (status, answer) = json_answer(&seen, &target, &serde_json::from_slice(&body).unwrap());
-        (status, answer.to_string())
-    };
-    (StatusCode::from_u16(status).unwrap(), answer)
-}
-
-fn json_answer(seen: &Mutex<Seen>, target: &str, body: &Value) -> (u16, Value) {
-    let mut seen = seen.lock().unwrap();
-    let queue = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:events");
-    let answer = match target {
-        "AmazonEC2ContainerServiceV20141113.DescribeClusters" if body["clusters"][0] == CLUSTER => {
-            json!({ "clusters": [{
-            "clusterArn": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"),
-            "clusterName": CLUSTER,
-            "status": "ACTIVE",
-            "capacityProviders": ["FARGATE", "FARGATE_SPOT"],
-            "tags": [{ "key": "mayfly:stack", "value": "s" }],
-        }] })
-        }
-        "AmazonEC2ContainerServiceV20141113.DescribeClusters" => json!({ "clusters": [] }),
-        "Logs_20140328.CreateLogStream" if body["logGroupName"] != "group" => {
-            let message = "The specified log group does not exist.";
-            return (400, json!({ "__type": "ResourceNotFoundException", "message": message }));
-        }
-        "secretsmanager.GetSecretValue" => json!({ "SecretString": r#"{"user":"u","password":"p4ss"}"# }),
-        "Logs_20140328.CreateLogStream" => json!({}),
-        "Logs_20140328.PutLogEvents" => {
-            let stream = seen.logs.entry(body["logStreamName"].as_str().unwrap().to_owned()).or_default();
-            let events = body["logEvents"].as_array().unwrap().iter();
-            stream.extend(events.map(|event| event["message"].as_str().unwrap().to_owned()));
-            json!({})
-        }
-        "AWSEvents.ListRules" => json!({ "Rules": [{
-            "Name": "all", "Arn": "arn:rule", "State": "ENABLED", "EventPattern": r#"{"source":["aws.ecs"]}"#,
-        }] }),
-        "AWSEvents.ListTargetsByRule" => json!({ "Targets": [{ "Id": "1", "Arn": queue }] }),
-        "AmazonSQS.GetQueueUrl" => json!({ "QueueUrl": "http://127.0.0.1/events" }),
-        "AmazonSQS.GetQueueAttributes" => {
-            let policy = json!({ "Version": "2012-10-17", "Statement": [{
-                "Effect": "Allow", "Principal": { "Service": "events.amazonaws.com" },
-                "Action": "sqs:SendMessage", "Resource": queue,
-            }] });
-            json!({ "Attributes": { "Policy": policy.to_string() } })
-        }
-        "AmazonSQS.SendMessage" => {
-            seen.events.push(serde_json::from_str(body["MessageBody"].as_str().unwrap()).unwrap());
-            json!({ "MessageId": "1", "MD5OfMessageBody": "" })
-        }
-        other => panic!("MiniStack was asked for {other}: {body}"),
-    };
-    (200, answer)
-}
-
-fn query_answer(body: &str) -> (u16, String) {
-    let fields: HashMap<_, _> = body.split('&').filter_map(|field| field.split_once('=')).collect();
-    let answer = match fields["Action"] {
-        "AssumeRole" => {
-            let role = fields["RoleArn"].rsplit("%2F").next().unwrap();
-            if role == "untrusting" {
-                return (
-                    403,
-                    "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>".to_owned(),
-                );
-            }
-            format!(
-                "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA{role}</AccessKeyId>\
-                 <SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>\
-                 <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials><AssumedRoleUser>\
-                 <Arn>arn:aws:sts::{ACCOUNT}:assumed-role/{role}/test</Arn><AssumedRoleId>A:test</AssumedRoleId>\
-                 </AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
-            )
-        }
-        // Two VPCs, each with a subnet and a group.
-        "DescribeSubnets" => {
-            let subnet = |number: u8| {
-                format!(
-                    "<item><subnetId>subnet-{number}</subnetId>\
-                     <subnetArn>arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/subnet-{number}</subnetArn>\
-                     <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId><state>available</state>\
-                     <cidrBlock>10.0.{number}.0/24</cidrBlock><availabilityZone>{REGION}a</availabilityZone>\
-                     <defaultForAz>false</defaultForAz><mapPublicIpOnLaunch>true</mapPublicIpOnLaunch></item>"
-                )
-            };
-            let subnets = [1, 2].map(subnet).concat();
-            format!("<DescribeSubnetsResponse><subnetSet>{subnets}</subnetSet></DescribeSubnetsResponse>")
-        }
-        "DescribeSecurityGroups" => {
-            let group = |number: u8| {
-                format!(
-                    "<item><groupId>sg-{number}</groupId><groupName>g</groupName><groupDescription>g</groupDescription>\
-                     <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId></item>"
-                )
-            };
-            let groups = [1, 2].map(group).concat();
-            format!(
-                "<DescribeSecurityGroupsResponse><securityGroupInfo>{groups}</securityGroupInfo>\
-                 </DescribeSecurityGroupsResponse>"
-            )
-        }
-        // The role `tagger` may make services of its own stack only; other roles may do nothing.
-        "GetRole" => format!(
-            "<GetRoleResponse><GetRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>r</RoleId>\
-             <Arn>arn:aws:iam::{ACCOUNT}:role/r</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role>\
-             </GetRoleResult></GetRoleResponse>"
-        ),
-        "ListRolePolicies" => {
-            let names = if fields["RoleName"] == "tagger" { "<member>own</member>" } else { "" };
-            format!(
-                "<ListRolePoliciesResponse><ListRolePoliciesResult><PolicyNames>{names}</PolicyNames>\
-                 <IsTruncated>false</IsTruncated></ListRolePoliciesResult></ListRolePoliciesResponse>"
-            )
-        }
-        "GetRolePolicy" => {
-            let policy = json!({ "Version": "2012-10-17", "Statement": [
-                {
-                    "Effect": "Allow", "Action": ["ecs:CreateService", "ecs:TagResource"],
-                    "Resource": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/{CLUSTER}/own-*"),
-                    "Condition": { "StringEquals": { "aws:RequestTag/mayfly:stack": "s" } },
-                },
-                {
-                    "Effect": "Allow", "Action": "iam:PassRole", "Resource": format!("arn:aws:iam::{ACCOUNT}:role/task"),
-                    "Condition": { "StringEquals": { "iam:PassedToService": "ecs-tasks.amazonaws.com" } },
-                },
-            ] });
-            format!(
-                "<GetRolePolicyResponse><GetRolePolicyResult><RoleName>tagger</RoleName><PolicyName>own</PolicyName>\
-                 <PolicyDocument>{policy}</PolicyDocument></GetRolePolicyResult></GetRolePolicyResponse>"
-            )
-        }
-        "ListAttachedRolePolicies" => "<ListAttachedRolePoliciesResponse><ListAttachedRolePoliciesResult>\
-             <AttachedPolicies/><IsTruncated>false</IsTruncated></ListAttachedRolePoliciesResult>\
-             </ListAttachedRolePoliciesResponse>"
-            .to_owned(),
-        other => panic!("MiniStack was asked for {other}: {body}"),
-    };
-    (200, answer)
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::cloud::{CLUSTER, Cloud, eventually, is_alive};
 use aws_sdk_ecs::types::{
-    DeploymentCircuitBreaker, DeploymentConfiguration, Task, TaskStopCode, ThresholdConfiguration,
+    AwsVpcConfiguration, Compatibility, ContainerDefinition, DeploymentCircuitBreaker,
+    DeploymentConfiguration, NetworkConfiguration, NetworkMode, Task, TaskStopCode, ThresholdConfiguration,
     ThresholdType,
 };
 use local_ecs::{Fault, Rule, SpotStopCode, Stage};
@@ -146,7 +147,36 @@ async fn a_pull_that_fails_is_tried_again_with_another_task() {
         let last = told(&cloud, &stopped, "STOPPED").await.pop().unwrap();
         assert_eq!(last["containers"][0]["reason"], reason);
         assert!(last["containers"][0].get("exitCode").is_none());
+        let service = cloud.describe("job").await;
+        let told = format!("(service job) was unable to place a task. Reason: {reason}. ");
+        assert!(service.events().iter().any(|event| event.message().unwrap().starts_with(&told)));
         cloud.task_in("job", "RUNNING").await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_without_a_way_to_the_registry_cannot_pull() {
+    let cloud = Cloud::start().await;
+    let container = ContainerDefinition::builder().name("worker").image("docker.io/team/sleep:1").build();
+    let definition = cloud.ecs.register_task_definition().family("public").container_definitions(container);
+    let definition = definition.network_mode(NetworkMode::Awsvpc).cpu("256").memory("512");
+    definition.requires_compatibilities(Compatibility::Fargate).send().await.unwrap();
+    cloud.register("sleep").await;
+    let ecr = "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth \
+               from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network \
+               configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https \
+               response error StatusCode: 0, RequestID: , request send failed, Post \
+               \"https://api.ecr.eu-west-1.amazonaws.com/\": dial tcp 192.0.2.1:443: i/o timeout";
+    let other = "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref \
+                 docker.io/team/sleep:1: failed to do request: Head: dial tcp 192.0.2.1:443: i/o timeout";
+    // The subnet's route leads to an internet gateway, which a task without a public address cannot use.
+    let network = AwsVpcConfiguration::builder().subnets("subnet-1").security_groups("sg-1").build().unwrap();
+    let network = NetworkConfiguration::builder().awsvpc_configuration(network).build();
+    for (family, why) in [("sleep", ecr), ("public", other)] {
+        cloud.service(family, family).network_configuration(network.clone()).send().await.unwrap();
+        let stopped = cloud.task_in(family, "STOPPED").await;
+        assert_eq!(stop_of(&stopped), (Some(&TaskStopCode::TaskFailedToStart), Some(why)));
+        assert!(stopped.pull_stopped_at().is_none() && stopped.containers()[0].exit_code().is_none());
     }
 }
 

@@ -1,9 +1,14 @@
 //! The stand-in over the wire, with the AWS SDK as the client.
 
 mod cloud;
+/// Clusters, several side by side.
+mod clusters;
 /// Task definitions from their registration to their end.
 mod definitions;
 /// Tasks that go wrong.
 mod faults;
+mod ministack;
+/// What the account may have at once.
+mod quotas;
 /// Services, and the tasks that they run.
 mod services;

@@ -1,127 +1,15 @@
-//! The stand-in on its real wire: the AWS SDK is the client, and a few canned answers are MiniStack's EC2.
+//! Describe calls: what tasks have, and the stack's own network.
 
 use std::collections::BTreeMap;
 
 use aws_credential_types::Credentials;
-use aws_sdk_ec2::Client;
-use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ec2::types::{Filter, NetworkInterfaceStatus};
-use axum::Router;
-use local_aws::auth::Guard;
-use local_aws::calls::CallLog;
-use local_aws::clock::TimeScale;
-use local_aws::upstream::{Sessions, Upstream};
-use local_ec2::{Ec2, serve};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use aws_sdk_ec2::types::NetworkInterfaceStatus;
 
-const SUBNET: &str = "subnet-1";
-const GROUP: &str = "sg-1";
-
-/// A running stand-in, and a client of it for the root.
-struct Cloud {
-    ec2: Ec2,
-    upstream: Upstream,
-    client: Client,
-    calls: CallLog,
-    stop: CancellationToken,
-}
-
-impl Cloud {
-    async fn start() -> Self {
-        let ministack = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let origin =
-            |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
-        let upstream = Upstream {
-            ministack: origin(&ministack),
-            ec2: origin(&listener),
-            ecs: String::new(),
-            states: String::new(),
-            region: "eu-west-1".into(),
-            account: "111122223333".into(),
-            root: Credentials::from_keys("AKIAROOT", "secret", None),
-            sessions: Sessions::default(),
-        };
-        tokio::spawn(async { axum::serve(ministack, Router::new().fallback(canned)).await });
-
-        let (calls, stop) = (CallLog::default(), CancellationToken::new());
-        let ec2 = Ec2::new(upstream.clone(), TimeScale::new(0.001));
-        tokio::spawn(serve(listener, ec2.clone(), Guard::new(upstream.clone()), calls.clone(), stop.clone()));
-        let client = client(&upstream, upstream.root.clone());
-        Self { ec2, upstream, client, calls, stop }
-    }
-}
-
-impl Drop for Cloud {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-fn client(upstream: &Upstream, credentials: Credentials) -> Client {
-    let config = upstream.root_config().into_builder().endpoint_url(&upstream.ec2);
-    let provider = aws_credential_types::provider::SharedCredentialsProvider::new(credentials);
-    Client::new(&config.credentials_provider(provider).build())
-}
-
-/// MiniStack's answers about the stack's network: one VPC, two subnets with eleven addresses each, three groups of
-/// which one is in another VPC.
-async fn canned(body: String) -> String {
-    let action = body.split('&').find_map(|field| field.strip_prefix("Action=")).unwrap_or_default();
-    let owner = "<ownerId>111122223333</ownerId>";
-    let items = match action {
-        "DescribeVpcs" => format!(
-            "<vpcSet><item><vpcId>vpc-1</vpcId>{owner}<state>available</state><cidrBlock>10.0.0.0/24</cidrBlock>
-             <instanceTenancy>default</instanceTenancy><isDefault>false</isDefault><tagSet/></item></vpcSet>"
-        ),
-        "DescribeSubnets" => {
-            let subnet = |id: &str, cidr: &str| {
-                format!(
-                    "<item><subnetId>{id}</subnetId><subnetArn>arn:{id}</subnetArn>{owner}<vpcId>vpc-1</vpcId>
-                     <state>available</state><cidrBlock>{cidr}</cidrBlock><defaultForAz>false</defaultForAz>
-                     <availabilityZone>eu-west-1a</availabilityZone><mapPublicIpOnLaunch>true</mapPublicIpOnLaunch>
-                     <tagSet><item><key>Name</key><value>{id}</value></item></tagSet></item>"
-                )
-            };
-            format!("<subnetSet>{}{}</subnetSet>", subnet(SUBNET, "10.0.0.0/28"), subnet("subnet-2", "10.0.0.16/28"))
-        }
-        _ => {
-            let group = |id: &str, name: &str, vpc: &str| {
-                format!(
-                    "<item>{owner}<groupId>{id}</groupId><groupName>{name}</groupName><vpcId>{vpc}</vpcId>
-                     <groupDescription>a group</groupDescription><ipPermissions/><ipPermissionsEgress><item>
-                     <ipProtocol>tcp</ipProtocol><fromPort>443</fromPort><toPort>443</toPort><groups/><ipRanges><item>
-                     <cidrIp>0.0.0.0/0</cidrIp></item></ipRanges></item></ipPermissionsEgress></item>"
-                )
-            };
-            let groups = [group(GROUP, "task", "vpc-1"), group("sg-d", "default", "vpc-1"), group("sg-x", "x", "vpc-2")];
-            format!("<securityGroupInfo>{}</securityGroupInfo>", groups.concat())
-        }
-    };
-    format!("<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">{items}</{action}Response>")
-}
-
-/// The code and the HTTP status of an error that EC2 answered.
-fn refusal<E: ProvideErrorMetadata + std::fmt::Debug>(
-    error: &SdkError<E, aws_sdk_ec2::config::http::HttpResponse>,
-) -> (String, u16, String) {
-    let status = error.raw_response().expect("an answer").status().as_u16();
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    (text(error.code()), status, text(error.message()))
-}
-
-fn filter(name: &str, value: &str) -> Filter {
-    Filter::builder().name(name).values(value).build()
-}
+use crate::cloud::{Cloud, client, code, filter, refusal};
+use crate::ministack::{GATEWAY, GROUP, SUBNET};
 
 async fn interface(cloud: &Cloud, job: &str) -> local_ec2::TaskInterface {
-    let tags = BTreeMap::from([("mayfly:job".to_owned(), job.to_owned())]);
-    cloud
-        .ec2
-        .create_task_interface(SUBNET, &[GROUP.into()], true, &tags, "an attachment")
-        .await
-        .expect("an interface")
+    cloud.interface(SUBNET, &[GROUP], true, job).await
 }
 
 #[tokio::test]
@@ -187,9 +75,31 @@ async fn the_stacks_own_network_is_that_of_ministack() {
     let groups = cloud.client.describe_security_groups().group_ids(GROUP).send().await.expect("the group");
     let rule = &groups.security_groups()[0].ip_permissions_egress()[0];
     assert_eq!((rule.from_port(), rule.ip_ranges()[0].cidr_ip()), (Some(443), Some("0.0.0.0/0")));
-    let (code, ..) =
-        refusal(&cloud.client.describe_subnets().subnet_ids("subnet-9").send().await.expect_err("none"));
-    assert_eq!(code, "InvalidSubnetID.NotFound");
+    let gateways = cloud.client.describe_internet_gateways();
+    let gateways = gateways.filters(filter("attachment.vpc-id", "vpc-1")).send().await.expect("the gateway");
+    assert_eq!(gateways.internet_gateways()[0].internet_gateway_id(), Some(GATEWAY));
+    let none = cloud.client.describe_subnets().subnet_ids("subnet-9").send().await;
+    assert_eq!(code(none), "InvalidSubnetID.NotFound");
+}
+
+#[tokio::test]
+async fn the_stacks_own_network_is_not_changed_here() {
+    let cloud = Cloud::start().await;
+    let client = &cloud.client;
+    let refused = client.delete_vpc().vpc_id("vpc-1").send().await.expect_err("it is not ours");
+    let (refused, _, message) = refusal(&refused);
+    assert_eq!(refused, "UnsupportedOperation");
+    assert!(message.contains("vpc-1"), "{message}");
+    let create = client.create_subnet().vpc_id("vpc-1").cidr_block("10.0.0.128/28");
+    let detach = client.detach_internet_gateway().internet_gateway_id(GATEWAY).vpc_id("vpc-1");
+    for refused in [
+        code(create.availability_zone("eu-west-1a").send().await),
+        code(client.delete_subnet().subnet_id(SUBNET).send().await),
+        code(client.delete_security_group().group_id(GROUP).send().await),
+        code(detach.send().await),
+    ] {
+        assert_eq!(refused, "UnsupportedOperation");
+    }
 }
 
 #[tokio::test]

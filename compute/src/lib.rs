@@ -1,0 +1,119 @@
+//! A job's services, tasks and cluster in ECS, by their tags, which are compared exactly. A job has its services in the
+//! stack's cluster or, with a network of its own, in a cluster of its own.
+
+use std::error::Error as StdError;
+use std::fmt::Debug;
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ecs::types::{Cluster, ClusterField, DesiredStatus, Service, ServiceField, Tag, Task, TaskField};
+use mayfly_common::error::Error;
+use mayfly_common::names::Names;
+use mayfly_common::tags;
+use tokio::try_join;
+
+/// The job of one stack that resources belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The stack's name.
+    pub stack: &'a str,
+    /// The job's id.
+    pub job: &'a str,
+}
+
+impl Owner<'_> {
+    /// Whether these are the tags of a resource of the job, compared exactly.
+    pub fn owns(&self, tags: &[Tag]) -> bool {
+        let pairs = tags.iter().filter_map(|tag| Some((tag.key()?, tag.value()?)));
+        tags::belong_to(pairs, self.stack, self.job)
+    }
+
+    /// The names of what the job has.
+    pub fn names(&self) -> Names {
+        Names::new(self.stack, self.job)
+    }
+}
+
+/// The job's own cluster, in whatever state: it is described for a while after it was deleted.
+///
+/// # Errors
+/// As [`Error::aws`].
+pub async fn cluster(ecs: &Client, owner: Owner<'_>) -> Result<Option<Cluster>, Error> {
+    let described = ecs
+        .describe_clusters()
+        .clusters(owner.names().cluster())
+        .include(ClusterField::Tags)
+        .send()
+        .await
+        .map_err(Error::aws("describe the job's cluster"))?;
+    Ok(described.clusters.unwrap_or_default().into_iter().find(|cluster| owner.owns(cluster.tags())))
+}
+
+/// The job's services, in whatever state, in the stack's cluster and in its own.
+///
+/// # Errors
+/// As [`Error::aws`].
+pub async fn services(ecs: &Client, stack_cluster: &str, owner: Owner<'_>) -> Result<Vec<Service>, Error> {
+    let own_cluster = owner.names().cluster();
+    let (one, other) =
+        try_join!(services_in(ecs, stack_cluster, owner), services_in(ecs, &own_cluster, owner))?;
+    Ok([one, other].concat())
+}
+
+/// The job's tasks in the stack's cluster and in its own, those that have stopped within the last hour included.
+///
+/// # Errors
+/// As [`Error::aws`].
+pub async fn tasks(ecs: &Client, stack_cluster: &str, owner: Owner<'_>) -> Result<Vec<Task>, Error> {
+    let own_cluster = owner.names().cluster();
+    let (one, other) = try_join!(tasks_in(ecs, stack_cluster, owner), tasks_in(ecs, &own_cluster, owner))?;
+    Ok([one, other].concat())
+}
+
+async fn services_in(ecs: &Client, cluster: &str, owner: Owner<'_>) -> Result<Vec<Service>, Error> {
+    let description = ecs
+        .describe_services()
+        .cluster(cluster)
+        .set_services(Some(owner.names().services()))
+        .include(ServiceField::Tags);
+    let described = unless_no_cluster("describe the job's services", description.send().await)?;
+    let mut services = described.and_then(|described| described.services).unwrap_or_default();
+    services.retain(|service| owner.owns(service.tags()));
+    Ok(services)
+}
+
+/// Those that are to run come first, so that one which is stopped meanwhile is not missed.
+async fn tasks_in(ecs: &Client, cluster: &str, owner: Owner<'_>) -> Result<Vec<Task>, Error> {
+    let mut tasks = Vec::new();
+    for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
+        let list = ecs.list_tasks().cluster(cluster).family(owner.names().family()).desired_status(desired);
+        let mut pages = list.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let listed = unless_no_cluster("list the job's tasks", page)?;
+            let arns = listed.and_then(|listed| listed.task_arns).unwrap_or_default();
+            if arns.is_empty() {
+                continue;
+            }
+            let description =
+                ecs.describe_tasks().cluster(cluster).set_tasks(Some(arns)).include(TaskField::Tags);
+            let described = unless_no_cluster("describe the job's tasks", description.send().await)?;
+            tasks.extend(described.and_then(|described| described.tasks).unwrap_or_default());
+        }
+    }
+    tasks.retain(|task| owner.owns(task.tags()));
+    Ok(tasks)
+}
+
+/// The answer; none where the cluster was never there, or is not any more.
+/// Source: ECS API Reference, `DescribeServices`, `ListTasks` and `DescribeTasks`, errors.
+fn unless_no_cluster<T, E, R>(doing: &str, answer: Result<T, SdkError<E, R>>) -> Result<Option<T>, Error>
+where
+    E: StdError + ProvideErrorMetadata + 'static,
+    R: Debug + 'static,
+{
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.code() == Some("ClusterNotFoundException") => Ok(None),
+        Err(error) => Err(Error::aws(doing)(error)),
+    }
+}

@@ -1,0 +1,84 @@
+//! AttachInternetGateway: before this a NAT gateway would be made and fail at once.
+//! Source: EC2 API Reference, `NatGateway`, `FailureCode`, `Gateway.NotAttached`.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::InternetGateway;
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
+use mayfly_common::settings::setting;
+use mayfly_network::find::{self, Described};
+use mayfly_network::{Owner, creating_once};
+use serde::{Deserialize, Serialize};
+
+const DOING: &str = "attach the job's internet gateway";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let stack: String = setting("STACK_NAME")?;
+    let ec2 = Client::new(&sdk::config()?);
+    run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, &stack, event.payload))).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    plan: Plan,
+    vpc_id: String,
+    internet_gateway_id: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Attached {}
+
+#[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
+async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Attached, Error> {
+    let Input { plan, vpc_id, internet_gateway_id } = input;
+    let found = find::owned::<InternetGateway>(ec2, Owner { stack, job: &plan.job }).await?;
+    let gateway = found.iter().find(|gateway| gateway.id() == internet_gateway_id);
+    if is_attached(gateway, &vpc_id)? {
+        tracing::info!(internet_gateway_id, vpc_id, "internet gateway found attached");
+        return Ok(Attached {});
+    }
+    ec2.attach_internet_gateway()
+        .internet_gateway_id(&internet_gateway_id)
+        .vpc_id(&vpc_id)
+        .send()
+        .await
+        .map_err(creating_once(DOING, &plan, "Resource.AlreadyAssociated"))?;
+    tracing::info!(internet_gateway_id, vpc_id, "internet gateway attached");
+    Ok(Attached {})
+}
+
+/// Whether the gateway is attached to the VPC already, as far as EC2 shows it.
+fn is_attached(gateway: Option<&InternetGateway>, vpc_id: &str) -> Result<bool, Error> {
+    match gateway.and_then(|gateway| gateway.attachments().first()?.vpc_id()) {
+        None => Ok(false),
+        Some(attached) if attached == vpc_id => Ok(true),
+        Some(other) => {
+            let detail = format!("it is attached to {other} and not to {vpc_id}");
+            Err(Error::internal(format!("could not {DOING}"), detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::InternetGatewayAttachment;
+
+    use super::*;
+
+    #[test]
+    fn only_the_jobs_own_vpc_counts_as_attached() {
+        let attachment = InternetGatewayAttachment::builder().vpc_id("vpc-a").build();
+        let gateway = InternetGateway::builder().attachments(attachment).build();
+        assert!(is_attached(Some(&gateway), "vpc-a").expect("the job's own"));
+        assert_eq!(is_attached(Some(&gateway), "vpc-b").expect_err("another VPC").name(), "Internal");
+        let unattached = InternetGateway::builder().build();
+        for unseen in [None, Some(&unattached)] {
+            assert!(!is_attached(unseen, "vpc-a").expect("nothing to say"));
+        }
+    }
+}

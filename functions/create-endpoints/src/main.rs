@@ -1,0 +1,92 @@
+//! CreateEndpoints: the private subnet's way to S3, which costs nothing, so that no image layer and no video passes the
+//! NAT gateway, whose every gigabyte costs.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{ResourceType, VpcEndpoint, VpcEndpointType};
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
+use mayfly_common::settings::setting;
+use mayfly_network::{Owner, client_token, creating_once, find, tag_specification};
+use serde::{Deserialize, Serialize};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let stack: String = setting("STACK_NAME")?;
+    let s3 = format!("com.amazonaws.{}.s3", setting::<String>("AWS_REGION")?);
+    let ec2 = Client::new(&sdk::config()?);
+    run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, &stack, &s3, event.payload))).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    plan: Plan,
+    vpc_id: String,
+    /// The private subnet's.
+    route_table_id: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    endpoint_ids: Vec<String>,
+}
+
+/// The endpoint has AWS's default policy, which allows everything: the layers of an image in ECR lie in buckets of AWS's
+/// own, and the job's files move by the rights of whoever signed their URLs.
+/// Source: ECR user guide, "Amazon ECR interface VPC endpoints", the S3 gateway endpoint.
+///
+/// How long EC2 remembers the client token of an endpoint is not documented, so a first try's is looked for.
+#[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
+async fn handler(ec2: &Client, stack: &str, s3: &str, input: Input) -> Result<Created, Error> {
+    let Input { plan, vpc_id, route_table_id } = input;
+    let mut found = find::owned::<VpcEndpoint>(ec2, Owner { stack, job: &plan.job }).await?;
+    found.retain(|endpoint| endpoint.service_name() == Some(s3) && serves(endpoint, &route_table_id));
+    if let Some(id) = found.into_iter().find_map(|endpoint| endpoint.vpc_endpoint_id) {
+        tracing::info!(endpoint_id = id, "S3 endpoint found");
+        return Ok(Created { endpoint_ids: vec![id] });
+    }
+    let created = ec2
+        .create_vpc_endpoint()
+        .vpc_id(vpc_id)
+        .service_name(s3)
+        .vpc_endpoint_type(VpcEndpointType::Gateway)
+        .route_table_ids(route_table_id)
+        .client_token(client_token(&plan, "s3"))
+        .tag_specifications(tag_specification(ResourceType::VpcEndpoint, &plan.tags))
+        .send()
+        .await
+        .map_err(creating_once("create the job's S3 endpoint", &plan, "RouteAlreadyExists"))?;
+    let id = created.vpc_endpoint.and_then(|endpoint| endpoint.vpc_endpoint_id).unwrap_or_default();
+    tracing::info!(endpoint_id = id, "S3 endpoint created");
+    Ok(Created { endpoint_ids: vec![id] })
+}
+
+/// Whether the endpoint lives and the table has its route. EC2 writes a state in small letters too, which are none of the
+/// SDK's.
+fn serves(endpoint: &VpcEndpoint, route_table_id: &str) -> bool {
+    let state = endpoint.state().map_or("", |state| state.as_str());
+    ["pending", "available"].iter().any(|living| state.eq_ignore_ascii_case(living))
+        && endpoint.route_table_ids().iter().any(|id| id == route_table_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::State;
+
+    use super::*;
+
+    #[test]
+    fn only_an_endpoint_that_lives_in_the_same_table_counts() {
+        let endpoint =
+            |state: &str| VpcEndpoint::builder().state(State::from(state)).route_table_ids("rtb-1").build();
+        for state in ["available", "Available", "pending"] {
+            assert!(serves(&endpoint(state), "rtb-1"), "{state}");
+        }
+        assert!(!serves(&endpoint("deleting"), "rtb-1"));
+        assert!(!serves(&endpoint("available"), "rtb-2"));
+    }
+}

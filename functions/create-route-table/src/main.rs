@@ -1,0 +1,63 @@
+//! CreateRouteTable: the routes of one of the job's subnets. Each has its own, because the VPC's main table goes only
+//! with the VPC.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::ResourceType;
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
+use mayfly_network::{client_token, creating, tag_specification};
+use serde::{Deserialize, Serialize};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let ec2 = Client::new(&sdk::config()?);
+    run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, event.payload))).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    plan: Plan,
+    vpc_id: String,
+    side: Side,
+}
+
+/// Which of the job's two subnets the table is for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Side {
+    Public,
+    Private,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    route_table_id: String,
+}
+
+/// The same client token gives the same table, so a retry finds what the first try made. The tables differ in nothing
+/// that EC2 would keep, so there is nothing to look for.
+/// Source: EC2 developer guide, "Ensuring idempotency in Amazon EC2 API requests".
+#[tracing::instrument(skip_all, fields(job = input.plan.job, side = ?input.side), err(level = "warn"))]
+async fn handler(ec2: &Client, input: Input) -> Result<Created, Error> {
+    let Input { plan, vpc_id, side } = input;
+    let token = match side {
+        Side::Public => client_token(&plan, "public-routes"),
+        Side::Private => client_token(&plan, "private-routes"),
+    };
+    let created = ec2
+        .create_route_table()
+        .vpc_id(vpc_id)
+        .client_token(token)
+        .tag_specifications(tag_specification(ResourceType::RouteTable, &plan.tags))
+        .send()
+        .await
+        .map_err(creating("create a route table of the job", &plan))?;
+    let route_table_id = created.route_table.and_then(|table| table.route_table_id).unwrap_or_default();
+    tracing::info!(route_table_id, "route table created");
+    Ok(Created { route_table_id })
+}

@@ -1,0 +1,100 @@
+//! CreateSecurityGroup: the container's own. Nothing comes in, and out goes TCP to the job's ports alone; DNS at the VPC's
+//! resolver is never filtered.
+//! Source: VPC user guide, "Security groups".
+
+mod egress;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::error::ProvideErrorMetadata;
+use aws_sdk_ec2::types::{IpPermission, ResourceType, SecurityGroup};
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::names::Names;
+use mayfly_common::plan::{Plan, PrivateNetwork};
+use mayfly_common::settings::setting;
+use mayfly_network::{Owner, client_without_retries, creating, creating_once, find, tag_specification};
+use serde::{Deserialize, Serialize};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let stack: String = setting("STACK_NAME")?;
+    let ec2 = client_without_retries()?;
+    run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, &stack, event.payload))).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    plan: Plan,
+    vpc_id: String,
+    network: PrivateNetwork,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    group_id: String,
+}
+
+/// A group that a first try left with other rules gets the right ones.
+#[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
+async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Error> {
+    let Input { plan, vpc_id, network } = input;
+    let mut found = find::owned::<SecurityGroup>(ec2, Owner { stack, job: &plan.job }).await?;
+    found.retain(|group| group.vpc_id() == Some(&vpc_id));
+    let (group_id, rules) = match found.into_iter().next() {
+        Some(group) => (group.group_id.unwrap_or_default(), group.ip_permissions_egress.unwrap_or_default()),
+        None => (create(ec2, stack, &plan, &vpc_id).await?, vec![egress::everything()]),
+    };
+    let wanted = egress::wanted(&network.egress_ports);
+    let (unwanted, missing) = egress::differences(rules, &wanted);
+    revoke(ec2, &plan, &group_id, unwanted).await?;
+    authorize(ec2, &plan, &group_id, missing).await?;
+    tracing::info!(group_id, "security group ready");
+    Ok(Created { group_id })
+}
+
+async fn create(ec2: &Client, stack: &str, plan: &Plan, vpc_id: &str) -> Result<String, Error> {
+    let created = ec2
+        .create_security_group()
+        .group_name(Names::new(stack, &plan.job).group())
+        .description(format!("The container of the job {}", plan.job))
+        .vpc_id(vpc_id)
+        .tag_specifications(tag_specification(ResourceType::SecurityGroup, &plan.tags))
+        .send()
+        .await
+        .map_err(creating_once("create the job's security group", plan, "InvalidGroup.Duplicate"))?;
+    Ok(created.group_id.unwrap_or_default())
+}
+
+/// A rule that is not there any more was revoked by a try whose answer was lost.
+async fn revoke(ec2: &Client, plan: &Plan, group_id: &str, rules: Vec<IpPermission>) -> Result<(), Error> {
+    for rule in rules {
+        match ec2.revoke_security_group_egress().group_id(group_id).ip_permissions(rule).send().await {
+            Ok(_) => {}
+            Err(error) if error.code() == Some("InvalidPermission.NotFound") => {}
+            Err(error) => return Err(creating("revoke what the job's security group allows", plan)(error)),
+        }
+    }
+    Ok(())
+}
+
+/// All in one call, which EC2 takes or refuses as a whole: where one rule is there, all are.
+async fn authorize(ec2: &Client, plan: &Plan, group_id: &str, rules: Vec<IpPermission>) -> Result<(), Error> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let authorized = ec2
+        .authorize_security_group_egress()
+        .group_id(group_id)
+        .set_ip_permissions(Some(rules))
+        .tag_specifications(tag_specification(ResourceType::SecurityGroupRule, &plan.tags))
+        .send()
+        .await;
+    match authorized {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some("InvalidPermission.Duplicate") => Ok(()),
+        Err(error) => Err(creating("allow the job's ports in its security group", plan)(error)),
+    }
+}

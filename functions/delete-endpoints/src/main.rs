@@ -1,0 +1,69 @@
+//! DeleteEndpoints: the VPC endpoints of the job's own VPC. StillInUse until the last one is gone.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::VpcEndpoint;
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::sdk;
+use mayfly_common::settings::setting;
+use mayfly_common::teardown::{Deleted, Target};
+use mayfly_network::find::{self, Described};
+use mayfly_network::{Owner, deleting, is_gone, to_tell, unsuccessful};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let stack: String = setting("STACK_NAME")?;
+    let ec2 = Client::new(&sdk::config()?);
+    run(service_fn(|event: LambdaEvent<Target>| handler(&ec2, &stack, event.payload))).await
+}
+
+/// The job's own go in one call, because EC2 allows few of them: a burst of 4, and one in three seconds. What AWS
+/// itself has put into the VPC goes in another, because a call fails as a whole where the right to one is missing.
+/// Source: EC2 developer guide, "Request throttling for the Amazon EC2 API".
+#[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
+async fn handler(ec2: &Client, stack: &str, target: Target) -> Result<Deleted, Error> {
+    let owner = Owner { stack, job: &target.job };
+    let found = undeleted(ec2, owner).await?;
+    let (own, others): (Vec<_>, Vec<_>) = found
+        .iter()
+        .filter(|endpoint| !find::is_deleting(endpoint))
+        .partition(|endpoint| owner.owns(endpoint.tags()));
+    let mut errors = Vec::new();
+    for endpoints in [own, others] {
+        errors.extend(delete(ec2, &endpoints).await);
+    }
+    let left = if found.is_empty() { Vec::new() } else { undeleted(ec2, owner).await? };
+    // What was refused is told as it is, and not waited for.
+    let was_refused = !errors.is_empty();
+    let waiting = left.iter().filter(|endpoint| !was_refused || find::is_deleting(endpoint));
+    let waiting: Vec<&str> = waiting.map(Described::id).collect();
+    if !waiting.is_empty() {
+        errors.push(Error::StillInUse(format!("endpoints are being deleted: {}", waiting.join(", "))));
+    }
+    to_tell(errors).map_or(Ok(Deleted { deleted: found.len() }), Err)
+}
+
+/// One is described for a while after it was deleted.
+async fn undeleted(ec2: &Client, owner: Owner<'_>) -> Result<Vec<VpcEndpoint>, Error> {
+    let mut endpoints = find::owned_or_inside::<VpcEndpoint>(ec2, owner).await?;
+    endpoints.retain(|endpoint| !find::is_deleted(endpoint));
+    Ok(endpoints)
+}
+
+/// Deletes them in one call and says which were refused.
+async fn delete(ec2: &Client, endpoints: &[&VpcEndpoint]) -> Vec<Error> {
+    const DOING: &str = "delete a VPC endpoint of the job";
+    if endpoints.is_empty() {
+        return Vec::new();
+    }
+    let ids: Vec<String> = endpoints.iter().map(|endpoint| endpoint.id().to_owned()).collect();
+    match ec2.delete_vpc_endpoints().set_vpc_endpoint_ids(Some(ids.clone())).send().await {
+        Ok(answer) => {
+            tracing::info!(?ids, "endpoints deleted, but for those refused");
+            answer.unsuccessful().iter().filter_map(|item| unsuccessful(DOING, item).err()).collect()
+        }
+        Err(error) if is_gone(&error) => Vec::new(),
+        Err(error) => vec![deleting(DOING)(error)],
+    }
+}

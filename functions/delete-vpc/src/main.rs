@@ -1,0 +1,30 @@
+//! DeleteVpc: the job's own VPC, last of all. StillInUse while anything but its default group, its default ACL and its
+//! main route table is in it; those go with it.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::Vpc;
+use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
+use mayfly_common::error::Error;
+use mayfly_common::sdk;
+use mayfly_common::settings::setting;
+use mayfly_common::teardown::{Deleted, Target};
+use mayfly_network::find::{self, Described};
+use mayfly_network::{Owner, delete_each, deleted};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    tracing::init_default_subscriber();
+    let stack: String = setting("STACK_NAME")?;
+    let ec2 = Client::new(&sdk::config()?);
+    run(service_fn(|event: LambdaEvent<Target>| handler(&ec2, &stack, event.payload))).await
+}
+
+#[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
+async fn handler(ec2: &Client, stack: &str, target: Target) -> Result<Deleted, Error> {
+    let owner = Owner { stack, job: &target.job };
+    let vpcs = find::owned::<Vpc>(ec2, owner).await?;
+    delete_each(ec2, owner, &vpcs, async |vpc| {
+        deleted("delete the job's VPC", ec2.delete_vpc().vpc_id(vpc.id()).send().await)
+    })
+    .await
+}

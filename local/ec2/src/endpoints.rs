@@ -1,0 +1,301 @@
+//! VPC endpoints: gateway endpoints for S3.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::call::{Call, Target};
+use crate::describe::{Describe, Filters, Query, check_prefix};
+use crate::error::Ec2Error;
+use crate::interfaces::now_as_text;
+use crate::kinds::{Kind, Table};
+use crate::quotas::room;
+use crate::route_tables::RouteTable;
+use crate::routes::Route;
+use crate::tags::Tags;
+use crate::tokens::{ClientToken, Repeatable, once};
+use crate::vpcs::Vpc;
+use crate::xml::{self, Items};
+use crate::{Ec2, State, new_id};
+
+/// How long a new one is `pending`, in the cloud's time. A guess: a gateway endpoint is there practically at once.
+const PENDING: Duration = Duration::from_secs(1);
+
+/// How long one is `deleting`. A guess: interface endpoints take minutes, gateway endpoints seconds.
+const DELETING: Duration = Duration::from_secs(5);
+
+/// The prefix list of S3 here; every Region has its own (VPC user guide, "AWS-managed prefix lists").
+const PREFIX_LIST: &str = "pl-6da54004";
+
+/// The policy of one that was made without (VPC user guide, "Endpoint policies": full access).
+const FULL_ACCESS: &str = r#"{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#;
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    vpc_endpoint_id: String,
+    vpc_endpoint_type: &'static str,
+    vpc_id: String,
+    service_name: String,
+    state: &'static str,
+    policy_document: &'static str,
+    route_table_id_set: Items<String>,
+    private_dns_enabled: bool,
+    requester_managed: bool,
+    creation_timestamp: String,
+    owner_id: String,
+    tag_set: Tags,
+    #[serde(skip)]
+    token: Option<ClientToken>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateVpcEndpointResponse<'a> {
+    #[serde(rename = "@xmlns")]
+    xmlns: &'static str,
+    request_id: &'a str,
+    vpc_endpoint: Endpoint,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeleteVpcEndpointsResponse<'a> {
+    #[serde(rename = "@xmlns")]
+    xmlns: &'static str,
+    request_id: &'a str,
+    unsuccessful: Items<Unsuccessful>,
+}
+
+/// One that could not be deleted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Unsuccessful {
+    resource_id: String,
+    error: UnsuccessfulError,
+}
+
+#[derive(Serialize)]
+struct UnsuccessfulError {
+    code: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DescribeVpcEndpointsResponse<'a> {
+    #[serde(rename = "@xmlns")]
+    xmlns: &'static str,
+    request_id: &'a str,
+    vpc_endpoint_set: Items<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+impl Ec2 {
+    /// EC2 API reference: CreateVpcEndpoint.
+    pub(crate) async fn create_vpc_endpoint(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+        let token = ClientToken::take(&mut call.parameters)?;
+        let vpc_id = call.parameters.require("VpcId")?;
+        let service_name = call.parameters.require("ServiceName")?;
+        let kind = call.parameters.take("VpcEndpointType");
+        self.check_service(kind.as_deref().unwrap_or("Gateway"), &service_name)?;
+        let table_ids = call.parameters.take_list("RouteTableId");
+        let tags = Tags::take::<Endpoint>(&mut call.parameters)?;
+        let vpc: Vpc = self.existing(&vpc_id).await?;
+        let mut targets = vec![Target::new::<Endpoint>(&tags, None), Target::existing(&vpc)];
+        for id in &table_ids {
+            let table: RouteTable = self.existing(id).await?;
+            if table.vpc_id != vpc_id {
+                let message = format!("Route table {id} and VPC {vpc_id} belong to different networks.");
+                return Err(Ec2Error::new("InvalidParameter", message));
+            }
+            targets.push(Target::existing(&table));
+        }
+        call.mutate(&targets).await?;
+
+        let new = Endpoint {
+            vpc_endpoint_id: new_id("vpce"),
+            vpc_endpoint_type: "Gateway",
+            vpc_id,
+            service_name,
+            state: "pending",
+            policy_document: FULL_ACCESS,
+            route_table_id_set: table_ids.into_iter().collect(),
+            private_dns_enabled: false,
+            requester_managed: false,
+            creation_timestamp: now_as_text(),
+            owner_id: self.upstream.account.clone(),
+            tag_set: tags,
+            token: token.clone(),
+        };
+        let vpc_endpoint = once(&mut self.state(), token.as_ref(), |state| self.keep_endpoint(state, new))?;
+        xml::document(&CreateVpcEndpointResponse {
+            xmlns: xml::NAMESPACE,
+            request_id: call.request_id,
+            vpc_endpoint,
+        })
+    }
+
+    /// EC2 API reference: DeleteVpcEndpoints, which succeeds whatever becomes of each.
+    pub(crate) async fn delete_vpc_endpoints(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+        let ids = call.parameters.take_list("VpcEndpointId");
+        if ids.is_empty() {
+            let message = "The request must contain the parameter VpcEndpointId";
+            return Err(Ec2Error::new("MissingParameter", message));
+        }
+        let targets: Vec<_> = {
+            let state = self.state();
+            ids.iter().filter_map(|id| state.endpoints.find(id).ok()).map(Target::existing).collect()
+        };
+        call.mutate(&targets).await?;
+        let mut unsuccessful = Vec::new();
+        for id in ids {
+            if let Err(error) = self.delete_endpoint(&id) {
+                let error = UnsuccessfulError { code: error.code, message: error.message };
+                unsuccessful.push(Unsuccessful { resource_id: id, error });
+            }
+        }
+        xml::document(&DeleteVpcEndpointsResponse {
+            xmlns: xml::NAMESPACE,
+            request_id: call.request_id,
+            unsuccessful: unsuccessful.into_iter().collect(),
+        })
+    }
+
+    /// EC2 API reference: DescribeVpcEndpoints.
+    pub(crate) async fn describe_vpc_endpoints(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+        let query = Query::take::<Endpoint>(&mut call.parameters)?;
+        call.describe().await?;
+        let (endpoints, next_token) = self.select(&query).await?;
+        xml::document(&DescribeVpcEndpointsResponse {
+            xmlns: xml::NAMESPACE,
+            request_id: call.request_id,
+            vpc_endpoint_set: endpoints.into_iter().collect(),
+            next_token,
+        })
+    }
+
+    fn keep_endpoint(&self, state: &mut State, new: Endpoint) -> Result<Endpoint, Ec2Error> {
+        state.vpcs.find(&new.vpc_id)?;
+        state.check_tables_of_endpoint(&new.route_table_id_set.item)?;
+        let (used, quota) = (state.endpoints.all().count(), self.quotas.gateway_endpoints);
+        room(used, quota, "VpcEndpointLimitExceeded", "gateway endpoints")?;
+        self.insert(state, new.clone());
+        let id = new.vpc_endpoint_id.clone();
+        self.later(PENDING, move |state| {
+            let pending = |other: &&mut Endpoint| other.vpc_endpoint_id == id && other.state == "pending";
+            if let Some(endpoint) = state.endpoints.all_mut().find(pending) {
+                endpoint.state = "available";
+            }
+        });
+        Ok(new)
+    }
+
+    fn check_service(&self, kind: &str, service_name: &str) -> Result<(), Ec2Error> {
+        if kind == "Gateway" && service_name == format!("com.amazonaws.{}.s3", self.upstream.region) {
+            return Ok(());
+        }
+        let message = format!(
+            "the local cloud knows gateway endpoints for S3 only, not a {kind} endpoint for {service_name}"
+        );
+        Err(Ec2Error::new("UnsupportedOperation", message))
+    }
+
+    fn delete_endpoint(&self, id: &str) -> Result<(), Ec2Error> {
+        let mut state = self.state();
+        let endpoint = state.endpoints.find_mut(id)?;
+        if endpoint.is_deleting() {
+            return Ok(());
+        }
+        endpoint.state = "deleting";
+        let id = id.to_owned();
+        self.later(DELETING, move |state| state.endpoints.remove(&id));
+        Ok(())
+    }
+}
+
+impl State {
+    /// The routes that endpoints keep in the table; one that is deleted takes them along (EC2 API reference,
+    /// DeleteVpcEndpoints).
+    pub fn routes_to_endpoints(&self, table_id: &str) -> Vec<Route> {
+        let leading = self.endpoints.all().filter(|endpoint| endpoint.leads_from(table_id));
+        leading.map(|endpoint| Route::to_endpoint(&endpoint.vpc_endpoint_id, PREFIX_LIST)).collect()
+    }
+
+    /// A table has one route to a service.
+    fn check_tables_of_endpoint(&self, table_ids: &[String]) -> Result<(), Ec2Error> {
+        let taken = |id: &&String| self.endpoints.all().any(|endpoint| endpoint.leads_from(id));
+        let Some(id) = table_ids.iter().find(taken) else { return Ok(()) };
+        let message =
+            format!("route table {id} already has a route with destination-prefix-list-id {PREFIX_LIST}");
+        Err(Ec2Error::new("RouteAlreadyExists", message))
+    }
+}
+
+impl Endpoint {
+    pub fn is_in_vpc(&self, vpc_id: &str) -> bool {
+        self.vpc_id == vpc_id
+    }
+
+    fn is_deleting(&self) -> bool {
+        self.state == "deleting"
+    }
+
+    fn leads_from(&self, table_id: &str) -> bool {
+        !self.is_deleting() && self.route_table_id_set.item.iter().any(|id| id == table_id)
+    }
+}
+
+impl Kind for Endpoint {
+    const TYPE: &'static str = "vpc-endpoint";
+
+    fn table(state: &State) -> &Table<Self> {
+        &state.endpoints
+    }
+
+    fn table_mut(state: &mut State) -> &mut Table<Self> {
+        &mut state.endpoints
+    }
+
+    /// Both spellings are documented; this one is in DeleteVpcEndpoints' answers (EC2 API reference, "Error codes").
+    fn unknown(id: &str) -> Ec2Error {
+        Ec2Error { code: "InvalidVpcEndpoint.NotFound", ..Self::not_found(id) }
+    }
+}
+
+impl Repeatable for Endpoint {
+    fn token(&self) -> Option<&ClientToken> {
+        self.token.as_ref()
+    }
+}
+
+impl Describe for Endpoint {
+    const IDS: &'static str = "VpcEndpointId";
+    const PAGE: RangeInclusive<usize> = 1..=1000;
+    const FILTERS: Filters<Self> = &[
+        ("service-name", |endpoint| vec![endpoint.service_name.clone()]),
+        ("vpc-endpoint-id", |endpoint| vec![endpoint.vpc_endpoint_id.clone()]),
+        ("vpc-endpoint-state", |endpoint| vec![endpoint.state.to_owned()]),
+        ("vpc-endpoint-type", |endpoint| vec![endpoint.vpc_endpoint_type.to_owned()]),
+        ("vpc-id", |endpoint| vec![endpoint.vpc_id.clone()]),
+    ];
+
+    fn id(&self) -> &str {
+        &self.vpc_endpoint_id
+    }
+
+    fn tags(&self) -> &Tags {
+        &self.tag_set
+    }
+
+    fn not_found(id: &str) -> Ec2Error {
+        let message = format!("The Vpc Endpoint Id '{id}' does not exist");
+        Ec2Error::new("InvalidVpcEndpointId.NotFound", message)
+    }
+
+    fn check_id(id: &str) -> Result<(), Ec2Error> {
+        check_prefix(id, "vpce", "InvalidVpcEndpointId.Malformed")
+    }
+}

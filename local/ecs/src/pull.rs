@@ -1,0 +1,39 @@
+//! Why an image cannot be pulled: Developer Guide, "CannotPullContainer task errors" and "ResourceInitializationError
+//! task errors", and the words of containerd, Fargate's runtime.
+
+/// An address for documentation (RFC 5737).
+const TIMEOUT: &str = "dial tcp 192.0.2.1:443: i/o timeout";
+
+/// The registry does not know the image.
+pub(crate) fn not_found(image: &str) -> String {
+    unresolved(image, 1, &format!("{image}: not found"))
+}
+
+/// The registry does not answer.
+pub(crate) fn timed_out(image: &str) -> String {
+    unresolved(image, 5, &format!("failed to do request: Head: {TIMEOUT}"))
+}
+
+/// The registry does not let the image be pulled.
+pub(crate) fn denied(image: &str) -> String {
+    let why = "pull access denied, repository does not exist or may require authorization: server message: \
+               insufficient_scope: authorization failed";
+    unresolved(image, 1, why)
+}
+
+/// The task has no way to Amazon ECR, which it asks for a token before anything else.
+pub(crate) fn ecr_unreachable(region: &str) -> String {
+    format!(
+        "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from \
+         Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. \
+         operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error \
+         StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr.{region}.amazonaws.com/\": {TIMEOUT}"
+    )
+}
+
+fn unresolved(image: &str, tries: u32, why: &str) -> String {
+    format!(
+        "CannotPullContainerError: pull image manifest has been retried {tries} time(s): failed to resolve ref {image}: \
+         {why}"
+    )
+}

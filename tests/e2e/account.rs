@@ -1,0 +1,35 @@
+//! The accounts that tests run in, each with a cloud of its own.
+
+/// What an account may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// One that has asked for more: many jobs run side by side.
+    Generous,
+    /// A new one, with AWS's own quotas; but it may have two more addresses, since the NAT gateways of a full quota hold
+    /// five, and none would be left for the jobs that are to meet it.
+    New,
+}
+
+impl Account {
+    pub const ALL: [Self; 2] = [Self::Generous, Self::New];
+
+    /// The quotas of EC2 and ECS.
+    pub fn quotas(self) -> (local_ec2::Quotas, local_ecs::Quotas) {
+        let ec2 = local_ec2::Quotas::default();
+        let ecs = local_ecs::Quotas::default();
+        match self {
+            Self::Generous => {
+                let ec2 = local_ec2::Quotas {
+                    vpcs: 100,
+                    internet_gateways: 100,
+                    addresses: 100,
+                    nat_gateways_per_zone: 100,
+                    gateway_endpoints: 100,
+                    ..ec2
+                };
+                (ec2, local_ecs::Quotas { on_demand_vcpus: 1000, spot_vcpus: 1000, ..ecs })
+            }
+            Self::New => (local_ec2::Quotas { addresses: ec2.addresses + 2, ..ec2 }, ecs),
+        }
+    }
+}

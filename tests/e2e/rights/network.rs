@@ -1,0 +1,165 @@
+//! A network of a job's own, made by the stack's own functions in the order of run-job, and what their roles are for.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail};
+use mayfly_common::plan::{Plan, PlannedNetwork};
+use serde_json::{Map, Value, json};
+
+use super::Rights;
+use super::functions::needed;
+use super::stack::Stack;
+use crate::world::until;
+
+/// The subnet that a step is about, or that its answer is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Public,
+    Private,
+}
+use Side::{Private, Public};
+
+/// A function, the side that it is given, and the side that its answer is for.
+type Step = (&'static str, Side, Side);
+
+/// In an order in which each finds what those before it have made. Up to here nothing waits.
+const AT_ONCE: [Step; 16] = [
+    ("create-vpc", Public, Public),
+    ("create-vpc", Private, Private),
+    ("create-internet-gateway", Public, Public),
+    ("attach-internet-gateway", Public, Public),
+    ("create-subnet", Public, Public),
+    ("create-subnet", Private, Private),
+    ("create-route-table", Public, Public),
+    ("create-route-table", Private, Private),
+    ("associate-route-table", Public, Public),
+    ("associate-route-table", Private, Private),
+    ("create-route", Public, Public),
+    ("create-endpoints", Private, Private),
+    ("create-security-group", Private, Private),
+    ("create-cluster", Private, Private),
+    ("allocate-address", Public, Public),
+    ("create-nat-gateway", Public, Private),
+];
+/// Then the NAT gateway has to be available.
+const AT_LAST: [Step; 2] = [("check-nat-gateway", Private, Private), ("create-route", Private, Private)];
+
+/// What there is of the network.
+pub struct Network {
+    pub plan: Plan,
+    /// What functions have answered, by the names under which others are given it.
+    public: Map<String, Value>,
+    private: Map<String, Value>,
+}
+
+impl Network {
+    /// Nothing of it yet.
+    pub async fn planned(stack: &Stack, job: &str) -> Result<Self> {
+        Ok(Self { plan: stack.private_plan(job).await?, public: Map::new(), private: Map::new() })
+    }
+
+    /// All of it, with a NAT gateway that is pending and without a route to that.
+    pub async fn pending(stack: &Stack, job: &str) -> Result<Self> {
+        let mut network = Self::planned(stack, job).await?;
+        for step in AT_ONCE {
+            network.take(stack, step).await?;
+        }
+        Ok(network)
+    }
+
+    /// Makes it, and sees on the way what the functions' roles are for.
+    pub async fn prove(&mut self, stack: &Stack) -> Result<Rights> {
+        let mut proven = Rights::new();
+        let mut seen = BTreeSet::new();
+        for step in AT_ONCE.into_iter().chain(AT_LAST) {
+            let (function, of, _) = step;
+            if seen.insert(function) {
+                let input = self.input(of)?;
+                let payload = async |scene| payload(stack, function, scene, &input).await;
+                proven.extend(needed(stack, function, payload).await?);
+            }
+            self.take(stack, step).await?;
+        }
+        Ok(proven)
+    }
+
+    /// Where a container is to run.
+    pub fn place(&self) -> Result<PlannedNetwork> {
+        let text = |name: &str| Ok::<_, anyhow::Error>(self.made(name)?.to_owned());
+        Ok(PlannedNetwork {
+            cluster: text("cluster")?,
+            subnets: vec![text("subnetId")?],
+            security_groups: vec![text("groupId")?],
+            assign_public_ip: false,
+        })
+    }
+
+    /// What was made for the private subnet, or for the public one alone.
+    pub fn made(&self, name: &str) -> Result<&str> {
+        let made = self.private.get(name).or_else(|| self.public.get(name)).and_then(Value::as_str);
+        made.with_context(|| format!("the network has no {name}"))
+    }
+
+    /// The S3 endpoint's id.
+    pub fn endpoint(&self) -> Result<&str> {
+        let ids = self.private.get("endpointIds").and_then(Value::as_array);
+        ids.and_then(|ids| ids.first()?.as_str()).context("the network has an endpoint")
+    }
+
+    /// Gives the subnets their route tables again.
+    pub async fn associate(&self, stack: &Stack) -> Result<()> {
+        for side in [Public, Private] {
+            stack.call("associate-route-table", &self.input(side)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Everything that any function is given for that side.
+    fn input(&self, side: Side) -> Result<Value> {
+        let network =
+            self.plan.private_network.as_ref().context("the job is to have a network of its own")?;
+        let (name, made, cidr) = match side {
+            Public => ("public", &self.public, &network.public_cidr),
+            Private => ("private", &self.private, &network.private_cidr),
+        };
+        let mut input = made.clone();
+        let fixed = [
+            ("plan", json!(self.plan)),
+            ("network", json!(network)),
+            ("side", name.into()),
+            ("cidrBlock", cidr.as_str().into()),
+            ("availabilityZone", network.availability_zone.as_str().into()),
+            // Under another name where a route may lead to either.
+            ("gatewayId", made.get("internetGatewayId").cloned().into()),
+        ];
+        input.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+        Ok(input.into())
+    }
+
+    async fn take(&mut self, stack: &Stack, (function, of, to): Step) -> Result<()> {
+        let input = self.input(of)?;
+        let answer = until(&format!("{function} to end well"), || async {
+            match stack.invoke(function, &input).await? {
+                Ok(answer) => Ok(Some(answer)),
+                Err(failed) if failed.error == "NatPending" => Ok(None),
+                Err(failed) => bail!("{function}: {failed:?}"),
+            }
+        })
+        .await?;
+        let made = if to == Public { &mut self.public } else { &mut self.private };
+        made.extend(answer.as_object().cloned().unwrap_or_default());
+        Ok(())
+    }
+}
+
+async fn payload(stack: &Stack, function: &str, scene: u32, input: &Value) -> Result<Option<Value>> {
+    if scene > 0 {
+        return Ok(None);
+    }
+    let mut input = input.clone();
+    if function == "create-security-group" {
+        // Another job's each time: a group that an earlier call has made would not be made again.
+        input["plan"] = json!(stack.private_plan(&format!("rights-group-{}", stack.number())).await?);
+    }
+    Ok(Some(input))
+}

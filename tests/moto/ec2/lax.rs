@@ -1,0 +1,129 @@
+//! What moto lets pass and AWS does not. It leaves moto's network in disorder, so it comes last, in one of its own.
+
+use super::{by_tag, filters, row, tagged};
+use crate::conversation::Step;
+
+pub fn all() -> Vec<Step> {
+    [network(), pages(), making(), in_the_way(), what_came_with_the_vpc(), beyond_repair()].concat()
+}
+
+fn network() -> Vec<Step> {
+    let subnet = "VpcId=${lax_vpc} CidrBlock=10.181.0.0/25 AvailabilityZone=eu-west-1b";
+    let group = "GroupName=first GroupDescription=x VpcId=${lax_vpc}";
+    vec![
+        row("CreateVpc", "another", "CidrBlock=10.181.0.0/24").keep("lax_vpc", "/vpc/vpcId"),
+        row("CreateSubnet", "in another VPC", subnet).keep("lax_subnet", "/subnet/subnetId"),
+        row("CreateInternetGateway", "another", "").keep("lax_gateway", "/internetGateway/internetGatewayId"),
+        row("CreateInternetGateway", "a second one", "")
+            .keep("second_gateway", "/internetGateway/internetGatewayId"),
+        row("CreateRouteTable", "in another VPC", "VpcId=${lax_vpc} ClientToken=${side}-lax")
+            .keep("lax_table", "/routeTable/routeTableId"),
+        row("AllocateAddress", "another", "Domain=vpc").keep("lax_address", "/allocationId"),
+        row("CreateSecurityGroup", "in another VPC", group).keep("lax_group", "/groupId"),
+    ]
+}
+
+fn pages() -> Vec<Step> {
+    let names = ["the first", "the second", "the third", "the fourth", "the fifth", "the sixth"];
+    let table = format!("VpcId=${{lax_vpc}} {}", tagged("route-table"));
+    let mut steps = names.map(|name| row("CreateRouteTable", name, &table)).to_vec();
+    let page = format!("{} MaxResults=5", by_tag());
+    steps.push(row("DescribeRouteTables", "a page", page));
+    steps
+}
+
+fn making() -> Vec<Step> {
+    let to = |range: &str| format!("RouteTableId=${{lax_table}} DestinationCidrBlock={range}");
+    let attach = |gateway| format!("InternetGatewayId=${{{gateway}}} VpcId=${{lax_vpc}}");
+    let endpoint = |table: &str| {
+        let service = "ServiceName=com.amazonaws.eu-west-1.s3 VpcEndpointType=Gateway";
+        format!("VpcId=${{lax_vpc}} {service} RouteTableId.1={table}")
+    };
+    vec![
+        row(
+            "CreateVpc",
+            "with tags of another kind",
+            format!("CidrBlock=10.181.0.0/24 {}", tagged("subnet")),
+        ),
+        row(
+            "CreateSubnet",
+            "a range too small",
+            "VpcId=${lax_vpc} CidrBlock=10.181.0.128/29 AvailabilityZone=eu-west-1b",
+        ),
+        row(
+            "AuthorizeSecurityGroupEgress",
+            "tcp without ports",
+            "GroupId=${lax_group} IpPermissions.1.IpProtocol=tcp IpPermissions.1.IpRanges.1.CidrIp=10.0.0.0/8",
+        ),
+        row(
+            "CreateRouteTable",
+            "the same token for something else",
+            format!("VpcId=${{lax_vpc}} ClientToken=${{side}}-lax {}", tagged("route-table")),
+        ),
+        row(
+            "CreateRoute",
+            "to a gateway that is not attached",
+            format!("{} GatewayId=${{lax_gateway}}", to("10.1.0.0/16")),
+        ),
+        row(
+            "CreateRoute",
+            "to a NAT gateway that is not there",
+            format!("{} NatGatewayId=nat-00000000000000001", to("10.2.0.0/16")),
+        ),
+        row("AttachInternetGateway", "to another VPC", attach("lax_gateway")),
+        row("AttachInternetGateway", "to a VPC that has one", attach("second_gateway")),
+        row("CreateVpcEndpoint", "in another VPC", endpoint("${lax_table}")),
+        row("CreateVpcEndpoint", "with a table that has one", endpoint("${lax_table}")),
+        row("CreateVpcEndpoint", "with a table that is not there", endpoint("rtb-00000000000000001")),
+        row("CreateNatGateway", "in another VPC", "SubnetId=${lax_subnet} AllocationId=${lax_address}"),
+    ]
+}
+
+fn in_the_way() -> Vec<Step> {
+    let detach = "InternetGatewayId=${lax_gateway} VpcId=${lax_vpc}";
+    vec![
+        row("ReleaseAddress", "that of a NAT gateway", "AllocationId=${lax_address}"),
+        row("DetachInternetGateway", "with a NAT gateway", detach),
+        row("DeleteSubnet", "with a NAT gateway", "SubnetId=${lax_subnet}"),
+    ]
+}
+
+fn what_came_with_the_vpc() -> Vec<Step> {
+    vec![
+        row("DescribeSecurityGroups", "the default one of a VPC", in_vpc("group-name", "default"))
+            .keep("lax_default", "/securityGroupInfo/0/groupId"),
+        row("DeleteSecurityGroup", "the default one", "GroupId=${lax_default}"),
+        row("DescribeRouteTables", "the main one of a VPC", in_vpc("association.main", "true"))
+            .keep("lax_main", "/routeTableSet/0/routeTableId")
+            .keep("lax_association", "/routeTableSet/0/associationSet/0/routeTableAssociationId"),
+        row("DisassociateRouteTable", "the main one", "AssociationId=${lax_association}"),
+        row("DeleteRouteTable", "the main one", "RouteTableId=${lax_main}"),
+    ]
+}
+
+/// What makes a resource that the stand-in counts against its quotas, or that it cannot read.
+fn beyond_repair() -> Vec<Step> {
+    let group = |name: &str, description: &str, vpc: &str| {
+        format!("GroupName={name} GroupDescription={description} VpcId={vpc}")
+    };
+    vec![
+        row("CreateInternetGateway", "a parameter that does not exist", "Colour=red"),
+        row("CreateSecurityGroup", "a name like an id", group("sg-job", "x", "${lax_vpc}")),
+        row(
+            "CreateSecurityGroup",
+            "a description with other characters",
+            group("third", "\"x\"", "${lax_vpc}"),
+        ),
+        row(
+            "CreateSecurityGroup",
+            "in a VPC that is not there",
+            group("fourth", "x", "vpc-00000000000000001"),
+        ),
+        row("CreateSecurityGroup", "without a name", "GroupDescription=x VpcId=${lax_vpc}"),
+    ]
+}
+
+/// The fields of two filters: of the VPC, and another.
+fn in_vpc(name: &str, value: &str) -> String {
+    filters(&[("vpc-id", "${lax_vpc}"), (name, value)])
+}
