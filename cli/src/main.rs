@@ -17,6 +17,7 @@ mod table;
 mod teardown;
 mod turns;
 mod view;
+mod waits;
 
 use std::io::{ErrorKind, Write, stdout};
 use std::path::PathBuf;

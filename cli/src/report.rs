@@ -74,7 +74,7 @@ pub fn log(lines: &[String]) -> Vec<Line> {
     section("log", Tone::Plain, lines.to_vec())
 }
 
-/// What was created, and that it is gone; else what is left, and what will become of it.
+/// What was created, by kind, and that it is gone; else what is left, and what will become of it.
 ///
 /// `retry` is the command that starts another teardown.
 pub fn receipt(receipt: &Receipt, retry: &str) -> Vec<Line> {
@@ -82,10 +82,10 @@ pub fn receipt(receipt: &Receipt, retry: &str) -> Vec<Line> {
     if created.is_empty() && residual.is_empty() {
         return section("receipt", Tone::Plain, vec!["nothing was created, nothing is left".into()]);
     }
-    let kinds = by_kind(created);
-    let gone = format!("created {} ({kinds}), deleted {}", created.len(), deleted.len());
+    let gone = format!("created {}, deleted {}", created.len(), deleted.len());
     if residual.is_empty() {
-        return section("receipt", Tone::Plain, vec![format!("{gone}, nothing is left")]);
+        let lines = std::iter::once(format!("{gone}, nothing is left")).chain(by_kind(created));
+        return section("receipt", Tone::Plain, lines.collect());
     }
     let mut lines = section("receipt", Tone::Bad, vec![format!("{gone}, {} left:", residual.len())]);
     let left = residual.iter().map(|left| format!("{:?} {} ({})", left.kind, left.id, left.state)).collect();
@@ -133,12 +133,17 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-fn by_kind(created: &[Named]) -> String {
-    let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
-    for named in created {
-        *counts.entry(named.kind).or_default() += 1;
+/// A line for each kind, with the names of all that are of it.
+fn by_kind(created: &[Named]) -> Vec<String> {
+    let mut names: BTreeMap<Kind, Vec<&str>> = BTreeMap::new();
+    for Named { kind, id } in created {
+        // An ARN or a URL ends with what a person knows it by.
+        names.entry(*kind).or_default().push(id.rsplit('/').next().unwrap_or_default());
     }
-    counts.iter().map(|(kind, count)| format!("{count} {kind:?}")).collect::<Vec<_>>().join(", ")
+    names
+        .into_iter()
+        .map(|(kind, names)| format!("{:<18}{}", format!("{kind:?}"), names.join(", ")))
+        .collect()
 }
 
 /// Lines under a label in the margin.
@@ -169,13 +174,17 @@ mod tests {
 
     #[test]
     fn a_success_says_what_was_made_and_that_nothing_is_left() {
+        let created = json!([
+            { "kind": "Queue", "id": "https://sqs.eu-west-1.amazonaws.com/111111111111/mayfly-j" },
+            { "kind": "Task", "id": "arn:aws:ecs:eu-west-1:111111111111:task/mayfly/0123" },
+            { "kind": "Subnet", "id": "subnet-b" },
+            { "kind": "Subnet", "id": "subnet-a" }
+        ]);
         let document = json!({
             "job": "j", "status": "SUCCEEDED",
             "result": { "exitCode": 0, "attempt": 1, "capacity": "FARGATE_SPOT", "seconds": 4.12, "taskArn": "t",
                 "outputs": [ { "file": "out.mp4", "to": "s3://bucket/out.mp4", "bytes": 1_258_291 } ] },
-            "receipt": { "created": [ { "kind": "Queue", "id": "q" }, { "kind": "Task", "id": "a" }, { "kind": "Task", "id": "b" } ],
-                "deleted": [ { "kind": "Queue", "id": "q" }, { "kind": "Task", "id": "a" }, { "kind": "Task", "id": "b" } ],
-                "residual": [] }
+            "receipt": { "created": created, "deleted": created, "residual": [] }
         });
         let outcome = outcome(&document.to_string()).unwrap();
         assert_eq!(
@@ -187,7 +196,12 @@ mod tests {
         );
         assert_eq!(
             text(receipt(&outcome.receipt, "again")),
-            ["receipt  created 3 (2 Task, 1 Queue), deleted 3, nothing is left"]
+            [
+                "receipt  created 4, deleted 4, nothing is left",
+                "         Task              0123",
+                "         Queue             mayfly-j",
+                "         Subnet            subnet-b, subnet-a",
+            ]
         );
         assert_eq!(exit_code(&outcome), 0);
     }
@@ -221,7 +235,7 @@ mod tests {
         assert_eq!(
             text(lines),
             [
-                "receipt  created 1 (1 Service), deleted 0, 1 left:",
+                "receipt  created 1, deleted 0, 1 left:",
                 "         Service arn (DRAINING)",
                 "         the sweeper tries again by itself; to try at once:",
                 "           aws stepfunctions start-execution",

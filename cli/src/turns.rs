@@ -15,6 +15,7 @@ pub fn told(ending: &Ending) -> Option<String> {
     };
     let goes_on = match ending.next {
         Next::Conclude => return None,
+        Next::Dispatch if turn.awaits_quota => "waits for room",
         Next::Dispatch => "waits for its container",
         Next::Relaunch if leaves_spot(failure.error, turn) => "moves to on-demand capacity",
         Next::Relaunch => "gets a new service",
@@ -32,7 +33,7 @@ fn what_was(failure: &JobFailure) -> &str {
     match failure.error {
         Class::SpotInterrupted => "Spot capacity was taken back",
         Class::NoCapacity => "Fargate has no capacity",
-        Class::QuotaExceeded => "a quota is used up",
+        Class::QuotaExceeded => "the quota of Fargate's vCPUs is used up",
         Class::StartFailed => "the container never came",
         Class::HeartbeatLost => "the container stopped reporting",
         _ => &failure.message,
@@ -85,7 +86,13 @@ mod tests {
                 Next::Relaunch,
                 Class::QuotaExceeded,
                 on_demand,
-                "a quota is used up; start 3 moves to on-demand capacity",
+                "the quota of Fargate's vCPUs is used up; start 3 moves to on-demand capacity",
+            ),
+            (
+                Next::Dispatch,
+                Class::QuotaExceeded,
+                Turn { awaits_quota: true, ..spot },
+                "the quota of Fargate's vCPUs is used up; start 2 waits for room",
             ),
             (
                 Next::Relaunch,

@@ -13,6 +13,7 @@ use mayfly_common::message::{Phase, Progress};
 
 use crate::report::duration;
 use crate::steps::{Change, Leaving, StepId, What};
+use crate::waits;
 
 /// Columns of a step's name, its indentation and the dots after it.
 const LABEL_WIDTH: usize = 28;
@@ -49,6 +50,8 @@ enum Surface {
 
 struct Shown {
     label: String,
+    /// What it waits for.
+    reason: &'static str,
     since: Timestamp,
     /// On a terminal.
     bar: Option<ProgressBar>,
@@ -99,8 +102,9 @@ impl View {
         let label = format!("{}{}", "  ".repeat(depth), change.name);
         match &change.what {
             What::Entered => {
-                let bar = self.bar(&label, change.at);
-                let shown = Shown { label, since: change.at, bar, is_announced: false, told: None };
+                let reason = waits::reason(&change.name);
+                let bar = self.bar(&label, reason, change.at);
+                let shown = Shown { label, reason, since: change.at, bar, is_announced: false, told: None };
                 self.steps.insert(key, shown);
                 Ok(())
             }
@@ -141,9 +145,9 @@ impl View {
         let earlier = self.steps.range_mut(..(number, StepId::default())).map(|(_, shown)| shown);
         for shown in earlier.filter(|shown| !shown.is_announced) {
             shown.is_announced = true;
-            lines.push((shown.since, shown.label.clone()));
+            lines.push((shown.since, padded(&shown.label), shown.reason));
         }
-        lines.into_iter().try_for_each(|(at, label)| self.step_line(Tone::Plain, at, &label, ""))
+        lines.into_iter().try_for_each(|(at, label, reason)| self.step_line(Tone::Plain, at, &label, reason))
     }
 
     /// Shows how far the container is, in the step that waits for it.
@@ -192,11 +196,12 @@ impl View {
         }
     }
 
-    fn bar(&self, label: &str, since: Timestamp) -> Option<ProgressBar> {
+    fn bar(&self, label: &str, reason: &'static str, since: Timestamp) -> Option<ProgressBar> {
         let Surface::Terminal(bars) = &self.surface else { return None };
         let so_far = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
         let bar = bars.add(ProgressBar::new(100).with_style(without_percent()).with_elapsed(so_far));
         bar.set_prefix(format!("{}  {}", self.clock(since), padded(label)));
+        bar.set_message(reason);
         bar.enable_steady_tick(TICK);
         Some(bar)
     }
@@ -325,6 +330,15 @@ mod tests {
                 "  00:01:15  TearDown ................... failed after 1 min 14 s",
             ]
         );
+    }
+
+    #[test]
+    fn a_step_that_only_waits_says_what_for() {
+        let (mut view, paper) = plain();
+        view.show(0, 0, &change(2, "AwaitNatGateway", 1, What::Entered)).unwrap();
+        view.announce().unwrap();
+        let line = "  00:00:01  AwaitNatGateway              the NAT gateway is pending, on AWS for about two minutes";
+        assert_eq!(paper.lines(), [line]);
     }
 
     #[test]

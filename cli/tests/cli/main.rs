@@ -35,7 +35,7 @@ async fn a_job_is_followed_to_its_success() {
         "\
 job my-job on stack mayfly
   00:00:04  PlanJob .................... 3.0 s
-  00:00:05  DispatchJob
+  00:00:05  DispatchJob                  the container starts
   CLOCK  DispatchJob                  running      42 %  frame=7
   00:00:09  DispatchJob ................ 4.0 s
   00:00:10  TearDown
@@ -45,7 +45,9 @@ job my-job on stack mayfly
 SUCCEEDED after 24.0 s
 result   exit code 0, attempt 1, FARGATE_SPOT, 4.1 s in the container
          out.mp4 -> s3://bucket/out.mp4  1.20 MiB
-receipt  created 2 (1 Service, 1 Queue), deleted 2, nothing is left
+receipt  created 2, deleted 2, nothing is left
+         Service           s
+         Queue             q
 "
     );
     let started = cloud.calls_of("StartExecution");
@@ -71,7 +73,9 @@ failure  CommandFailed: the command `ffmpeg` ended with code 3
          attempt 1, exit code 3, arn:aws:ecs:eu-west-1:111111111111:task/mayfly/0123
 log      Conversion failed!
          ended with 3
-receipt  created 2 (1 Service, 1 Queue), deleted 2, nothing is left
+receipt  created 2, deleted 2, nothing is left
+         Service           s
+         Queue             q
 remedy   Read the end of the output, try the command on your own machine, and correct it or its inputs.
 "
     );
@@ -199,7 +203,9 @@ cause    Stopped: stopped by alice with mayfly
 teardown, started by the job's end
   00:00:09  DeleteQueue ................ 3.0 s
 SUCCEEDED after 5.0 s
-receipt  created 2 (1 Service, 1 Queue), deleted 2, nothing is left
+receipt  created 2, deleted 2, nothing is left
+         Service           s
+         Queue             q
 "
     );
 }
