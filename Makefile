@@ -19,7 +19,7 @@ JOB ?= events/run-job.json
 STACK ?= mayfly
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test bench check build sizes push-image deploy tools programs
+.PHONY: help run cloud test bench critical-path check build sizes push-image deploy tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -37,6 +37,9 @@ bench: tools ## Measure cold starts and the worker's transfers, in release build
 	@echo "Building ..."
 	@cargo build --release --quiet --package create-queue --package dispatch-job --package register-task --package mayfly-worker
 	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release cargo test --workspace --quiet --bench bench
+
+critical-path: programs ## See how long a job with a private network waits for its container, and for whom
+	@cargo test --workspace --quiet --bench critical-path
 
 check: tools ## Formatting, lints and the template
 	cargo fmt --all --check

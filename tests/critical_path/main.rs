@@ -1,0 +1,141 @@
+//! Numbers, not a test: how long a job with a private network waits for its container, and for whom.
+//!
+//! One job runs on a local cloud in real time, whose NAT gateway and task take as long as others have seen on AWS. The
+//! time until its container is RUNNING is put beside that of the two alone, which nobody can shorten.
+
+mod path;
+mod seen;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_sfn::types::ExecutionStatus;
+use local_aws::clock::TimeScale;
+use local_cloud::{ACCOUNT, Cloud, Options, REGION};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::path::Span;
+use crate::seen::Clients;
+
+const STACK: &str = "mayfly";
+const JOB: &str = "critical-path";
+/// The most that Mayfly may add: a tenth of what AWS takes.
+const GOAL: f64 = 1.10;
+/// Several times what a run takes.
+const PATIENCE: Duration = Duration::from_mins(20);
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    eprintln!("Starting the local cloud and deploying template.yaml ...");
+    let cloud = Cloud::start(Options {
+        tools: folder("MAYFLY_TOOLS")?,
+        programs: folder("MAYFLY_PROGRAMS")?,
+        time_scale: TimeScale::new(1.0),
+        ec2_quotas: local_ec2::Quotas::default(),
+        ecs_quotas: local_ecs::Quotas::default(),
+    })
+    .await?;
+    let ratio = tokio::select! {
+        measured = timeout(PATIENCE, measure(&cloud)) => {
+            measured.with_context(|| format!("not done after {} s", PATIENCE.as_secs())).flatten()
+        }
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    cloud.stop().await?;
+    let is_met = ratio? <= GOAL;
+    println!("The goal of {GOAL:.2} is {}.", if is_met { "met" } else { "missed" });
+    Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the job and tells how it went; returns how many times as long as AWS's own delays it took.
+async fn measure(cloud: &Cloud) -> Result<f64> {
+    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cloud.deploy(repository, STACK, &[]).await?;
+    println!(
+        "\nOne job with a private network, in real time; with its teardown it takes about four minutes."
+    );
+    let clients = Clients::of(cloud);
+    let document = json!({
+        "network": { "mode": "private", "egress": "nat" },
+        "capacity": "on-demand",
+        "task": { "command": ["ffmpeg", "-version"] },
+    });
+    let machine = format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{STACK}-run-job");
+    let start =
+        clients.states.start_execution().state_machine_arn(machine).name(JOB).input(document.to_string());
+    let execution = start.send().await?.execution_arn;
+
+    let delays = tokio::select! {
+        delays = clients.delays() => delays?,
+        ended = clients.ended(&execution) => {
+            anyhow::bail!("the job has ended before its container was seen: {}", ended?.cause().unwrap_or_default())
+        }
+    };
+    let ended = clients.ended(&execution).await?;
+    ensure!(
+        *ended.status() == ExecutionStatus::Succeeded,
+        "the job has failed: {}",
+        ended.cause().unwrap_or_default()
+    );
+    let left = cloud.leftovers(JOB).await?;
+    ensure!(left.is_empty(), "left behind: {left:?}");
+
+    let history = clients.history(&execution).await?;
+    let began = history.first().context("the execution has no history")?.timestamp.as_secs_f64();
+    let running = delays.task.to - began;
+    tell_path(&path::to_container(&history, delays.task.to)?, &[delays.nat_gateway, delays.task]);
+    let ended = ended.stop_date().context("the execution has no end")?.as_secs_f64() - began;
+    println!(
+        "\nRUNNING {running:.1} s after StartExecution; used, torn down and proven empty after {ended:.1} s."
+    );
+
+    let [nat_gateway, task] = [delays.nat_gateway, delays.task].map(Span::seconds);
+    let ratio = running / (nat_gateway + task);
+    println!(
+        "AWS's own delays, one after the other: NAT gateway pending {nat_gateway:.1} s, task created to RUNNING \
+         {task:.1} s, together {:.1} s.\nRatio {ratio:.3}.\n",
+        nat_gateway + task
+    );
+    println!(
+        "The delays are a local cloud's, drawn from what others have seen on AWS: 84 to 118 s for a NAT gateway (logs of \
+         terraform apply),\n24 s for a task (sample event of the ECS developer guide). Nothing here was measured on AWS, \
+         and how long AWS's own calls take is left out."
+    );
+    Ok(ratio)
+}
+
+/// Where the time went that passed before the container was RUNNING.
+fn tell_path(steps: &[path::Step], delays: &[Span]) {
+    println!(
+        "\n{:<28}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "critical path", "until", "took", "AWS", "waiting", "calls"
+    );
+    let mut sums = [0.0; 4];
+    for step in steps {
+        let times = step.times(delays);
+        sums.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
+        let [until, ..] = sums;
+        let tries = if step.tries > 1 { format!("  {} tries", step.tries) } else { String::new() };
+        println!("{}{tries}", line(&step.name, &format!("{until:.1} s"), times));
+    }
+    println!("{}", line("", "", sums));
+    println!(
+        "\nAWS: the NAT gateway was pending, or Fargate was starting the task. The rest is Mayfly's. Waiting: between \
+         two looks or tries.\nCalls: Lambda functions, with the AWS calls they make, and the state machine between them."
+    );
+}
+
+fn line(name: &str, until: &str, times: [f64; 4]) -> String {
+    let [took, aws, waiting, calls] =
+        times.map(|time| if time < 0.05 { "-".to_owned() } else { format!("{time:.1} s") });
+    format!("{name:<28}{until:>9}{took:>9}{aws:>9}{waiting:>9}{calls:>9}")
+}
+
+fn folder(variable: &str) -> Result<PathBuf> {
+    std::env::var_os(variable)
+        .map(PathBuf::from)
+        .with_context(|| format!("{variable} is not set; use `make critical-path`"))
+}
