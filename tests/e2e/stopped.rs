@@ -18,9 +18,9 @@ use crate::world::{self, World, command, machine, nested_arn, states_entered};
 /// A state may be over before the stop arrives; another job then tries again.
 const TRIES: usize = 10;
 
-/// States that no job is stopped in here. Of run-job: those of a job that waits for an internet gateway are in
-/// `quotas.rs`. Of tear-down: the job's own teardown does not stop the job, and what cannot be deleted is reported in some
-/// milliseconds, in `leftovers.rs`.
+/// States that no job is stopped in here. Of run-job: what comes only where there is no room for an internet gateway;
+/// `quotas.rs` stops a job while it waits for one. Of tear-down: the job's own teardown does not stop the job, and what
+/// cannot be deleted is reported in some milliseconds, in `leftovers.rs`.
 const NOT_HERE: [(&str, &str); 4] = [
     ("run-job", "ReleaseAddress"),
     ("run-job", "CreateAwaitedInternetGateway"),
