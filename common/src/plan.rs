@@ -1,6 +1,7 @@
 //! The plan: the job document with all defaults in, and the names, tags and limits that every later step uses.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,14 @@ impl Plan {
     /// Whether the job still waits where a quota is full.
     pub fn waits_for_quotas(&self) -> bool {
         self.queue_until.parse().is_ok_and(|until: Timestamp| until > Timestamp::now())
+    }
+
+    /// A client token for the one thing `what` of this run of the job; the mailbox's random part is this run's alone.
+    /// EC2 takes 64 characters, ECS 36.
+    /// Source: EC2 API Reference, `CreateNatGateway`, `ClientToken`; ECS API Reference, `CreateService`, `clientToken`.
+    pub fn client_token(&self, what: impl Display) -> String {
+        let secret = self.mailbox_name.rsplit('-').next().unwrap_or_default();
+        format!("{secret}-{what}")
     }
 }
 

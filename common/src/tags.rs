@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::names::Names;
+
 /// The stack that made the resource.
 pub const STACK: &str = "mayfly:stack";
 /// The job's id.
@@ -15,6 +17,27 @@ pub const USER: &str = "user";
 
 /// Tag keys and values.
 pub type Tags = BTreeMap<String, String>;
+
+/// The job of one stack that resources belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// The stack's name.
+    pub stack: &'a str,
+    /// The job's id.
+    pub job: &'a str,
+}
+
+impl Owner<'_> {
+    /// Whether these are the tags of a resource of the job, compared exactly.
+    pub fn owns<'t>(&self, tags: impl IntoIterator<Item = (&'t str, &'t str)>) -> bool {
+        belong_to(tags, self.stack, self.job)
+    }
+
+    /// The names of what the job has.
+    pub fn names(&self) -> Names {
+        Names::new(self.stack, self.job)
+    }
+}
 
 /// Whether `tags` are those of `job` in `stack`. Compared here, exactly, because EC2's filters take `*` and `?`.
 pub fn belong_to<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>, stack: &str, job: &str) -> bool {

@@ -8,30 +8,13 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::types::{Cluster, ClusterField, DesiredStatus, Service, ServiceField, Tag, Task, TaskField};
 use mayfly_common::error::Error;
-use mayfly_common::names::Names;
-use mayfly_common::tags;
 use tokio::try_join;
 
-/// The job of one stack that resources belong to.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
-    /// The stack's name.
-    pub stack: &'a str,
-    /// The job's id.
-    pub job: &'a str,
-}
+pub use mayfly_common::tags::Owner;
 
-impl Owner<'_> {
-    /// Whether these are the tags of a resource of the job, compared exactly.
-    pub fn owns(&self, tags: &[Tag]) -> bool {
-        let pairs = tags.iter().filter_map(|tag| Some((tag.key()?, tag.value()?)));
-        tags::belong_to(pairs, self.stack, self.job)
-    }
-
-    /// The names of what the job has.
-    pub fn names(&self) -> Names {
-        Names::new(self.stack, self.job)
-    }
+/// Keys and values, for [`Owner::owns`].
+pub fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
+    tags.iter().filter_map(|tag| Some((tag.key()?, tag.value()?)))
 }
 
 /// The job's own cluster, in whatever state: it is described for a while after it was deleted.
@@ -46,7 +29,7 @@ pub async fn cluster(ecs: &Client, owner: Owner<'_>) -> Result<Option<Cluster>, 
         .send()
         .await
         .map_err(Error::aws("describe the job's cluster"))?;
-    Ok(described.clusters.unwrap_or_default().into_iter().find(|cluster| owner.owns(cluster.tags())))
+    Ok(described.clusters.unwrap_or_default().into_iter().find(|cluster| owner.owns(pairs(cluster.tags()))))
 }
 
 /// The job's services, in whatever state, in the stack's cluster and in its own.
@@ -78,7 +61,7 @@ async fn services_in(ecs: &Client, cluster: &str, owner: Owner<'_>) -> Result<Ve
         .include(ServiceField::Tags);
     let described = unless_no_cluster("describe the job's services", description.send().await)?;
     let mut services = described.and_then(|described| described.services).unwrap_or_default();
-    services.retain(|service| owner.owns(service.tags()));
+    services.retain(|service| owner.owns(pairs(service.tags())));
     Ok(services)
 }
 
@@ -100,7 +83,7 @@ async fn tasks_in(ecs: &Client, cluster: &str, owner: Owner<'_>) -> Result<Vec<T
             tasks.extend(described.and_then(|described| described.tasks).unwrap_or_default());
         }
     }
-    tasks.retain(|task| owner.owns(task.tags()));
+    tasks.retain(|task| owner.owns(pairs(task.tags())));
     Ok(tasks)
 }
 

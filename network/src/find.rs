@@ -13,6 +13,7 @@ use mayfly_common::error::Error;
 use mayfly_common::tags;
 
 use crate::Owner;
+use crate::tags::{filters, pairs};
 
 /// A kind of resource that EC2 describes.
 pub trait Described: Sized {
@@ -34,8 +35,8 @@ pub trait Described: Sized {
 /// # Errors
 /// As [`Error::aws`].
 pub async fn owned<T: Described>(ec2: &Client, owner: Owner<'_>) -> Result<Vec<T>, Error> {
-    let mut found = T::describe(ec2, owner.filters()).await?;
-    found.retain(|resource| owner.owns(resource.tag_list()));
+    let mut found = T::describe(ec2, filters(owner)).await?;
+    found.retain(|resource| owner.owns(pairs(resource.tag_list())));
     found.sort_by(|one, other| one.id().cmp(other.id()));
     Ok(found)
 }

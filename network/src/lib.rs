@@ -7,13 +7,14 @@ mod blockers;
 mod codes;
 mod delete;
 pub mod find;
-mod owner;
 mod quota;
+mod tags;
 
 pub use blockers::name_blockers;
 pub use codes::{creating, creating_once, deleted, deleting, is_gone, unsuccessful};
 pub use delete::{delete_each, to_tell};
-pub use owner::{Owner, client_token, tag_specification};
+pub use mayfly_common::tags::Owner;
+pub use tags::{pairs, tag_specification};
 
 /// The configuration for calls that EC2 would take for two where the SDK tries a second time by itself, because the
 /// first answer was lost: the state machine tries again, and then looks for what is there first.

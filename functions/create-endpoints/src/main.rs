@@ -8,7 +8,7 @@ use mayfly_common::error::Error;
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_network::{Owner, client_token, creating_once, find, tag_specification};
+use mayfly_network::{Owner, creating_once, find, tag_specification};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,7 +55,7 @@ async fn handler(ec2: &Client, stack: &str, s3: &str, input: Input) -> Result<Cr
         .service_name(s3)
         .vpc_endpoint_type(VpcEndpointType::Gateway)
         .route_table_ids(route_table_id)
-        .client_token(client_token(&plan, "s3"))
+        .client_token(plan.client_token("s3"))
         .tag_specifications(tag_specification(ResourceType::VpcEndpoint, &plan.tags))
         .send()
         .await

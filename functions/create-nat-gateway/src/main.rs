@@ -8,7 +8,7 @@ use mayfly_common::error::Error;
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_network::{Owner, client_token, creating, find, tag_specification};
+use mayfly_network::{Owner, creating, find, tag_specification};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
@@ -46,7 +46,7 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Err
         .create_nat_gateway()
         .subnet_id(subnet_id)
         .allocation_id(allocation_id)
-        .client_token(client_token(&plan, "nat"))
+        .client_token(plan.client_token("nat"))
         .tag_specifications(tag_specification(ResourceType::Natgateway, &plan.tags))
         .send()
         .await

@@ -7,7 +7,7 @@ use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
-use mayfly_network::{client_token, creating, tag_specification};
+use mayfly_network::{creating, tag_specification};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
@@ -46,8 +46,8 @@ struct Created {
 async fn handler(ec2: &Client, input: Input) -> Result<Created, Error> {
     let Input { plan, vpc_id, side } = input;
     let token = match side {
-        Side::Public => client_token(&plan, "public-routes"),
-        Side::Private => client_token(&plan, "private-routes"),
+        Side::Public => plan.client_token("public-routes"),
+        Side::Private => plan.client_token("private-routes"),
     };
     let created = ec2
         .create_route_table()

@@ -46,7 +46,7 @@ async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Err
         .create_service()
         .cluster(&network.cluster)
         .service_name(&name)
-        .client_token(client_token(&plan, turn))
+        .client_token(plan.client_token(turn.launch))
         .task_definition(task_definition)
         .desired_count(1)
         .capacity_provider_strategy(strategy(turn.provider)?)
@@ -63,13 +63,6 @@ async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Err
     let service = created.service.and_then(|service| service.service_arn).unwrap_or_default();
     tracing::info!(service, "service created");
     Ok(Created { service })
-}
-
-/// At most 36 characters; the mailbox's random part is this run's alone.
-/// Source: ECS API Reference, `CreateService`, `clientToken`.
-fn client_token(plan: &Plan, turn: Turn) -> String {
-    let secret = plan.mailbox_name.rsplit('-').next().unwrap_or_default();
-    format!("{secret}-{}", turn.launch)
 }
 
 /// A launch type instead would switch Spot off.

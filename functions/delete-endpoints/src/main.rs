@@ -8,7 +8,7 @@ use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::teardown::{Deleted, Target};
 use mayfly_network::find::{self, Described};
-use mayfly_network::{Owner, deleting, is_gone, to_tell, unsuccessful};
+use mayfly_network::{Owner, deleting, is_gone, pairs, to_tell, unsuccessful};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -28,7 +28,7 @@ async fn handler(ec2: &Client, stack: &str, target: Target) -> Result<Deleted, E
     let (own, others): (Vec<_>, Vec<_>) = found
         .iter()
         .filter(|endpoint| !find::is_deleting(endpoint))
-        .partition(|endpoint| owner.owns(endpoint.tags()));
+        .partition(|endpoint| owner.owns(pairs(endpoint.tags())));
     let mut errors = Vec::new();
     for endpoints in [own, others] {
         errors.extend(delete(ec2, &endpoints).await);

@@ -4,7 +4,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Task, TaskDefinitionField, TaskDefinitionStatus};
 use mayfly_common::error::Error;
 use mayfly_common::inventory::{Kind, Resource};
-use mayfly_compute::Owner;
+use mayfly_compute::{Owner, pairs};
 
 pub async fn cluster(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
     let found = mayfly_compute::cluster(ecs, owner).await?;
@@ -60,7 +60,7 @@ pub async fn task_definitions(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Reso
                 Err(error) if error.as_service_error().is_some_and(|e| e.is_client_exception()) => continue,
                 Err(error) => return Err(Error::aws("describe the job's task definition")(error)),
             };
-            if owner.owns(described.tags()) {
+            if owner.owns(pairs(described.tags())) {
                 found.push(resource(Kind::TaskDefinition, Some(arn), Some(status.as_str())));
             }
         }

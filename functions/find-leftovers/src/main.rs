@@ -10,6 +10,7 @@ use mayfly_common::error::Error;
 use mayfly_common::job::check_id;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
+use mayfly_common::tags::Owner;
 use mayfly_common::teardown::{Found, Search};
 use tokio::try_join;
 
@@ -43,14 +44,14 @@ async fn handler(clients: &Clients, settings: &Settings, search: Search) -> Resu
     check_id(&search.job).map_err(Error::InvalidJob)?;
     let Clients { ec2, ecs, sqs } = clients;
     let (stack, job) = (settings.stack.as_str(), search.job.as_str());
-    let owner = mayfly_compute::Owner { stack, job };
+    let owner = Owner { stack, job };
     let (services, (tasks, interfaces), cluster, definitions, mailboxes, network) = try_join!(
         compute::services(ecs, &settings.cluster, owner),
         compute::tasks(ecs, &settings.cluster, owner),
         compute::cluster(ecs, owner),
         compute::task_definitions(ecs, owner),
         queues::mailboxes(sqs, owner),
-        network::parts(ec2, mayfly_network::Owner { stack, job }),
+        network::parts(ec2, owner),
     )?;
     let mut interfaces = network::interfaces(ec2, interfaces).await?;
     // Those in the job's own VPC have been found there.

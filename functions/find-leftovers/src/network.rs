@@ -7,8 +7,8 @@ use aws_sdk_ec2::types::{
 };
 use mayfly_common::error::Error;
 use mayfly_common::inventory::{Kind, Resource};
-use mayfly_network::Owner;
 use mayfly_network::find::{self, Described};
+use mayfly_network::{Owner, pairs};
 use tokio::try_join;
 
 /// What a resource is said to be that has no states.
@@ -79,7 +79,7 @@ fn part<T: Described>(kind: Kind, described: &T, state: &str) -> Resource {
 /// `residual` understands whose it is.
 fn unless_own<T: Described>(described: &T, owner: Owner<'_>, name: Option<&str>, part: Resource) -> Resource {
     match name.filter(|name| !name.is_empty()) {
-        Some(name) if !owner.owns(described.tag_list()) && !part.is_gone() => {
+        Some(name) if !owner.owns(pairs(described.tag_list())) && !part.is_gone() => {
             Resource { state: format!("{}: {name}", part.state), ..part }
         }
         _ => part,
