@@ -46,7 +46,7 @@ impl Stack {
             Err(error) if error.message().is_some_and(|message| message.contains("does not exist")) => None,
             Err(error @ SdkError::DispatchFailure(_)) if std::env::var_os("AWS_ENDPOINT_URL").is_some() => {
                 return Err(aws(
-                    "reach AWS_ENDPOINT_URL; if it is the local cloud's, start that with `make run`",
+                    "reach AWS_ENDPOINT_URL; if it is the local cloud's, start that with `make cloud` and export what it prints",
                 )(error));
             }
             Err(error) => return Err(aws(&format!("look up the stack `{name}`"))(error)),
@@ -55,7 +55,7 @@ impl Stack {
             let region = config.region().map(ToString::to_string).unwrap_or_default();
             bail!(
                 "there is no stack `{name}` in {region}; name another with --stack or MAYFLY_STACK, choose the Region \
-                 with AWS_REGION, or deploy one with `sam build && sam deploy --guided`"
+                 with AWS_REGION, or deploy one with `make deploy`"
             );
         };
         let status = stack.stack_status().map_or("without a status", |status| status.as_str()).to_owned();

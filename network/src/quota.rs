@@ -7,10 +7,12 @@ use mayfly_common::error::Error;
 /// A quota of the account in the Region.
 #[derive(Debug)]
 pub(crate) struct Quota {
+    /// EC2's error code.
     code: &'static str,
     name: &'static str,
-    /// Its code and its default, where Service Quotas has it by itself.
+    /// Its code in Service Quotas.
     number: &'static str,
+    /// What AWS gives to a new account.
     default: u32,
     /// Whether a job may wait for it. Those are taken in one fixed order, so that jobs which wait cannot hold each other
     /// up: VPC, internet gateway, address, NAT gateway.

@@ -1,17 +1,19 @@
 //! A container of a job, played by the test: it reports what and when the test wants, while ECS never starts a real one.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_lambda::primitives::Blob;
 use local_ecs::{Fault, Stage};
 use mayfly_common::error::Class;
 use mayfly_common::message::{Failure, Finished, News, Phase, Progress, Report};
+use mayfly_common::record::{self, Stored};
 use mayfly_common::turn::Turn;
 use serde_json::{Value, json};
 
 use crate::course::always;
 use crate::world::{World, until};
 
-/// The played container's task.
+/// The task that the test says it is.
 pub const TASK: &str = "arn:aws:ecs:eu-central-1:123456789012:task/mayfly/0123456789abcdef0123456789abcdef";
 
 /// A container that got the order of one start.
@@ -40,22 +42,41 @@ impl Container {
         .await
     }
 
-    /// The report as it stands in the done queue.
-    pub fn report(&self, news: News) -> String {
-        let report = Report {
+    /// What it reports.
+    pub fn report(&self, news: News) -> Report {
+        Report {
             job: self.job.clone(),
             turn: self.turn,
             nonce: self.nonce.clone(),
             task_arn: Some(TASK.to_owned()),
             news,
-        };
-        serde_json::to_string(&report).expect("a report is JSON")
+        }
+    }
+
+    /// The report as it stands in the done queue.
+    pub fn message(&self, news: News) -> String {
+        serde_json::to_string(&self.report(news)).expect("a report is JSON")
     }
 
     /// Has the report handled.
     pub async fn reports(&self, world: &World, news: News) -> Result<()> {
-        deliver(world, &[self.report(news)]).await
+        deliver(world, &[self.message(news)]).await
     }
+}
+
+/// Writes a result into the job's record, as handle-report does before it tells anybody.
+pub async fn store(world: &World, stack: &str, report: Report) -> Result<()> {
+    let News::Finished(finished) = report.news else { bail!("this is no result") };
+    let stored = Stored { turn: report.turn, task_arn: report.task_arn, finished };
+    let update = world.dynamodb.update_item().table_name(world.jobs_table(stack).await?);
+    update
+        .key(record::JOB, AttributeValue::S(report.job))
+        .update_expression("SET #result = :result")
+        .expression_attribute_names("#result", record::RESULT)
+        .expression_attribute_values(":result", AttributeValue::S(serde_json::to_string(&stored)?))
+        .send()
+        .await?;
+    Ok(())
 }
 
 /// Gives handle-report these messages as one batch; it must get done with all of them.
@@ -73,8 +94,9 @@ pub fn heartbeat() -> News {
     News::Heartbeat(Progress { phase: Phase::Running, percent: Some(42.0), line: None })
 }
 
-pub fn success() -> News {
-    News::Finished(Finished { seconds: 1.5, exit_code: Some(0), outputs: Vec::new(), failure: None })
+/// A success that took this long, which tells it from other ones.
+pub fn success(seconds: f64) -> News {
+    News::Finished(Finished { seconds, exit_code: Some(0), outputs: Vec::new(), failure: None })
 }
 
 pub fn failure(class: Class) -> News {

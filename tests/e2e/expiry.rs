@@ -18,9 +18,10 @@ use mayfly_common::record;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
+use crate::container::success;
 use crate::harness::Harness;
 use crate::hasty::{self, HASTY, REPORTS, URL_LIFETIME};
-use crate::played::{Played, success, text};
+use crate::played::{Played, text};
 use crate::world::{World, until};
 
 const CONTENT: &str = "what the job is about";

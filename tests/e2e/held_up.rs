@@ -10,9 +10,10 @@ use mayfly_common::record;
 use serde_json::{Value, json};
 use tokio::sync::RwLockWriteGuard;
 
+use crate::container::{store, success};
 use crate::harness::Harness;
 use crate::hasty::{self, HASTY, REPORTS, with_reports_held_up};
-use crate::played::{Played, success};
+use crate::played::Played;
 use crate::world::{STACK, World, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
@@ -81,7 +82,7 @@ async fn nobody_told(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "attempts": 2, "task": { "command": ["true"] } });
     let played = Played::begin(&world, STACK, &job, &document).await?;
     let turn = played.turn().await?;
-    played.store(&played.report(turn, success(1.0)).await?).await?;
+    store(&world, STACK, played.report(turn, success(1.0)).await?).await?;
     assert_eq!(played.succeeded().await?.attempt, 1);
     assert!(played.has_waited_in_vain().await?);
     assert_eq!(played.turn().await?, turn, "nothing was dispatched again");

@@ -1,24 +1,20 @@
-//! A job whose container the test plays: it says what a container would say, with the turn and the nonce of the job's
-//! record, at a moment of its own choice.
-
-use std::collections::HashMap;
+//! A job whose container the test plays: it says through the done queue what a container would say, at a moment of its
+//! own choice.
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_ecs::{Fault, Rule, Stage};
-use mayfly_common::message::{Finished, News, Report};
+use mayfly_common::message::{News, Report};
 use mayfly_common::outcome::JobResult;
 use mayfly_common::record::{self, Stored};
 use mayfly_common::turn::Turn;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::container::Container;
 use crate::course::always;
-use crate::world::{self, World, machine_of, until};
-
-/// The task that the test says it is.
-const TASK_ARN: &str = "arn:aws:ecs:eu-central-1:123456789012:task/played/0123456789abcdef0123456789abcdef";
+use crate::world::{self, Item, World, machine_of, until};
 
 /// A job that has been started.
 pub struct Played<'a> {
@@ -27,12 +23,8 @@ pub struct Played<'a> {
     job: String,
     /// The execution.
     pub arn: String,
-    table: String,
     done_queue: String,
 }
-
-/// An item of the table of jobs.
-pub type Item = HashMap<String, AttributeValue>;
 
 impl<'a> Played<'a> {
     /// Starts a job of which no container ever comes, and waits for its first order.
@@ -55,11 +47,10 @@ impl<'a> Played<'a> {
         faults: impl IntoIterator<Item = Rule>,
     ) -> Result<Played<'a>> {
         let mut settings = world.settings_of(stack, "conclude-job").await?;
-        let mut setting = |name: &str| settings.remove(name).with_context(|| format!("no {name}"));
-        let (table, done_queue) = (setting("JOBS_TABLE")?, setting("DONE_QUEUE_URL")?);
+        let done_queue = settings.remove("DONE_QUEUE_URL").context("conclude-job knows the done queue")?;
         world.cloud().faults().add(job, faults);
         let arn = world.try_start(&machine_of(stack, "run-job"), job, document).await?;
-        let played = Self { world, stack, job: job.to_owned(), arn, table, done_queue };
+        let played = Self { world, stack, job: job.to_owned(), arn, done_queue };
         played.dispatched(1).await?;
         Ok(played)
     }
@@ -73,8 +64,10 @@ impl<'a> Played<'a> {
 
     /// Waits until the job's record is as it should be.
     pub async fn record_has(&self, is_so: impl Fn(&Item) -> bool) -> Result<Item> {
-        until(&format!("the record of {}", self.job), || async { Ok(self.find().await?.filter(&is_so)) })
-            .await
+        until(&format!("the record of {}", self.job), || async {
+            Ok(self.world.item(self.stack, &self.job).await?.filter(&is_so))
+        })
+        .await
     }
 
     /// Waits until the execution, which goes on, has entered `state`.
@@ -98,13 +91,8 @@ impl<'a> Played<'a> {
 
     /// The job's record.
     pub async fn item(&self) -> Result<Item> {
-        self.find().await?.with_context(|| format!("the table knows no job {}", self.job))
-    }
-
-    async fn find(&self) -> Result<Option<Item>> {
-        let key = AttributeValue::S(self.job.clone());
-        let get = self.world.dynamodb.get_item().table_name(&self.table).key(record::JOB, key);
-        Ok(get.consistent_read(true).send().await?.item)
+        let found = self.world.item(self.stack, &self.job).await?;
+        found.with_context(|| format!("the table knows no job {}", self.job))
     }
 
     /// The turn that is going on.
@@ -112,26 +100,10 @@ impl<'a> Played<'a> {
         json(&self.item().await?, record::TURN)
     }
 
-    /// Writes a result into the job's record, as handle-report does before it tells anybody.
-    pub async fn store(&self, report: &Report) -> Result<()> {
-        let News::Finished(finished) = &report.news else { anyhow::bail!("this is no result") };
-        let stored =
-            Stored { turn: report.turn, task_arn: report.task_arn.clone(), finished: finished.clone() };
-        let update = self.world.dynamodb.update_item().table_name(&self.table);
-        update
-            .key(record::JOB, AttributeValue::S(self.job.clone()))
-            .update_expression("SET #result = :result")
-            .expression_attribute_names("#result", record::RESULT)
-            .expression_attribute_values(":result", AttributeValue::S(serde_json::to_string(&stored)?))
-            .send()
-            .await?;
-        Ok(())
-    }
-
     /// A report with the job's nonce.
     pub async fn report(&self, turn: Turn, news: News) -> Result<Report> {
         let nonce = text(&self.item().await?, record::NONCE)?;
-        Ok(Report { job: self.job.clone(), turn, nonce, task_arn: Some(TASK_ARN.into()), news })
+        Ok(Container { job: self.job.clone(), nonce, turn }.report(news))
     }
 
     /// Says something as the container of this turn.
@@ -186,9 +158,4 @@ pub fn text(item: &Item, name: &str) -> Result<String> {
 /// What the record has as JSON.
 fn json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T> {
     Ok(serde_json::from_str(&text(item, name)?)?)
-}
-
-/// A success that took this long, which tells it from other ones.
-pub fn success(seconds: f64) -> News {
-    News::Finished(Finished { seconds, exit_code: Some(0), outputs: Vec::new(), failure: None })
 }

@@ -38,7 +38,7 @@ async fn stale(world: Arc<World>, job: String) -> Result<()> {
         first.reports(&world, news).await?;
     }
     assert_eq!(world.record(&job).await?, before);
-    second.reports(&world, success()).await?;
+    second.reports(&world, success(1.5)).await?;
     let course = course::of(&world, &job).await?;
     assert_eq!((course.result()?.attempt, course.starts_and_launches()), (1, (2, 1)));
     Ok(())
@@ -51,21 +51,22 @@ async fn wrong_nonce(world: Arc<World>, job: String) -> Result<()> {
     let turn = forger.turn;
     for nonce in ["0".repeat(32), String::new()] {
         forger.nonce = nonce;
-        let all = [success(), failure(Class::CommandFailed), heartbeat(), wanted(), lost(Class::OutOfMemory)];
+        let all =
+            [success(1.5), failure(Class::CommandFailed), heartbeat(), wanted(), lost(Class::OutOfMemory)];
         for news in all {
             forger.reports(&world, news).await?;
         }
     }
     assert_eq!(world.record(&job).await?, before);
     let honest = Container { job: job.clone(), nonce: before["nonce"].clone(), turn };
-    honest.reports(&world, success()).await?;
+    honest.reports(&world, success(1.5)).await?;
     assert_eq!(course::of(&world, &job).await?.result()?.task_arn, TASK);
     Ok(())
 }
 
 async fn poisoned_batch(world: Arc<World>, job: String) -> Result<()> {
     let container = Container::of_new_job(&world, &job, &command(&["true"])).await?;
-    let good = container.report(success());
+    let good = container.message(success(1.5));
     let stranger =
         Container { job: format!("{job}-of-nobody"), nonce: container.nonce, turn: container.turn };
     let batch = [
@@ -75,7 +76,7 @@ async fn poisoned_batch(world: Arc<World>, job: String) -> Result<()> {
         "[".repeat(100_000),
         json!({ "job": job, "news": "good" }).to_string(),
         good.replace("\"finished\"", "\"dancing\""),
-        stranger.report(success()),
+        stranger.message(success(1.5)),
         good,
     ];
     deliver(&world, &batch).await?;

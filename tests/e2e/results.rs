@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use aws_sdk_dynamodb::types::AttributeValue;
 use libtest_mimic::Trial;
 use local_ecs::{Fault, Rule};
 use mayfly_common::error::Class;
 use mayfly_common::message::{Finished, News};
-use mayfly_common::record::{self, Stored};
+use mayfly_common::record::Stored;
 use serde_json::{Value, json};
 use tokio::time::interval;
 
-use crate::container::{Container, TASK, failure, heartbeat, success};
+use crate::container::{Container, failure, heartbeat, store, success};
 use crate::course::{self, Course, tasks};
 use crate::harness::Harness;
-use crate::world::{World, job_arn, until};
+use crate::world::{STACK, World, job_arn, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -68,7 +67,7 @@ async fn after_the_time_out(world: Arc<World>, name: String) -> Result<()> {
         failed = beats => failed,
     };
     never?;
-    container.reports(&world, success()).await?;
+    container.reports(&world, success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert!(course.has_waited_in_vain());
     Ok(())
@@ -78,7 +77,7 @@ async fn before_the_next_start(world: Arc<World>, name: String) -> Result<()> {
     let container = Container::of_new_job(&world, &name, &job(2)).await?;
     container.reports(&world, heartbeat()).await?;
     enters(&world, &name, "DeleteService").await?;
-    container.reports(&world, success()).await?;
+    container.reports(&world, success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert_eq!(course.starts_and_launches(), (2, 2));
     let refused = course.events.iter().filter_map(|event| event.task_failed_event_details()?.error());
@@ -91,7 +90,7 @@ async fn of_an_earlier_start(world: Arc<World>, name: String) -> Result<()> {
     first.reports(&world, heartbeat()).await?;
     let second = Container::of_start(&world, &name, 2).await?;
     assert_eq!((second.turn.attempt, second.turn.launch), (2, 2));
-    first.reports(&world, success()).await?;
+    first.reports(&world, success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert_eq!(course.starts_and_launches(), (2, 2));
     Ok(())
@@ -101,7 +100,7 @@ async fn during_the_teardown(world: Arc<World>, name: String) -> Result<()> {
     let container = Container::of_new_job(&world, &name, &job(1)).await?;
     container.reports(&world, heartbeat()).await?;
     enters(&world, &name, "TearDown").await?;
-    container.reports(&world, success()).await?;
+    container.reports(&world, success(1.5)).await?;
     succeeded_by(&world, &name, 1).await?;
     Ok(())
 }
@@ -128,7 +127,7 @@ async fn after_the_stopped_event(world: Arc<World>, name: String) -> Result<()> 
         Ok(log.iter().any(seen).then_some(()))
     })
     .await?;
-    container.reports(&world, success()).await?;
+    container.reports(&world, success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert_eq!(course.starts_and_launches(), (1, 1));
     Ok(())
@@ -138,7 +137,7 @@ async fn after_the_loss_was_handled(world: Arc<World>, name: String) -> Result<(
     let container = killed(&world, &name).await?;
     enters(&world, &name, "TearDown").await?;
     assert!(world.record(&name).await?["loss"].contains(Class::HeartbeatLost.name()));
-    container.reports(&world, success()).await?;
+    container.reports(&world, success(1.5)).await?;
     succeeded_by(&world, &name, 1).await?;
     Ok(())
 }
@@ -147,10 +146,10 @@ async fn twice(world: Arc<World>, name: String) -> Result<()> {
     let container = Container::of_new_job(&world, &name, &job(1)).await?;
     let other =
         News::Finished(Finished { seconds: 9.0, exit_code: Some(0), outputs: Vec::new(), failure: None });
-    tokio::try_join!(container.reports(&world, success()), container.reports(&world, success()))?;
+    tokio::try_join!(container.reports(&world, success(1.5)), container.reports(&world, success(1.5)))?;
     succeeded_by(&world, &name, 1).await?;
     let stored = world.record(&name).await?;
-    container.reports(&world, success()).await?;
+    container.reports(&world, success(1.5)).await?;
     container.reports(&world, other).await?;
     assert_eq!(world.record(&name).await?, stored, "of two results the first stays");
     Ok(())
@@ -163,7 +162,7 @@ async fn a_loss_twice(world: Arc<World>, name: String) -> Result<()> {
     first.reports(&world, failure(Class::SpotInterrupted)).await?;
     let second = Container::of_start(&world, &name, 2).await?;
     first.reports(&world, failure(Class::SpotInterrupted)).await?;
-    second.reports(&world, success()).await?;
+    second.reports(&world, success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert_eq!((course.starts_and_launches(), course.turn.losses), ((2, 1), 1));
     Ok(())
@@ -171,22 +170,9 @@ async fn a_loss_twice(world: Arc<World>, name: String) -> Result<()> {
 
 async fn stored_and_not_told(world: Arc<World>, name: String) -> Result<()> {
     let container = Container::of_new_job(&world, &name, &job(1)).await?;
-    let News::Finished(finished) = success() else { unreachable!("a success is a result") };
-    let stored = Stored { turn: container.turn, task_arn: Some(TASK.to_owned()), finished };
-    let stored = AttributeValue::S(serde_json::to_string(&stored)?);
-    let settings = world.settings("dispatch-job").await?;
-    world
-        .dynamodb
-        .update_item()
-        .table_name(&settings["JOBS_TABLE"])
-        .key("job", AttributeValue::S(name.clone()))
-        .update_expression("SET #result = :stored")
-        .expression_attribute_names("#result", record::RESULT)
-        .expression_attribute_values(":stored", stored)
-        .send()
-        .await?;
+    store(&world, STACK, container.report(success(1.5))).await?;
     // SQS delivers the message again, since the function has not finished with it.
-    container.reports(&world, success()).await?;
+    container.reports(&world, success(1.5)).await?;
     succeeded_by(&world, &name, 1).await?;
     Ok(())
 }

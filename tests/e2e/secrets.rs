@@ -201,7 +201,7 @@ fn texts(event: &HistoryEvent) -> impl Iterator<Item = &str> {
 async fn recorded(world: &World) -> Result<Vec<String>> {
     let mut secrets = Vec::new();
     for stack in [STACK, HASTY] {
-        let table = &world.settings_of(stack, "dispatch-job").await?["JOBS_TABLE"];
+        let table = world.jobs_table(stack).await?;
         for item in world
             .dynamodb
             .scan()

@@ -7,7 +7,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
@@ -19,6 +20,7 @@ use local_cloud::leftovers::Belonging;
 use local_cloud::{ACCOUNT, Cloud, Options, REGION, ffmpeg};
 use mayfly_common::names::Names;
 use mayfly_common::outcome::Outcome;
+use mayfly_common::record;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
@@ -39,6 +41,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The same for a state that a test wants to catch, shorter than any of them lasts.
 const GLANCE: Duration = Duration::from_millis(10);
 
+/// An item of the table of jobs.
+pub type Item = HashMap<String, AttributeValue>;
+
 /// A local cloud with the stack deployed.
 pub struct World {
     cloud: Cloud,
@@ -57,12 +62,12 @@ pub struct World {
 impl World {
     /// Starts the account's cloud, deploys the stack and puts the test video into its bucket.
     pub async fn start(account: Account) -> Result<Self> {
-        let factor = std::env::var("MAYFLY_TIME_SCALE").map_or(Ok(0.1), |text| text.parse());
+        let scale = std::env::var("MAYFLY_TIME_SCALE").map_or(Ok(TimeScale::new(0.1)), |text| text.parse());
         let (ec2_quotas, ecs_quotas) = account.quotas();
         let options = Options {
             tools: folder("MAYFLY_TOOLS")?,
             programs: folder("MAYFLY_PROGRAMS")?,
-            time_scale: TimeScale::new(factor.context("MAYFLY_TIME_SCALE is no number")?),
+            time_scale: scale.map_err(|error| anyhow!("MAYFLY_TIME_SCALE: {error}"))?,
             ec2_quotas,
             ecs_quotas,
         };
@@ -214,12 +219,21 @@ impl World {
 
     /// The job's item in the table of jobs.
     pub async fn record(&self, job: &str) -> Result<HashMap<String, String>> {
-        let settings = self.settings("dispatch-job").await?;
-        let key = aws_sdk_dynamodb::types::AttributeValue::S(job.to_owned());
-        let found =
-            self.dynamodb.get_item().table_name(&settings["JOBS_TABLE"]).key("job", key).send().await?;
-        let item = found.item.with_context(|| format!("the table knows no job {job}"))?;
+        let item = self.item(STACK, job).await?.with_context(|| format!("the table knows no job {job}"))?;
         Ok(item.into_iter().filter_map(|(name, value)| Some((name, value.as_s().ok()?.clone()))).collect())
+    }
+
+    /// What a stack's table has of a job.
+    pub async fn item(&self, stack: &str, job: &str) -> Result<Option<Item>> {
+        let get = self.dynamodb.get_item().table_name(self.jobs_table(stack).await?);
+        let get = get.key(record::JOB, AttributeValue::S(job.to_owned()));
+        Ok(get.consistent_read(true).send().await?.item)
+    }
+
+    /// The name of a stack's table of jobs.
+    pub async fn jobs_table(&self, stack: &str) -> Result<String> {
+        let mut settings = self.settings_of(stack, "conclude-job").await?;
+        settings.remove("JOBS_TABLE").context("conclude-job knows the table")
     }
 
     /// The ARN of the stack's cluster.

@@ -1,5 +1,6 @@
 //! Every member of the workspace is made the same way.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,19 @@ fn a_member_takes_versions_and_lints_from_the_workspace() {
             );
         }
     }
+}
+
+/// Cargo builds no member while the manifest of any other is missing.
+#[test]
+fn the_image_is_built_from_every_member() {
+    let members = toml("Cargo.toml")["workspace"]["members"].clone();
+    let members = members.as_array().expect("[workspace] has members").iter().filter_map(Value::as_str);
+    let ignore = read("container/Dockerfile.dockerignore");
+    let missing: BTreeSet<_> = members
+        .filter_map(|member| member.split('/').next())
+        .filter(|folder| !ignore.lines().any(|line| line == format!("!{folder}/")))
+        .collect();
+    assert!(missing.is_empty(), "container/Dockerfile.dockerignore: needs a line `!FOLDER/` for {missing:?}");
 }
 
 #[test]

@@ -20,7 +20,6 @@ const SECURITY_GROUPS_LIMIT: usize = 5;
 /// Well below the 60 rules that a security group may have.
 /// Source: VPC user guide, "Amazon VPC quotas".
 const EGRESS_PORTS_LIMIT: usize = 20;
-const EGRESS_PORTS: &str = "at most 20 ports";
 /// AWS allows 50 tags; Mayfly's own and some to spare are kept back.
 const TAGS_LIMIT: usize = 40;
 
@@ -104,7 +103,12 @@ fn check_ports(ports: Option<&[u16]>) -> Check {
         let allowed = "a TCP port from 1 to 65535 that is given only once";
         require(*port > 0 && seen.insert(port), &format!("{FIELD}[{i}]"), port, allowed)?;
     }
-    require(ports.len() <= EGRESS_PORTS_LIMIT, FIELD, format!("{} ports", ports.len()), EGRESS_PORTS)?;
+    require(
+        ports.len() <= EGRESS_PORTS_LIMIT,
+        FIELD,
+        format!("{} ports", ports.len()),
+        format!("at most {EGRESS_PORTS_LIMIT} ports"),
+    )?;
     // The container itself reports to SQS and moves files from and to S3.
     let given = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     require(ports.contains(&443), FIELD, given, "a list with 443, by which the container reports")
@@ -180,7 +184,8 @@ fn check_container(container: &Container) -> Check {
 /// Refuses a size that Fargate would refuse at `RegisterTaskDefinition`. Called when defaults are in.
 pub fn check_size(cpu: u32, memory: u32) -> Check {
     let Some(&(_, least, greatest, step)) = SIZES.iter().find(|size| size.0 == cpu) else {
-        return Err(format!("container.cpu: given {cpu}; Fargate has no such size"));
+        let sizes = SIZES.map(|size| size.0.to_string()).join(", ");
+        return Err(format!("container.cpu: given {cpu}; allowed: one of {sizes}"));
     };
     let in_steps = memory == least || memory.is_multiple_of(step);
     let steps = if least.is_multiple_of(step) {

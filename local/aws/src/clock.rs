@@ -1,6 +1,9 @@
 //! Scaled time: one factor for every wait, time-out and delay of the local cloud.
 
+use std::str::FromStr;
 use std::time::Duration;
+
+const NOT_POSITIVE: &str = "is not a positive number";
 
 /// How many real seconds one second of the cloud lasts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,8 +15,11 @@ impl TimeScale {
     /// # Panics
     /// If the factor is not a positive number.
     pub fn new(factor: f64) -> Self {
-        assert!(factor.is_finite() && factor > 0.0, "time scale must be a positive number, not {factor}");
-        Self(factor)
+        Self::checked(factor).unwrap_or_else(|| panic!("{factor} {NOT_POSITIVE}"))
+    }
+
+    fn checked(factor: f64) -> Option<Self> {
+        (factor.is_finite() && factor > 0.0).then_some(Self(factor))
     }
 
     /// The real duration of `cloud`, a duration in the cloud's time.
@@ -24,5 +30,13 @@ impl TimeScale {
     /// Sleeps for `cloud`, a duration in the cloud's time.
     pub async fn sleep(self, cloud: Duration) {
         tokio::time::sleep(self.real(cloud)).await;
+    }
+}
+
+impl FromStr for TimeScale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().ok().and_then(Self::checked).ok_or_else(|| format!("`{text}` {NOT_POSITIVE}"))
     }
 }

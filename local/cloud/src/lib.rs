@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use local_aws::auth::Guard;
@@ -22,6 +22,7 @@ use local_aws::events::EventBus;
 use local_aws::upstream::{Sessions, Upstream};
 use local_ec2::Ec2;
 use local_ecs::{Faults, Images};
+use nix::sys::statvfs::statvfs;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -33,6 +34,9 @@ use crate::ministack::MiniStack;
 pub const REGION: &str = "eu-central-1";
 /// The account that everything is in.
 pub const ACCOUNT: &str = "123456789012";
+/// The bytes of disk that a cloud with one stack and a video job takes: its functions packed and unpacked, most of all.
+/// On a full disk every function fails, and none can say why.
+const DISK: u64 = 3 << 30;
 
 /// What a local cloud is started with.
 #[derive(Clone, Debug)]
@@ -72,6 +76,7 @@ impl Cloud {
         // A worker that is root runs the command as somebody else, who must get through to its files.
         let passable = Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new().prefix("mayfly-cloud-").permissions(passable).tempdir()?;
+        check_disk(folder.path())?;
         let [ec2, ecs, states] = [listen().await?, listen().await?, listen().await?];
         let mut upstream = Upstream {
             ministack: String::new(),
@@ -183,6 +188,19 @@ impl Cloud {
     }
 }
 
+fn check_disk(folder: &Path) -> Result<()> {
+    let disk = statvfs(folder).with_context(|| format!("could not ask how full {} is", folder.display()))?;
+    let free = disk.fragment_size() * disk.blocks_available();
+    ensure!(
+        free >= DISK,
+        "{} MB are free where temporary files go, and a local cloud needs {}; free some, or set TMPDIR to a folder \
+         on another disk",
+        free >> 20,
+        DISK >> 20
+    );
+    Ok(())
+}
+
 async fn listen() -> Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("could not listen on loopback")
 }
@@ -216,7 +234,7 @@ fn environment(upstream: &Upstream) -> Vec<(String, String)> {
 fn images(options: &Options, folder: &Path) -> Result<Images> {
     let ffmpeg = ffmpeg::install(&options.tools, &folder.join("image/bin"))?;
     let worker = options.programs.join("mayfly-worker");
-    anyhow::ensure!(worker.is_file(), "{} is missing; `make run` builds it", worker.display());
+    ensure!(worker.is_file(), "{} is missing; `make run` builds it", worker.display());
     let places = BTreeMap::from([
         ("WORKER".to_owned(), worker.display().to_string()),
         ("FFMPEG_DIR".to_owned(), ffmpeg.parent().unwrap_or(&ffmpeg).display().to_string()),

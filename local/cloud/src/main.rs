@@ -21,8 +21,8 @@ struct Arguments {
     #[arg(long, env = "MAYFLY_TOOLS")]
     tools: PathBuf,
     /// Real seconds per second of the cloud's waits, delays and time-outs.
-    #[arg(long, env = "MAYFLY_TIME_SCALE", default_value_t = 0.1)]
-    time_scale: f64,
+    #[arg(long, env = "MAYFLY_TIME_SCALE", default_value = "0.1")]
+    time_scale: TimeScale,
     #[command(subcommand)]
     command: Command,
 }
@@ -56,7 +56,7 @@ async fn main() -> Result<ExitCode> {
     let options = Options {
         tools,
         programs,
-        time_scale: TimeScale::new(arguments.time_scale),
+        time_scale: arguments.time_scale,
         ec2_quotas: local_ec2::Quotas::default(),
         ecs_quotas: local_ecs::Quotas::default(),
     };
