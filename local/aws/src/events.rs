@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use aws_sdk_eventbridge::types::{Rule as RuleRecord, RuleState, Target};
-use aws_sdk_lambda::{primitives::Blob, types::InvocationType};
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use uuid::Uuid;

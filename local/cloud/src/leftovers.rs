@@ -149,14 +149,15 @@ async fn in_cluster(ecs: &aws_sdk_ecs::Client, cluster: &str) -> Result<Vec<Belo
         found.extend(alive.map(|service| of_ecs(service.service_arn(), service.tags())));
     }
     for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        let tasks = ecs.list_tasks().cluster(cluster).desired_status(desired).send().await?;
-        if tasks.task_arns().is_empty() {
-            continue;
+        let list = ecs.list_tasks().cluster(cluster).desired_status(desired).into_paginator();
+        let arns: Vec<_> = list.items().send().collect::<Result<_, _>>().await?;
+        // As many as one call takes: ECS API Reference, DescribeTasks, tasks.
+        for some in arns.chunks(100) {
+            let describe = ecs.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec()));
+            let described = describe.include(TaskField::Tags).send().await?;
+            let alive = described.tasks().iter().filter(|task| task.last_status() != Some("STOPPED"));
+            found.extend(alive.map(|task| of_ecs(task.task_arn(), task.tags())));
         }
-        let describe = ecs.describe_tasks().cluster(cluster).set_tasks(tasks.task_arns);
-        let described = describe.include(TaskField::Tags).send().await?;
-        let alive = described.tasks().iter().filter(|task| task.last_status() != Some("STOPPED"));
-        found.extend(alive.map(|task| of_ecs(task.task_arn(), task.tags())));
     }
     Ok(found)
 }

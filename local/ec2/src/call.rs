@@ -44,6 +44,11 @@ impl Target {
         }
     }
 
+    /// One that is not there, which has its ARN and no tags.
+    pub fn unknown<T: Kind>(id: &str) -> Self {
+        Self { kind: T::TYPE, id: id.to_owned(), vpc: None, tags: Tags::default(), is_new: false }
+    }
+
     /// What the call makes, with its `tags`; `vpc` for the kinds that have the key `ec2:Vpc`.
     pub fn new<T: Kind>(tags: &Tags, vpc: Option<&str>) -> Self {
         Self::new_of_type(T::TYPE, tags, vpc)

@@ -120,7 +120,7 @@ impl Ec2 {
         call.mutate(&[Target::existing(&address)]).await?;
         let mut state = self.state();
         state.elastic_ips.find(&id)?.check_release(Instant::now(), self.scale)?;
-        state.elastic_ips.remove(&id);
+        self.delete::<ElasticIp>(&mut state, &id);
         xml::done(&call)
     }
 

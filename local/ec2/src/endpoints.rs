@@ -147,7 +147,11 @@ impl Ec2 {
         }
         let targets: Vec<_> = {
             let state = self.state();
-            ids.iter().filter_map(|id| state.endpoints.find(id).ok()).map(Target::existing).collect()
+            let target = |id: &String| match state.endpoints.known(id) {
+                Some(endpoint) => Target::existing(endpoint),
+                None => Target::unknown::<Endpoint>(id),
+            };
+            ids.iter().map(target).collect()
         };
         call.mutate(&targets).await?;
         let mut unsuccessful = Vec::new();
@@ -205,13 +209,13 @@ impl Ec2 {
 
     fn delete_endpoint(&self, id: &str) -> Result<(), Ec2Error> {
         let mut state = self.state();
-        let endpoint = state.endpoints.find_mut(id)?;
+        let endpoint: &mut Endpoint = self.change(&mut state, id)?;
         if endpoint.is_deleting() {
             return Ok(());
         }
         endpoint.state = "deleting";
-        let id = id.to_owned();
-        self.later(DELETING, move |state| state.endpoints.remove(&id));
+        let (ec2, id) = (self.clone(), id.to_owned());
+        self.later(DELETING, move |state| ec2.delete::<Endpoint>(state, &id));
         Ok(())
     }
 }

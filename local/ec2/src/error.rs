@@ -41,10 +41,11 @@ impl Ec2Error {
         Self::new("InternalError", format!("the local cloud cannot read the stack's network: {error}"))
     }
 
-    /// Client errors are 400 but for those that the page lists otherwise.
+    /// Client errors are 400 but for those that the page lists otherwise. `AuthFailure` is 401 only for a caller who
+    /// cannot be authenticated; of an address it is 400 (genevieve/leftovers#33,
+    /// hashicorp/terraform-provider-aws#3572).
     pub(crate) fn status(&self) -> StatusCode {
         match self.code {
-            "AuthFailure" => StatusCode::UNAUTHORIZED,
             "UnauthorizedOperation" => StatusCode::FORBIDDEN,
             "DryRunOperation" => StatusCode::PRECONDITION_FAILED,
             "InternalError" => StatusCode::INTERNAL_SERVER_ERROR,

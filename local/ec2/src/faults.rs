@@ -7,17 +7,27 @@ use std::time::Duration;
 use crate::nat_failure::NatFailure;
 use crate::tags::Tags;
 
-/// The tag that says whose resource it is.
-const JOB: &str = "mayfly:job";
 /// The rules under this name are for every resource.
 const EVERY_JOB: &str = "*";
 
-/// What happens to the resources that are made from now on.
+/// What happens to the resources that are made, changed or deleted from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// No call sees a new resource yet (EC2 developer guide, "Eventual consistency"): who names it is told that it does
-    /// not exist, and who lists does not find it.
+    /// No call sees a new resource yet, or a change of one (EC2 developer guide, "Eventual consistency"): who names it is
+    /// told that it does not exist, who lists does not find it, and who needs the change is told that it is not so. What
+    /// a call itself would make a second time is there all the same.
     Unseen {
+        /// How long, in the cloud's time.
+        seconds: u32,
+    },
+    /// What is deleted is still listed (the same page); who names it is told that it does not exist.
+    Lingers {
+        /// How long, in the cloud's time.
+        seconds: u32,
+    },
+    /// The network interface of a task stays in use after the task is STOPPED, as seen for minutes
+    /// (opensearch-project/opensearch-migrations#2913, alchemy-run/alchemy#1125).
+    InterfaceLingers {
         /// How long, in the cloud's time.
         seconds: u32,
     },
@@ -41,28 +51,45 @@ impl Faults {
         self.rules().entry(job.to_owned()).or_default().push(fault);
     }
 
-    /// The faults of a resource with these tags.
-    pub(crate) fn of(&self, tags: &Tags) -> Vec<Fault> {
-        let rules = self.rules();
-        let jobs = [Some(EVERY_JOB), tags.0.get(JOB).map(String::as_str)];
-        jobs.into_iter().flatten().filter_map(|job| rules.get(job)).flatten().copied().collect()
+    /// For how much of the cloud's time the network interface of a task of `job` stays after the task is STOPPED.
+    pub fn interface_lingers(&self, job: Option<&str>) -> Duration {
+        longest(&self.of(job), |fault| match fault {
+            Fault::InterfaceLingers { seconds } => Some(seconds),
+            _ => None,
+        })
     }
 
-    /// How long a new resource with these tags is not seen, in the cloud's time.
+    /// How long a new resource with these tags, or a change of one, is not seen, in the cloud's time.
     pub(crate) fn unseen(&self, tags: &Tags) -> Duration {
-        let seconds = |fault| if let Fault::Unseen { seconds } = fault { Some(seconds) } else { None };
-        let seconds = self.of(tags).into_iter().filter_map(seconds).max();
-        Duration::from_secs(seconds.unwrap_or_default().into())
+        longest(&self.of(tags.job()), |fault| match fault {
+            Fault::Unseen { seconds } => Some(seconds),
+            _ => None,
+        })
+    }
+
+    /// How long a deleted resource with these tags is listed, in the cloud's time.
+    pub(crate) fn lingers(&self, tags: &Tags) -> Duration {
+        longest(&self.of(tags.job()), |fault| match fault {
+            Fault::Lingers { seconds } => Some(seconds),
+            _ => None,
+        })
     }
 
     /// Why a new NAT gateway with these tags fails, and after how much of the cloud's time.
     pub(crate) fn nat_failure(&self, tags: &Tags) -> Option<(NatFailure, Duration)> {
-        self.of(tags).into_iter().find_map(|fault| match fault {
+        self.of(tags.job()).into_iter().find_map(|fault| match fault {
             Fault::NatFails { failure, after_seconds } => {
                 Some((failure, Duration::from_secs(after_seconds.into())))
             }
-            Fault::Unseen { .. } => None,
+            _ => None,
         })
+    }
+
+    /// The faults of what is the job's, or nobody's.
+    fn of(&self, job: Option<&str>) -> Vec<Fault> {
+        let rules = self.rules();
+        let jobs = [Some(EVERY_JOB), job];
+        jobs.into_iter().flatten().filter_map(|job| rules.get(job)).flatten().copied().collect()
     }
 
     fn rules(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<Fault>>> {
@@ -70,9 +97,15 @@ impl Faults {
     }
 }
 
+fn longest(faults: &[Fault], seconds: impl Fn(Fault) -> Option<u32>) -> Duration {
+    let longest = faults.iter().copied().filter_map(seconds).max();
+    Duration::from_secs(longest.unwrap_or_default().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tags::JOB;
 
     #[test]
     fn a_fault_is_for_one_job_or_for_every_resource() {

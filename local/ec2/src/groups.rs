@@ -137,7 +137,7 @@ impl Ec2 {
                 return Err(Ec2Error::new("InvalidGroup.NotFound", message));
             }
         }
-        let egress = &mut state.groups.find_mut(&id)?.ip_permissions_egress;
+        let egress = &mut self.change::<Group>(&mut state, &id)?.ip_permissions_egress;
         let mut enlarged = egress.clone();
         for rule in &rules {
             if enlarged.has(rule) {
@@ -165,8 +165,9 @@ impl Ec2 {
         let group: Group = self.existing(&id).await?;
         call.mutate(&[Target::existing(&group)]).await?;
         let mut state = self.state();
-        let egress = &mut state.groups.find_mut(&id)?.ip_permissions_egress;
-        if !rules.iter().all(|rule| egress.has(rule)) {
+        let seen = state.groups.find(&id)?.ip_permissions_egress.clone();
+        let egress = &mut self.change::<Group>(&mut state, &id)?.ip_permissions_egress;
+        if !rules.iter().all(|rule| seen.has(rule) && egress.has(rule)) {
             let message = "The specified rule does not exist in this security group.";
             return Err(Ec2Error::new("InvalidPermission.NotFound", message));
         }
@@ -190,7 +191,7 @@ impl Ec2 {
             let message = format!("resource {id} has a dependent object");
             return Err(Ec2Error::new("DependencyViolation", message));
         }
-        state.groups.remove(&id);
+        self.delete::<Group>(&mut state, &id);
         xml::done(&call)
     }
 

@@ -79,7 +79,7 @@ impl Ec2 {
         let mut state = self.state();
         state.vpcs.find(&vpc_id)?;
         let occupied = state.internet_gateways.all().any(|gateway| gateway.is_attached_to(&vpc_id));
-        let gateway = state.internet_gateways.find_mut(&id)?;
+        let gateway: &mut InternetGateway = self.change(&mut state, &id)?;
         if let Some(attachment) = gateway.attachment_set.item.first() {
             let message = format!("resource {id} is already attached to network {}", attachment.vpc_id);
             return Err(Ec2Error::new("Resource.AlreadyAssociated", message));
@@ -100,8 +100,9 @@ impl Ec2 {
             .interfaces
             .iter()
             .any(|interface| interface.is_in_vpc(&vpc_id) && interface.public_ip().is_some());
-        let gateway = state.internet_gateways.find_mut(&id)?;
-        if !gateway.is_attached_to(&vpc_id) {
+        let seen = state.internet_gateways.find(&id)?.is_attached_to(&vpc_id);
+        let gateway: &mut InternetGateway = self.change(&mut state, &id)?;
+        if !seen || !gateway.is_attached_to(&vpc_id) {
             let message = format!("resource {id} is not attached to network {vpc_id}");
             return Err(Ec2Error::new("Gateway.NotAttached", message));
         }
@@ -122,10 +123,10 @@ impl Ec2 {
         let gateway: InternetGateway = self.existing(&id).await?;
         call.mutate(&[Target::existing(&gateway)]).await?;
         let mut state = self.state();
-        if !state.internet_gateways.find(&id)?.attachment_set.item.is_empty() {
+        if !state.internet_gateways.actual(&id)?.attachment_set.item.is_empty() {
             return Err(Ec2Error::dependency_violation("internetGateway", &id));
         }
-        state.internet_gateways.remove(&id);
+        self.delete::<InternetGateway>(&mut state, &id);
         xml::done(&call)
     }
 

@@ -26,6 +26,7 @@ mod route_tables;
 mod routes;
 mod rules;
 mod server;
+mod subject;
 mod subnets;
 mod tags;
 mod tokens;
@@ -35,7 +36,8 @@ mod xml;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use local_aws::{clock::TimeScale, upstream::Upstream};
+use local_aws::clock::TimeScale;
+use local_aws::upstream::Upstream;
 
 pub use error::Ec2Error;
 pub use faults::{Fault, Faults};

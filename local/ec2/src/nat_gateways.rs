@@ -12,7 +12,6 @@ use crate::error::Ec2Error;
 use crate::interfaces::{Interface, now_as_text};
 use crate::kinds::{Kind, Table};
 use crate::nat_failure::NatFailure;
-use crate::quotas::room;
 use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::tokens::{ClientToken, Repeatable, once};
@@ -142,7 +141,7 @@ impl Ec2 {
         let id = call.parameters.require("NatGatewayId")?;
         let nat_gateway: NatGateway = self.existing(&id).await?;
         call.mutate(&[Target::existing(&nat_gateway)]).await?;
-        if self.state().nat_gateways.find_mut(&id)?.begin_deletion() {
+        if self.change::<NatGateway>(&mut self.state(), &id)?.begin_deletion() {
             let takes = draw(&DELETION);
             let deleted = id.clone();
             self.later(takes, move |state| state.end_nat_gateway(&deleted));
@@ -192,7 +191,11 @@ impl Ec2 {
         let zone = &subnet.availability_zone;
         let used = state.nat_gateways.all().filter(|nat| nat.counts_in(zone)).count();
         let quota = self.quotas.nat_gateways_per_zone;
-        room(used, quota, "NatGatewayLimitExceeded", &format!("NAT gateways in {zone}"))?;
+        if used >= quota {
+            // VPC user guide, "Troubleshoot NAT gateways".
+            let message = format!("Performing this operation would exceed the limit of {quota} NAT gateways");
+            return Err(Ec2Error::new("NatGatewayLimitExceeded", message));
+        }
 
         let id = new_id("nat");
         let address = self.connect_nat_gateway(state, &id, subnet, &allocation_id);
@@ -238,7 +241,7 @@ impl Ec2 {
         subnet: &Subnet,
         allocation_id: &str,
     ) -> Result<Address, NatFailure> {
-        if !state.internet_gateways.all().any(|gateway| gateway.is_attached_to(&subnet.vpc_id)) {
+        if !state.internet_gateways.seen().any(|gateway| gateway.is_attached_to(&subnet.vpc_id)) {
             return Err(NatFailure::GatewayNotAttached);
         }
         let address = state.elastic_ips.find(allocation_id).map_err(|_| NatFailure::InvalidAllocationId)?;
@@ -251,8 +254,10 @@ impl Ec2 {
         let owner = &self.upstream.account;
         let mut interface = Interface::of_nat_gateway(id, subnet, private_ip, owner);
         let network_interface_id = interface.id().to_owned();
-        let address =
-            state.elastic_ips.find_mut(allocation_id).map_err(|_| NatFailure::InvalidAllocationId)?;
+        let mut addresses = state.elastic_ips.all_mut();
+        let address = addresses
+            .find(|address| address.allocation_id == allocation_id)
+            .ok_or(NatFailure::InvalidAllocationId)?;
         let association_id = address.associate(&network_interface_id, private_ip, owner);
         interface.map(public_ip, owner, allocation_id, &association_id);
         state.interfaces.push(interface);

@@ -34,6 +34,23 @@ impl Parameters {
         self.fields.keys().any(|name| name.starts_with(start))
     }
 
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.fields.values().map(String::as_str)
+    }
+
+    /// The values of the tag `key`, in tag specifications and in filters.
+    pub fn values_of(&self, key: &str) -> impl Iterator<Item = &str> {
+        let named =
+            self.fields.iter().filter(move |(_, name)| name.strip_prefix("tag:").unwrap_or(name) == key);
+        let starts = named.filter_map(|(field, _)| Some(format!("{}.Value", field.rsplit_once('.')?.0)));
+        starts.flat_map(|start| {
+            self.fields
+                .iter()
+                .filter(move |(field, _)| field.starts_with(&start))
+                .map(|(_, value)| value.as_str())
+        })
+    }
+
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.fields.remove(name)
     }

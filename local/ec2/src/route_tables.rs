@@ -132,7 +132,7 @@ impl Ec2 {
             None => {
                 let association = Association::new(&id, Some(subnet_id));
                 let association_id = association.route_table_association_id.clone();
-                state.route_tables.find_mut(&id)?.association_set.item.push(association);
+                self.change::<RouteTable>(&mut state, &id)?.association_set.item.push(association);
                 association_id
             }
         };
@@ -156,8 +156,10 @@ impl Ec2 {
             return Err(Ec2Error::new("InvalidParameterValue", message));
         }
         let mut state = self.state();
-        let associations = &mut state.route_tables.find_mut(&table.route_table_id)?.association_set.item;
-        associations.retain(|association| association.route_table_association_id != id);
+        let table: &mut RouteTable = self.change(&mut state, &table.route_table_id)?;
+        let associations = &mut table.association_set.item;
+        let known = associations.iter().position(|association| association.route_table_association_id == id);
+        associations.remove(known.ok_or_else(|| unknown_association(&id))?);
         xml::done(&call)
     }
 
@@ -167,10 +169,10 @@ impl Ec2 {
         let table: RouteTable = self.existing(&id).await?;
         call.mutate(&[Target::existing(&table)]).await?;
         let mut state = self.state();
-        if !state.route_tables.find(&id)?.association_set.item.is_empty() {
+        if !state.route_tables.actual(&id)?.association_set.item.is_empty() {
             return Err(Ec2Error::dependency_violation("routeTable", &id));
         }
-        state.route_tables.remove(&id);
+        self.delete::<RouteTable>(&mut state, &id);
         xml::done(&call)
     }
 
@@ -213,6 +215,14 @@ impl State {
         all.find(|association| association.subnet_id.as_deref() == Some(subnet_id))
     }
 
+    /// The job of the table that the association with the id is of.
+    pub fn job_of_association(&self, id: &str) -> Option<&str> {
+        let has = |table: &&RouteTable| {
+            table.association_set.item.iter().any(|association| association.route_table_association_id == id)
+        };
+        self.route_tables.all().find(has)?.tag_set.job()
+    }
+
     /// The association with the id, its table, and its subnet if it has one.
     fn association(&self, id: &str) -> Result<(RouteTable, Association, Option<Subnet>), Ec2Error> {
         let all = self
@@ -220,10 +230,7 @@ impl State {
             .seen()
             .flat_map(|table| table.association_set.item.iter().map(move |a| (table, a)));
         let mut found = all.filter(|(_, association)| association.route_table_association_id == id);
-        let Some((table, association)) = found.next() else {
-            let message = format!("The association ID '{id}' does not exist");
-            return Err(Ec2Error::new("InvalidAssociationID.NotFound", message));
-        };
+        let (table, association) = found.next().ok_or_else(|| unknown_association(id))?;
         let subnet = association.subnet_id.as_deref().and_then(|subnet_id| self.subnets.find(subnet_id).ok());
         Ok((table.clone(), association.clone(), subnet.cloned()))
     }
@@ -235,6 +242,10 @@ impl State {
             associations.retain(|association| association.subnet_id.as_deref() != Some(subnet_id));
         }
     }
+}
+
+fn unknown_association(id: &str) -> Ec2Error {
+    Ec2Error::new("InvalidAssociationID.NotFound", format!("The association ID '{id}' does not exist"))
 }
 
 impl RouteTable {

@@ -61,7 +61,7 @@ impl Ec2 {
         if let Some(id) = &nat_gateway_id {
             state.check_nat_gateway(id, &table)?;
         }
-        let routes = &mut state.route_tables.find_mut(&table_id)?.route_set.item;
+        let routes = &mut self.change::<RouteTable>(&mut state, &table_id)?.route_set.item;
         let destination = destination.trunc().to_string();
         if routes.iter().any(|route| route.destination_cidr_block.as_ref() == Some(&destination)) {
             let message = format!("The route identified by {destination} already exists.");

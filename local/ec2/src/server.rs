@@ -53,24 +53,29 @@ async fn answer(State(server): State<Server>, request: Request<Body>) -> Respons
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let mut parameters = Parameters::parse(&body);
+    // Before the call, which may delete what it names.
+    let subject = server.ec2.subject(&parameters);
     let action = parameters.take("Action").unwrap_or_default();
     let request = Request::from_parts(parts, body);
     let request_id = Uuid::new_v4().to_string();
 
     let (caller, result) = server.run(&request, &action, parameters, &request_id).await;
     let outcome = result.as_ref().map_or_else(|error| error.code, |_| "OK");
-    server.calls.record(&format!("ec2:{action}"), &caller, "*", outcome);
+    server.calls.record(&format!("ec2:{action}"), &caller, &subject, outcome);
 
     let (status, body) = match result {
         Ok(body) => (StatusCode::OK, body),
-        Err(error) => (error.status(), xml::error_document(&error, &request_id)),
+        Err(error) => {
+            let status = if caller.is_empty() { StatusCode::UNAUTHORIZED } else { error.status() };
+            (status, xml::error_document(&error, &request_id))
+        }
     };
     let headers = [(header::CONTENT_TYPE, "text/xml;charset=UTF-8".to_owned())];
     (status, headers, [("x-amzn-requestid", request_id)], body).into_response()
 }
 
 impl Server {
-    /// The caller's ARN, where there is one, and the answer.
+    /// The caller's ARN, or nothing for one who cannot be authenticated, and the answer.
     async fn run(
         &self,
         request: &Request<Bytes>,

@@ -106,7 +106,7 @@ impl Ec2 {
             return Err(Ec2Error::dependency_violation("subnet", &id));
         }
         state.disassociate_subnet(&id);
-        state.subnets.remove(&id);
+        self.delete::<Subnet>(&mut state, &id);
         xml::done(&call)
     }
 

@@ -14,6 +14,9 @@ const MOST: usize = 50;
 const LONGEST_KEY: usize = 128;
 const LONGEST_VALUE: usize = 256;
 
+/// The tag that says whose resource it is.
+pub const JOB: &str = "mayfly:job";
+
 /// The tags of one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags(pub BTreeMap<String, String>);
@@ -25,6 +28,11 @@ struct Tag<'a> {
 }
 
 impl Tags {
+    /// The job whose resource it is.
+    pub fn job(&self) -> Option<&str> {
+        self.0.get(JOB).map(String::as_str)
+    }
+
     /// Takes the tags for the new resource of the kind `T`.
     pub fn take<T: Kind>(parameters: &mut Parameters) -> Result<Self, Ec2Error> {
         Self::take_for(T::TYPE, parameters)

@@ -95,7 +95,7 @@ impl Ec2 {
         }
         state.groups.retain(|group| group.vpc_id != id);
         state.route_tables.retain(|table| table.vpc_id != id);
-        state.vpcs.remove(&id);
+        self.delete::<Vpc>(&mut state, &id);
         xml::done(&call)
     }
 

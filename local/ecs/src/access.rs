@@ -5,12 +5,10 @@
 
 use local_aws::auth::{Caller, Context};
 
-use crate::{
-    Ecs,
-    error::Result,
-    requests::RegisterTaskDefinition,
-    tags::{self, Tag},
-};
+use crate::Ecs;
+use crate::error::Result;
+use crate::requests::RegisterTaskDefinition;
+use crate::tags::{self, Tag};
 
 impl Ecs {
     /// Whether the caller may do `action` on `resource`, which is in `cluster` and has `tags`.

@@ -3,18 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{Path, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Ecs, iso, tasks::Task};
+use crate::tasks::Task;
+use crate::{Ecs, iso};
 
 /// The paths, as on AWS.
 pub(crate) const METADATA: &str = "/v4";

@@ -1,28 +1,25 @@
 //! Clusters: those that are made here, and the stack's own one, which CloudFormation makes at MiniStack. That one is
 //! taken over when it is first named.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-use aws_sdk_ecs::{
-    error::{DisplayErrorContext, SdkError},
-    types::ClusterField,
-};
+use aws_sdk_ecs::error::{DisplayErrorContext, SdkError};
+use aws_sdk_ecs::types::ClusterField;
 use local_aws::auth::{Caller, Context};
 use serde_json::{Value, json};
 
-use crate::{
-    Ecs, State,
-    error::{Error, Result},
-    fargate::is_name,
-    pages::page,
-    requests::{
-        ClusterSetting, CreateCluster, DeleteCluster, DescribeClusters, Include, Insights, ListClusters,
-        SettingName, StrategyItem,
-    },
-    short_name,
-    strategy::{self, is_fargate},
-    tags::{self, Tag},
+use crate::error::{Error, Result};
+use crate::fargate::is_name;
+use crate::pages::page;
+use crate::requests::{
+    ClusterSetting, CreateCluster, DeleteCluster, DescribeClusters, Include, Insights, ListClusters,
+    SettingName, StrategyItem,
 };
+use crate::strategy::{self, is_fargate};
+use crate::tags::{self, Tag};
+use crate::{Ecs, State, short_name};
 
 /// How long a cluster's capacity providers are attached or detached. AWS gives no number.
 const ATTACHING: Duration = Duration::from_secs(5);
@@ -186,10 +183,16 @@ where
 pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, request: CreateCluster) -> Result<Value> {
     let name = request.cluster_name.clone().unwrap_or_else(|| "default".to_owned());
     let arn = ecs.arn(&format!("cluster/{name}"));
-    // Developer Guide, "Grant permission to tag resources on creation": the action itself is granted on `*`.
-    ecs.guard.authorize(caller, "ecs:CreateCluster", "*", &tags::requested(&request.tags)).await?;
+    // Service Authorization Reference, "Actions defined by Amazon Elastic Container Service": its resource is the cluster.
+    ecs.guard.authorize(caller, "ecs:CreateCluster", &arn, &tags::requested(&request.tags)).await?;
     ecs.allow_tags(caller, "CreateCluster", &arn, &request.tags).await?;
     validate(&name, &request)?;
+    if ecs.faults.is_role_missing(tags::job(&request.tags)) {
+        // As seen on AWS at the first use of an account (aws/containers-roadmap#2614).
+        return Err(Error::invalid_parameter(
+            "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
+        ));
+    }
     // A cluster of MiniStack's would be known now.
     ecs.find_cluster(&name).await?;
 
@@ -254,9 +257,6 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteClust
 
     let state = &mut *ecs.state();
     let cluster = state.clusters.get(&name).ok_or_else(Error::cluster_not_found)?;
-    if cluster.is_adopted {
-        return Err(Error::unsupported(format!("to delete the cluster {name}, which is MiniStack's")));
-    }
     if matches!(cluster.status, Status::Provisioning | Status::Deprovisioning) {
         return Err(Error::new(
             "UpdateInProgressException",
@@ -276,6 +276,9 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteClust
             "ClusterContainsTasksException",
             "The Cluster cannot be deleted while Tasks are active.",
         ));
+    }
+    if cluster.is_adopted {
+        return Err(Error::unsupported(format!("to delete the cluster {name}, which is MiniStack's")));
     }
     if cluster.status == Status::Active {
         let is_empty = cluster.capacity_providers.is_empty();

@@ -1,32 +1,26 @@
 //! The process that stands for a container: its environment, its output, its end.
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    io,
-    os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use nix::{sys::signal::Signal, unistd::Pid};
-use tokio::{
-    fs,
-    process::{Child, Command},
-    time::timeout,
-};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tokio::fs;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::{
-    Ecs, agent,
-    images::Image,
-    logs,
-    logs::LogStream,
-    memory::{self, Memory},
-    processes::{Processes, send},
-};
+use crate::images::Image;
+use crate::logs::{self, LogStream};
+use crate::memory::{self, Memory};
+use crate::processes::{Processes, send};
+use crate::{Ecs, agent};
 
 /// The `PATH` of an image that sets none, as Docker has it.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -1,6 +1,7 @@
 //! `CreateService`: who may, what is refused, and what comes of it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use local_aws::auth::Caller;
@@ -8,19 +9,14 @@ use local_ec2::Ec2Error;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{
-    Ecs,
-    clusters::Cluster,
-    definitions::Revision,
-    error::{Error, Result},
-    fargate,
-    requests::{
-        CreateService, DeploymentConfiguration, NetworkConfiguration, PropagateTags, StrategyItem, Switch,
-    },
-    scheduler,
-    services::{Deployment, PLATFORM_VERSION, Rollout, Service, Status, service_arn},
-    strategy, tags,
+use crate::clusters::Cluster;
+use crate::definitions::Revision;
+use crate::error::{Error, Result};
+use crate::requests::{
+    CreateService, DeploymentConfiguration, NetworkConfiguration, PropagateTags, StrategyItem, Switch,
 };
+use crate::services::{Deployment, PLATFORM_VERSION, Rollout, Service, Status, service_arn};
+use crate::{Ecs, fargate, scheduler, strategy, tags};
 
 /// `CreateService`.
 pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, mut request: CreateService) -> Result<Value> {
@@ -183,7 +179,7 @@ async fn check_network(ecs: &Ecs, request: &CreateService) -> Result<()> {
     }
 }
 
-/// `DeploymentConfiguration` and its circuit breaker.
+/// `DeploymentConfiguration`.
 fn deployment_limits(configuration: &DeploymentConfiguration) -> Result<()> {
     let DeploymentConfiguration { maximum_percent: maximum, minimum_healthy_percent: minimum, .. } =
         configuration;
@@ -197,27 +193,13 @@ fn deployment_limits(configuration: &DeploymentConfiguration) -> Result<()> {
             "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.",
         ));
     }
-    let threshold =
-        configuration.deployment_circuit_breaker.as_ref().and_then(|b| b.threshold_configuration.as_ref());
-    if threshold.is_some_and(|threshold| threshold.value == 0) {
-        return Err(Error::invalid_parameter("thresholdConfiguration.value must be at least 1"));
-    }
     Ok(())
 }
 
-/// The capacity that the tasks of a new service run on; empty stands for plain FARGATE by launch type.
+/// The capacity that the tasks of a new service run on.
 fn capacity(request: &CreateService, cluster: &Cluster) -> Result<Vec<StrategyItem>> {
     let given = &request.capacity_provider_strategy;
-    // `CreateService$launchType`: one of the two.
-    if request.launch_type.is_some() {
-        return match given.as_slice() {
-            [] => Ok(Vec::new()),
-            _ => Err(Error::invalid_parameter(
-                "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
-            )),
-        };
-    }
-    // `CreateService$capacityProviderStrategy`: neither means the cluster's default.
+    // `CreateService$capacityProviderStrategy`: none means the cluster's default.
     let strategy = if given.is_empty() { &cluster.default_strategy } else { given };
     if strategy.is_empty() {
         return Err(Error::unsupported("the launch type EC2, which a service has without any capacity"));

@@ -1,23 +1,21 @@
 //! Task definitions: families of numbered revisions, ACTIVE, then INACTIVE, then DELETE_IN_PROGRESS, then
 //! gone.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use local_aws::auth::{Caller, Context};
 use serde_json::{Value, json};
 
-use crate::{
-    Ecs,
-    error::{Error, Result},
-    fargate,
-    pages::page,
-    requests::{
-        DefinitionStatus, DeleteTaskDefinitions, DeregisterTaskDefinition, DescribeTaskDefinition, Include,
-        ListTaskDefinitionFamilies, ListTaskDefinitions, RegisterTaskDefinition,
-    },
-    seconds, tags,
+use crate::error::{Error, Result};
+use crate::pages::page;
+use crate::requests::{
+    DefinitionStatus, DeleteTaskDefinitions, DeregisterTaskDefinition, DescribeTaskDefinition, Include,
+    ListTaskDefinitionFamilies, ListTaskDefinitions, RegisterTaskDefinition,
 };
+use crate::{Ecs, fargate, seconds, tags};
 
 /// How long a definition that nothing uses stays in DELETE_IN_PROGRESS. AWS gives no number.
 const DELETION: Duration = Duration::from_mins(1);

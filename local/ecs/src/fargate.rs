@@ -2,11 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::{
-    error::{Error, Result},
-    requests::{ContainerDefinition, LogConfiguration, NetworkMode, RegisterTaskDefinition},
-    secrets,
-};
+use crate::error::{Error, Result};
+use crate::requests::{ContainerDefinition, LogConfiguration, NetworkMode, RegisterTaskDefinition};
+use crate::secrets;
 
 /// The time between SIGTERM and SIGKILL in seconds, unless the definition says otherwise, and its upper limit
 /// (`ContainerDefinition$stopTimeout`).

@@ -1,14 +1,14 @@
-//! What can go wrong with a Fargate task, made to happen to the tasks of one job.
+//! What can go wrong with the tasks of one job, and with the calls about its cluster and service, made to happen.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{pull, quotas::VCPUS_REACHED, strategy::SPOT};
+use crate::pull;
+use crate::quotas::VCPUS_REACHED;
+use crate::strategy::SPOT;
 
 /// The rules that are in force, each for one job. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Rule {
     /// What happens.
     pub fault: Fault,
     /// How many tasks of the job it happens to, whichever service has started them: the first ones that no earlier rule
-    /// has taken. A try to place a task counts as a task.
+    /// has taken. A try to place a task counts as a task. A fault of calls has its own count.
     #[serde(default = "one")]
     pub tasks: u32,
     /// Whether it happens only to tasks on this capacity provider, FARGATE or FARGATE_SPOT.
@@ -29,7 +29,7 @@ pub struct Rule {
     pub capacity_provider: Option<String>,
 }
 
-/// What happens to a task. `after_seconds` are the cloud's seconds since the task was RUNNING.
+/// What happens to a task or to a call. `after_seconds` are the cloud's seconds since the task was RUNNING.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {
@@ -67,11 +67,6 @@ pub enum Fault {
         /// When.
         after_seconds: u32,
     },
-    /// The machine below the task has failed.
-    InfrastructureHealth {
-        /// When the task is told to stop.
-        after_seconds: u32,
-    },
     /// AWS retires the machine below the task.
     Maintenance {
         /// When the task is told to stop.
@@ -81,6 +76,17 @@ pub enum Fault {
     Silence {
         /// When.
         after_seconds: u32,
+    },
+    /// `CreateCluster` is refused because the service-linked role does not exist yet, as at the first use of ECS in an
+    /// account.
+    RoleMissing {
+        /// How often.
+        times: u32,
+    },
+    /// `DeleteService` is refused because of the service's deployments.
+    DeploymentsActive {
+        /// How often.
+        times: u32,
     },
 }
 
@@ -113,6 +119,7 @@ impl Rule {
     fn hits(&self, provider: &str) -> bool {
         let spot_only = matches!(self.fault, Fault::SpotInterruption { .. });
         self.tasks > 0
+            && !matches!(self.fault, Fault::RoleMissing { .. } | Fault::DeploymentsActive { .. })
             && self.capacity_provider.as_deref().is_none_or(|wanted| wanted == provider)
             && (!spot_only || provider == SPOT)
     }
@@ -130,6 +137,31 @@ impl Faults {
         let rule = rules.get_mut(job)?.iter_mut().find(|rule| rule.hits(provider))?;
         rule.tasks -= 1;
         Some(rule.fault.clone())
+    }
+
+    /// Whether this `CreateCluster` for `job` is refused for want of the service-linked role.
+    pub(crate) fn is_role_missing(&self, job: Option<&str>) -> bool {
+        self.refuses(job, |fault| match fault {
+            Fault::RoleMissing { times } => Some(times),
+            _ => None,
+        })
+    }
+
+    /// Whether this `DeleteService` for `job` is refused because of deployments.
+    pub(crate) fn are_deployments_active(&self, job: Option<&str>) -> bool {
+        self.refuses(job, |fault| match fault {
+            Fault::DeploymentsActive { times } => Some(times),
+            _ => None,
+        })
+    }
+
+    /// Counts down the first of the job's rules that has one of `times` left.
+    fn refuses(&self, job: Option<&str>, times: impl Fn(&mut Fault) -> Option<&mut u32>) -> bool {
+        let mut rules = self.rules();
+        let faults = job.and_then(|job| rules.get_mut(job)).into_iter().flatten().map(|rule| &mut rule.fault);
+        let Some(left) = faults.filter_map(times).find(|left| **left > 0) else { return false };
+        *left -= 1;
+        true
     }
 
     fn rules(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<Rule>>> {
@@ -166,11 +198,12 @@ impl Fault {
             | Self::QuotaReached
             | Self::NeverStarts { .. }
             | Self::PullTimesOut
-            | Self::PullDenied => None,
+            | Self::PullDenied
+            | Self::RoleMissing { .. }
+            | Self::DeploymentsActive { .. } => None,
             Self::SpotInterruption { after_seconds, .. }
             | Self::OutOfMemory { after_seconds, .. }
             | Self::Killed { after_seconds }
-            | Self::InfrastructureHealth { after_seconds }
             | Self::Maintenance { after_seconds }
             | Self::Silence { after_seconds } => Some(Duration::from_secs((*after_seconds).into())),
         }
@@ -209,6 +242,18 @@ mod tests {
             assert_eq!(faults.take("job", "FARGATE_SPOT"), Some(Fault::Killed { after_seconds: 1 }));
         }
         assert_eq!(faults.take("job", "FARGATE_SPOT"), None);
+    }
+
+    #[test]
+    fn a_call_is_refused_as_often_as_its_rules_say() {
+        let faults = Faults::default();
+        let rule = |times| Rule::once(Fault::RoleMissing { times });
+        faults.add("job", [rule(1), Rule::once(Fault::DeploymentsActive { times: 1 }), rule(1)]);
+        let refused = [Some("job"), Some("other"), None, Some("job"), Some("job")];
+        assert_eq!(refused.map(|job| faults.is_role_missing(job)), [true, false, false, true, false]);
+        assert_eq!([(); 2].map(|()| faults.are_deployments_active(Some("job"))), [true, false]);
+        faults.add("job", [rule(1)]);
+        assert_eq!(faults.take("job", "FARGATE"), None, "it is no fault of a task");
     }
 
     #[test]

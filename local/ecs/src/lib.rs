@@ -34,27 +34,32 @@ mod tags;
 mod tasks;
 mod wire;
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
-use local_aws::{auth::Guard, calls::CallLog, clock::TimeScale, events::EventBus, upstream::Upstream};
+use local_aws::auth::Guard;
+use local_aws::calls::CallLog;
+use local_aws::clock::TimeScale;
+use local_aws::events::EventBus;
+use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::{clusters::Cluster, definitions::Definitions, limits::Limits, services::Service, tasks::Task};
+use crate::clusters::Cluster;
+use crate::definitions::Definitions;
+use crate::limits::Limits;
+use crate::services::Service;
+use crate::tasks::Task;
 
-pub use crate::{
-    faults::{Fault, Faults, Rule, SpotStopCode, Stage},
-    images::Images,
-    quotas::Quotas,
-};
+pub use crate::faults::{Fault, Faults, Rule, SpotStopCode, Stage};
+pub use crate::images::Images;
+pub use crate::quotas::Quotas;
 
 /// What the stand-in works with.
 #[derive(Clone, Debug)]

@@ -1,6 +1,11 @@
 //! The life of one task, from PROVISIONING to STOPPED.
 
-use std::{collections::BTreeMap, future::pending, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use jiff::Timestamp;
@@ -9,21 +14,16 @@ use nix::sys::signal::Signal;
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Ecs,
-    container::{self, Container, Environment},
-    definitions::Revision,
-    fargate::STOP_TIMEOUT,
-    faults::{Fault, SpotStopCode, Stage},
-    logs::LogStream,
-    processes::Processes,
-    pull,
-    requests::{AwsvpcConfiguration, ContainerDefinition, Switch},
-    scheduler, secrets,
-    services::Service,
-    short_name,
-    tasks::{LastStatus, StopCode, Task, change, request_stop},
-};
+use crate::container::{self, Container, Environment};
+use crate::definitions::Revision;
+use crate::fargate::STOP_TIMEOUT;
+use crate::faults::{Fault, SpotStopCode, Stage};
+use crate::logs::LogStream;
+use crate::processes::Processes;
+use crate::requests::{AwsvpcConfiguration, ContainerDefinition, Switch};
+use crate::services::Service;
+use crate::tasks::{LastStatus, StopCode, Task, change, request_stop};
+use crate::{Ecs, pull, scheduler, secrets, short_name};
 
 /// How long each step takes, in the cloud's time. Starting: the sample event of Developer Guide, "Amazon ECS
 /// task state change events" (0, +4, +18, +21 and +24 s). Stopping: not documented; drains of tens of seconds
@@ -62,6 +62,7 @@ pub(crate) fn begin(ecs: &Arc<Ecs>, task: &Task, service: &Service, fault: Optio
         stopping: task.stopping.clone(),
         folder: ecs.work_dir.join(task.id()),
         fault,
+        job: service.job().map(str::to_owned),
         container: None,
     };
     ecs.background.spawn(life.run());
@@ -96,6 +97,7 @@ struct Life {
     stopping: CancellationToken,
     folder: PathBuf,
     fault: Option<Fault>,
+    job: Option<String>,
     /// The process, while there is one.
     container: Option<Container>,
 }
@@ -331,13 +333,18 @@ impl Life {
     async fn clean_up(&mut self) {
         self.container = None;
         self.change(|task| task.last_status = LastStatus::Deprovisioning);
-        let interface = self.interface();
-        let detached = async {
-            if let Some(interface) = interface {
-                self.ecs.ec2.delete_task_interface(&interface.id).await;
-            }
-        };
-        tokio::join!(detached, self.ecs.scale.sleep(DEPROVISIONING));
+        let detachment = detach(self.ecs.clone(), self.interface());
+        let lingers = self.ecs.ec2.faults().interface_lingers(self.job.as_deref());
+        if lingers.is_zero() {
+            tokio::join!(detachment, self.ecs.scale.sleep(DEPROVISIONING));
+        } else {
+            let scale = self.ecs.scale;
+            self.ecs.spawn(async move {
+                scale.sleep(DEPROVISIONING + lingers).await;
+                detachment.await;
+            });
+            scale.sleep(DEPROVISIONING).await;
+        }
         if let Err(error) = container::discard_files(&self.folder).await {
             tracing::warn!(task = self.id, %error, "files of a stopped task could not be removed");
         }
@@ -351,6 +358,12 @@ impl Life {
 
     fn change(&self, how: impl FnOnce(&mut Task)) {
         change(&self.ecs, &self.arn, how);
+    }
+}
+
+async fn detach(ecs: Arc<Ecs>, interface: Option<TaskInterface>) {
+    if let Some(interface) = interface {
+        ecs.ec2.delete_task_interface(&interface.id).await;
     }
 }
 
@@ -374,7 +387,9 @@ fn strike(ecs: &Arc<Ecs>, task: &str, processes: Processes, fault: &Fault) {
         | Fault::QuotaReached
         | Fault::NeverStarts { .. }
         | Fault::PullTimesOut
-        | Fault::PullDenied => {}
+        | Fault::PullDenied
+        | Fault::RoleMissing { .. }
+        | Fault::DeploymentsActive { .. } => {}
         Fault::SpotInterruption { stop_code, .. } => {
             let code = match stop_code {
                 SpotStopCode::SpotInterruption => StopCode::SpotInterruption,
@@ -382,10 +397,6 @@ fn strike(ecs: &Arc<Ecs>, task: &str, processes: Processes, fault: &Fault) {
             };
             // Developer Guide, "Fargate Spot termination notices".
             stop(code, "Your Spot Task was interrupted.");
-        }
-        // The sentence is not documented.
-        Fault::InfrastructureHealth { .. } => {
-            stop(StopCode::InfrastructureHealth, "The infrastructure that hosts the task is unhealthy.");
         }
         // Developer Guide, "Task retirement and maintenance for AWS Fargate on Amazon ECS"; the scheduler does it for the
         // tasks of a service.

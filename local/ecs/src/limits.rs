@@ -2,10 +2,8 @@
 
 use std::time::Instant;
 
-use local_aws::{
-    clock::TimeScale,
-    limits::{Buckets, Rate},
-};
+use local_aws::clock::TimeScale;
+use local_aws::limits::{Buckets, Rate};
 
 use crate::error::{Error, Result};
 
@@ -58,7 +56,36 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// How many calls pass at once, and how many more in each of the next hundred seconds on average.
+    fn measured(group: Group) -> (usize, usize) {
+        let (limits, start) = (Limits::new(TimeScale::new(1.0)), Instant::now());
+        let passing = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            (0..1000).take_while(|_| limits.take(group, now).is_ok()).count()
+        };
+        (passing(0), (1..=100).map(passing).sum::<usize>() / 100)
+    }
+
+    #[test]
+    fn every_group_has_the_documented_bucket() {
+        for (group, burst, refill) in [
+            (Group::ClusterModify, 20, 1),
+            (Group::ClusterRead, 50, 20),
+            (Group::DefinitionDelete, 5, 1),
+            (Group::DefinitionModify, 20, 1),
+            (Group::DefinitionRead, 50, 20),
+            (Group::ServiceModify, 50, 5),
+            (Group::ServiceRead, 100, 20),
+            (Group::TaskModify, 100, 40),
+            (Group::TaskRead, 100, 20),
+        ] {
+            assert_eq!(measured(group), (burst, refill), "{group:?}");
+        }
+    }
 
     #[test]
     fn an_empty_bucket_is_a_throttling_exception() {

@@ -1,20 +1,17 @@
 //! The awslogs driver: a container's output, line by line, in its log stream and in a file.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_sdk_cloudwatchlogs::{
-    Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata},
-    types::InputLogEvent,
-};
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use jiff::Timestamp;
-use tokio::{
-    fs::File,
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
-    sync::mpsc,
-    time::{Instant, timeout_at},
-};
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::fargate::LOG_OPTIONS;

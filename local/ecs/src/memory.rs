@@ -1,19 +1,19 @@
 //! The kernel's part in a container that needs more memory than its task has: no control group can be made here without
 //! root, so its processes are looked at again and again.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use nix::{sys::signal::Signal, unistd::Pid};
-use procfs::{WithCurrentSystemInfo, process::Stat};
-use tokio::{fs, task::spawn_blocking, time::sleep};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use procfs::WithCurrentSystemInfo;
+use procfs::process::Stat;
+use tokio::fs;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::processes::{Processes, send};

@@ -2,11 +2,9 @@
 
 use std::collections::HashSet;
 
-use nix::{
-    errno::Errno,
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use procfs::process::{Stat, all_processes};
 
 /// All processes of a container, known by the one that it was started with: on AWS they share a PID namespace. Here they

@@ -1,6 +1,8 @@
 //! What the account may have at once in the Region: the quotas that a job can meet.
 
-use crate::{State, definitions::Revision, strategy::SPOT};
+use crate::State;
+use crate::definitions::Revision;
+use crate::strategy::SPOT;
 
 /// The account's quotas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +37,11 @@ impl Quotas {
         &self,
         state: &State,
         definition: &Revision,
-        provider: Option<&str>,
+        provider: &str,
     ) -> Option<&'static str> {
-        let is_spot = |provider: Option<&str>| provider == Some(SPOT);
-        let vcpus = if is_spot(provider) { self.spot_vcpus } else { self.on_demand_vcpus };
-        let alike = state.tasks.values().filter(|task| {
-            !task.is_stopped() && is_spot(task.capacity_provider.as_deref()) == is_spot(provider)
-        });
+        let vcpus = if provider == SPOT { self.spot_vcpus } else { self.on_demand_vcpus };
+        let alike =
+            state.tasks.values().filter(|task| !task.is_stopped() && task.capacity_provider == provider);
         let used: u32 = alike.map(|task| task.definition.cpu_units()).sum();
         (used + definition.cpu_units() > vcpus.saturating_mul(UNITS)).then_some(VCPUS_REACHED)
     }

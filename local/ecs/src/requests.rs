@@ -28,10 +28,6 @@ names!(
     Switch { Enabled = "ENABLED", Disabled = "DISABLED" }
 );
 names!(
-    /// `launchType`; EC2 and EXTERNAL are not supported.
-    LaunchType { Fargate = "FARGATE" }
-);
-names!(
     /// `networkMode`; Fargate has no other (`TaskDefinition$networkMode`).
     NetworkMode { Awsvpc = "awsvpc", None = "none", Bridge = "bridge", Host = "host" }
 );
@@ -50,14 +46,6 @@ names!(
 names!(
     /// `ClusterSetting$value` of Container Insights, which changes nothing here.
     Insights { Enabled = "enabled", Disabled = "disabled", Enhanced = "enhanced" }
-);
-names!(
-    /// How a circuit breaker's threshold is meant (`ThresholdConfiguration$type`).
-    ThresholdType {
-        Count = "COUNT",
-        BoundedPercent = "BOUNDED_PERCENT",
-        UnboundedPercent = "UNBOUNDED_PERCENT",
-    }
 );
 names!(
     /// `runtimePlatform.cpuArchitecture`.
@@ -128,7 +116,6 @@ request!(
         task_definition: String,
         desired_count: Option<u32>,
         client_token: Option<String>,
-        launch_type: Option<LaunchType>,
         #[serde(default)]
         capacity_provider_strategy: Vec<StrategyItem>,
         platform_version: Option<String>,
@@ -169,22 +156,7 @@ request!(
 
 request!(
     /// When a deployment is given up.
-    CircuitBreaker {
-        enable: bool,
-        rollback: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reset_on_healthy_task: Option<bool>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        threshold_configuration: Option<Threshold>,
-    }
-);
-
-request!(
-    /// How many failed tasks are too many.
-    Threshold {
-        r#type: ThresholdType,
-        value: u32,
-    }
+    CircuitBreaker { enable: bool, rollback: bool }
 );
 
 request!(
@@ -206,11 +178,6 @@ request!(
 request!(
     /// `DeleteService`.
     DeleteService { cluster: Option<String>, service: String, #[serde(default)] force: bool }
-);
-
-request!(
-    /// `UpdateService`: only the number of tasks; anything else would be a new deployment.
-    UpdateService { cluster: Option<String>, service: String, desired_count: Option<u32> }
 );
 
 request!(

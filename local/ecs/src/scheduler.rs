@@ -1,21 +1,18 @@
 //! The service scheduler: keeps each service at its number of tasks, and gives up a deployment that never
 //! starts.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{
-    Ecs, State,
-    faults::Fault,
-    iso,
-    requests::{CircuitBreaker, ThresholdType},
-    services::{self, Rollout, Service, Status},
-    strategy::{ON_DEMAND, choose},
-    tasks::{self, LastStatus, StopCode},
-};
+use crate::faults::Fault;
+use crate::services::{self, Rollout, Service, Status};
+use crate::strategy::choose;
+use crate::tasks::{self, LastStatus, StopCode};
+use crate::{Ecs, State, iso};
 
 /// A task that never started is tried again later and later, up to every 15 minutes: Developer Guide, "Amazon
 /// ECS service throttle logic". The first pause and the number of failures until the service says so are not
@@ -49,10 +46,9 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
     let mut refusal = None;
     for _ in 0..count {
         let service = &state.services[arn];
-        let provider = choose(&service.strategy, &state.tasks_of(arn)).map(str::to_owned);
-        let fault =
-            service.job().and_then(|job| ecs.faults.take(job, provider.as_deref().unwrap_or(ON_DEMAND)));
-        let room = || ecs.quotas.refusal(state, &service.definition, provider.as_deref());
+        let provider = choose(&service.strategy, &state.tasks_of(arn)).to_owned();
+        let fault = service.job().and_then(|job| ecs.faults.take(job, &provider));
+        let room = || ecs.quotas.refusal(state, &service.definition, &provider);
         if let Some(reason) = fault.as_ref().and_then(Fault::of_placement).or_else(room) {
             refusal = Some((provider, reason));
             break;
@@ -65,7 +61,7 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
         service.announce(&format!("has started {} tasks: {}.", ids.len(), ids.join(" ")));
     }
     if let Some((provider, reason)) = refusal {
-        announce_placement_failure(ecs, service, provider.as_deref(), reason);
+        announce_placement_failure(ecs, service, &provider, reason);
         // "A task is considered a failure if the service scheduler can't launch the task": API Reference,
         // `Deployment$failedTasks`. When it is tried again is not documented.
         task_failed(ecs, state, arn);
@@ -73,12 +69,10 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
 }
 
 /// Developer Guide, "Amazon ECS service event messages" and "Amazon ECS service action events", whose sample this is.
-fn announce_placement_failure(ecs: &Ecs, service: &mut Service, provider: Option<&str>, reason: &str) {
+fn announce_placement_failure(ecs: &Ecs, service: &mut Service, provider: &str, reason: &str) {
     announce_no_place(service, reason);
     let mut detail = action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE");
-    if let Some(provider) = provider {
-        detail["capacityProviderArns"] = json!([ecs.arn(&format!("capacity-provider/{provider}"))]);
-    }
+    detail["capacityProviderArns"] = json!([ecs.arn(&format!("capacity-provider/{provider}"))]);
     detail["reason"] = json!("RESOURCE:FARGATE");
     announce_action(ecs, service, detail);
 }
@@ -136,9 +130,7 @@ pub(crate) fn task_started(state: &mut State, arn: &str) {
     let Some(service) = state.services.get_mut(arn) else { return };
     service.failures = 0;
     // `DeploymentCircuitBreaker$resetOnHealthyTask`, on by default.
-    if breaker(service).is_none_or(|breaker| breaker.reset_on_healthy_task.unwrap_or(true)) {
-        service.deployment.failed_tasks = 0;
-    }
+    service.deployment.failed_tasks = 0;
 }
 
 /// Tells and counts a task that had a place and could not start. The service has the same words for it, as seen on AWS
@@ -155,11 +147,11 @@ fn task_failed(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
     let Some(service) = state.services.get_mut(arn) else { return };
     service.failures += 1;
     service.deployment.failed_tasks += 1;
-    let threshold = breaker(service).filter(|breaker| breaker.enable).map(|b| threshold(b, service.desired));
     // The circuit breaker is for a deployment that has not completed: Developer Guide, "How the Amazon ECS
     // deployment circuit breaker detects failures". There is no earlier deployment here to roll back to.
     if service.deployment.rollout == Rollout::InProgress
-        && threshold.is_some_and(|threshold| service.deployment.failed_tasks >= threshold)
+        && has_breaker(service)
+        && service.deployment.failed_tasks >= threshold(service.desired)
     {
         let failed =
             format!("(deployment {}) deployment failed: tasks failed to start.", service.deployment.id);
@@ -180,23 +172,16 @@ fn task_failed(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
     });
 }
 
-fn breaker(service: &Service) -> Option<&CircuitBreaker> {
-    service.request.deployment_configuration.as_ref()?.deployment_circuit_breaker.as_ref()
+fn has_breaker(service: &Service) -> bool {
+    let configuration = service.request.deployment_configuration.as_ref();
+    let breaker = configuration.and_then(|configuration| configuration.deployment_circuit_breaker.as_ref());
+    breaker.is_some_and(|breaker| breaker.enable)
 }
 
-/// How many failed tasks end a deployment: API Reference, `ThresholdConfiguration`; the bounds are those of
-/// Developer Guide, "How the Amazon ECS deployment circuit breaker detects failures".
-fn threshold(breaker: &CircuitBreaker, desired: u32) -> u32 {
-    let (kind, value) = match &breaker.threshold_configuration {
-        Some(threshold) => (threshold.r#type, threshold.value),
-        None => (ThresholdType::BoundedPercent, 50),
-    };
-    let percent = desired.saturating_mul(value).div_ceil(100);
-    match kind {
-        ThresholdType::Count => value,
-        ThresholdType::BoundedPercent => percent.clamp(10, 200),
-        ThresholdType::UnboundedPercent => percent.max(1),
-    }
+/// How many failed tasks end a deployment: half of the desired ones, within bounds (Developer Guide, "How the Amazon ECS
+/// deployment circuit breaker detects failures").
+fn threshold(desired: u32) -> u32 {
+    desired.div_ceil(2).clamp(10, 200)
 }
 
 fn conclude(ecs: &Ecs, service: &mut Service, rollout: Rollout) {
@@ -240,18 +225,9 @@ fn action(service: &Service, kind: &str, name: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::requests::Threshold;
-
-    fn breaker(kind: ThresholdType, value: u32) -> CircuitBreaker {
-        let threshold_configuration = Some(Threshold { r#type: kind, value });
-        CircuitBreaker { enable: true, rollback: false, reset_on_healthy_task: None, threshold_configuration }
-    }
 
     #[test]
-    fn a_threshold_is_a_count_or_a_percentage_within_bounds() {
-        assert_eq!(threshold(&breaker(ThresholdType::Count, 2), 1), 2);
-        assert_eq!(threshold(&breaker(ThresholdType::BoundedPercent, 50), 1), 10);
-        assert_eq!(threshold(&breaker(ThresholdType::BoundedPercent, 50), 1000), 200);
-        assert_eq!(threshold(&breaker(ThresholdType::UnboundedPercent, 50), 3), 2);
+    fn half_of_the_tasks_may_fail_but_ten_at_least_and_two_hundred_at_most() {
+        assert_eq!([1, 20, 25, 400, 1000].map(threshold), [10, 10, 13, 200, 200]);
     }
 }

@@ -1,13 +1,12 @@
 //! The secrets of a container, fetched from Secrets Manager with the credentials of the execution role.
 
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::{
-    Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata},
-};
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
 use serde_json::Value;
 
-use crate::{container::Environment, requests::Secret};
+use crate::container::Environment;
+use crate::requests::Secret;
 
 /// What `valueFrom` names: `ARN`, or `ARN:json-key:version-stage:version-id` with any of the last three
 /// empty: Developer Guide, "Pass Secrets Manager secrets through Amazon ECS environment variables".

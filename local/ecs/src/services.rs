@@ -1,6 +1,8 @@
 //! Services: the calls, and what they show. What a service then does is the scheduler's.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use local_aws::auth::Caller;
@@ -8,26 +10,20 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{
-    Ecs, State,
-    clusters::Cluster,
-    definitions::Revision,
-    error::{Error, Result},
-    pages::page,
-    requests::{
-        CreateService, DeleteService, DescribeServices, Include, ListServices, PropagateTags,
-        SchedulingStrategy, StrategyItem, Switch, UpdateService,
-    },
-    scheduler, seconds, short_name,
-    tags::Tag,
-    tasks::Task,
+use crate::clusters::Cluster;
+use crate::definitions::Revision;
+use crate::error::{Error, Result};
+use crate::pages::page;
+use crate::requests::{
+    CreateService, DeleteService, DescribeServices, Include, ListServices, PropagateTags, SchedulingStrategy,
+    StrategyItem, Switch,
 };
+use crate::tags::{self, Tag};
+use crate::tasks::Task;
+use crate::{Ecs, State, scheduler, seconds, short_name};
 
 /// The platform version that LATEST stands for: Developer Guide, "Fargate platform versions for Amazon ECS".
 pub(crate) const PLATFORM_VERSION: &str = "1.4.0";
-
-/// The tag by which a service belongs to a job.
-const JOB: &str = "mayfly:job";
 
 /// How many events a service keeps: API Reference, `Service$events`.
 const MAX_EVENTS: usize = 100;
@@ -67,7 +63,7 @@ pub(crate) enum Status {
     Inactive,
 }
 
-/// The one deployment of a service: only its number of tasks can be updated here.
+/// The one deployment of a service, which cannot be updated here.
 #[derive(Debug)]
 pub(crate) struct Deployment {
     /// `ecs-svc/…`, which is also what the tasks were `startedBy`.
@@ -131,7 +127,7 @@ impl Service {
 
     /// The job that the service is for.
     pub fn job(&self) -> Option<&str> {
-        self.request.tags.iter().find(|tag| tag.key == JOB).map(|tag| tag.value.as_str())
+        tags::job(&self.request.tags)
     }
 
     /// Adds an event in the words of the console: "(service NAME) …".
@@ -148,7 +144,7 @@ impl Service {
         let running = tasks.clone().filter(|task| task.is_running()).count();
         let pending = tasks.filter(|task| task.is_pending()).count();
         let (rollout, reason) = self.deployment.rollout.texts(&self.deployment.id);
-        let mut deployment = json!({
+        let deployment = json!({
             "id": self.deployment.id,
             "status": "PRIMARY",
             "taskDefinition": self.definition.arn,
@@ -163,6 +159,7 @@ impl Service {
             "networkConfiguration": self.request.network_configuration,
             "rolloutState": rollout,
             "rolloutStateReason": reason,
+            "capacityProviderStrategy": self.strategy,
         });
         let mut document = json!({
             "serviceArn": self.arn,
@@ -188,6 +185,7 @@ impl Service {
             "placementStrategy": [],
             "networkConfiguration": self.request.network_configuration,
             "schedulingStrategy": SchedulingStrategy::Replica,
+            "capacityProviderStrategy": self.strategy,
             "deploymentController": { "type": "ECS" },
             "createdBy": self.created_by,
             "enableECSManagedTags": self.request.enable_ecs_managed_tags,
@@ -196,13 +194,6 @@ impl Service {
             // New services have it on: API Reference, `CreateService$availabilityZoneRebalancing`.
             "availabilityZoneRebalancing": self.request.availability_zone_rebalancing.unwrap_or(Switch::Enabled),
         });
-        for shape in [&mut document, &mut deployment] {
-            if self.strategy.is_empty() {
-                shape["launchType"] = json!("FARGATE");
-            } else {
-                shape["capacityProviderStrategy"] = json!(self.strategy);
-            }
-        }
         // A service that is deleted has no deployment any more.
         document["deployments"] = if self.is_live() { json!([deployment]) } else { json!([]) };
         document
@@ -236,6 +227,10 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteServi
     if service.desired > 0 && !request.force {
         return Err(Error::invalid_parameter("The service cannot be stopped while it is scaled above 0."));
     }
+    if ecs.faults.are_deployments_active(service.job()) {
+        // The code and the words that hashicorp/terraform-provider-aws, `resourceServiceDelete`, tries again after.
+        return Err(Error::invalid_parameter("The service cannot be stopped while deployments are active."));
+    }
     service.status = Status::Draining;
     service.desired = 0;
     scheduler::reconcile(ecs, &mut state, &arn);
@@ -249,22 +244,6 @@ pub(crate) async fn forget(ecs: Arc<Ecs>, arn: String) {
     if state.services.get(&arn).is_some_and(|service| !service.is_live()) {
         state.services.remove(&arn);
     }
-}
-
-/// `UpdateService`.
-pub(crate) async fn update(ecs: &Arc<Ecs>, caller: &Caller, request: UpdateService) -> Result<Value> {
-    let arn = authorized(ecs, caller, "UpdateService", request.cluster.as_deref(), &request.service).await?;
-    let mut state = ecs.state();
-    let service = state.services.get_mut(&arn).ok_or_else(Error::service_not_found)?;
-    if !service.is_active() {
-        return Err(Error::new("ServiceNotActiveException", "Service was not ACTIVE."));
-    }
-    if let Some(desired) = request.desired_count {
-        service.steady &= service.desired == desired;
-        service.desired = desired;
-    }
-    scheduler::reconcile(ecs, &mut state, &arn);
-    Ok(json!({ "service": state.service_document(&arn, false) }))
 }
 
 /// `DescribeServices`; an unknown service is a failure inside a successful answer.

@@ -1,10 +1,8 @@
 //! Capacity provider strategies: what is refused, and which provider the next task is for.
 
-use crate::{
-    error::{Error, Result},
-    requests::StrategyItem,
-    tasks::Task,
-};
+use crate::error::{Error, Result};
+use crate::requests::StrategyItem;
+use crate::tasks::Task;
 
 /// AWS's own capacity providers; others are not supported.
 pub(crate) const ON_DEMAND: &str = "FARGATE";
@@ -51,11 +49,9 @@ pub(crate) fn validate(strategy: &[StrategyItem], providers: &[String]) -> Resul
 pub(crate) fn choose<'a, 't>(
     strategy: &'a [StrategyItem],
     tasks: &(impl Iterator<Item = &'t Task> + Clone),
-) -> Option<&'a str> {
+) -> &'a str {
     let count = |item: &StrategyItem| {
-        let on = |task: &&Task| {
-            !task.is_stopping() && task.capacity_provider.as_ref() == Some(&item.capacity_provider)
-        };
+        let on = |task: &&Task| !task.is_stopping() && task.capacity_provider == item.capacity_provider;
         tasks.clone().filter(on).map(|_| 1_u32).sum::<u32>()
     };
     let base = strategy.iter().find(|item| count(item) < item.base);
@@ -63,7 +59,8 @@ pub(crate) fn choose<'a, 't>(
     let share = |item: &StrategyItem| f64::from(count(item) + 1) / f64::from(item.weight);
     let candidates = strategy.iter().filter(|item| item.weight > 0);
     let weighted = || candidates.min_by(|a, b| share(a).total_cmp(&share(b)));
-    base.or_else(weighted).map(|item| item.capacity_provider.as_str())
+    let chosen = base.or_else(weighted).expect("a strategy has been checked to have a weight");
+    &chosen.capacity_provider
 }
 
 #[cfg(test)]
@@ -77,9 +74,8 @@ mod tests {
     #[test]
     fn the_heavier_provider_gets_the_first_task() {
         let none = std::iter::empty::<&Task>;
-        assert_eq!(choose(&[item(ON_DEMAND, 1, 0), item(SPOT, 3, 0)], &none()), Some(SPOT));
-        assert_eq!(choose(&[item(ON_DEMAND, 1, 1), item(SPOT, 3, 0)], &none()), Some(ON_DEMAND));
-        assert_eq!(choose(&[], &none()), None);
+        assert_eq!(choose(&[item(ON_DEMAND, 1, 0), item(SPOT, 3, 0)], &none()), SPOT);
+        assert_eq!(choose(&[item(ON_DEMAND, 1, 1), item(SPOT, 3, 0)], &none()), ON_DEMAND);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use local_aws::auth::{Caller, Context};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{
-    Ecs,
-    error::{Error, Result},
-    requests::ListTagsForResource,
-    short_name,
-};
+use crate::error::{Error, Result};
+use crate::requests::ListTagsForResource;
+use crate::{Ecs, short_name};
+
+/// The tag that says whose resource it is.
+const JOB: &str = "mayfly:job";
 
 /// One tag, as in requests and answers.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
@@ -26,6 +26,11 @@ impl Tag {
     pub fn new(key: &str, value: &str) -> Self {
         Self { key: key.to_owned(), value: value.to_owned() }
     }
+}
+
+/// The job that what has the tags belongs to.
+pub(crate) fn job(tags: &[Tag]) -> Option<&str> {
+    tags.iter().find(|tag| tag.key == JOB).map(|tag| tag.value.as_str())
 }
 
 /// Refuses what the API Reference's `Tag` restrictions refuse.

@@ -9,19 +9,14 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{
-    Ecs, State,
-    definitions::Revision,
-    error::{Error, Result},
-    faults::Fault,
-    iso, lifecycle,
-    pages::page,
-    requests::{DescribeTasks, DesiredStatus, Include, ListTasks, StopTask},
-    scheduler, seconds,
-    services::PLATFORM_VERSION,
-    short_name,
-    tags::Tag,
-};
+use crate::definitions::Revision;
+use crate::error::{Error, Result};
+use crate::faults::Fault;
+use crate::pages::page;
+use crate::requests::{DescribeTasks, DesiredStatus, Include, ListTasks, StopTask};
+use crate::services::PLATFORM_VERSION;
+use crate::tags::Tag;
+use crate::{Ecs, State, iso, lifecycle, scheduler, seconds, short_name};
 
 /// The states of a task, in their order: Developer Guide, "Amazon ECS task lifecycle".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +55,6 @@ pub(crate) enum StopCode {
     ServiceSchedulerInitiated,
     SpotInterruption,
     TerminationNotice,
-    InfrastructureHealth,
 }
 
 impl StopCode {
@@ -72,7 +66,6 @@ impl StopCode {
             Self::ServiceSchedulerInitiated => "ServiceSchedulerInitiated",
             Self::SpotInterruption => "SpotInterruption",
             Self::TerminationNotice => "TerminationNotice",
-            Self::InfrastructureHealth => "InfrastructureHealth",
         }
     }
 }
@@ -97,7 +90,7 @@ pub(crate) struct Task {
     pub cluster_arn: String,
     pub service_arn: String,
     pub definition: Arc<Revision>,
-    pub capacity_provider: Option<String>,
+    pub capacity_provider: String,
     pub last_status: LastStatus,
     pub times: Times,
     /// The network interface, from its creation; it stays visible after its deletion.
@@ -231,6 +224,7 @@ impl Task {
             [
                 ("attachments", json!([self.attachment(attachment)])),
                 ("attributes", json!([])),
+                ("capacityProviderName", json!(self.capacity_provider)),
                 ("clusterArn", json!(self.cluster_arn)),
                 ("containers", json!([self.container()])),
                 ("cpu", json!(definition.cpu)),
@@ -259,7 +253,6 @@ impl Task {
         let times = &self.times;
         let optional = [
             ("availabilityZone", self.interface.as_ref().map(|i| json!(i.availability_zone))),
-            ("capacityProviderName", self.capacity_provider.as_ref().map(|name| json!(name))),
             ("connectivity", times.connectivity_at.map(|_| json!("CONNECTED"))),
             ("connectivityAt", times.connectivity_at.map(time)),
             ("pullStartedAt", times.pull_started_at.map(time)),
@@ -299,7 +292,7 @@ pub(crate) fn create(
     ecs: &Arc<Ecs>,
     state: &mut State,
     service: &str,
-    provider: Option<String>,
+    provider: String,
     fault: Option<Fault>,
 ) -> String {
     let service = &state.services[service];

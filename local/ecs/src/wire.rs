@@ -1,25 +1,21 @@
 //! The wire protocol, AWS JSON 1.1: <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    extract::{Request, State},
-    response::Response,
-    routing::any,
-};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::any;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{
-    Ecs, clusters, creation, definitions,
-    error::{Error, Result},
-    limits::Group,
-    services, tags, tasks,
-};
+use crate::error::{Error, Result};
+use crate::limits::Group;
+use crate::{Ecs, clusters, creation, definitions, services, tags, tasks};
 
 /// What every `X-Amz-Target` of ECS starts with.
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
@@ -89,7 +85,6 @@ async fn call(
         "ListTasks" => tasks::list(ecs, caller, parse(body)?).await,
         "RegisterTaskDefinition" => definitions::register(ecs, caller, parse(body)?).await,
         "StopTask" => tasks::stop(ecs, caller, parse(body)?).await,
-        "UpdateService" => services::update(ecs, caller, parse(body)?).await,
         _ => Err(unknown(action)),
     }
 }
@@ -97,7 +92,7 @@ async fn call(
 /// Which bucket an action draws from; the throttling page has none for `ListTagsForResource`.
 fn group(action: &str) -> Option<Group> {
     Some(match action {
-        "CreateService" | "DeleteService" | "UpdateService" => Group::ServiceModify,
+        "CreateService" | "DeleteService" => Group::ServiceModify,
         "DescribeServices" | "ListServices" => Group::ServiceRead,
         "DeleteTaskDefinitions" => Group::DefinitionDelete,
         "DeregisterTaskDefinition" | "RegisterTaskDefinition" => Group::DefinitionModify,

@@ -4,23 +4,28 @@
 
 use std::sync::Arc;
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
 use bytes::Bytes;
-use http::{StatusCode, header::CONTENT_TYPE};
-use local_aws::{auth::Context, calls::CallLog};
-use serde::{Deserialize, de::DeserializeOwned};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use local_aws::auth::Context;
+use local_aws::calls::CallLog;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    callback::{Signal, Tokens},
-    engine::Engine,
-    error::ApiError,
-    execution::{Execution, Status, epoch_seconds, without_nulls},
-    language::{fault::PAYLOAD_LIMIT, policy::Failure},
-    world::{Source, World},
-};
+use crate::callback::{Signal, Tokens};
+use crate::engine::Engine;
+use crate::error::ApiError;
+use crate::execution::{Execution, Status, epoch_seconds, without_nulls};
+use crate::language::fault::PAYLOAD_LIMIT;
+use crate::language::policy::Failure;
+use crate::world::{Source, World};
 
 /// No request is larger than a full input in JSON quotes.
 const MAX_BODY: usize = 4 * PAYLOAD_LIMIT;

@@ -1,15 +1,15 @@
 //! Task tokens: how a waiting task and whoever calls back find each other.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{error::ApiError, language::policy::Failure};
+use crate::error::ApiError;
+use crate::language::policy::Failure;
 
 /// What somebody says with a token.
 #[derive(Debug)]

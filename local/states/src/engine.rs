@@ -1,27 +1,24 @@
 //! All executions: starting them, finding them, ending them.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use local_aws::{
-    auth::{Caller, Context},
-    clock::TimeScale,
-};
+use local_aws::auth::{Caller, Context};
+use local_aws::clock::TimeScale;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    callback::Tokens,
-    error::ApiError,
-    execution::{Ending, Execution, Machine, Status},
-    language::{definition, fault::PAYLOAD_LIMIT, policy::Failure, resource::Resource},
-    run::Run,
-    world::{Source, World},
-};
+use crate::callback::Tokens;
+use crate::error::ApiError;
+use crate::execution::{Ending, Execution, Machine, Status};
+use crate::language::definition;
+use crate::language::fault::PAYLOAD_LIMIT;
+use crate::language::policy::Failure;
+use crate::language::resource::Resource;
+use crate::run::Run;
+use crate::world::{Source, World};
 
 /// The rule through which AWS learns of the end of a nested execution
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html#sync-async-iam-policies>).

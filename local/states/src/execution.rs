@@ -1,19 +1,17 @@
 //! One execution: its status, and its history as GetExecutionHistory has it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    language::{definition::Definition, fault::RUNTIME, policy::Failure},
-    world::Source,
-};
+use crate::language::definition::Definition;
+use crate::language::fault::RUNTIME;
+use crate::language::policy::Failure;
+use crate::world::Source;
 
 /// The most events of a history, after which the execution fails (Service quotas, "Maximum execution history size").
 const MAX_EVENTS: usize = 25_000;

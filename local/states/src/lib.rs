@@ -16,12 +16,17 @@ pub mod world;
 
 use std::sync::Arc;
 
-use local_aws::{auth::Guard, calls::CallLog, clock::TimeScale, events::EventBus, upstream::Upstream};
+use local_aws::auth::Guard;
+use local_aws::calls::CallLog;
+use local_aws::clock::TimeScale;
+use local_aws::events::EventBus;
+use local_aws::upstream::Upstream;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::api::serve_engine;
-use crate::{engine::Engine, ministack::MiniStack};
+use crate::engine::Engine;
+use crate::ministack::MiniStack;
 
 /// What the stand-in works with.
 #[derive(Clone, Debug)]
@@ -44,6 +49,6 @@ pub struct Config {
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let Config { upstream, guard, bus, scale, calls } = config;
-    let engine = Engine::new(MiniStack { upstream, guard, bus }, scale, stop.clone());
+    let engine = Engine::new(MiniStack::new(upstream, guard, bus), scale, stop.clone());
     serve_engine(listener, Arc::clone(&engine), calls, stop).await
 }

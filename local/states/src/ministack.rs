@@ -1,30 +1,30 @@
 //! The real world of the interpreter: MiniStack for machines, functions and buses, and its IAM for who may do what.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use aws_sdk_lambda::{
-    config::StalledStreamProtectionConfig,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
-    primitives::Blob,
-};
+use aws_sdk_lambda::config::StalledStreamProtectionConfig;
+use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::operation::describe_state_machine::DescribeStateMachineError;
 use bytes::Bytes;
-use local_aws::{
-    auth::{Caller, Context, Guard, Refusal},
-    events::EventBus,
-    upstream::Upstream,
-};
+use local_aws::auth::{Caller, Context, Guard, Refusal};
+use local_aws::events::EventBus;
+use local_aws::upstream::Upstream;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
-use crate::{
-    language::policy::Failure,
-    world::{Invoked, Source, World},
-};
+use crate::language::policy::Failure;
+use crate::world::{Invoked, Source, World};
 
 /// The session name of the role that a machine acts as.
 const SESSION: &str = "StepFunctions";
+/// How many functions run at a time. MiniStack is one process of Python: when hundreds wait for it, none is answered in
+/// time, and the retries are more.
+const INVOCATIONS: usize = 16;
 
 /// MiniStack, the guard in front of it and the bus beside it.
 #[derive(Clone, Debug)]
@@ -35,10 +35,19 @@ pub struct MiniStack {
     pub guard: Guard,
     /// Where status changes go.
     pub bus: EventBus,
+    invocations: Arc<Semaphore>,
+}
+
+impl MiniStack {
+    /// The one that `upstream` leads to.
+    pub fn new(upstream: Upstream, guard: Guard, bus: EventBus) -> Self {
+        Self { upstream, guard, bus, invocations: Arc::new(Semaphore::new(INVOCATIONS)) }
+    }
 }
 
 impl World for MiniStack {
-    const WORK_TIME: Duration = Duration::from_secs(30);
+    /// MiniStack itself ends a function at its own time-out.
+    const WORK_TIME: Duration = Duration::from_mins(1);
 
     async fn machine(&self, arn: &str) -> anyhow::Result<Option<Source>> {
         let client = aws_sdk_sfn::Client::new(&self.upstream.root_config());
@@ -79,6 +88,7 @@ impl World for MiniStack {
         let config = self.upstream.role_config(role, SESSION).await.map_err(|error| {
             Failure::new("Lambda.AWSLambdaException", format!("the role {role} cannot be assumed: {error:#}"))
         })?;
+        let _turn = self.invocations.acquire().await;
         // A function may be silent for as long as it runs.
         let config = aws_sdk_lambda::config::Builder::from(&config)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

@@ -2,25 +2,26 @@
 //!
 //! Branches of a Parallel are futures of one task: dropping one aborts all that it has in flight, at any depth.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{
-    engine::Engine,
-    execution::{Ending, Execution},
-    language::{
-        choice,
-        definition::{Choice, Effort, Fail, Kind, Pass, Plain, Scope, Seconds, State, Text, Wait, Work},
-        fault::{DATA_LIMIT_EXCEEDED, Fault, NO_CHOICE_MATCHED, PAYLOAD_LIMIT, RUNTIME},
-        path::{Data, Path, ReferencePath},
-        policy::{Failure, Retries, catcher},
-        template::Template,
-    },
-    world::World,
+use crate::engine::Engine;
+use crate::execution::{Ending, Execution};
+use crate::language::choice;
+use crate::language::definition::{
+    Choice, Effort, Fail, Kind, Pass, Plain, Scope, Seconds, State, Text, Wait, Work,
 };
+use crate::language::fault::{DATA_LIMIT_EXCEEDED, Fault, NO_CHOICE_MATCHED, PAYLOAD_LIMIT, RUNTIME};
+use crate::language::path::{Data, Path, ReferencePath};
+use crate::language::policy::{Failure, Retries, catcher};
+use crate::language::template::Template;
+use crate::world::World;
 
 /// A run of an execution.
 #[derive(Debug)]

@@ -1,24 +1,22 @@
 //! What a Task does: one attempt at a service integration, its clocks and its events.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    callback::{Callback, Signal},
-    engine::Engine,
-    error::ApiError,
-    execution::{Execution, Status, without_nulls},
-    language::{
-        definition::{Task, Work},
-        fault::{Fault, RUNTIME},
-        path::Data,
-        policy::{Clock, Failure},
-        resource::Resource,
-    },
-    run::{Cursor, Run, Visit, check_size, rfc3339},
-    world::{Invoked, World},
-};
+use crate::callback::{Callback, Signal};
+use crate::engine::Engine;
+use crate::error::ApiError;
+use crate::execution::{Execution, Status, without_nulls};
+use crate::language::definition::{Task, Work};
+use crate::language::fault::{Fault, RUNTIME};
+use crate::language::path::Data;
+use crate::language::policy::{Clock, Failure};
+use crate::language::resource::Resource;
+use crate::run::{Cursor, Run, Visit, check_size, rfc3339};
+use crate::world::{Invoked, World};
 
 impl<W: World> Run<W> {
     /// Makes one attempt at a Task.

@@ -1,6 +1,8 @@
 //! The world outside the interpreter: the machines' definitions, functions, buses, and who may do what.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use local_aws::auth::{Caller, Context, Refusal};

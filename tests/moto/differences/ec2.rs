@@ -307,7 +307,7 @@ pub const MEANT: &[Meant] = &[
         &["ReleaseAddress"],
         "that of a NAT gateway",
         "200",
-        "401 AuthFailure",
+        "400 AuthFailure",
         "kubernetes/kops#1604; genevieve/leftovers#33",
     ),
     ends(

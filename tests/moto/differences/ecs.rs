@@ -14,7 +14,7 @@ const DEFINING: Names = &[
 const CLUSTERING: Names = &["CreateCluster", "DeleteCluster"];
 
 /// The calls that answer with a service.
-const SERVING: Names = &["CreateService", "DeleteService", "DescribeServices", "UpdateService"];
+const SERVING: Names = &["CreateService", "DeleteService", "DescribeServices"];
 
 /// The calls that answer with a task.
 const TASKING: Names = &["DescribeTasks", "StopTask"];
@@ -204,12 +204,12 @@ pub const MEANT: &[Meant] = &[
         "ECS API Reference, Service, taskSets: of CODE_DEPLOY and EXTERNAL deployments",
     ),
     left_out(
-        &["DeleteService", "UpdateService"],
+        &["DeleteService"],
         &["/service/tags"],
         "ECS API Reference, DescribeServices, include: tags only where TAGS is given",
     ),
     left_out(
-        &["DeleteService", "DescribeServices"],
+        &["DescribeServices"],
         &["/service*/deployments[]"],
         "ECS API Reference, Service, deployments: the current state of deployments; a deleted service has none",
     ),
@@ -219,13 +219,6 @@ pub const MEANT: &[Meant] = &[
         "200",
         "400 InvalidParameterException",
         "ECS API Reference, CreateService, serviceName",
-    ),
-    ends(
-        &["CreateService"],
-        "both launch type and strategy",
-        "200",
-        "400 InvalidParameterException",
-        "ECS API Reference, CreateService, capacityProviderStrategy",
     ),
     ends(
         &["CreateService"],
@@ -271,13 +264,6 @@ pub const MEANT: &[Meant] = &[
         ours: "*",
         source: "ECS API Reference, DeleteService: what is DRAINING is no longer visible in ListServices",
     },
-    ends(
-        &["UpdateService"],
-        "of a service that is deleted",
-        "200",
-        "400 ServiceNotActiveException",
-        "ECS API Reference, UpdateService, ServiceNotActiveException",
-    ),
     ends(
         &["DeleteService"],
         "that is deleted",

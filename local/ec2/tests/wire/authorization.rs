@@ -97,3 +97,15 @@ async fn a_right_can_be_bound_to_the_resources_of_a_vpc() {
         assert_eq!(code(role.delete_security_group().group_id(&group).send().await), expected);
     }
 }
+
+#[tokio::test]
+async fn endpoints_that_do_not_exist_need_the_right_too() {
+    let cloud = Cloud::start().await;
+    let unknown = "vpce-0123456789abcdef0";
+    // It may delete what has its stack's tag, and they have none.
+    let role = cloud.as_role("OfStack").await;
+    let refused = role.delete_vpc_endpoints().vpc_endpoint_ids(unknown).send().await.expect_err("no right");
+    let (code, _, message) = refusal(&refused);
+    assert_eq!(code, "UnauthorizedOperation");
+    assert!(message.contains(&format!("vpc-endpoint/{unknown}")), "{message}");
+}

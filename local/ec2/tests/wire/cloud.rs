@@ -26,6 +26,9 @@ pub const ACCOUNT: &str = "111122223333";
 /// The zone of everything here.
 pub const ZONE: &str = "eu-west-1a";
 
+/// The scale of a cloud in which nothing begins or ends while one looks, in real seconds.
+pub const STANDSTILL: f64 = 1000.0;
+
 /// A running stand-in, and a client of it for the root.
 pub struct Cloud {
     pub ec2: Ec2,

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{NatGateway, NatGatewayAddressStatus, NatGatewayState, NetworkInterfaceType};
 use local_ec2::{Fault, NatFailure, Quotas};
 
-use crate::cloud::{Cloud, ZONE, code, eventually, filter, refusal, tags};
+use crate::cloud::{Cloud, STANDSTILL, code, eventually, filter, refusal, tags};
 
 /// A VPC with an attached gateway and a subnet of eleven addresses.
 struct Network {
@@ -152,7 +152,9 @@ async fn a_fault_of_awss_own_leaves_interface_and_address_until_the_nat_gateway_
     let interface = failed.nat_gateway_addresses()[0].network_interface_id().expect("an interface");
     assert!(failed.failure_message().is_some_and(|message| message.contains(interface)));
 
-    assert_eq!(network.release(&address).await, "AuthFailure");
+    let refused = network.cloud.client.release_address().allocation_id(&address).send().await;
+    let held = "You do not have permission to access the specified resource.";
+    assert_eq!(refusal(&refused.expect_err("it is held")), ("AuthFailure".to_owned(), 400, held.to_owned()));
     let subnet = network.cloud.client.delete_subnet().subnet_id(&network.subnet);
     assert_eq!(code(subnet.clone().send().await), "DependencyViolation");
     assert_eq!(network.delete(&id).await, "OK");
@@ -183,37 +185,52 @@ async fn a_nat_gateway_takes_a_subnet_and_an_address_that_can_be_seen() {
 
 #[tokio::test]
 async fn deleting_nat_gateways_count_against_the_quota_of_their_zone_and_failed_ones_do_not() {
-    let quotas = Quotas { nat_gateways_per_zone: 2, addresses: 4, ..Quotas::default() };
-    let network = Network::start(0.02, quotas).await;
+    let quotas = Quotas { nat_gateways_per_zone: 2, ..Quotas::default() };
+    let network = Network::start(STANDSTILL, quotas).await;
     let client = &network.cloud.client;
-    let addresses = [network.address().await, network.address().await, network.address().await];
-    let create = async |subnet: &str, address: &str| {
-        let made = client.create_nat_gateway().subnet_id(subnet).allocation_id(address).send().await;
-        made.map(|made| made.nat_gateway.and_then(|nat| nat.nat_gateway_id).expect("its id"))
-    };
-    let failing = create(&network.subnet, "eipalloc-0123456789abcdef0").await.expect("made");
+    let at_once = Fault::NatFails { failure: NatFailure::InternalError, after_seconds: 0 };
+    network.cloud.ec2.faults().add("failing", at_once);
+    let failing = network.cloud.nat_gateway(&network.subnet, &network.address().await, "failing").await;
     network.until(&failing, NatGatewayState::Failed).await;
-    let first = create(&network.subnet, &addresses[0]).await.expect("made");
-    create(&network.subnet, &addresses[1]).await.expect("made");
-    assert_eq!(network.delete(&first).await, "OK");
-    let refused = create(&network.subnet, &addresses[2]).await.expect_err("the quota is full");
-    let (code, _, message) = refusal(&refused);
-    assert_eq!(code, "NatGatewayLimitExceeded");
-    assert!(message.contains(ZONE), "{message}");
+    let deleting = network.nat_gateway(&network.address().await).await;
+    assert_eq!(network.delete(&deleting).await, "OK");
+    network.nat_gateway(&network.address().await).await;
+    let address = network.address().await;
+    let create = |subnet: &str| client.create_nat_gateway().subnet_id(subnet).allocation_id(&address);
+    let refused = create(&network.subnet).send().await.expect_err("the quota is full");
+    let message = "Performing this operation would exceed the limit of 2 NAT gateways";
+    assert_eq!(refusal(&refused), ("NatGatewayLimitExceeded".to_owned(), 400, message.to_owned()));
 
     let next_zone = client.create_subnet().vpc_id(&network.vpc).cidr_block("10.1.2.0/28");
     let next_zone = next_zone.availability_zone("eu-west-1b").send().await.expect("a subnet").subnet;
     let next_zone = next_zone.and_then(|subnet| subnet.subnet_id).expect("its id");
-    create(&next_zone, &addresses[2]).await.expect("each zone has its own quota");
-    network.until(&first, NatGatewayState::Deleted).await;
-    let address = network.address().await;
-    create(&network.subnet, &address).await.expect("there is room again");
-    let fifth = crate::cloud::code(client.allocate_address().domain("vpc".into()).send().await);
-    assert_eq!(fifth, "AddressLimitExceeded");
+    create(&next_zone).send().await.expect("each zone has its own quota");
+    network.address().await;
+    let sixth = client.allocate_address().domain("vpc".into()).send().await;
+    assert_eq!(code(sixth), "AddressLimitExceeded");
 }
 
 #[tokio::test]
-async fn a_route_to_a_nat_gateway_can_be_made_when_it_is_available_and_outlives_it() {
+async fn a_deleted_nat_gateway_makes_room_for_another() {
+    let network = Network::start(0.005, Quotas { nat_gateways_per_zone: 1, ..Quotas::default() }).await;
+    let first = network.nat_gateway(&network.address().await).await;
+    assert_eq!(network.delete(&first).await, "OK");
+    network.until(&first, NatGatewayState::Deleted).await;
+    network.nat_gateway(&network.address().await).await;
+}
+
+#[tokio::test]
+async fn a_nat_gateway_that_is_pending_takes_no_route() {
+    let network = Network::start(STANDSTILL, Quotas::default()).await;
+    let table = network.cloud.route_table(&network.vpc, "a").await;
+    let nat = network.nat_gateway(&network.address().await).await;
+    let create = network.cloud.client.create_route().route_table_id(&table);
+    let create = create.destination_cidr_block("0.0.0.0/0").nat_gateway_id(&nat);
+    assert_eq!(code(create.send().await), "InvalidNatGatewayID.NotFound");
+}
+
+#[tokio::test]
+async fn a_route_to_an_available_nat_gateway_outlives_it() {
     let network = Network::start(0.005, Quotas::default()).await;
     let client = &network.cloud.client;
     let table = client.create_route_table().vpc_id(&network.vpc).send().await.expect("a table").route_table;
@@ -233,7 +250,6 @@ async fn a_route_to_a_nat_gateway_can_be_made_when_it_is_available_and_outlives_
         let to_nat = routes.into_iter().find(|route| route.nat_gateway_id() == Some(&nat));
         to_nat.and_then(|route| route.state).map(|state| state.as_str().to_owned())
     };
-    assert_eq!(route(&table, "0.0.0.0/0", &nat).await, "InvalidNatGatewayID.NotFound");
     network.until(&nat, NatGatewayState::Available).await;
     for (table, cidr, nat, expected) in [
         (&table, "0.0.0.0/0", nat.as_str(), "OK"),

@@ -165,3 +165,29 @@ async fn what_is_not_signed_or_not_implemented_is_refused_and_recorded() {
     ];
     assert_eq!(calls, expected.map(|(action, outcome)| (action.to_owned(), outcome.to_owned())));
 }
+
+#[tokio::test]
+async fn the_log_tells_which_jobs_a_call_is_about() {
+    let cloud = Cloud::start().await;
+    let vpc = cloud.vpc("a").await;
+    let subnet = cloud.subnet(&vpc, "10.1.0.0/24", "a").await;
+    let table = cloud.route_table(&vpc, "b").await;
+    let associate = cloud.client.associate_route_table().route_table_id(&table).subnet_id(&subnet);
+    let association = associate.send().await.expect("associated").association_id.expect("its id");
+    let disassociate = cloud.client.disassociate_route_table().association_id(&association);
+    disassociate.send().await.expect("disassociated");
+    let by_tag = cloud.client.describe_vpcs().filters(filter("tag:mayfly:job", "c")).send();
+    by_tag.await.expect("an answer");
+    cloud.client.describe_vpcs().vpc_ids(SUBNET).send().await.expect_err("it is no VPC");
+    let calls: Vec<_> = cloud.calls.snapshot().into_iter().map(|call| call.resource).collect();
+    let expected = [
+        "a".to_owned(),
+        format!("a {vpc}"),
+        format!("a b {vpc}"),
+        format!("a b {table} {subnet}"),
+        format!("b {association}"),
+        "c".to_owned(),
+        "*".to_owned(),
+    ];
+    assert_eq!(calls, expected);
+}

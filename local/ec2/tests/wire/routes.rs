@@ -115,7 +115,7 @@ async fn the_tables_of_the_stack_are_those_of_ministack() {
 
 #[tokio::test]
 async fn a_gateway_endpoint_puts_a_route_in_its_tables_and_takes_it_away() {
-    let cloud = Cloud::start_with(0.02, Quotas::default()).await;
+    let cloud = Cloud::start().await;
     let vpc = cloud.vpc("a").await;
     let id = new_table(&cloud, &vpc, "a").await;
     let service = format!("com.amazonaws.{REGION}.s3");
@@ -124,9 +124,8 @@ async fn a_gateway_endpoint_puts_a_route_in_its_tables_and_takes_it_away() {
     let made = create().tag_specifications(tags("vpc-endpoint", "a")).send().await.expect("an endpoint");
     let endpoint = made.vpc_endpoint.expect("the endpoint").vpc_endpoint_id.expect("its id");
     let available = async || {
-        let available = filter("vpc-endpoint-state", "available");
-        let found =
-            cloud.client.describe_vpc_endpoints().vpc_endpoint_ids(&endpoint).filters(available).send();
+        let list = cloud.client.describe_vpc_endpoints().filters(filter("vpc-endpoint-id", &endpoint));
+        let found = list.filters(filter("vpc-endpoint-state", "available")).send();
         found.await.expect("an answer").vpc_endpoints().len() == 1
     };
     eventually("the endpoint's being available", available).await;

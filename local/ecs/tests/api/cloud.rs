@@ -1,35 +1,30 @@
 //! A stand-in on a free port, and what a test does with it.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
-use aws_sdk_ecs::{
-    Client,
-    config::{BehaviorVersion, Region, retry::RetryConfig},
-    operation::create_service::builders::CreateServiceFluentBuilder,
-    types::{
-        AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility,
-        ContainerDefinition, LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Service,
-        Tag, Task, TaskField,
-    },
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::config::retry::RetryConfig;
+use aws_sdk_ecs::config::{BehaviorVersion, Region};
+use aws_sdk_ecs::operation::create_service::builders::CreateServiceFluentBuilder;
+use aws_sdk_ecs::types::{
+    AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility, ContainerDefinition,
+    LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Service, Tag, Task, TaskField,
 };
-use local_aws::{
-    auth::Guard,
-    calls::CallLog,
-    clock::TimeScale,
-    events::EventBus,
-    upstream::{Sessions, Upstream},
-};
+use local_aws::auth::Guard;
+use local_aws::calls::CallLog;
+use local_aws::clock::TimeScale;
+use local_aws::events::EventBus;
+use local_aws::upstream::{Sessions, Upstream};
 use local_ec2::Ec2;
 use local_ecs::{Config, Faults, Images, Quotas, serve};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::ministack::{self, Seen};
@@ -42,15 +37,18 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Real seconds per second of the cloud: a task is up in 0.12 s and gone in 0.1 s.
 const SCALE: f64 = 0.005;
 
+/// The same for a cloud in which nothing ends while one looks.
+pub const STANDSTILL: f64 = 1000.0;
+
 /// The images of the tests. `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file
-/// `child`; `family` has a child in a process group of its own; `hog` has one that takes all memory, and
+/// `child`; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes all memory, and
 /// writes down how that ended; `glutton` takes all memory itself.
 const IMAGES: &str = r#"{
     "sleep": { "entrypoint": ["/bin/sleep", "600"] },
     "false": { "entrypoint": ["/bin/false"] },
     "env": { "entrypoint": ["/bin/sh", "-c"], "command": ["env; echo told >&2; exec sleep 600"], "path": ["${TOOLS}"] },
     "stubborn": { "entrypoint": ["/bin/sh", "-c", "trap '' TERM; sleep 600 & echo $! > child; wait"] },
-    "family": { "entrypoint": ["/bin/sh", "-mc", "sleep 600 & echo $! > child; wait"] },
+    "family": { "entrypoint": ["/bin/sh", "-mc", "sleep 600 & echo $!; wait"] },
     "hog": { "entrypoint": ["/bin/sh", "-c", "tail /dev/zero; { echo $?; cat $MAYFLY_CGROUP/memory.events; echo end; } > seen; exec sleep 600"] },
     "glutton": { "entrypoint": ["/usr/bin/tail", "/dev/zero"] }
 }"#;
@@ -62,6 +60,7 @@ pub struct Cloud {
     pub seen: Arc<Mutex<Seen>>,
     pub work_dir: PathBuf,
     pub faults: Faults,
+    pub ec2: Ec2,
     endpoint: String,
     stop: CancellationToken,
     served: Option<JoinHandle<anyhow::Result<()>>>,
@@ -70,20 +69,25 @@ pub struct Cloud {
 
 impl Cloud {
     pub async fn start() -> Self {
-        Self::start_with(SCALE, Quotas::default()).await
+        Self::start_with(SCALE, SCALE, Quotas::default()).await
     }
 
     /// With a scale of its own, in real seconds per second of the cloud.
     pub async fn at_scale(scale: f64) -> Self {
-        Self::start_with(scale, Quotas::default()).await
+        Self::start_with(scale, scale, Quotas::default()).await
+    }
+
+    /// In which no network interface is ever detached, so that a task that stops remains DEPROVISIONING.
+    pub async fn where_tasks_do_not_end() -> Self {
+        Self::start_with(SCALE, STANDSTILL, Quotas::default()).await
     }
 
     /// In an account with other quotas.
     pub async fn with_quotas(quotas: Quotas) -> Self {
-        Self::start_with(SCALE, quotas).await
+        Self::start_with(SCALE, SCALE, quotas).await
     }
 
-    async fn start_with(scale: f64, quotas: Quotas) -> Self {
+    async fn start_with(scale: f64, scale_of_ec2: f64, quotas: Quotas) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let ministack = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -108,7 +112,7 @@ impl Cloud {
             bus: EventBus::new(upstream.clone()),
             scale,
             calls: CallLog::default(),
-            ec2: Ec2::new(upstream.clone(), scale),
+            ec2: Ec2::new(upstream.clone(), TimeScale::new(scale_of_ec2)),
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
             faults: Faults::default(),
             quotas,
@@ -117,9 +121,10 @@ impl Cloud {
         };
         let (endpoint, stop) = (upstream.ecs.clone(), CancellationToken::new());
         let (work_dir, faults) = (config.work_dir.clone(), config.faults.clone());
+        let ec2 = config.ec2.clone();
         let served = Some(tokio::spawn(serve(listener, config, stop.clone())));
         let ecs = client(&endpoint, upstream.root.clone());
-        Self { ecs, upstream, seen, work_dir, faults, endpoint, stop, served, _folder: folder }
+        Self { ecs, upstream, seen, work_dir, faults, ec2, endpoint, stop, served, _folder: folder }
     }
 
     /// Stops the stand-in and waits until it says that it has.

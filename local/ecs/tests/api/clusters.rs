@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{
 };
 use local_ecs::Quotas;
 
-use crate::cloud::{ACCOUNT, CLUSTER, Cloud, REGION, eventually, refusal};
+use crate::cloud::{ACCOUNT, CLUSTER, Cloud, REGION, STANDSTILL, eventually, refusal};
 
 const PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
 
@@ -112,8 +112,7 @@ async fn a_name_in_use_gives_the_cluster_that_has_it() {
 
 #[tokio::test]
 async fn a_cluster_that_is_not_active_takes_no_service_and_no_deletion() {
-    // Slowly enough for it not to change while it is looked at.
-    let cloud = Cloud::at_scale(100.0).await;
+    let cloud = Cloud::at_scale(STANDSTILL).await;
     let definition = cloud.register("sleep").await;
     let request = cloud.ecs.create_cluster().cluster_name("job").capacity_providers("FARGATE_SPOT");
     request.send().await.unwrap();
@@ -125,29 +124,48 @@ async fn a_cluster_that_is_not_active_takes_no_service_and_no_deletion() {
 }
 
 #[tokio::test]
-async fn a_cluster_is_deleted_only_after_its_services_and_the_last_end_of_its_tasks() {
-    // Slowly enough for the time between the end of the service and that of its task to be seen.
-    let cloud = Cloud::at_scale(0.05).await;
-    create(&cloud, "job").await;
+async fn a_cluster_with_an_active_or_draining_service_is_not_deleted() {
+    let cloud = Cloud::at_scale(STANDSTILL).await;
     let definition = cloud.register("sleep").await;
-    cloud.cluster("job").service("job", &definition).send().await.unwrap();
-    cloud.cluster("job").task_in("job", "PENDING").await;
-    let services = "The Cluster cannot be deleted while Services are active.".to_owned();
-    let tasks = "The Cluster cannot be deleted while Tasks are active.".to_owned();
-    let contains_services = ("ClusterContainsServicesException".to_owned(), services);
-    assert_eq!(delete(&cloud, "job").await, contains_services);
-    cloud.cluster("job").task_in("job", "RUNNING").await;
-    cloud.ecs.delete_service().cluster("job").service("job").force(true).send().await.unwrap();
-    assert_eq!(delete(&cloud, "job").await, contains_services, "it drains");
-    cloud.cluster("job").task_in("job", "DEPROVISIONING").await;
-    assert_eq!(cloud.cluster("job").describe("job").await.status(), Some("INACTIVE"));
-    assert_eq!(delete(&cloud, "job").await, ("ClusterContainsTasksException".to_owned(), tasks));
-    cloud.cluster("job").task_in("job", "STOPPED").await;
-    cloud.ecs.delete_cluster().cluster("job").send().await.expect("nothing is in it any more");
+    cloud.service("job", &definition).send().await.unwrap();
+    let refused = (
+        "ClusterContainsServicesException".to_owned(),
+        "The Cluster cannot be deleted while Services are active.".to_owned(),
+    );
+    assert_eq!(delete(&cloud, CLUSTER).await, refused);
+    cloud.ecs.delete_service().cluster(CLUSTER).service("job").force(true).send().await.unwrap();
+    assert_eq!(cloud.describe("job").await.status(), Some("DRAINING"));
+    assert_eq!(delete(&cloud, CLUSTER).await, refused);
+}
 
+/// A cluster `job` whose service is deleted when its task runs.
+async fn used_up(cloud: &Cloud) -> crate::cloud::Cluster<'_> {
+    create(cloud, "job").await;
+    let (definition, cluster) = (cloud.register("sleep").await, cloud.cluster("job"));
+    cluster.service("job", &definition).send().await.unwrap();
+    cluster.task_in("job", "RUNNING").await;
+    cloud.ecs.delete_service().cluster("job").service("job").force(true).send().await.unwrap();
+    cluster
+}
+
+#[tokio::test]
+async fn a_cluster_is_not_deleted_before_the_last_end_of_its_tasks() {
+    let cloud = Cloud::where_tasks_do_not_end().await;
+    let cluster = used_up(&cloud).await;
+    cluster.task_in("job", "DEPROVISIONING").await;
+    assert_eq!(cluster.describe("job").await.status(), Some("INACTIVE"));
+    let tasks = "The Cluster cannot be deleted while Tasks are active.".to_owned();
+    assert_eq!(delete(&cloud, "job").await, ("ClusterContainsTasksException".to_owned(), tasks));
+}
+
+#[tokio::test]
+async fn a_cluster_in_which_all_has_ended_is_deleted_and_takes_nothing_new() {
+    let cloud = Cloud::start().await;
+    used_up(&cloud).await.task_in("job", "STOPPED").await;
+    cloud.ecs.delete_cluster().cluster("job").send().await.expect("nothing is in it any more");
     become_of(&cloud, "job", "INACTIVE").await;
     let inactive = ("ClusterNotFoundException".to_owned(), "The referenced cluster was inactive.".to_owned());
-    assert_eq!(refusal(cloud.cluster("job").service("late", &definition).send().await), inactive);
+    assert_eq!(refusal(cloud.cluster("job").service("late", "sleep").send().await), inactive);
     assert_eq!(refusal(cloud.ecs.list_tasks().cluster("job").send().await), inactive);
     assert_eq!(refusal(cloud.ecs.list_services().cluster("job").send().await), inactive);
     let describe = cloud.ecs.describe_services().cluster("job").services("job");

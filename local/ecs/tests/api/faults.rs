@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use crate::cloud::{CLUSTER, Cloud, eventually, is_alive};
+use crate::cloud::{CLUSTER, Cloud, eventually, is_alive, refusal};
 use aws_sdk_ecs::types::{
     AwsVpcConfiguration, Compatibility, ContainerDefinition, DeploymentCircuitBreaker,
-    DeploymentConfiguration, NetworkConfiguration, NetworkMode, Task, TaskStopCode, ThresholdConfiguration,
-    ThresholdType,
+    DeploymentConfiguration, NetworkConfiguration, NetworkMode, Tag, Task, TaskStopCode,
 };
 use local_ecs::{Fault, Rule, SpotStopCode, Stage};
 use serde_json::{Value, json};
+
+/// When the shell of a container has long done what it does, in the cloud's seconds.
+const LONG_AFTER: u32 = 300;
 
 /// A cloud with the service `job`, whose first task meets this fault.
 async fn cloud_with(image: &str, fault: Fault) -> Cloud {
@@ -97,19 +99,18 @@ async fn without_capacity_there_is_no_task_until_a_later_try() {
 
 #[tokio::test]
 async fn the_circuit_breaker_counts_tasks_that_cannot_be_placed() {
-    let cloud = Cloud::start().await;
-    cloud.faults.add("job", [Rule { tasks: 9, ..Rule::once(Fault::NoCapacity) }]);
+    // Fast enough for ten tries, with ever longer pauses.
+    let cloud = Cloud::at_scale(0.001).await;
+    cloud.faults.add("job", [Rule { tasks: 99, ..Rule::once(Fault::NoCapacity) }]);
     let definition = cloud.register("sleep").await;
-    let threshold = ThresholdConfiguration::builder().r#type(ThresholdType::Count).value(2).build().unwrap();
-    let breaker =
-        DeploymentCircuitBreaker::builder().enable(true).rollback(false).threshold_configuration(threshold);
+    let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(false);
     let configuration = DeploymentConfiguration::builder().deployment_circuit_breaker(breaker.build());
     let service = cloud.service("job", &definition).deployment_configuration(configuration.build());
     service.send().await.unwrap();
     eventually("the failure of the deployment", || async {
         let service = cloud.describe("job").await;
         let failed = service.deployments()[0].rollout_state().unwrap().as_str() == "FAILED";
-        failed.then(|| assert_eq!(service.deployments()[0].failed_tasks(), 2))
+        failed.then(|| assert_eq!(service.deployments()[0].failed_tasks(), 10))
     })
     .await;
     assert!(cloud.tasks("job").await.is_empty());
@@ -183,9 +184,9 @@ async fn a_task_without_a_way_to_the_registry_cannot_pull() {
 #[tokio::test]
 async fn a_container_is_killed_for_want_of_memory_with_or_without_an_exit_code() {
     for exit_code in [Some(137), Some(0), None] {
-        let cloud = cloud_with("family", Fault::OutOfMemory { after_seconds: 60, exit_code }).await;
-        let child = child_of(&cloud).await;
+        let cloud = cloud_with("family", Fault::OutOfMemory { after_seconds: LONG_AFTER, exit_code }).await;
         let stopped = cloud.task_in("job", "STOPPED").await;
+        let child = child_of(&cloud, &stopped).await;
         let exited = "Essential container in task exited";
         assert_eq!(stop_of(&stopped), (Some(&TaskStopCode::EssentialContainerExited), Some(exited)));
         let container = &stopped.containers()[0];
@@ -201,9 +202,9 @@ async fn a_container_is_killed_for_want_of_memory_with_or_without_an_exit_code()
 
 #[tokio::test]
 async fn a_container_is_killed_without_a_reason() {
-    let cloud = cloud_with("family", Fault::Killed { after_seconds: 60 }).await;
-    let child = child_of(&cloud).await;
+    let cloud = cloud_with("family", Fault::Killed { after_seconds: LONG_AFTER }).await;
     let stopped = cloud.task_in("job", "STOPPED").await;
+    let child = child_of(&cloud, &stopped).await;
     assert_eq!(stopped.stop_code(), Some(&TaskStopCode::EssentialContainerExited));
     assert_eq!(stopped.containers()[0].exit_code(), Some(137));
     assert_eq!(stopped.containers()[0].reason(), None);
@@ -211,24 +212,67 @@ async fn a_container_is_killed_without_a_reason() {
 }
 
 #[tokio::test]
-async fn aws_stops_a_task_whose_machine_fails_or_is_retired() {
-    let maintenance = "ECS is performing maintenance on the underlying infrastructure hosting the task";
-    let unhealthy = "The infrastructure that hosts the task is unhealthy.";
-    for (fault, code, reason) in [
-        (Fault::InfrastructureHealth { after_seconds: 9 }, TaskStopCode::InfrastructureHealth, unhealthy),
-        (Fault::Maintenance { after_seconds: 9 }, TaskStopCode::ServiceSchedulerInitiated, maintenance),
-    ] {
-        let cloud = cloud_with("sleep", fault).await;
-        let stopped = cloud.task_in("job", "STOPPED").await;
-        assert_eq!(stop_of(&stopped), (Some(&code), Some(reason)));
-        cloud.task_in("job", "RUNNING").await;
+async fn aws_stops_a_task_whose_machine_is_retired() {
+    let cloud = cloud_with("sleep", Fault::Maintenance { after_seconds: 9 }).await;
+    let stopped = cloud.task_in("job", "STOPPED").await;
+    let reason = "ECS is performing maintenance on the underlying infrastructure hosting the task";
+    assert_eq!(stop_of(&stopped), (Some(&TaskStopCode::ServiceSchedulerInitiated), Some(reason)));
+    cloud.task_in("job", "RUNNING").await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_refused_while_the_role_of_ecs_does_not_exist() {
+    let cloud = Cloud::start().await;
+    cloud.faults.add("job", [Rule::once(Fault::RoleMissing { times: 1 })]);
+    let create = |job: &str| {
+        let tag = Tag::builder().key("mayfly:job").value(job).build();
+        cloud.ecs.create_cluster().cluster_name(job).tags(tag)
+    };
+    create("other").send().await.expect("the role is there for others");
+    let message =
+        "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
+    let refused = ("InvalidParameterException".to_owned(), message.to_owned());
+    assert_eq!(refusal(create("job").send().await), refused);
+    create("job").send().await.expect("the role is there now");
+}
+
+#[tokio::test]
+async fn a_service_is_not_deleted_while_its_deployments_are_active() {
+    let cloud = cloud_with("sleep", Fault::DeploymentsActive { times: 1 }).await;
+    let delete = || cloud.ecs.delete_service().cluster(CLUSTER).service("job").force(true);
+    let message = "The service cannot be stopped while deployments are active.";
+    let refused = ("InvalidParameterException".to_owned(), message.to_owned());
+    assert_eq!(refusal(delete().send().await), refused);
+    assert_eq!(cloud.describe("job").await.status(), Some("ACTIVE"));
+    delete().send().await.expect("they are not any more");
+}
+
+#[tokio::test]
+async fn an_interface_can_outlive_its_stopped_task() {
+    let cloud = Cloud::start().await;
+    for (job, seconds) in [("long", 1_000_000), ("short", 100)] {
+        cloud.ec2.faults().add(job, local_ec2::Fault::InterfaceLingers { seconds });
+    }
+    let definition = cloud.register("sleep").await;
+    for (job, stays) in [("job", false), ("short", false), ("long", true)] {
+        cloud.service(job, &definition).send().await.unwrap();
+        cloud.task_in(job, "RUNNING").await;
+        cloud.ecs.delete_service().cluster(CLUSTER).service(job).force(true).send().await.unwrap();
+        let stopped = cloud.task_in(job, "STOPPED").await;
+        let details = stopped.attachments()[0].details();
+        let interface = details.iter().find(|detail| detail.name() == Some("networkInterfaceId")).unwrap();
+        let is_there = async || cloud.ec2.reaches_internet(interface.value().unwrap()).await.is_ok();
+        if job == "short" {
+            eventually("the end of the interface", || async { (!is_there().await).then_some(()) }).await;
+        }
+        assert_eq!(is_there().await, stays, "{job}");
     }
 }
 
 #[tokio::test]
 async fn a_silent_container_lives_until_it_is_stopped() {
     let cloud = cloud_with("family", Fault::Silence { after_seconds: 60 }).await;
-    let child = child_of(&cloud).await;
+    let child = child_of(&cloud, &cloud.task_in("job", "RUNNING").await).await;
     eventually("silence", || async {
         let stat = std::fs::read_to_string(Path::new("/proc").join(child.trim()).join("stat")).unwrap();
         stat.contains(") T ").then_some(())
@@ -269,12 +313,13 @@ async fn a_container_of_one_process_that_is_too_large_is_out_of_memory() {
     assert_eq!(container.reason(), Some("OutOfMemoryError: Container killed due to memory usage"));
 }
 
-/// The id of the process that the task of `family` has started.
-async fn child_of(cloud: &Cloud) -> String {
-    let task = cloud.task_in("job", "RUNNING").await;
-    let file = cloud.folder(&task).join("files/child");
+/// The id of the process that the task of `family` has started, which its output tells also when it has stopped.
+async fn child_of(cloud: &Cloud, task: &Task) -> String {
+    let file = cloud.folder(task).join("output.log");
     eventually("the child's id", || async {
-        std::fs::read_to_string(&file).ok().filter(|id| id.ends_with('\n'))
+        let output = std::fs::read_to_string(&file).ok()?;
+        let mut lines = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        lines.find(|line| line.parse::<u32>().is_ok()).map(str::to_owned)
     })
     .await
 }

@@ -1,12 +1,14 @@
 //! What the stand-in needs of MiniStack: two VPCs, one cluster, one log group, a rule that sends all events of ECS to a
 //! queue, and roles. MiniStack itself has its turn in the end-to-end tests.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::to_bytes, extract::State, http::StatusCode, routing::any};
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::any;
 use serde_json::{Value, json};
 
 use crate::cloud::{ACCOUNT, CLUSTER, REGION};

@@ -56,8 +56,7 @@ async fn a_task_beyond_the_vcpus_of_its_kind_waits_for_others_to_stop_in_whateve
     let spot = "arn:aws:ecs:eu-west-1:111122223333:capacity-provider/FARGATE_SPOT";
     assert_eq!(failure["capacityProviderArns"], json!([spot]));
 
-    let update = cloud.ecs.update_service().cluster(CLUSTER).service("first").desired_count(3);
-    update.send().await.unwrap();
+    cloud.ecs.delete_service().cluster(CLUSTER).service("first").force(true).send().await.unwrap();
     runs(&cloud, "other", "second", 1).await;
 }
 

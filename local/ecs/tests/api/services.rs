@@ -1,10 +1,10 @@
 //! Services and their tasks, over the wire with the AWS SDK.
 
-use crate::cloud::{CLUSTER, Cloud, eventually, is_alive, refusal};
+use crate::cloud::{CLUSTER, Cloud, STANDSTILL, eventually, is_alive, refusal};
 use aws_sdk_ecs::types::{
     AwsVpcConfiguration, CapacityProviderStrategyItem, DeploymentCircuitBreaker, DeploymentConfiguration,
-    DesiredStatus, LaunchType, NetworkConfiguration, PropagateTags, ServiceField, Tag, TaskStopCode,
-    ThresholdConfiguration, ThresholdType,
+    DesiredStatus, LaunchType, NetworkConfiguration, PropagateTags, ServiceEvent, ServiceField, Tag,
+    TaskStopCode,
 };
 use serde_json::Value;
 
@@ -61,8 +61,8 @@ async fn a_service_starts_its_task_and_drains_it() {
 
 #[tokio::test]
 async fn a_draining_service_is_hidden_and_keeps_its_name() {
-    // In real time, so that it is still draining while it is looked at.
-    let cloud = Cloud::at_scale(1.0).await;
+    // So slowly that it is still draining while it is looked at.
+    let cloud = Cloud::at_scale(STANDSTILL).await;
     let definition = cloud.register("sleep").await;
     cloud.service("job", &definition).send().await.unwrap();
     let list = || cloud.ecs.list_services().cluster(CLUSTER);
@@ -72,28 +72,27 @@ async fn a_draining_service_is_hidden_and_keeps_its_name() {
     let (code, message) = refusal(cloud.service("job", &definition).send().await);
     assert_eq!(code, "InvalidParameterException");
     assert_eq!(message, "Unable to Start a service that is still Draining.");
-    let update = cloud.ecs.update_service().cluster(CLUSTER).service("job").desired_count(1);
-    assert_eq!(refusal(update.send().await).0, "ServiceNotActiveException");
     assert_eq!(cloud.describe("job").await.status(), Some("DRAINING"));
 }
 
 #[tokio::test]
-async fn a_service_is_scaled_up_and_down() {
+async fn a_service_has_as_many_tasks_as_desired_and_they_are_listed_until_they_stop() {
     let cloud = Cloud::start().await;
     let definition = cloud.register("sleep").await;
-    cloud.service("job", &definition).desired_count(0).send().await.unwrap();
-    for count in [2, 0] {
-        let update = cloud.ecs.update_service().cluster(CLUSTER).service("job").desired_count(count);
-        update.send().await.unwrap();
-        let service = eventually("the new number of tasks", || async {
-            let service = cloud.describe("job").await;
-            (service.running_count() == count && service.pending_count() == 0).then_some(service)
+    for (name, count) in [("none", 0), ("job", 2)] {
+        cloud.service(name, &definition).desired_count(count).send().await.unwrap();
+        eventually("a steady state", || async {
+            let service = cloud.describe(name).await;
+            let steady = |event: &ServiceEvent| event.message().unwrap().ends_with("reached a steady state.");
+            let counts = (service.running_count(), service.pending_count());
+            (counts == (count, 0) && service.events().iter().any(steady)).then_some(())
         })
         .await;
-        assert!(service.events()[0].message().unwrap().ends_with("has reached a steady state."));
     }
-    let stopped = cloud.task_in("job", "STOPPED").await;
     let list = || cloud.ecs.list_tasks().cluster(CLUSTER);
+    assert_eq!(list().family("sleep").send().await.unwrap().task_arns().len(), 2);
+    cloud.ecs.delete_service().cluster(CLUSTER).service("job").force(true).send().await.unwrap();
+    let stopped = cloud.task_in("job", "STOPPED").await;
     let by_starter = list().started_by(stopped.started_by().unwrap());
     assert!(
         by_starter.send().await.unwrap().task_arns().is_empty(),
@@ -230,42 +229,38 @@ async fn a_task_that_exits_is_replaced() {
 
 #[tokio::test]
 async fn the_circuit_breaker_ends_a_deployment_that_cannot_pull_its_image() {
-    let cloud = Cloud::start().await;
+    // Fast enough for ten tries, with ever longer pauses.
+    let cloud = Cloud::at_scale(0.001).await;
     let definition = cloud.register("unknown").await;
-    let threshold = ThresholdConfiguration::builder().r#type(ThresholdType::Count).value(2).build().unwrap();
-    let breaker =
-        DeploymentCircuitBreaker::builder().enable(true).rollback(false).threshold_configuration(threshold);
+    let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(false);
     let configuration = DeploymentConfiguration::builder()
         .deployment_circuit_breaker(breaker.build())
         .minimum_healthy_percent(0)
         .maximum_percent(100)
         .build();
     cloud.service("job", &definition).deployment_configuration(configuration).send().await.unwrap();
+    let task = cloud.task_in("job", "STOPPED").await;
+    assert_eq!(task.stop_code(), Some(&TaskStopCode::TaskFailedToStart));
+    let image = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/unknown";
+    let reason = format!(
+        "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: \
+         {image}: not found"
+    );
+    assert_eq!(task.stopped_reason(), Some(reason.as_str()));
+    assert_eq!(task.containers()[0].reason(), Some(reason.as_str()));
+    assert!(task.containers()[0].exit_code().is_none() && task.started_at().is_none());
+
     let service = eventually("a failed deployment", || async {
         let service = cloud.describe("job").await;
         (service.deployments()[0].rollout_state().unwrap().as_str() == "FAILED").then_some(service)
     })
     .await;
-    assert_eq!(service.deployments()[0].failed_tasks(), 2);
-    let tasks = eventually("the end of both tasks", || async {
-        let tasks = cloud.tasks("job").await;
-        tasks.iter().all(|task| task.last_status() == Some("STOPPED")).then_some(tasks)
+    assert_eq!(service.deployments()[0].failed_tasks(), 10);
+    eventually("the event of the failure", || async {
+        let changes = cloud.events("ECS Deployment State Change");
+        changes.iter().any(|event| event["eventType"] == "ERROR").then_some(())
     })
     .await;
-    assert_eq!(tasks.len(), 2);
-    for task in tasks {
-        assert_eq!(task.stop_code(), Some(&TaskStopCode::TaskFailedToStart));
-        let image = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/unknown";
-        let reason = format!(
-            "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: \
-             {image}: not found"
-        );
-        assert_eq!(task.stopped_reason(), Some(reason.as_str()));
-        assert_eq!(task.containers()[0].reason(), Some(reason.as_str()));
-        assert!(task.containers()[0].exit_code().is_none() && task.started_at().is_none());
-    }
-    let failed = cloud.events("ECS Deployment State Change");
-    assert!(failed.iter().any(|event| event["eventType"] == "ERROR"), "{failed:?}");
 }
 
 #[tokio::test]
@@ -345,7 +340,7 @@ async fn a_service_that_fargate_cannot_run_is_refused() {
     };
     let tag = Tag::builder().key("aws:x").value("y").build();
     let cases = [
-        (service().launch_type(LaunchType::Fargate), "InvalidParameterException", "both a launch type"),
+        (service().launch_type(LaunchType::Fargate), "ClientException", "unknown field `launchType`"),
         (service().set_capacity_provider_strategy(None), "UnsupportedFeatureException", "EC2"),
         (service().capacity_provider_strategy(item("mine")), "InvalidParameterException", "not associated"),
         (service().client_token("t".repeat(37)), "InvalidParameterException", "clientToken"),

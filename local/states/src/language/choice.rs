@@ -7,11 +7,9 @@ use std::cmp::Ordering;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{
-    fault::Fault,
-    fields::Fields,
-    path::{Data, Path},
-};
+use super::fault::Fault;
+use super::fields::Fields;
+use super::path::{Data, Path};
 
 /// A condition on the data.
 #[derive(Clone, Debug)]

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::choice::Rule;
 pub use super::parse::parse;
-use super::{
-    choice::Rule,
-    path::{Path, ReferencePath},
-    policy::{Catcher, Retrier},
-    resource::Resource,
-    template::{Expression, Template},
-};
+use super::path::{Path, ReferencePath};
+use super::policy::{Catcher, Retrier};
+use super::resource::Resource;
+use super::template::{Expression, Template};
 
 /// A whole machine.
 #[derive(Clone, Debug)]

@@ -2,15 +2,14 @@
 //!
 //! <https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html>
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rand::RngExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use super::{
-    fault::Fault,
-    path::{Data, Path},
-};
+use super::fault::Fault;
+use super::path::{Data, Path};
 
 /// The longest text that Base64Encode, Base64Decode and Hash take ("Intrinsics for encoding and decoding data").
 const MAX_TEXT: usize = 10_000;

@@ -6,17 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{
-    choice::{self, Rule},
-    definition::{
-        Choice, Definition, Effort, Fail, Kind, Pass, Plain, Scope, Seconds, State, Task, Text, Wait, Work,
-    },
-    fields::Fields,
-    path::Path,
-    policy::{take_catchers, take_result_path, take_retriers},
-    resource::Resource,
-    template::{Expression, Template},
+use super::choice::{self, Rule};
+use super::definition::{
+    Choice, Definition, Effort, Fail, Kind, Pass, Plain, Scope, Seconds, State, Task, Text, Wait, Work,
 };
+use super::fields::Fields;
+use super::path::Path;
+use super::policy::{take_catchers, take_result_path, take_retriers};
+use super::resource::Resource;
+use super::template::{Expression, Template};
 
 /// The longest state name (Step Functions, "State names": at most 80 characters).
 const MAX_NAME: usize = 80;

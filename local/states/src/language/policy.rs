@@ -7,11 +7,9 @@ use std::time::Duration;
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::{
-    fault::{DATA_LIMIT_EXCEEDED, RUNTIME, TIMEOUT},
-    fields::Fields,
-    path::ReferencePath,
-};
+use super::fault::{DATA_LIMIT_EXCEEDED, RUNTIME, TIMEOUT};
+use super::fields::Fields;
+use super::path::ReferencePath;
 
 /// How a state failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,11 +4,9 @@
 
 use serde_json::Value;
 
-use super::{
-    fault::Fault,
-    intrinsic::Call,
-    path::{Data, Path},
-};
+use super::fault::Fault;
+use super::intrinsic::Call;
+use super::path::{Data, Path};
 
 /// A parsed template.
 #[derive(Clone, Debug)]

@@ -1,13 +1,12 @@
 //! The API over real HTTP, through the SDK that the project's functions use.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
+use std::sync::Arc;
 
-use aws_sdk_sfn::{
-    Client,
-    config::{BehaviorVersion, Credentials, Region},
-    error::ProvideErrorMetadata,
-    types::{ExecutionStatus, HistoryEventType},
-};
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sfn::error::ProvideErrorMetadata;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use local_aws::calls::CallLog;
 use local_states::serve_engine;
 use serde_json::json;

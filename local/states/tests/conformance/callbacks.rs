@@ -1,6 +1,8 @@
 //! Tasks that wait for a token (connect-to-resource.html#connect-wait-token).
 
-use local_states::{callback::Signal, execution::Status, language::policy::Failure};
+use local_states::callback::Signal;
+use local_states::execution::Status;
+use local_states::language::policy::Failure;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Reply, callback, ended, eventually, history, only, token};

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use local_states::{callback::Signal, execution::Status};
+use local_states::callback::Signal;
+use local_states::execution::Status;
 use serde_json::json;
 
 use crate::cloud::{Cloud, Reply, callback, ended, invoke, only, token};

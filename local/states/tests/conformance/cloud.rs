@@ -1,23 +1,17 @@
 //! The scripted world: functions that return, throw, fail or hang, and what the tests ask of it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
-use local_aws::{
-    auth::{Caller, Code, Context, Refusal},
-    clock::TimeScale,
-};
-use local_states::{
-    engine::Engine,
-    error::ApiError,
-    execution::{Execution, Status},
-    language::policy::Failure,
-    world::{Invoked, Source, World},
-};
+use local_aws::auth::{Caller, Code, Context, Refusal};
+use local_aws::clock::TimeScale;
+use local_states::engine::Engine;
+use local_states::error::ApiError;
+use local_states::execution::{Execution, Status};
+use local_states::language::policy::Failure;
+use local_states::world::{Invoked, Source, World};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;

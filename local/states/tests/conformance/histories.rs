@@ -1,6 +1,7 @@
 //! Histories, event by event, as recorded on real AWS for machines of these shapes.
 
-use local_states::{callback::Signal, language::policy::Failure};
+use local_states::callback::Signal;
+use local_states::language::policy::Failure;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Ended, ROLE, Reply, callback, ended, eventually, history, invoke, only, token};

@@ -1,6 +1,7 @@
 //! Parallel: side by side, and fail-fast.
 
-use local_states::{callback::Signal, execution::Status};
+use local_states::callback::Signal;
+use local_states::execution::Status;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Reply, callback, ended, eventually, invoke, only, token};

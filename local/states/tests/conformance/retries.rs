@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use local_states::{
-    execution::Status,
-    language::{
-        definition::{Kind, parse},
-        policy::{Clock, Failure, Retries},
-    },
-};
+use local_states::execution::Status;
+use local_states::language::definition::{Kind, parse};
+use local_states::language::policy::{Clock, Failure, Retries};
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Reply, invoke, only};
