@@ -15,7 +15,7 @@ pub fn told(ending: &Ending) -> Option<String> {
     };
     let goes_on = match ending.next {
         Next::Conclude => return None,
-        Next::Dispatch if turn.awaits_quota => "waits for room",
+        Next::Dispatch if turn.awaits_quota() => "waits for room",
         Next::Dispatch => "waits for its container",
         Next::Relaunch if leaves_spot(failure.error, turn) => "moves to on-demand capacity",
         Next::Relaunch => "gets a new service",
@@ -91,7 +91,7 @@ mod tests {
             (
                 Next::Dispatch,
                 Class::QuotaExceeded,
-                Turn { awaits_quota: true, ..spot },
+                Turn { queue_seconds: 3600, ..spot },
                 "the quota of Fargate's vCPUs is used up; start 2 waits for room",
             ),
             (

@@ -3,7 +3,9 @@
 /// The reason in words, for a person who sees nothing happen; empty for a state that works.
 pub fn reason(state: &str) -> &'static str {
     match state {
+        "AwaitAddress" => "no internet gateway is free; the address is given back",
         "AwaitNatGateway" => "the NAT gateway is pending, on AWS for about two minutes",
+        "AwaitStragglers" => "functions that were cut off come to their end",
         "DispatchJob" => "the container starts",
         "Settle" | "AwaitSecondSearch" => "AWS's lists come up to date",
         _ => "",

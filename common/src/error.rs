@@ -5,9 +5,23 @@ use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 /// Why a job failed. The class decides whether the job is tried again, and what a person is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 pub enum Class {
     /// The job document cannot be run as it stands; nothing has been created.
     InvalidJob,
@@ -43,23 +57,7 @@ pub enum Class {
 
 impl Class {
     /// All classes, in the order of the design.
-    pub const ALL: [Self; 15] = [
-        Self::InvalidJob,
-        Self::QuotaExceeded,
-        Self::StartFailed,
-        Self::ImagePullFailed,
-        Self::NoCapacity,
-        Self::SpotInterrupted,
-        Self::OutOfMemory,
-        Self::CommandFailed,
-        Self::InputUnavailable,
-        Self::UploadFailed,
-        Self::DiskFull,
-        Self::TimedOut,
-        Self::HeartbeatLost,
-        Self::AccessDenied,
-        Self::Internal,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Whether another attempt may help: the cloud's failures are tried again, a job's own are not.
     pub fn is_retryable(self) -> bool {
@@ -68,28 +66,12 @@ impl Class {
 
     /// The class called `name`, for example in the `Error` of a caught state.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.name() == name)
+        name.parse().ok()
     }
 
     /// The class's name as it stands in documents and in the state machines.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::InvalidJob => "InvalidJob",
-            Self::QuotaExceeded => "QuotaExceeded",
-            Self::StartFailed => "StartFailed",
-            Self::ImagePullFailed => "ImagePullFailed",
-            Self::NoCapacity => "NoCapacity",
-            Self::SpotInterrupted => "SpotInterrupted",
-            Self::OutOfMemory => "OutOfMemory",
-            Self::CommandFailed => "CommandFailed",
-            Self::InputUnavailable => "InputUnavailable",
-            Self::UploadFailed => "UploadFailed",
-            Self::DiskFull => "DiskFull",
-            Self::TimedOut => "TimedOut",
-            Self::HeartbeatLost => "HeartbeatLost",
-            Self::AccessDenied => "AccessDenied",
-            Self::Internal => "Internal",
-        }
+        self.into()
     }
 
     /// What a person should do now, in one or two sentences. What happened is the failure's message.
@@ -97,7 +79,9 @@ impl Class {
         match self {
             Self::InvalidJob => "Correct the document and submit it under another name.",
             Self::QuotaExceeded => {
-                "Give the job `queueMinutes` to wait for others to end, or ask for more in the console of Service Quotas."
+                "Give the job `queueMinutes` to wait for others to end, if the message names VPCs, internet gateways, \
+                 addresses, NAT gateways or vCPUs; else, or to run more at once, ask for more in the console of Service \
+                 Quotas."
             }
             Self::StartFailed => {
                 "Run it again. If that ends in the same way, see that the subnets have a route to the internet and \
@@ -144,14 +128,8 @@ impl Class {
     }
 }
 
-impl std::fmt::Display for Class {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// What a function fails with. The variant's name is the `errorType` that the state machines match.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, IntoStaticStr, VariantNames)]
 pub enum Error {
     /// The job document was refused; the message names the field, what was given and what is allowed.
     #[error("{0}")]
@@ -214,6 +192,9 @@ pub enum Error {
 }
 
 impl Error {
+    /// The names of all errors.
+    pub const NAMES: &'static [&'static str] = Self::VARIANTS;
+
     /// A fault that no AWS call reported.
     pub fn internal(doing: impl Into<String>, detail: impl std::fmt::Display) -> Self {
         Self::Internal { doing: doing.into(), detail: detail.to_string() }
@@ -242,20 +223,7 @@ impl Error {
 
     /// The `errorType` that Step Functions sees.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::InvalidJob(_) => "InvalidJob",
-            Self::AccessDenied { .. } => "AccessDenied",
-            Self::QuotaExceeded(_) => "QuotaExceeded",
-            Self::QuotaFull(_) => "QuotaFull",
-            Self::NotVisibleYet { .. } => "NotVisibleYet",
-            Self::NatPending(_) => "NatPending",
-            Self::StillInUse(_) => "StillInUse",
-            Self::TaskStarting(_) => "TaskStarting",
-            Self::AlreadyEnded(_) => "AlreadyEnded",
-            Self::ReportsPending(_) => "ReportsPending",
-            Self::Unavailable { .. } => "Unavailable",
-            Self::Internal { .. } => "Internal",
-        }
+        self.into()
     }
 }
 
@@ -263,6 +231,15 @@ impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         Self { error_type: error.name().to_owned(), error_message: error.to_string() }
     }
+}
+
+/// What AWS's answer holds in `field`. `doing` completes "could not …".
+///
+/// # Errors
+/// [`Error::Internal`] where it holds nothing: an empty id would fail only in a later step.
+pub fn given<T>(doing: &str, field: &str, value: Option<T>) -> Result<T, Error> {
+    let missing = || Error::internal(format!("could not {doing}"), format!("AWS's answer has no {field}"));
+    value.ok_or_else(missing)
 }
 
 /// The spellings of a denial in EC2 (`UnauthorizedOperation`), the JSON services and the query services.
@@ -308,7 +285,7 @@ mod tests {
 
     #[test]
     fn every_class_is_found_by_its_name() {
-        for class in Class::ALL {
+        for &class in Class::ALL {
             assert_eq!(Class::from_name(class.name()), Some(class));
             assert_eq!(serde_json::to_value(class).unwrap(), class.name());
         }
@@ -317,7 +294,7 @@ mod tests {
 
     #[test]
     fn every_class_has_a_remedy_of_its_own() {
-        let remedies: HashSet<_> = Class::ALL.map(Class::remedy).into();
+        let remedies: HashSet<_> = Class::ALL.iter().map(|class| class.remedy()).collect();
         assert_eq!(remedies.len(), Class::ALL.len());
         let is_one_or_two =
             |remedy: &str| remedy.ends_with('.') && (1..=2).contains(&remedy.split(". ").count());
@@ -325,9 +302,17 @@ mod tests {
     }
 
     #[test]
-    fn an_error_keeps_its_hand_written_name() {
+    fn an_error_is_told_by_its_variants_name() {
         let diagnostic = Diagnostic::from(Error::StillInUse("1 task is still stopping".into()));
         assert_eq!(diagnostic.error_type, "StillInUse");
         assert_eq!(diagnostic.error_message, "1 task is still stopping");
+    }
+
+    #[test]
+    fn an_answer_without_an_id_is_no_success() {
+        assert_eq!(given("make it", "vpcId", Some("vpc-1")).unwrap(), "vpc-1");
+        let error = given::<String>("make it", "vpcId", None).unwrap_err();
+        assert_eq!(error.name(), "Internal");
+        assert_eq!(error.to_string(), "could not make it: AWS's answer has no vpcId");
     }
 }

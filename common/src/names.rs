@@ -1,6 +1,7 @@
 //! One scheme for all names: a readable slice of the job's id and eight hex digits of a hash, so that every length
 //! and character limit of AWS holds for a 64-character id, and no two jobs or stacks share a name.
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 /// The longest name of an SQS queue.
@@ -21,6 +22,7 @@ pub const LAUNCHES_LIMIT: u32 = 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     stack: String,
+    job: String,
     slug: String,
     hash: String,
 }
@@ -31,7 +33,7 @@ impl Names {
         let digest = Sha256::digest(format!("{stack}/{job}"));
         let hash = hex::encode(&digest[..4]);
         let slug: String = job.chars().take(20).collect();
-        Self { stack: stack.to_owned(), slug, hash }
+        Self { stack: stack.to_owned(), job: job.to_owned(), slug, hash }
     }
 
     /// The readable name: log streams begin with it, and every other name contains it.
@@ -79,9 +81,17 @@ impl Names {
         format!("{}-{slug}{dash}{}-", self.stack, self.hash)
     }
 
-    /// The name of the teardown that the job's own execution calls.
+    /// The name of the teardown that the job's own execution calls. It has the whole id: for 90 days after its end an
+    /// execution's name cannot be used again, and that is too long for a hash of 32 bits.
+    /// Source: Step Functions API Reference, `StartExecution`, `name`.
     pub fn teardown(&self) -> String {
-        format!("{}-run-job", self.base())
+        format!("{}-run-job", self.job)
+    }
+
+    /// The name of the teardown that a sweep at this time starts: two sweeps of one hour start one teardown, and one that
+    /// has failed is tried again. There is no room for the year, and after 90 days no need of it.
+    pub fn sweep(&self, at: Timestamp) -> String {
+        format!("{}-sweep-{}", self.job, at.strftime("%m-%dT%H"))
     }
 }
 
@@ -98,6 +108,7 @@ mod tests {
         assert!(names.cluster().len() <= 255);
         assert!(names.group().len() <= 255);
         assert!(names.teardown().len() <= 80);
+        assert!(names.sweep(Timestamp::MAX).len() <= 80);
     }
 
     #[test]
@@ -126,5 +137,6 @@ mod tests {
             Names::new("s", &format!("{}2", "j".repeat(60))),
         );
         assert_ne!(one.base(), other.base());
+        assert!(one.teardown().ends_with("j1-run-job") && other.teardown().ends_with("j2-run-job"));
     }
 }

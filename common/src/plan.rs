@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Capacity, Task};
@@ -59,7 +59,13 @@ pub struct Plan {
 impl Plan {
     /// Whether the job still waits where a quota is full.
     pub fn waits_for_quotas(&self) -> bool {
-        self.queue_until.parse().is_ok_and(|until: Timestamp| until > Timestamp::now())
+        self.queue_time_left().is_positive()
+    }
+
+    /// How much longer the job waits where a quota is full.
+    pub fn queue_time_left(&self) -> SignedDuration {
+        let left = self.queue_until.parse().map(|until: Timestamp| until.duration_since(Timestamp::now()));
+        left.unwrap_or_default()
     }
 
     /// A client token for the one thing `what` of this run of the job; the mailbox's random part is this run's alone.

@@ -6,6 +6,7 @@
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_types::retry::RetryConfig;
 use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
@@ -30,6 +31,18 @@ pub fn config() -> Result<SdkConfig, String> {
         .service_config(Endpoints);
     config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL").ok());
     Ok(config.build())
+}
+
+/// The configuration for calls that take no client token, so that AWS would take them for two where the SDK tries a
+/// second time by itself because the first answer was lost: the state machine tries again, and then the function looks
+/// for what is there first.
+/// Source: EC2 developer guide, "Ensuring idempotency in Amazon EC2 API requests"; ECS developer guide, "Ensuring
+/// idempotency in Amazon ECS API requests".
+///
+/// # Errors
+/// As [`config`].
+pub fn config_without_retries() -> Result<SdkConfig, String> {
+    Ok(config()?.into_builder().retry_config(RetryConfig::disabled()).build())
 }
 
 /// A service's own endpoint, such as `AWS_ENDPOINT_URL_ECS`, of a local cloud.

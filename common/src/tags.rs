@@ -28,25 +28,21 @@ pub struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// Whether these are the tags of a resource of the job, compared exactly.
+    /// Whether these are the tags of a resource of the job. Compared here, exactly, because EC2's filters take `*` and
+    /// `?`.
     pub fn owns<'t>(&self, tags: impl IntoIterator<Item = (&'t str, &'t str)>) -> bool {
-        belong_to(tags, self.stack, self.job)
+        let (mut right_stack, mut right_job) = (false, false);
+        for (key, value) in tags {
+            right_stack |= key == STACK && value == self.stack;
+            right_job |= key == JOB && value == self.job;
+        }
+        right_stack && right_job
     }
 
     /// The names of what the job has.
     pub fn names(&self) -> Names {
         Names::new(self.stack, self.job)
     }
-}
-
-/// Whether `tags` are those of `job` in `stack`. Compared here, exactly, because EC2's filters take `*` and `?`.
-pub fn belong_to<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>, stack: &str, job: &str) -> bool {
-    let (mut right_stack, mut right_job) = (false, false);
-    for (key, value) in tags {
-        right_stack |= key == STACK && value == stack;
-        right_job |= key == JOB && value == job;
-    }
-    right_stack && right_job
 }
 
 #[cfg(test)]
@@ -56,10 +52,10 @@ mod tests {
     #[test]
     fn only_the_exact_stack_and_job_match() {
         let tags = [(STACK, "mayfly"), (JOB, "a"), ("team", "media")];
-        assert!(belong_to(tags, "mayfly", "a"));
+        assert!(Owner { stack: "mayfly", job: "a" }.owns(tags));
         for (stack, job) in [("mayfly", "*"), ("may?ly", "a"), ("mayfly", "b"), ("other", "a")] {
-            assert!(!belong_to(tags, stack, job), "{stack} {job}");
+            assert!(!Owner { stack, job }.owns(tags), "{stack} {job}");
         }
-        assert!(!belong_to([(STACK, "mayfly")], "mayfly", "a"));
+        assert!(!Owner { stack: "mayfly", job: "a" }.owns([(STACK, "mayfly")]));
     }
 }

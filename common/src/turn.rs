@@ -23,15 +23,22 @@ pub struct Turn {
     pub losses: u32,
     /// How many containers have never come.
     pub failed_starts: u32,
-    /// Whether the last start found the quota of vCPUs used up, and ECS goes on trying.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub awaits_quota: bool,
+    /// How much longer than the plan's heartbeat this start's container may be silent, in seconds, because the last
+    /// start found the quota of vCPUs used up and ECS goes on trying; 0 where no quota is waited for. It counts for the
+    /// whole start: ECS tells of a container that ends, and only one that hangs is noticed so much later.
+    #[serde(default)]
+    pub queue_seconds: u64,
 }
 
 impl Turn {
     /// The first turn of a job.
     pub fn first(provider: Provider) -> Self {
-        Self { attempt: 1, start: 1, launch: 1, provider, losses: 0, failed_starts: 0, awaits_quota: false }
+        Self { attempt: 1, start: 1, launch: 1, provider, losses: 0, failed_starts: 0, queue_seconds: 0 }
+    }
+
+    /// Whether the last start found the quota of vCPUs used up.
+    pub fn awaits_quota(&self) -> bool {
+        self.queue_seconds > 0
     }
 }
 

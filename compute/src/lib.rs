@@ -1,16 +1,28 @@
-//! A job's services, tasks and cluster in ECS, by their tags, which are compared exactly. A job has its services in the
-//! stack's cluster or, with a network of its own, in a cluster of its own.
+//! A job's services, tasks, task definitions and cluster in ECS and its mailboxes in SQS, by their tags, which are
+//! compared exactly. A job has its services in the stack's cluster or, with a network of its own, in a cluster of its own.
+
+mod mailboxes;
 
 use std::error::Error as StdError;
 use std::fmt::Debug;
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ecs::types::{Cluster, ClusterField, DesiredStatus, Service, ServiceField, Tag, Task, TaskField};
+use aws_sdk_ecs::types::{
+    Cluster, ClusterField, DesiredStatus, Service, ServiceField, Tag, Task, TaskDefinitionField,
+    TaskDefinitionStatus, TaskField,
+};
 use mayfly_common::error::Error;
+use mayfly_common::tags::Tags;
 use tokio::try_join;
 
+pub use mailboxes::mailboxes;
 pub use mayfly_common::tags::Owner;
+
+/// Tags as ECS has them, for the call that creates something.
+pub fn tags(tags: &Tags) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
 
 /// Keys and values, for [`Owner::owns`].
 pub fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
@@ -51,6 +63,34 @@ pub async fn tasks(ecs: &Client, stack_cluster: &str, owner: Owner<'_>) -> Resul
     let own_cluster = owner.names().cluster();
     let (one, other) = try_join!(tasks_in(ecs, stack_cluster, owner), tasks_in(ecs, &own_cluster, owner))?;
     Ok([one, other].concat())
+}
+
+/// The ARNs of the revisions of the job's task definition that are in that status, and their tags.
+///
+/// # Errors
+/// As [`Error::aws`].
+pub async fn task_definitions(
+    ecs: &Client,
+    owner: Owner<'_>,
+    status: TaskDefinitionStatus,
+) -> Result<Vec<(String, Vec<Tag>)>, Error> {
+    let list = ecs.list_task_definitions().family_prefix(owner.names().family()).status(status);
+    let pages = list.into_paginator().items().send();
+    let arns: Vec<String> =
+        pages.try_collect().await.map_err(Error::aws("list the job's task definitions"))?;
+    let mut found = Vec::new();
+    for arn in arns {
+        let description =
+            ecs.describe_task_definition().task_definition(&arn).include(TaskDefinitionField::Tags);
+        match description.send().await {
+            Ok(described) => found.push((arn, described.tags.unwrap_or_default())),
+            // A teardown may have deleted it since it was listed.
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_client_exception()) => {}
+            Err(error) => return Err(Error::aws("describe the job's task definition")(error)),
+        }
+    }
+    found.retain(|(_, tags)| owner.owns(pairs(tags)));
+    Ok(found)
 }
 
 async fn services_in(ecs: &Client, cluster: &str, owner: Owner<'_>) -> Result<Vec<Service>, Error> {

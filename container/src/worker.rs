@@ -20,9 +20,6 @@ use crate::stop::{Stop, StopRequest};
 use crate::urls::Pace;
 use crate::{done, http, mailbox};
 
-/// No job gets to such a start: more attempts, lost Spot tasks and relaunches than the state machine allows.
-const STARTS_LIMIT: u32 = 1000;
-
 /// The worker with all that it talks to.
 pub struct Worker {
     job: String,
@@ -144,9 +141,9 @@ impl Worker {
     /// Whether `assignment` is this job's, and new.
     fn take_on(&mut self, assignment: &Assignment) -> bool {
         let start = assignment.turn.start;
-        if assignment.job != self.job || start > STARTS_LIMIT {
+        if assignment.job != self.job {
             // Of its content nothing can be trusted.
-            warn!("order dropped: it is another job's, or of a start that no job gets to");
+            warn!("order dropped: it is another job's");
             return false;
         }
         if start <= self.latest_start {

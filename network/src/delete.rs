@@ -11,7 +11,7 @@ use crate::{Owner, name_blockers};
 /// put it there, and then the right to delete it is missing.
 ///
 /// # Errors
-/// As [`to_tell`], with what is in the job's VPCs where something is still in use.
+/// As [`most_retryable`], with what is in the job's VPCs where something is still in use.
 pub async fn delete_each<'a, T: Described + 'a>(
     ec2: &Client,
     owner: Owner<'_>,
@@ -33,7 +33,7 @@ pub async fn delete_each<'a, T: Described + 'a>(
             }
         }
     }
-    match to_tell(errors) {
+    match most_retryable(errors) {
         None => Ok(Deleted { deleted }),
         Some(error) => Err(name_blockers(ec2, owner, error).await),
     }
@@ -41,7 +41,7 @@ pub async fn delete_each<'a, T: Described + 'a>(
 
 /// The one of several errors that the state machine is told: the first that it tries again, else the first, so that
 /// what can be deleted later is not given up for what cannot be deleted at all.
-pub fn to_tell(mut errors: Vec<Error>) -> Option<Error> {
+pub fn most_retryable(mut errors: Vec<Error>) -> Option<Error> {
     let is_retried = |error: &Error| matches!(error, Error::StillInUse(_) | Error::Unavailable { .. });
     let told = errors.iter().position(is_retried).unwrap_or(0);
     (told < errors.len()).then(|| errors.swap_remove(told))
@@ -55,11 +55,11 @@ mod tests {
     fn what_can_be_deleted_later_is_told_before_what_cannot_be_deleted() {
         let denied = || Error::AccessDenied { doing: "could not".into(), detail: "denied".into() };
         let in_use = |message: &str| Error::StillInUse(message.into());
-        let told = |errors| to_tell(errors).map(|error| error.to_string());
+        let told = |errors| most_retryable(errors).map(|error| error.to_string());
         assert_eq!(told(vec![]), None);
         assert_eq!(told(vec![denied(), in_use("one"), in_use("two")]).as_deref(), Some("one"));
         assert_eq!(
-            to_tell(vec![denied(), Error::internal("could not", "x")]).unwrap().name(),
+            most_retryable(vec![denied(), Error::internal("could not", "x")]).unwrap().name(),
             "AccessDenied"
         );
     }

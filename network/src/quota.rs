@@ -80,10 +80,14 @@ mod tests {
 
     #[test]
     fn a_full_quota_is_waited_for_only_while_the_queue_minutes_last() {
-        let error = |code, waits| of(code).expect("a quota").error("do it", waits, "It is full.").name();
-        assert_eq!(error("VpcLimitExceeded", true), "QuotaFull");
-        assert_eq!(error("VpcLimitExceeded", false), "QuotaExceeded");
-        assert_eq!(error("VpcEndpointLimitExceeded", true), "QuotaExceeded");
+        let error = |code, waits| of(code).expect("a quota").error("do it", waits, "It is full.");
+        assert_eq!(error("VpcLimitExceeded", true).name(), "QuotaFull");
+        assert_eq!(error("VpcLimitExceeded", false).name(), "QuotaExceeded");
+        for job_waits in [true, false] {
+            let full = error("VpcEndpointLimitExceeded", job_waits);
+            assert_eq!(full.name(), "QuotaExceeded");
+            assert!(!full.to_string().contains("queueMinutes"), "it would wait in vain: {full}");
+        }
         assert!(of("InvalidVpcID.NotFound").is_none());
     }
 }

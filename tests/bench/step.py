@@ -11,7 +11,8 @@ import boto3
 def create_queue():
     sqs = boto3.client("sqs")
 
-    def handle(plan):
+    def handle(event):
+        plan = event["plan"]
         attributes = {"MessageRetentionPeriod": "1209600"}
         made = sqs.create_queue(QueueName=plan["mailboxName"], Attributes=attributes, tags=plan["tags"])
         return {"queueUrl": made["QueueUrl"]}
@@ -39,7 +40,8 @@ def dispatch_job():
 def register_task():
     ecs = boto3.client("ecs")
 
-    def handle(plan):
+    def handle(event):
+        plan = event["plan"]
         ecs.list_task_definitions(familyPrefix=plan["family"], status="ACTIVE")
         made = ecs.register_task_definition(
             family=plan["family"],

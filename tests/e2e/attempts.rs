@@ -13,7 +13,7 @@ use mayfly_common::turn::{Provider, Turn};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::course::{self, always, sample};
+use crate::course::{self, AT_WORK, always, sample};
 use crate::harness::Harness;
 use crate::world::{World, until};
 
@@ -96,7 +96,7 @@ async fn a_lost_spot_task(world: Arc<World>, job: String) -> Result<()> {
 
 async fn of_the_older_stop_code(world: Arc<World>, job: String) -> Result<()> {
     let document = Endless::of(&world, &job)?.job("spot", 1);
-    let fault = lost_after(20, SpotStopCode::TerminationNotice);
+    let fault = lost_after(AT_WORK, SpotStopCode::TerminationNotice);
     let course = course::run(&world, &job, &document, [Rule::once(fault)]).await?;
     assert_eq!(course.result()?.attempt, 1);
     assert_eq!(course.starts_and_launches(), (2, 1));
@@ -228,7 +228,7 @@ async fn attempts_are_bounded(world: Arc<World>, job: String) -> Result<()> {
 
 async fn a_killed_container(world: Arc<World>, job: String) -> Result<()> {
     let document = Endless::of(&world, &job)?.job("spot", 2);
-    let faults = [Rule::once(Fault::Killed { after_seconds: 20 })];
+    let faults = [Rule::once(Fault::Killed { after_seconds: AT_WORK })];
     let course = course::run(&world, &job, &document, faults).await?;
     assert_eq!((course.result()?.attempt, course.turn.losses), (2, 0));
     assert_eq!(course.starts_and_launches(), (2, 2));
@@ -255,7 +255,7 @@ async fn stopped_by_a_person(world: Arc<World>, job: String) -> Result<()> {
 /// The container reports that it was told to stop; it cannot know by whom.
 async fn stopped_by_aws(world: Arc<World>, job: String) -> Result<()> {
     let document = Endless::of(&world, &job)?.job("on-demand", 1);
-    let faults = [Rule::once(Fault::Maintenance { after_seconds: 20 })];
+    let faults = [Rule::once(Fault::Maintenance { after_seconds: AT_WORK })];
     let course = course::run(&world, &job, &document, faults).await?;
     let failure = course.failure(Class::HeartbeatLost, Some(1))?;
     assert_eq!(

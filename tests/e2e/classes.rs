@@ -14,7 +14,7 @@ use mayfly_common::names::Names;
 use mayfly_common::turn::LOSSES_LIMIT;
 use serde_json::json;
 
-use crate::course::{self, always, sample};
+use crate::course::{self, AT_WORK, always, sample};
 use crate::denial::Denial;
 use crate::harness::Harness;
 use crate::networks::Network;
@@ -48,7 +48,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     ];
     let names: Vec<_> = trials.iter().map(|trial| trial.name().to_owned()).collect();
     trials.push(harness.trial("every_class_has_a_test", |_, _| async move {
-        for class in Class::ALL.into_iter().filter(|class| !ELSEWHERE.contains(class)) {
+        for class in Class::ALL.iter().filter(|class| !ELSEWHERE.contains(class)) {
             let start = format!("class_{}_", snake_case(class.name()));
             assert!(names.iter().any(|name| name.starts_with(&start)), "no test is about {class}");
         }
@@ -267,7 +267,8 @@ async fn command_takes_too_long(world: Arc<World>, job: String) -> Result<()> {
 
 async fn falls_silent(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "attempts": 1, "task": { "command": ["sleep", "600"] } });
-    let course = course::run(&world, &job, &document, always(Fault::Silence { after_seconds: 20 })).await?;
+    let course =
+        course::run(&world, &job, &document, always(Fault::Silence { after_seconds: AT_WORK })).await?;
     let failure = course.failure(Class::HeartbeatLost, Some(1))?;
     assert_eq!(failure.message, format!("the container has not reported for {HEARTBEAT_SECONDS} seconds"));
     assert_eq!(failure.task_arn.as_deref(), course.tasks[0].task_arn(), "the task that it was");

@@ -13,7 +13,11 @@ use mayfly_common::outcome::{JobFailure, JobResult, Outcome, Status};
 use mayfly_common::turn::Turn;
 use serde_json::Value;
 
-use crate::world::{self, STACK, World, job_arn, repository, states_entered};
+use crate::history::states_entered;
+use crate::world::{self, STACK, World, job_arn, repository};
+
+/// When a container has begun its command for sure, on a busy machine too: seconds of the cloud since it was RUNNING.
+pub const AT_WORK: u32 = 50;
 
 /// A job that has ended.
 pub struct Course {
@@ -90,7 +94,7 @@ pub async fn of(world: &World, job: &str) -> Result<Course> {
     assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
     world.nothing_left(job).await?;
 
-    let record = world.record(job).await?;
+    let record = world.record(job).await.with_context(|| format!("{outcome:#?}"))?;
     let turn = serde_json::from_str(&record["turn"])?;
     Ok(Course { outcome, turn, events: world.history(&arn).await?, tasks: tasks(world, job).await? })
 }

@@ -29,9 +29,9 @@ impl Denial {
         Self::to_role(world, &role(world, folder).await?, job, action, resource).await
     }
 
-    /// Denies the function `action` on what it is to create with the job's tag.
-    pub async fn of_creation(world: &World, folder: &str, job: &str, action: &str) -> Result<Self> {
-        let condition = json!({ "StringEquals": { "aws:RequestTag/mayfly:job": job } });
+    /// Denies the function `action` on what has the job's tag.
+    pub async fn of_change(world: &World, folder: &str, job: &str, action: &str) -> Result<Self> {
+        let condition = json!({ "StringEquals": { "aws:ResourceTag/mayfly:job": job } });
         let statement =
             json!({ "Effect": "Deny", "Action": action, "Resource": "*", "Condition": condition });
         Self::put(world, &role(world, folder).await?, job, statement).await

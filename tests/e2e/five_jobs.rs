@@ -8,14 +8,17 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
+use mayfly_common::record::Stored;
 use serde_json::json;
 
+use crate::account::SPARE_ADDRESSES;
 use crate::course;
 use crate::harness::Harness;
+use crate::history::has_met;
 use crate::made::Made;
 use crate::private::private;
 use crate::quotas;
-use crate::world::{self, World, has_met};
+use crate::world::{self, World};
 
 const JOBS: usize = 5;
 
@@ -24,7 +27,14 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("five_jobs_at_once_keep_to_themselves", five_jobs),
         harness.trial_in_new_account(
             "five_private_jobs_at_once_share_a_new_account",
-            |world, base| async move { five_private_jobs(&world, &base).await },
+            |world, base| async move {
+                let mut spare = Made::nothing(&world);
+                for _ in 0..SPARE_ADDRESSES {
+                    spare.address().await?;
+                }
+                five_private_jobs(&world, &base).await?;
+                spare.remove().await
+            },
         ),
         harness.trial_in_new_account(
             "five_private_jobs_at_once_share_what_is_left",
@@ -47,11 +57,12 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 
 async fn five_jobs(world: Arc<World>, base: String) -> Result<()> {
     let jobs: Vec<String> = (1..=JOBS).map(|n| format!("{base}-{n}")).collect();
-    try_join_all(jobs.iter().map(|job| copy_a_file(&world, job))).await?;
+    let tasks = try_join_all(jobs.iter().map(|job| copy_a_file(&world, job))).await?;
+    assert_eq!(BTreeSet::from_iter(&tasks).len(), JOBS, "{tasks:#?}");
 
     // What tells one job's messages from another's is each one's own.
     let records = try_join_all(jobs.iter().map(|job| world.record(job))).await?;
-    for secret in ["mailbox", "nonce", "token", "taskArn"] {
+    for secret in ["mailbox", "nonce", "token"] {
         let different: BTreeSet<_> = records.iter().map(|record| &record[secret]).collect();
         assert_eq!(different.len(), JOBS, "{secret}: {different:#?}");
     }
@@ -61,8 +72,8 @@ async fn five_jobs(world: Arc<World>, base: String) -> Result<()> {
     Ok(())
 }
 
-/// A job whose output is its own input.
-async fn copy_a_file(world: &World, job: &str) -> Result<()> {
+/// Runs a job whose output is its own input, and gives the task that it ran in.
+async fn copy_a_file(world: &World, job: &str) -> Result<String> {
     let [from, to] = ["in.txt", "out.txt"].map(|file| format!("{job}/{file}"));
     let content = format!("the content of {job}");
     world.put(&from, ByteStream::from(content.clone().into_bytes())).await?;
@@ -78,10 +89,11 @@ async fn copy_a_file(world: &World, job: &str) -> Result<()> {
     assert_eq!(String::from_utf8(world.get(&to).await?)?, content);
     // Its container took on one order, its own.
     let result = outcome.result.context("a success has a result")?;
-    assert_eq!(world.record(job).await?["taskArn"], result.task_arn);
+    let stored: Stored = serde_json::from_str(&world.record(job).await?["result"])?;
+    assert_eq!(stored.task_arn.as_ref(), Some(&result.task_arn));
     let log = world.container_log(job).await?;
     assert_eq!(log.iter().filter(|line| line.contains("attempt started")).count(), 1, "{log:#?}");
-    Ok(())
+    Ok(result.task_arn)
 }
 
 /// Not all of them can have what they need at once: some wait, none for ever.

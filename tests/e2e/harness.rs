@@ -1,5 +1,5 @@
-//! Runs the tests: an account's cloud starts with the first of its tests, each has a deadline, and one that fails shows
-//! what happened to its jobs.
+//! Runs the tests: an account's cloud starts with the first of its tests, each has a deadline from its turn on, and one
+//! that fails shows what happened to its jobs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,8 +15,9 @@ use crate::account::Account;
 use crate::report;
 use crate::world::World;
 
-/// The longest a test may take, in real time, when others use the same machine.
-const DEADLINE: Duration = Duration::from_mins(5);
+/// The longest a test may take from its turn on, in real time, when others use the same machine. One that hangs ends
+/// sooner, by the patience of whatever it waits for.
+const DEADLINE: Duration = Duration::from_mins(8);
 
 /// The kind of the tests in a new account.
 const NEW_ACCOUNT: &str = "new account";
@@ -35,14 +36,14 @@ pub fn spread(trials: Vec<Trial>) -> Vec<Trial> {
 /// What the tests share.
 pub struct Harness {
     shared: Arc<Shared>,
+    /// Who has it has the new account.
+    new_account: Arc<Mutex<()>>,
 }
 
 struct Shared {
     runtime: Runtime,
     /// By account. The failure to start is kept, so that not every test tries again.
     worlds: [OnceCell<Result<Arc<World>, String>>; Account::ALL.len()],
-    /// Who has it has the new account.
-    turn: Mutex<()>,
     /// Turns true at Ctrl-C: every test then ends, and the cloud's processes with them.
     interrupted: watch::Receiver<bool>,
 }
@@ -58,12 +59,8 @@ impl Harness {
             }
         });
         Ok(Self {
-            shared: Arc::new(Shared {
-                runtime,
-                worlds: Default::default(),
-                turn: Mutex::default(),
-                interrupted,
-            }),
+            shared: Arc::new(Shared { runtime, worlds: Default::default(), interrupted }),
+            new_account: Arc::default(),
         })
     }
 
@@ -77,7 +74,22 @@ impl Harness {
     where
         F: Future<Output = Result<()>>,
     {
-        self.trial_in(Account::Generous, name, test)
+        self.trial_in(Account::Generous, name, || std::future::ready(()), |world, job, ()| test(world, job))
+    }
+
+    /// The same for a test that shares something with others: it waits for its `turn`, is given what it has got, and
+    /// only then its deadline begins.
+    pub fn trial_in_turn<T, W, F>(
+        &self,
+        name: impl Into<String>,
+        turn: impl FnOnce() -> W + Send + 'static,
+        test: impl FnOnce(Arc<World>, String, T) -> F + Send + 'static,
+    ) -> Trial
+    where
+        W: Future<Output = T>,
+        F: Future<Output = Result<()>>,
+    {
+        self.trial_in(Account::Generous, name, turn, test)
     }
 
     /// The same in a new account, whose quotas one such test at a time has for itself.
@@ -89,20 +101,28 @@ impl Harness {
     where
         F: Future<Output = Result<()>>,
     {
-        self.trial_in(Account::New, name, test).with_kind(NEW_ACCOUNT)
+        let account = self.new_account.clone();
+        let test = |world, job, turn| async {
+            let outcome = test(world, job).await;
+            drop(turn);
+            outcome
+        };
+        self.trial_in(Account::New, name, || account.lock_owned(), test).with_kind(NEW_ACCOUNT)
     }
 
-    fn trial_in<F>(
+    fn trial_in<T, W, F>(
         &self,
         account: Account,
         name: impl Into<String>,
-        test: impl FnOnce(Arc<World>, String) -> F + Send + 'static,
+        turn: impl FnOnce() -> W + Send + 'static,
+        test: impl FnOnce(Arc<World>, String, T) -> F + Send + 'static,
     ) -> Trial
     where
+        W: Future<Output = T>,
         F: Future<Output = Result<()>>,
     {
         let (name, shared) = (name.into(), self.shared.clone());
-        Trial::test(name.clone(), move || shared.run(account, &name.replace('_', "-"), test))
+        Trial::test(name.clone(), move || shared.run(account, &name.replace('_', "-"), turn, test))
     }
 
     /// Looks at all jobs a last time, unless a test has failed: its jobs may still run. Then stops the clouds.
@@ -125,18 +145,20 @@ impl Harness {
 }
 
 impl Shared {
-    fn run<F>(
+    fn run<T, W, F>(
         &self,
         account: Account,
         job: &str,
-        test: impl FnOnce(Arc<World>, String) -> F,
+        turn: impl FnOnce() -> W,
+        test: impl FnOnce(Arc<World>, String, T) -> F,
     ) -> Result<(), Failed>
     where
+        W: Future<Output = T>,
         F: Future<Output = Result<()>>,
     {
-        let _turn = (account == Account::New).then(|| self.runtime.block_on(self.turn.lock()));
         let world = self.runtime.block_on(self.world(account))?;
-        let work = || self.runtime.block_on(self.limited(test(world.clone(), job.to_owned())));
+        let turn = self.runtime.block_on(turn());
+        let work = || self.runtime.block_on(self.limited(test(world.clone(), job.to_owned(), turn)));
         let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");

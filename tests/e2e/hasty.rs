@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::world::{World, repository};
 
@@ -15,10 +15,26 @@ pub const URL_LIFETIME: Duration = Duration::from_secs(4);
 pub const SECRET: &str = "Kolibri-7b3f-nobody-may-read-this";
 
 /// Its reports are held up for all its jobs at once: who holds them up writes, who needs them reads.
-pub static REPORTS: RwLock<()> = RwLock::const_new(());
+static REPORTS: RwLock<()> = RwLock::const_new(());
 
 /// The ARN of the secret.
 static DEPLOYED: OnceCell<String> = OnceCell::const_new();
+
+/// The turn of a test that needs the stack's reports.
+pub type Needed = RwLockReadGuard<'static, ()>;
+
+/// Waits for that turn.
+pub async fn reports_needed() -> Needed {
+    REPORTS.read().await
+}
+
+/// The turn of a test that holds the stack's reports up.
+pub type HeldUp = RwLockWriteGuard<'static, ()>;
+
+/// Waits for that turn.
+pub async fn reports_held_up() -> HeldUp {
+    REPORTS.write().await
+}
 
 /// Deploys the stack, unless that has been done, and tells the ARN of its secret.
 pub async fn deployed(world: &World) -> Result<&'static str> {
@@ -40,8 +56,11 @@ pub async fn deployed(world: &World) -> Result<&'static str> {
 }
 
 /// Does something while none of the stack's reports is handled, as when the account has no Lambda concurrency left.
-/// Whoever calls has [`REPORTS`].
-pub async fn with_reports_held_up<T>(world: &World, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub async fn with_reports_held_up<T>(
+    world: &World,
+    _turn: &HeldUp,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let function = world.function_of(HASTY, "handle-report").await?;
     let hold = world.lambda.put_function_concurrency().function_name(&function);
     hold.reserved_concurrent_executions(0).send().await?;

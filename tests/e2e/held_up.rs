@@ -8,43 +8,53 @@ use aws_sdk_lambda::primitives::Blob;
 use libtest_mimic::Trial;
 use mayfly_common::record;
 use serde_json::{Value, json};
-use tokio::sync::RwLockWriteGuard;
 
 use crate::container::{store, success};
 use crate::harness::Harness;
-use crate::hasty::{self, HASTY, REPORTS, with_reports_held_up};
+use crate::hasty::{self, HASTY, HeldUp, reports_held_up, with_reports_held_up};
 use crate::played::Played;
 use crate::world::{STACK, World, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     // Those that wait long come first.
     vec![
-        harness.trial("a_result_held_up_from_the_start_on_counts", from_the_start_on),
+        harness.trial_in_turn(
+            "a_result_held_up_from_the_start_on_counts",
+            reports_held_up,
+            from_the_start_on,
+        ),
         harness.trial("a_result_that_nobody_was_told_of_counts", nobody_told),
-        harness.trial("a_result_held_up_until_the_attempt_is_over_counts", until_teardown),
-        harness.trial("a_result_held_up_until_after_the_teardown_counts", until_conclusion),
+        harness.trial_in_turn(
+            "a_result_held_up_until_the_attempt_is_over_counts",
+            reports_held_up,
+            until_teardown,
+        ),
+        harness.trial_in_turn(
+            "a_result_held_up_until_after_the_teardown_counts",
+            reports_held_up,
+            until_conclusion,
+        ),
         harness.trial("a_dispatch_that_is_repeated_meets_the_result", dispatch_repeated),
     ]
 }
 
 /// The reports are handled again as soon as the attempt is over.
-async fn until_teardown(world: Arc<World>, job: String) -> Result<()> {
-    let (_turn, played) = working(&world, &job).await?;
-    with_reports_held_up(&world, played.entered("TearDown")).await?;
+async fn until_teardown(world: Arc<World>, job: String, turn: HeldUp) -> Result<()> {
+    let played = working(&world, &job).await?;
+    with_reports_held_up(&world, &turn, played.entered("TearDown")).await?;
     delivered(&played).await
 }
 
 /// ConcludeJob waits for reports that are on their way.
-async fn until_conclusion(world: Arc<World>, job: String) -> Result<()> {
-    let (_turn, played) = working(&world, &job).await?;
-    with_reports_held_up(&world, reports_pending(&played)).await?;
+async fn until_conclusion(world: Arc<World>, job: String, turn: HeldUp) -> Result<()> {
+    let played = working(&world, &job).await?;
+    with_reports_held_up(&world, &turn, reports_pending(&played)).await?;
     delivered(&played).await
 }
 
 /// The state machine takes every container for one that never came.
-async fn from_the_start_on(world: Arc<World>, job: String) -> Result<()> {
+async fn from_the_start_on(world: Arc<World>, job: String, turn: HeldUp) -> Result<()> {
     hasty::deployed(&world).await?;
-    let _turn = REPORTS.write().await;
     let begun = Box::pin(async {
         let document = json!({ "attempts": 1, "task": { "command": ["true"] } });
         let played = Played::begin_with(&world, HASTY, &job, &document, []).await?;
@@ -53,18 +63,17 @@ async fn from_the_start_on(world: Arc<World>, job: String) -> Result<()> {
         ensure!(!item.contains_key(record::PROGRESS), "a report was handled: {:?}", item.keys());
         Ok(played)
     });
-    let played = with_reports_held_up(&world, begun).await?;
+    let played = with_reports_held_up(&world, &turn, begun).await?;
     delivered(&played).await
 }
 
 /// A job whose real container has begun and will be done in a moment.
-async fn working<'a>(world: &'a World, job: &str) -> Result<(RwLockWriteGuard<'static, ()>, Played<'a>)> {
+async fn working<'a>(world: &'a World, job: &str) -> Result<Played<'a>> {
     hasty::deployed(world).await?;
-    let turn = REPORTS.write().await;
     let document = json!({ "attempts": 1, "task": { "command": ["sleep", "3"] } });
     let played = Played::begin_with(world, HASTY, job, &document, []).await?;
     played.record_has(|item| item.contains_key(record::PROGRESS)).await?;
-    Ok((turn, played))
+    Ok(played)
 }
 
 async fn reports_pending(played: &Played<'_>) -> Result<()> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
@@ -12,9 +13,10 @@ use mayfly_common::inventory::Receipt;
 use serde_json::{Value, json};
 
 use crate::harness::Harness;
-use crate::world::{self, World, command, machine, states_entered};
+use crate::history::states_entered;
+use crate::world::{self, World, command, machine};
 
-/// So many jobs at a time, so that other tests go on as well.
+/// So many documents at a time, so that other tests go on as well.
 const AT_ONCE: usize = 8;
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
@@ -24,17 +26,29 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     ]
 }
 
+/// One document of each kind goes through the machine; plan-job alone is enough for its like.
 async fn documents(world: Arc<World>, base: String) -> Result<()> {
-    let mut table = whole_documents()?;
-    table.extend(networks());
-    table.extend(containers());
-    table.extend(commands_and_files());
-    table.extend(limits_and_tags());
-    let jobs: Vec<_> = (1..).map(|n| format!("{}-{n}", &base[..20])).zip(table).collect();
-    for some in jobs.chunks(AT_ONCE) {
-        try_join_all(some.iter().map(|(job, (document, message))| refused(&world, job, document, message)))
-            .await?;
+    let kinds = [whole_documents()?, networks(), containers(), commands_and_files(), limits_and_tags()];
+    let plan_job = world.function("plan-job").await?;
+    for (kind, table) in kinds.into_iter().enumerate() {
+        let (document, message) = table.first().context("a kind has documents")?;
+        refused(&world, &format!("{}-{kind}", &base[..20]), document, message).await?;
+        for like in table[1..].chunks(AT_ONCE) {
+            try_join_all(like.iter().map(|row| refused_by_plan_job(&world, &plan_job, row))).await?;
+        }
     }
+    Ok(())
+}
+
+async fn refused_by_plan_job(world: &World, plan_job: &str, (document, message): &Row) -> Result<()> {
+    let mut submission = world::sample("plan-job.json")?;
+    submission["document"] = document.clone();
+    let invoke = world.lambda.invoke().function_name(plan_job).payload(Blob::new(submission.to_string()));
+    let invoked = invoke.send().await?;
+    let answer: Value = serde_json::from_slice(invoked.payload().map(Blob::as_ref).unwrap_or_default())?;
+    let refusal = (answer["errorType"].as_str(), answer["errorMessage"].as_str());
+    let given: String = document.to_string().chars().take(200).collect();
+    assert_eq!(refusal, (Some("InvalidJob"), Some(message.as_str())), "{given}");
     Ok(())
 }
 
@@ -72,9 +86,11 @@ async fn names(world: Arc<World>, base: String) -> Result<()> {
     Ok(())
 }
 
-type Table = Vec<(Value, String)>;
+/// A document and what is said of it.
+type Row = (Value, String);
+type Table = Vec<Row>;
 
-fn row(document: Value, message: impl Into<String>) -> (Value, String) {
+fn row(document: Value, message: impl Into<String>) -> Row {
     (document, message.into())
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::denial::Denial;
 use crate::harness::Harness;
+use crate::history::refusals;
 use crate::made::Made;
 use crate::world::{self, STACK, World, nested_arn};
 
@@ -67,13 +68,10 @@ async fn held_address(world: Arc<World>, job: String) -> Result<()> {
 
     let teardown = world.start_teardown(&job).await?;
     world.has_met(&teardown, "StillInUse").await?;
-    let answers =
-        world.cloud().calls().snapshot().into_iter().filter(|call| call.action == "ec2:ReleaseAddress");
-    assert!(
-        answers
-            .filter(|call| call.caller.contains(":assumed-role/"))
-            .any(|call| call.outcome == "AuthFailure")
-    );
+    let events = world.history(&teardown).await?;
+    let refusal = refusals(&events).next().context("it has met something")?;
+    assert_eq!((refusal.state, refusal.error), ("ReleaseAddress", "StillInUse"));
+    assert!(refusal.cause.contains("AuthFailure"), "EC2's own word: {}", refusal.cause);
     assert_eq!(world.cloud().leftovers(&job).await?, [address]);
     made.remove_last().await?;
     assert_eq!(world.ended(&teardown).await?.status(), &ExecutionStatus::Succeeded);

@@ -6,6 +6,7 @@ mod course;
 mod denial;
 mod harness;
 mod hasty;
+mod history;
 mod made;
 mod played;
 mod report;
@@ -33,6 +34,7 @@ mod rights; // no role may do more than it needs, and none touches another stack
 mod same_name; // submitting the same name twice is safe
 mod samples; // every file in events/ is executed
 mod secrets; // what must stay secret is in no log, history, event or outcome
+mod slow_to_go; // what AWS is slow to delete holds up no teardown and deceives no proof
 mod stopped; // a job that is stopped, wherever it stands, leaves nothing
 mod swept; // the sweeper finds what every other teardown has missed
 mod transcode; // a video becomes smaller, and nothing is left
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         expiry::trials,
         private::trials,
         consistency::trials,
+        slow_to_go::trials,
         neighbours::trials,
         networks::trials,
         stopped::trials,

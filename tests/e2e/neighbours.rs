@@ -9,18 +9,17 @@ use libtest_mimic::Trial;
 use local_cloud::leftovers::Belonging;
 
 use crate::harness::Harness;
-use crate::hasty::{self, HASTY, REPORTS};
+use crate::hasty::{self, HASTY};
 use crate::private::private;
 use crate::world::{STACK, World, machine_of, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
-    vec![harness.trial("a_teardown_touches_no_other_job", no_other_job)]
+    vec![harness.trial_in_turn("a_teardown_touches_no_other_job", hasty::reports_needed, no_other_job)]
 }
 
 /// The other stack's name begins with this one's, as the other jobs' names begin with this one's.
-async fn no_other_job(world: Arc<World>, job: String) -> Result<()> {
+async fn no_other_job(world: Arc<World>, job: String, _turn: hasty::Needed) -> Result<()> {
     hasty::deployed(&world).await?;
-    let _turn = REPORTS.read().await;
     let (longer, shorter) = (format!("{job}-2"), job[..job.len() - 1].to_owned());
     let jobs = [(STACK, &job), (STACK, &longer), (STACK, &shorter), (HASTY, &job)];
     let start = async |(stack, job): &(&str, &String)| {

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::course::{self, sample};
 use crate::harness::Harness;
+use crate::history::states_entered;
 use crate::made::{self, Made};
-use crate::world::{self, World, states_entered, until};
+use crate::world::{self, World, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::container::Container;
 use crate::course::always;
+use crate::history::has_met;
 use crate::world::{self, Item, World, machine_of, until};
 
 /// A job that has been started.
@@ -129,7 +130,7 @@ impl<'a> Played<'a> {
 
     /// Whether a step of the execution has failed with `error`.
     pub async fn has_met(&self, error: &str) -> Result<bool> {
-        Ok(world::has_met(&self.history().await?, error))
+        Ok(has_met(&self.history().await?, error))
     }
 
     /// Waits for the job's success; its one result is the one in the record.

@@ -42,7 +42,7 @@ async fn job(world: &World, arn: &str) -> Result<String> {
         let caller = call.caller.rsplit(':').next().unwrap_or_default().to_owned();
         format!("{} {:<30} {:<40} {caller}", call.time, call.action, call.outcome)
     });
-    section(&mut text, "calls of Step Functions and ECS", calls);
+    section(&mut text, "calls of Step Functions, ECS and EC2", calls);
     Ok(text)
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::container::{Container, TASK, deliver, failure, heartbeat, lost, success};
 use crate::course;
+use crate::expiry;
 use crate::harness::Harness;
 use crate::world::{World, command, until};
 
@@ -90,9 +91,13 @@ async fn poisoned_mailbox(world: Arc<World>, job: String) -> Result<()> {
         Ok(world.record(&job).await.ok().and_then(|mut record| record.remove("mailbox")))
     })
     .await?;
-    for body in ["not JSON", "{}", &"x".repeat(200_000)] {
+    // The good one comes last.
+    let good = serde_json::to_string(&expiry::order(&world, &mailbox).await?)?;
+    for body in ["not JSON", "{}", &"x".repeat(200_000), &good] {
         world.sqs.send_message().queue_url(&mailbox).message_body(body).send().await?;
     }
     assert_eq!(course::of(&world, &job).await?.result()?.exit_code, 0);
+    let log = world.container_log(&job).await?;
+    assert_eq!(log.iter().filter(|line| line.contains("message dropped")).count(), 3, "{log:#?}");
     Ok(())
 }

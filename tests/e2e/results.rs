@@ -173,6 +173,7 @@ async fn stored_and_not_told(world: Arc<World>, name: String) -> Result<()> {
     store(&world, STACK, container.report(success(1.5))).await?;
     // SQS delivers the message again, since the function has not finished with it.
     container.reports(&world, success(1.5)).await?;
-    succeeded_by(&world, &name, 1).await?;
+    let course = succeeded_by(&world, &name, 1).await?;
+    assert!(!course.has_waited_in_vain(), "it was told");
     Ok(())
 }

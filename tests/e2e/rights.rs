@@ -35,14 +35,20 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     let shared = Arc::new(Mutex::new(None));
     let also_shared = shared.clone();
     vec![
-        harness.trial("two_stacks_never_touch_each_other", |world, job| async move {
-            let mut shared = shared.lock().await;
-            strangers::meet(deployed(&mut shared, &world).await?, &job).await
-        }),
-        harness.trial("every_granted_right_is_needed", |world, _| async move {
-            let mut shared = also_shared.lock().await;
-            Box::pin(every_right(deployed(&mut shared, &world).await?)).await
-        }),
+        harness.trial_in_turn(
+            "two_stacks_never_touch_each_other",
+            || shared.lock_owned(),
+            |world, job, mut shared| async move {
+                strangers::meet(deployed(&mut shared, &world).await?, &job).await
+            },
+        ),
+        harness.trial_in_turn(
+            "every_granted_right_is_needed",
+            || also_shared.lock_owned(),
+            |world, _, mut shared| async move {
+                Box::pin(every_right(deployed(&mut shared, &world).await?)).await
+            },
+        ),
     ]
 }
 

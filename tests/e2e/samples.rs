@@ -64,13 +64,12 @@ const MAKERS: [&str; 4] = ["allocate-", "associate-", "attach-", "create-"];
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
-        harness.trial("every_sample_of_a_function_ends_as_documented", functions),
+        harness.trial_in_turn("every_sample_of_a_function_ends_as_documented", swept::turn, functions),
         harness.trial("every_sample_of_a_job_is_in_a_test", jobs),
     ]
 }
 
-async fn functions(world: Arc<World>, _: String) -> Result<()> {
-    let _turn = swept::TURN.lock().await;
+async fn functions(world: Arc<World>, _: String, _turn: swept::Turn) -> Result<()> {
     let folders = names_in("functions", "")?;
     let listed: BTreeSet<_> = FUNCTIONS.iter().map(|(function, _)| (*function).to_owned()).collect();
     assert_eq!(folders, listed, "the folders of functions/, and the functions of this test");

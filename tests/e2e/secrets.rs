@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::expiry;
 use crate::harness::Harness;
-use crate::hasty::{self, HASTY, REPORTS, SECRET};
+use crate::hasty::{self, HASTY, SECRET};
 use crate::played::Played;
 use crate::world::{STACK, World, command, machine_of, until};
 
@@ -34,14 +34,15 @@ const PATTERNS: [&str; 5] = [
 ];
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
-    vec![harness.trial("secrets_are_nowhere_to_be_read", nowhere)]
+    vec![harness.trial_in_turn("secrets_are_nowhere_to_be_read", hasty::reports_needed, nowhere)]
 }
 
-async fn nowhere(world: Arc<World>, job: String) -> Result<()> {
+async fn nowhere(world: Arc<World>, job: String, turn: hasty::Needed) -> Result<()> {
     let secret = hasty::deployed(&world).await?;
     let events = listen(&world).await?;
     let jobs = ["delivers", "fails", "again"].map(|what| format!("{job}-{what}"));
     Box::pin(run_jobs(&world, &jobs, secret)).await?;
+    drop(turn);
 
     let mut sources = vec![("call", calls(&world)?), ("log", logs(&world).await?)];
     let (histories, tokens) = histories(&world).await?;
@@ -71,7 +72,6 @@ async fn nowhere(world: Arc<World>, job: String) -> Result<()> {
 
 /// Jobs that deliver with a secret and after their URLs have expired, that fail, and that are tried again.
 async fn run_jobs(world: &World, jobs: &[String; 3], secret: &str) -> Result<()> {
-    let _turn = REPORTS.read().await;
     let [delivers, fails, again] = jobs;
     // The value must not be in the document either.
     let half = SECRET.len() / 2;

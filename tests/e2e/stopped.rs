@@ -12,19 +12,23 @@ use serde_json::{Value, json};
 
 use crate::course::always;
 use crate::harness::Harness;
+use crate::history::{states_entered, states_exited};
 use crate::private::private;
-use crate::world::{self, World, command, machine, nested_arn, states_entered};
+use crate::world::{self, World, command, machine, nested_arn};
 
 /// A state may be over before the stop arrives; another job then tries again.
 const TRIES: usize = 10;
 
 /// States that no job is stopped in here. Of run-job: what comes only where there is no room for an internet gateway;
-/// `quotas.rs` stops a job while it waits for one. Of tear-down: the job's own teardown does not stop the job, and what
-/// cannot be deleted is reported in some milliseconds, in `leftovers.rs`.
-const NOT_HERE: [(&str, &str); 4] = [
+/// `quotas.rs` stops a job while it waits for one. Of tear-down: the job's own teardown does not stop the job, a job that
+/// ends well has no stragglers to wait for, and what cannot be deleted is reported in some milliseconds, in
+/// `leftovers.rs`.
+const NOT_HERE: [(&str, &str); 6] = [
+    ("run-job", "AwaitAddress"),
     ("run-job", "ReleaseAddress"),
     ("run-job", "CreateAwaitedInternetGateway"),
     ("tear-down", "StopExecution"),
+    ("tear-down", "AwaitStragglers"),
     ("tear-down", "ReportLeftovers"),
 ];
 
@@ -38,7 +42,7 @@ const SIDE_BY_SIDE: usize = 6;
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (machine, title) in [("run-job", "stopped"), ("tear-down", "stopped_in_teardown")] {
-        let states = working_states(machine).into_iter().map(|state| Stop::new(machine, state));
+        let states = working_states(machine).map(|state| Stop::new(machine, state));
         let (in_network, others): (Vec<_>, Vec<_>) = states.partition(|stop| stop.is_private);
         // Most of the time of a private job is its NAT gateway's.
         for (stops, n) in in_network.chunks(SIDE_BY_SIDE).zip(1..) {
@@ -88,13 +92,18 @@ impl Stop {
     }
 }
 
-/// The states of a machine that take time, in the file's order, those of its branches included.
-fn working_states(machine: &str) -> Vec<String> {
-    fn collect(scope: &Value, found: &mut Vec<String>) {
+/// The states of a machine that take time, in the file's order.
+fn working_states(machine: &str) -> impl Iterator<Item = String> {
+    let takes_time = |state: &Value| matches!(state["Type"].as_str(), Some("Task" | "Wait"));
+    let states = states(machine).into_iter().filter(move |(_, state)| takes_time(state));
+    states.map(|(name, _)| name).filter(move |name| !NOT_HERE.contains(&(machine, name)))
+}
+
+/// The states of a machine in the file's order, those of its branches included.
+pub fn states(machine: &str) -> Vec<(String, Value)> {
+    fn collect(scope: &Value, found: &mut Vec<(String, Value)>) {
         for (name, state) in scope["States"].as_object().expect("a machine has states") {
-            if matches!(state["Type"].as_str(), Some("Task" | "Wait")) {
-                found.push(name.clone());
-            }
+            found.push((name.clone(), state.clone()));
             state["Branches"].as_array().into_iter().flatten().for_each(|branch| collect(branch, found));
         }
     }
@@ -102,7 +111,6 @@ fn working_states(machine: &str) -> Vec<String> {
     let text = std::fs::read_to_string(path).expect("the repository has its machines");
     let mut found = Vec::new();
     collect(&serde_json::from_str(&text).expect("a machine is JSON"), &mut found);
-    found.retain(|state| !NOT_HERE.contains(&(machine, state)));
     found
 }
 
@@ -158,8 +166,7 @@ async fn was_stopped_in(world: &World, arn: &str, watched: &str, state: &str) ->
     }
     let events = world.history(watched).await?;
     let entered = states_entered(&events).filter(|name| *name == state).count();
-    let exited = events.iter().filter_map(|event| Some(event.state_exited_event_details()?.name()));
-    Ok(entered > exited.filter(|name| *name == state).count())
+    Ok(entered > states_exited(&events).filter(|name| *name == state).count())
 }
 
 async fn by_hand(world: Arc<World>, job: String) -> Result<()> {

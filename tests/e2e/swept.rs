@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use mayfly_common::names::{Names, SECRET_LENGTH};
 use mayfly_common::tags;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::harness::Harness;
 use crate::made::Made;
@@ -18,28 +18,32 @@ use crate::world::{self, STACK, World};
 
 /// A sweep takes a job without an execution for one that has been forgotten; tests that make such a job, or sweep, take
 /// turns.
-pub static TURN: Mutex<()> = Mutex::const_new(());
+pub async fn turn() -> Turn {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
+
+/// The turn of the test that has it.
+pub type Turn = MutexGuard<'static, ()>;
 
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const LONG_AHEAD: &str = "2100-01-01T00:00:00Z";
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
-        harness.trial("what_a_forgotten_job_has_left_is_torn_down", a_forgotten_job),
-        harness.trial("what_a_forgotten_network_has_left_is_torn_down", a_forgotten_network),
-        harness.trial("a_job_past_its_expiry_is_stopped", an_expired_job),
+        harness.trial_in_turn("what_a_forgotten_job_has_left_is_torn_down", turn, a_forgotten_job),
+        harness.trial_in_turn("what_a_forgotten_network_has_left_is_torn_down", turn, a_forgotten_network),
+        harness.trial_in_turn("a_job_past_its_expiry_is_stopped", turn, an_expired_job),
     ]
 }
 
-async fn a_forgotten_job(world: Arc<World>, job: String) -> Result<()> {
-    let _turn = TURN.lock().await;
+async fn a_forgotten_job(world: Arc<World>, job: String, _turn: Turn) -> Result<()> {
     make_mailbox(&world, &job, LONG_AHEAD).await?;
     swept_and_torn_down(&world, &[&job]).await
 }
 
 /// Each of these jobs has but one part of a network left.
-async fn a_forgotten_network(world: Arc<World>, base: String) -> Result<()> {
-    let _turn = TURN.lock().await;
+async fn a_forgotten_network(world: Arc<World>, base: String, _turn: Turn) -> Result<()> {
     let [of_vpc, of_gateway, of_address, of_nat] =
         ["vpc", "gateway", "address", "nat"].map(|part| format!("{base}-{part}"));
     let tags = |job| [(tags::STACK, STACK), (tags::JOB, job), (tags::EXPIRY, LONG_AHEAD)];
@@ -77,10 +81,9 @@ async fn swept_and_torn_down(world: &World, jobs: &[&str]) -> Result<()> {
     Ok(())
 }
 
-async fn an_expired_job(world: Arc<World>, job: String) -> Result<()> {
+async fn an_expired_job(world: Arc<World>, job: String, _turn: Turn) -> Result<()> {
     let arn = world.start_job(&job, &world::command(&["sleep", "600"])).await?;
     assert!(world.entered(&arn, "DispatchJob").await?);
-    let _turn = TURN.lock().await;
     let before = sweep(&world).await?;
     assert!(!names(&before, "stopped").contains(&job.as_str()), "{before:#}");
     make_mailbox(&world, &job, LONG_AGO).await?;

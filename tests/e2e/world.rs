@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
@@ -26,6 +27,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::account::Account;
+use crate::history::{has_met, states_entered};
 use crate::teardowns::Teardowns;
 
 /// The stack that the tests deploy.
@@ -75,12 +77,16 @@ impl World {
         let heartbeat = format!("HeartbeatSeconds={HEARTBEAT_SECONDS}");
         cloud.deploy(repository(), STACK, &["ReportEverySeconds=1", &heartbeat]).await?;
         let config = cloud.sdk_config();
+        // A test has all calls of EC2 throttled for a while.
+        let retries = RetryConfig::standard().with_max_attempts(10);
         let states = config.to_builder().endpoint_url(&cloud.upstream().states).build();
         let world = Self {
             states: aws_sdk_sfn::Client::new(&states),
             s3: cloud.s3(),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            ec2: cloud.ec2(),
+            ec2: aws_sdk_ec2::Client::from_conf(
+                cloud.ec2().config().to_builder().retry_config(retries).build(),
+            ),
             ecs: cloud.ecs(),
             iam: aws_sdk_iam::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
@@ -150,13 +156,23 @@ impl World {
         Ok(())
     }
 
-    /// Waits until the execution has ended.
+    /// Waits until the execution has ended, with new patience as long as something happens in it.
     pub async fn ended(&self, arn: &str) -> Result<DescribeExecutionOutput> {
-        until(&format!("the end of {arn}"), || async {
-            let execution = self.states.describe_execution().execution_arn(arn).send().await?;
-            Ok(Some(execution).filter(|execution| *execution.status() != ExecutionStatus::Running))
-        })
-        .await
+        let mut events = 0;
+        loop {
+            let ended = until(&format!("the end of {arn}"), || async {
+                let execution = self.states.describe_execution().execution_arn(arn).send().await?;
+                Ok(Some(execution).filter(|execution| *execution.status() != ExecutionStatus::Running))
+            })
+            .await;
+            if ended.is_ok() {
+                return ended;
+            }
+            let so_far = self.history(arn).await?.len();
+            if std::mem::replace(&mut events, so_far) == so_far {
+                return ended;
+            }
+        }
     }
 
     /// Waits until the execution has entered `state`; false where it has ended.
@@ -213,7 +229,12 @@ impl World {
     pub fn calls(&self, job: &str) -> Vec<Call> {
         let (family, execution) = (Names::new(STACK, job).family(), format!("-run-job:{job}"));
         let mut calls = self.cloud.calls().snapshot();
-        calls.retain(|call| call.resource.contains(&family) || call.resource.ends_with(&execution));
+        calls.retain(|call| {
+            // EC2's name the job itself, among other words.
+            call.resource.contains(&family)
+                || call.resource.ends_with(&execution)
+                || call.resource.split(' ').any(|word| word == job)
+        });
         calls
     }
 
@@ -380,20 +401,6 @@ pub fn outcome(execution: &DescribeExecutionOutput) -> Result<Outcome> {
     let text =
         execution.output().or(execution.cause()).context("the execution has neither output nor cause")?;
     serde_json::from_str(text).with_context(|| format!("this is no outcome: {text}"))
-}
-
-/// Whether a step has failed with `error`.
-pub fn has_met(events: &[HistoryEvent], error: &str) -> bool {
-    events.iter().any(|event| {
-        let failed = event.task_failed_event_details().and_then(|details| details.error());
-        let function = event.lambda_function_failed_event_details().and_then(|details| details.error());
-        failed.or(function) == Some(error)
-    })
-}
-
-/// The states entered, in order.
-pub fn states_entered(events: &[HistoryEvent]) -> impl Iterator<Item = &str> {
-    events.iter().filter_map(|event| Some(event.state_entered_event_details()?.name()))
 }
 
 /// Looks again and again until there is something to see.

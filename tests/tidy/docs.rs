@@ -7,7 +7,7 @@ use crate::project::{functions, read, template};
 
 #[test]
 fn the_readme_names_every_class_of_failure() {
-    assert_named("README.md", Class::ALL.map(|class| class.name().to_owned()));
+    assert_named("README.md", Class::ALL.iter().map(|class| class.name().to_owned()));
 }
 
 #[test]

@@ -157,6 +157,13 @@ impl State<'_> {
             .and_then(Value::as_str)
             .is_some_and(|resource| resource.contains("lambda"))
     }
+
+    /// The logical id of the function that the state invokes: `${CreateSubnetFunctionArn}` is `CreateSubnetFunction`'s.
+    pub fn function(&self) -> &str {
+        let name = self.fields["Parameters"]["FunctionName"].as_str();
+        let id = name.and_then(|name| name.strip_prefix("${")?.strip_suffix("Arn}"));
+        id.unwrap_or_else(|| panic!("{}: FunctionName is {name:?}, not ${{…Arn}}", self.name))
+    }
 }
 
 fn collect_states<'a>(scope: &'a Value, outermost: bool, states: &mut Vec<State<'a>>) {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::project::{json, machines, read, resources, template};
 
 /// The actions that AWS cannot scope to a resource: why, and the condition key that narrows them instead.
-const UNSCOPED: [(&str, &str, Option<&str>); 19] = [
+const UNSCOPED: [(&str, &str, Option<&str>); 18] = [
     ("ec2:DescribeAddresses", "has no resource type", None),
     ("ec2:DescribeInternetGateways", "has no resource type", None),
     ("ec2:DescribeNatGateways", "has no resource type", None),
@@ -23,7 +23,6 @@ const UNSCOPED: [(&str, &str, Option<&str>); 19] = [
     ("ec2:DescribeVpcEndpoints", "has no resource type", None),
     ("ec2:DescribeVpcs", "has no resource type", None),
     ("ecr:GetAuthorizationToken", "has no resource type", None),
-    ("ecs:CreateCluster", "has no resource type", Some("aws:RequestTag/mayfly:stack")),
     ("ecs:DeregisterTaskDefinition", "has no resource type", None),
     ("ecs:DescribeTaskDefinition", "has no resource type", None),
     ("ecs:ListClusters", "has no resource type", None),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::project::{Machine, machines, resources, template};
+use crate::project::{Machine, State, machines, template};
 
 #[test]
 fn a_task_waits_at_least_as_long_as_its_function_runs() {
@@ -11,7 +11,7 @@ fn a_task_waits_at_least_as_long_as_its_function_runs() {
         for state in machine.states().iter().filter(|state| state.invokes()) {
             // A path leads to a plan, which counts in minutes.
             let Some(limit) = state.fields.get("TimeoutSeconds").and_then(Value::as_u64) else { continue };
-            let function = function_timeout(&template, &format!("{}Function", state.name));
+            let function = function_timeout(&template, state.function());
             assert!(
                 limit >= function,
                 "{}: {} gives up after {limit} s while its function may run for {function} s: raise TimeoutSeconds",
@@ -25,13 +25,13 @@ fn a_task_waits_at_least_as_long_as_its_function_runs() {
 #[test]
 fn teardown_allows_for_functions_that_still_run_after_a_failure() {
     let template = template();
-    let longest =
-        resources(&template, "AWS::Serverless::Function").map(|(id, _)| function_timeout(&template, id));
-    let longest = longest.max().expect("a function");
     let machines = machines();
+    let states = machines.iter().flat_map(Machine::states).filter(State::invokes);
+    let longest = states.map(|state| function_timeout(&template, state.function()));
+    let longest = longest.max().expect("a state that invokes a function");
     for (file, place) in [
         ("statemachine/run-job.asl.json", "/States/AllowForStragglers/Result"),
-        ("statemachine/tear-down.asl.json", "/States/TakeStoppedJob/Parameters/settleSeconds"),
+        ("statemachine/tear-down.asl.json", "/States/TakeStoppedJob/Parameters/stragglerSeconds"),
     ] {
         let machine: Option<&Machine> = machines.iter().find(|machine| machine.file == file);
         let seconds = machine.and_then(|machine| machine.definition.pointer(place)?.as_u64());

@@ -3,17 +3,18 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_network::{Owner, client_without_retries, creating, find, tag_specification};
+use mayfly_network::{Owner, creating, find, tag_specification};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let stack: String = setting("STACK_NAME")?;
-    let ec2 = client_without_retries()?;
+    let ec2 = Client::new(&sdk::config_without_retries()?);
     run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, &stack, event.payload))).await
 }
 
@@ -30,6 +31,7 @@ struct Allocated {
 
 #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
 async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Allocated, Error> {
+    const DOING: &str = "allocate the job's address";
     let Input { plan } = input;
     let found = find::owned::<Address>(ec2, Owner { stack, job: &plan.job }).await?;
     if let Some(allocation_id) = found.into_iter().find_map(|address| address.allocation_id) {
@@ -42,8 +44,8 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Allocated, E
         .tag_specifications(tag_specification(ResourceType::ElasticIp, &plan.tags))
         .send()
         .await
-        .map_err(creating("allocate the job's address", &plan))?;
-    let allocation_id = allocated.allocation_id.unwrap_or_default();
+        .map_err(creating(DOING, &plan))?;
+    let allocation_id = given(DOING, "allocationId", allocated.allocation_id)?;
     tracing::info!(allocation_id, public_ip = allocated.public_ip, "address allocated");
     Ok(Allocated { allocation_id })
 }

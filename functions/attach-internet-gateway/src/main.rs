@@ -36,9 +36,11 @@ struct Attached {}
 #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
 async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Attached, Error> {
     let Input { plan, vpc_id, internet_gateway_id } = input;
-    let found = find::owned::<InternetGateway>(ec2, Owner { stack, job: &plan.job }).await?;
-    let gateway = found.iter().find(|gateway| gateway.id() == internet_gateway_id);
-    if is_attached(gateway, &vpc_id)? {
+    let shows_it = async || {
+        let found = find::owned::<InternetGateway>(ec2, Owner { stack, job: &plan.job }).await?;
+        is_attached(found.iter().find(|gateway| gateway.id() == internet_gateway_id), &vpc_id)
+    };
+    if shows_it().await? {
         tracing::info!(internet_gateway_id, vpc_id, "internet gateway found attached");
         return Ok(Attached {});
     }
@@ -49,6 +51,12 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Attached, Er
         .await
         .map_err(creating_once(DOING, &plan, "Resource.AlreadyAssociated"))?;
     tracing::info!(internet_gateway_id, vpc_id, "internet gateway attached");
+    // Not every call sees it at once, and a NAT gateway that does not fails for good (`Gateway.NotAttached`).
+    // Source: VPC user guide, "NAT gateway creation fails".
+    if !shows_it().await? {
+        let detail = "EC2 does not show it yet".to_owned();
+        return Err(Error::NotVisibleYet { doing: format!("could not {DOING} for all to see"), detail });
+    }
     Ok(Attached {})
 }
 

@@ -28,12 +28,10 @@ struct Input {
 }
 
 #[derive(Debug, Serialize)]
-struct Checked {
-    state: String,
-}
+struct Available {}
 
 #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "info"))]
-async fn handler(ec2: &Client, input: Input) -> Result<Checked, Error> {
+async fn handler(ec2: &Client, input: Input) -> Result<Available, Error> {
     let Input { plan, nat_gateway_id } = input;
     let described = ec2
         .describe_nat_gateways()
@@ -45,16 +43,16 @@ async fn handler(ec2: &Client, input: Input) -> Result<Checked, Error> {
         doing: DOING.into(),
         detail: format!("{nat_gateway_id} is not described yet"),
     })?;
-    let state = available(nat)?;
+    is_available(nat)?;
     tracing::info!(nat_gateway_id, "NAT gateway available");
-    Ok(Checked { state: state.to_string() })
+    Ok(Available {})
 }
 
-fn available(nat: &NatGateway) -> Result<&NatGatewayState, Error> {
+fn is_available(nat: &NatGateway) -> Result<(), Error> {
     let id = nat.nat_gateway_id().unwrap_or_default();
     let state = nat.state().ok_or_else(|| Error::internal(DOING, format!("{id} has no state")))?;
     match state {
-        NatGatewayState::Available => Ok(state),
+        NatGatewayState::Available => Ok(()),
         NatGatewayState::Pending => Err(Error::NatPending(format!("the NAT gateway {id} is still pending"))),
         NatGatewayState::Failed => {
             let code = nat.failure_code().unwrap_or_default();
@@ -80,7 +78,7 @@ mod tests {
             .state(state)
             .failure_code("Gateway.NotAttached")
             .failure_message("Network vpc-1 has no Internet gateway attached");
-        available(&nat.build()).map(|_| ())
+        is_available(&nat.build())
     }
 
     #[test]

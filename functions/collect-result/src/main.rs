@@ -3,10 +3,7 @@
 
 mod next;
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::attempt::{Ending, Next};
 use mayfly_common::error::{Class, Error};
@@ -17,8 +14,8 @@ use mayfly_common::record::{self, Stored};
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::turn::{Provider, Turn};
+use mayfly_jobs::Record;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -45,50 +42,14 @@ struct Dispatch {
 
 #[tracing::instrument(skip_all, fields(job = input.plan.job, start = input.turn.start), err(level = "warn"))]
 async fn handler(dynamodb: &Client, table: &str, input: Input) -> Result<Ending, Error> {
-    let record = dynamodb
-        .get_item()
-        .table_name(table)
-        .key(record::JOB, AttributeValue::S(input.plan.job.clone()))
-        .consistent_read(true)
-        .send()
-        .await
-        .map_err(Error::aws("read the job's record"))?
-        .item
-        .filter(|item| {
-            // An earlier run of the same job id had another mailbox.
-            let mailbox = item.get(record::MAILBOX).and_then(|value| value.as_s().ok());
-            mailbox == Some(&input.plan.mailbox_url)
-        })
-        .map(Record);
-    let ending =
-        match record.as_ref().map(|record| record.json::<Stored>(record::RESULT)).transpose()?.flatten() {
-            Some(stored) => finished(&input.plan, stored),
-            None => unfinished(&input, record.as_ref())?,
-        };
+    let record = Record::of_run(dynamodb, table, &input.plan).await?;
+    let stored = record.as_ref().map(|record| record.find_json(record::RESULT)).transpose()?.flatten();
+    let ending = match stored {
+        Some(stored) => finished(&input.plan, stored),
+        None => unfinished(&input, record.as_ref())?,
+    };
     tracing::info!(next = ?ending.next, failure = ending.failure.as_ref().map(|f| f.error.name()), "result collected");
     Ok(ending)
-}
-
-/// The job's item in the table.
-struct Record(HashMap<String, AttributeValue>);
-
-impl Record {
-    fn text(&self, name: &str) -> Option<&String> {
-        self.0.get(name)?.as_s().ok()
-    }
-
-    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
-        self.text(name)
-            .map(|text| serde_json::from_str(text))
-            .transpose()
-            .map_err(|error| Error::internal(format!("could not read the record's {name}"), error))
-    }
-
-    /// Whether the record's attributes of a start are those of this one: a start that could not be dispatched wrote
-    /// none.
-    fn is_at(&self, turn: Turn) -> bool {
-        self.0.get(record::START).and_then(|value| value.as_n().ok()) == Some(&turn.start.to_string())
-    }
 }
 
 /// The container has said how it ended, in this start or an earlier one.
@@ -102,9 +63,11 @@ fn finished(plan: &Plan, stored: Stored) -> Ending {
 
 /// No result arrived: what ECS said of the task counts before the error of the wait state.
 fn unfinished(input: &Input, record: Option<&Record>) -> Result<Ending, Error> {
-    let record = record.filter(|record| record.is_at(input.turn));
-    let task_arn = record.and_then(|record| record.text(record::TASK_ARN)).cloned();
-    let loss = record.map(|record| record.json::<Failure>(record::LOSS)).transpose()?.flatten();
+    // A start that could not be dispatched has left the record at the one before.
+    let is_at_start = record.map(Record::start).transpose()? == Some(input.turn.start);
+    let record = record.filter(|_| is_at_start);
+    let task_arn = record.and_then(|record| record.find_text(record::TASK_ARN)).map(str::to_owned);
+    let loss = record.map(|record| record.find_json::<Failure>(record::LOSS)).transpose()?.flatten();
     // A task was placed after all.
     let loss = loss.filter(|loss| loss.class != Class::NoCapacity || task_arn.is_none());
     let failure = loss.map_or_else(|| silence(input, task_arn.is_some()), |loss| stopped(input.turn, loss));
@@ -135,11 +98,14 @@ fn silence(input: &Input, has_reported: bool) -> Failure {
     let (class, message) = match error {
         "States.HeartbeatTimeout" if has_reported => (
             Class::HeartbeatLost,
-            format!("the container has not reported for {} seconds", input.plan.heartbeat_seconds),
+            format!(
+                "the container has not reported for {} seconds",
+                input.plan.heartbeat_seconds + input.turn.queue_seconds
+            ),
         ),
         // ECS tries as seldom as every 15 minutes, and says nothing in between.
         // Source: ECS developer guide, "Service throttle logic".
-        "States.HeartbeatTimeout" if input.turn.awaits_quota => (
+        "States.HeartbeatTimeout" if input.turn.awaits_quota() => (
             Class::QuotaExceeded,
             "the quota of Fargate's vCPUs is still used up; raise it in the console of Service Quotas, or queueMinutes"
                 .into(),

@@ -1,5 +1,6 @@
 //! What comes after a start that failed: the class decides.
 
+use jiff::SignedDuration;
 use mayfly_common::attempt::Next;
 use mayfly_common::error::Class;
 use mayfly_common::job::Capacity;
@@ -10,9 +11,14 @@ use mayfly_common::turn::{LOSSES_LIMIT, Provider, Turn};
 /// The Spot tasks that a job of the capacity `spot-then-on-demand` loses before it goes on demand.
 const LOSSES_ON_SPOT: u32 = 2;
 
+/// The longest that one start waits for a quota besides the plan's heartbeat, in seconds. Each wait takes about 20 of the
+/// 25,000 events that an execution may have, and the container is sent one order for each.
+/// Source: Step Functions developer guide, "Service quotas", maximum execution history size.
+const QUEUE_SECONDS_LIMIT: u64 = 3600;
+
 /// The turn after `turn`, and how to get there; none where the job is over.
 pub fn after(plan: &Plan, turn: Turn, class: Class) -> Option<(Next, Turn)> {
-    let again = Turn { start: turn.start + 1, awaits_quota: false, ..turn };
+    let again = Turn { start: turn.start + 1, queue_seconds: 0, ..turn };
     let relaunched = Turn { launch: turn.launch + 1, ..again };
     let on_demand = (plan.capacity == Capacity::SpotThenOnDemand && turn.provider == Provider::Spot)
         .then_some(Turn { provider: Provider::OnDemand, ..relaunched });
@@ -28,7 +34,7 @@ pub fn after(plan: &Plan, turn: Turn, class: Class) -> Option<(Next, Turn)> {
         Class::NoCapacity | Class::QuotaExceeded if on_demand.is_some() => (Next::Relaunch, on_demand?),
         // ECS goes on trying, and nothing else of the job has to be made anew.
         Class::QuotaExceeded if plan.waits_for_quotas() => {
-            (Next::Dispatch, Turn { awaits_quota: true, ..again })
+            (Next::Dispatch, Turn { queue_seconds: queue_seconds(plan.queue_time_left()), ..again })
         }
         // About one start in a hundred never comes.
         Class::StartFailed if turn.failed_starts == 0 => {
@@ -41,4 +47,30 @@ pub fn after(plan: &Plan, turn: Turn, class: Class) -> Option<(Next, Turn)> {
         _ => return None,
     };
     (next.1.launch <= LAUNCHES_LIMIT).then_some(next)
+}
+
+/// How long the next start waits for its quota, so that the last one ends with the job's queue.
+fn queue_seconds(left: SignedDuration) -> u64 {
+    u64::try_from(left.as_secs()).unwrap_or_default().clamp(1, QUEUE_SECONDS_LIMIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a start that is waited for in vain: DispatchJob's six, CollectResult's five, and two each of AllowForStart,
+    /// NoteSilence, DecideNext and TakeTurn.
+    const EVENTS_PER_START: u64 = 6 + 5 + 4 * 2;
+
+    #[test]
+    fn the_longest_queue_leaves_most_of_an_execution_s_events() {
+        let mut left = SignedDuration::from_hours(7 * 24);
+        let mut starts = 0;
+        while left.is_positive() {
+            left -= SignedDuration::from_secs(queue_seconds(left).try_into().unwrap());
+            starts += 1;
+        }
+        assert_eq!((starts, left), (168, SignedDuration::ZERO));
+        assert!(starts * EVENTS_PER_START < 25_000 / 5);
+    }
 }

@@ -2,9 +2,9 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::ProvideErrorMetadata;
-use aws_sdk_ecs::types::{ClusterSetting, ClusterSettingName, Tag};
+use aws_sdk_ecs::types::{ClusterSetting, ClusterSettingName};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::names::Names;
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
@@ -36,14 +36,13 @@ struct Created {
 async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Error> {
     const DOING: &str = "create the job's cluster";
     let Input { plan } = input;
-    let tags = plan.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build());
     let created = ecs
         .create_cluster()
         .cluster_name(Names::new(stack, &plan.job).cluster())
         .capacity_providers(Provider::OnDemand.name())
         .capacity_providers(Provider::Spot.name())
         .settings(without_insights())
-        .set_tags(Some(tags.collect()))
+        .set_tags(Some(mayfly_compute::tags(&plan.tags)))
         .send()
         .await;
     let created = match created {
@@ -54,7 +53,8 @@ async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Err
         }
         Err(error) => return Err(Error::aws(DOING)(error)),
     };
-    let cluster = created.cluster.and_then(|cluster| cluster.cluster_arn).unwrap_or_default();
+    let arn = created.cluster.and_then(|cluster| cluster.cluster_arn);
+    let cluster = given(DOING, "clusterArn", arn)?;
     tracing::info!(cluster, "cluster created");
     Ok(Created { cluster })
 }

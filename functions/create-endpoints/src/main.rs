@@ -4,7 +4,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, VpcEndpoint, VpcEndpointType};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
@@ -32,7 +32,7 @@ struct Input {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Created {
-    endpoint_ids: Vec<String>,
+    vpc_endpoint_id: String,
 }
 
 /// The endpoint has AWS's default policy, which allows everything: the layers of an image in ECR lie in buckets of AWS's
@@ -42,12 +42,13 @@ struct Created {
 /// How long EC2 remembers the client token of an endpoint is not documented, so a first try's is looked for.
 #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
 async fn handler(ec2: &Client, stack: &str, s3: &str, input: Input) -> Result<Created, Error> {
+    const DOING: &str = "create the job's S3 endpoint";
     let Input { plan, vpc_id, route_table_id } = input;
     let mut found = find::owned::<VpcEndpoint>(ec2, Owner { stack, job: &plan.job }).await?;
     found.retain(|endpoint| endpoint.service_name() == Some(s3) && serves(endpoint, &route_table_id));
-    if let Some(id) = found.into_iter().find_map(|endpoint| endpoint.vpc_endpoint_id) {
-        tracing::info!(endpoint_id = id, "S3 endpoint found");
-        return Ok(Created { endpoint_ids: vec![id] });
+    if let Some(vpc_endpoint_id) = found.into_iter().find_map(|endpoint| endpoint.vpc_endpoint_id) {
+        tracing::info!(vpc_endpoint_id, "S3 endpoint found");
+        return Ok(Created { vpc_endpoint_id });
     }
     let created = ec2
         .create_vpc_endpoint()
@@ -59,10 +60,11 @@ async fn handler(ec2: &Client, stack: &str, s3: &str, input: Input) -> Result<Cr
         .tag_specifications(tag_specification(ResourceType::VpcEndpoint, &plan.tags))
         .send()
         .await
-        .map_err(creating_once("create the job's S3 endpoint", &plan, "RouteAlreadyExists"))?;
-    let id = created.vpc_endpoint.and_then(|endpoint| endpoint.vpc_endpoint_id).unwrap_or_default();
-    tracing::info!(endpoint_id = id, "S3 endpoint created");
-    Ok(Created { endpoint_ids: vec![id] })
+        .map_err(creating_once(DOING, &plan, "RouteAlreadyExists"))?;
+    let id = created.vpc_endpoint.and_then(|endpoint| endpoint.vpc_endpoint_id);
+    let vpc_endpoint_id = given(DOING, "vpcEndpointId", id)?;
+    tracing::info!(vpc_endpoint_id, "S3 endpoint created");
+    Ok(Created { vpc_endpoint_id })
 }
 
 /// Whether the endpoint lives and the table has its route. EC2 writes a state in small letters too, which are none of the

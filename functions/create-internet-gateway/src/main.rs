@@ -3,17 +3,18 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{InternetGateway, ResourceType};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_network::{Owner, client_without_retries, creating, find, tag_specification};
+use mayfly_network::{Owner, creating, find, tag_specification};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let stack: String = setting("STACK_NAME")?;
-    let ec2 = client_without_retries()?;
+    let ec2 = Client::new(&sdk::config_without_retries()?);
     run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, &stack, event.payload))).await
 }
 
@@ -30,6 +31,7 @@ struct Created {
 
 #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
 async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Error> {
+    const DOING: &str = "create the job's internet gateway";
     let Input { plan } = input;
     let owner = Owner { stack, job: &plan.job };
     let found = find::owned::<InternetGateway>(ec2, owner).await?;
@@ -42,9 +44,9 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Err
         .tag_specifications(tag_specification(ResourceType::InternetGateway, &plan.tags))
         .send()
         .await
-        .map_err(creating("create the job's internet gateway", &plan))?;
+        .map_err(creating(DOING, &plan))?;
     let gateway = created.internet_gateway.and_then(|gateway| gateway.internet_gateway_id);
-    let internet_gateway_id = gateway.unwrap_or_default();
+    let internet_gateway_id = given(DOING, "internetGatewayId", gateway)?;
     tracing::info!(internet_gateway_id, "internet gateway created");
     Ok(Created { internet_gateway_id })
 }

@@ -4,7 +4,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::ResourceType;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
@@ -36,6 +36,7 @@ struct Created {
 
 #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
 async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Error> {
+    const DOING: &str = "create the job's NAT gateway";
     let Input { plan, subnet_id, allocation_id } = input;
     let found = find::nat_gateways(ec2, Owner { stack, job: &plan.job }).await?;
     if let Some(nat_gateway_id) = found.into_iter().find_map(|nat| nat.nat_gateway_id) {
@@ -50,8 +51,9 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Err
         .tag_specifications(tag_specification(ResourceType::Natgateway, &plan.tags))
         .send()
         .await
-        .map_err(creating("create the job's NAT gateway", &plan))?;
-    let nat_gateway_id = created.nat_gateway.and_then(|nat| nat.nat_gateway_id).unwrap_or_default();
+        .map_err(creating(DOING, &plan))?;
+    let id = created.nat_gateway.and_then(|nat| nat.nat_gateway_id);
+    let nat_gateway_id = given(DOING, "natGatewayId", id)?;
     tracing::info!(nat_gateway_id, "NAT gateway created");
     Ok(Created { nat_gateway_id })
 }

@@ -3,10 +3,10 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The longest an order stays unread: 14 days, SQS's longest, because a job may run for seven days.
 /// Source: SQS API Reference, `CreateQueue`, `MessageRetentionPeriod`.
@@ -18,7 +18,12 @@ const VISIBILITY_SECONDS: &str = "5";
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let sqs = Client::new(&sdk::config()?);
-    run(service_fn(|event: LambdaEvent<Plan>| handler(&sqs, event.payload))).await
+    run(service_fn(|event: LambdaEvent<Input>| handler(&sqs, event.payload))).await
+}
+
+#[derive(Debug, Deserialize)]
+struct Input {
+    plan: Plan,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,8 +34,10 @@ struct Created {
 
 /// The same name and attributes give the same queue, so a retry finds what the first try made.
 /// Source: SQS API Reference, `CreateQueue`.
-#[tracing::instrument(skip_all, fields(job = plan.job), err(level = "warn"))]
-async fn handler(sqs: &Client, plan: Plan) -> Result<Created, Error> {
+#[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
+async fn handler(sqs: &Client, input: Input) -> Result<Created, Error> {
+    const DOING: &str = "create the job's mailbox";
+    let Input { plan } = input;
     let queue = sqs
         .create_queue()
         .queue_name(&plan.mailbox_name)
@@ -39,8 +46,8 @@ async fn handler(sqs: &Client, plan: Plan) -> Result<Created, Error> {
         .set_tags(Some(plan.tags.into_iter().collect()))
         .send()
         .await
-        .map_err(Error::aws("create the job's mailbox"))?;
-    let queue_url = queue.queue_url.unwrap_or_default();
+        .map_err(Error::aws(DOING))?;
+    let queue_url = given(DOING, "QueueUrl", queue.queue_url)?;
     if queue_url != plan.mailbox_url {
         return Err(Error::internal(
             "could not use the job's mailbox",

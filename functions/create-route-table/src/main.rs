@@ -4,7 +4,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::ResourceType;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use mayfly_network::{creating, tag_specification};
@@ -44,6 +44,7 @@ struct Created {
 /// Source: EC2 developer guide, "Ensuring idempotency in Amazon EC2 API requests".
 #[tracing::instrument(skip_all, fields(job = input.plan.job, side = ?input.side), err(level = "warn"))]
 async fn handler(ec2: &Client, input: Input) -> Result<Created, Error> {
+    const DOING: &str = "create a route table of the job";
     let Input { plan, vpc_id, side } = input;
     let token = match side {
         Side::Public => plan.client_token("public-routes"),
@@ -56,8 +57,9 @@ async fn handler(ec2: &Client, input: Input) -> Result<Created, Error> {
         .tag_specifications(tag_specification(ResourceType::RouteTable, &plan.tags))
         .send()
         .await
-        .map_err(creating("create a route table of the job", &plan))?;
-    let route_table_id = created.route_table.and_then(|table| table.route_table_id).unwrap_or_default();
+        .map_err(creating(DOING, &plan))?;
+    let id = created.route_table.and_then(|table| table.route_table_id);
+    let route_table_id = given(DOING, "routeTableId", id)?;
     tracing::info!(route_table_id, "route table created");
     Ok(Created { route_table_id })
 }

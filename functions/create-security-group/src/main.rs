@@ -8,18 +8,19 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{IpPermission, ResourceType, SecurityGroup};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::names::Names;
 use mayfly_common::plan::{Plan, PrivateNetwork};
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_network::{Owner, client_without_retries, creating, creating_once, find, tag_specification};
+use mayfly_network::{Owner, creating, creating_once, find, tag_specification};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let stack: String = setting("STACK_NAME")?;
-    let ec2 = client_without_retries()?;
+    let ec2 = Client::new(&sdk::config_without_retries()?);
     run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, &stack, event.payload))).await
 }
 
@@ -43,8 +44,9 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Err
     let Input { plan, vpc_id, network } = input;
     let mut found = find::owned::<SecurityGroup>(ec2, Owner { stack, job: &plan.job }).await?;
     found.retain(|group| group.vpc_id() == Some(&vpc_id));
-    let (group_id, rules) = match found.into_iter().next() {
-        Some(group) => (group.group_id.unwrap_or_default(), group.ip_permissions_egress.unwrap_or_default()),
+    let own = |group: SecurityGroup| Some((group.group_id?, group.ip_permissions_egress.unwrap_or_default()));
+    let (group_id, rules) = match found.into_iter().find_map(own) {
+        Some(own) => own,
         None => (create(ec2, stack, &plan, &vpc_id).await?, vec![egress::everything()]),
     };
     let wanted = egress::wanted(&network.egress_ports);
@@ -56,6 +58,7 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Err
 }
 
 async fn create(ec2: &Client, stack: &str, plan: &Plan, vpc_id: &str) -> Result<String, Error> {
+    const DOING: &str = "create the job's security group";
     let created = ec2
         .create_security_group()
         .group_name(Names::new(stack, &plan.job).group())
@@ -64,8 +67,8 @@ async fn create(ec2: &Client, stack: &str, plan: &Plan, vpc_id: &str) -> Result<
         .tag_specifications(tag_specification(ResourceType::SecurityGroup, &plan.tags))
         .send()
         .await
-        .map_err(creating_once("create the job's security group", plan, "InvalidGroup.Duplicate"))?;
-    Ok(created.group_id.unwrap_or_default())
+        .map_err(creating_once(DOING, plan, "InvalidGroup.Duplicate"))?;
+    given(DOING, "groupId", created.group_id)
 }
 
 /// A rule that is not there any more was revoked by a try whose answer was lost.

@@ -3,10 +3,10 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem,
-    DeploymentCircuitBreaker, DeploymentConfiguration, NetworkConfiguration, PropagateTags, Tag,
+    DeploymentCircuitBreaker, DeploymentConfiguration, NetworkConfiguration, PropagateTags,
 };
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::names::Names;
 use mayfly_common::plan::{Plan, PlannedNetwork};
 use mayfly_common::sdk;
@@ -40,6 +40,7 @@ struct Created {
 
 #[tracing::instrument(skip_all, fields(job = input.plan.job, launch = input.turn.launch), err(level = "warn"))]
 async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Error> {
+    const DOING: &str = "create the job's service";
     let Input { plan, network, turn, task_definition } = input;
     let name = Names::new(stack, &plan.job).service(turn.launch);
     let created = ecs
@@ -54,13 +55,12 @@ async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Err
         .deployment_configuration(deployment(&plan))
         .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled)
         .propagate_tags(PropagateTags::Service)
-        .set_tags(Some(
-            plan.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect(),
-        ))
+        .set_tags(Some(mayfly_compute::tags(&plan.tags)))
         .send()
         .await
-        .map_err(Error::aws("create the job's service"))?;
-    let service = created.service.and_then(|service| service.service_arn).unwrap_or_default();
+        .map_err(Error::aws(DOING))?;
+    let arn = created.service.and_then(|service| service.service_arn);
+    let service = given(DOING, "serviceArn", arn)?;
     tracing::info!(service, "service created");
     Ok(Created { service })
 }

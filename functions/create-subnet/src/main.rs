@@ -3,17 +3,18 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, Subnet};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::Plan;
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_network::{Owner, client_without_retries, creating_once, find, tag_specification};
+use mayfly_network::{Owner, creating_once, find, tag_specification};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let stack: String = setting("STACK_NAME")?;
-    let ec2 = client_without_retries()?;
+    let ec2 = Client::new(&sdk::config_without_retries()?);
     run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, &stack, event.payload))).await
 }
 
@@ -35,6 +36,7 @@ struct Created {
 /// The job has two subnets with the same tags, so the CIDR tells them apart.
 #[tracing::instrument(skip_all, fields(job = input.plan.job, cidr_block = input.cidr_block), err(level = "warn"))]
 async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Error> {
+    const DOING: &str = "create a subnet of the job";
     let Input { plan, vpc_id, cidr_block, availability_zone } = input;
     let mut found = find::owned::<Subnet>(ec2, Owner { stack, job: &plan.job }).await?;
     found.retain(|subnet| subnet.vpc_id() == Some(&vpc_id) && subnet.cidr_block() == Some(&cidr_block));
@@ -50,8 +52,8 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Err
         .tag_specifications(tag_specification(ResourceType::Subnet, &plan.tags))
         .send()
         .await
-        .map_err(creating_once("create a subnet of the job", &plan, "InvalidSubnet.Conflict"))?;
-    let subnet_id = created.subnet.and_then(|subnet| subnet.subnet_id).unwrap_or_default();
+        .map_err(creating_once(DOING, &plan, "InvalidSubnet.Conflict"))?;
+    let subnet_id = given(DOING, "subnetId", created.subnet.and_then(|subnet| subnet.subnet_id))?;
     tracing::info!(subnet_id, "subnet created");
     Ok(Created { subnet_id })
 }

@@ -4,17 +4,18 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, Vpc};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::{Plan, PrivateNetwork};
+use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_network::{Owner, client_without_retries, creating, find, tag_specification};
+use mayfly_network::{Owner, creating, find, tag_specification};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let stack: String = setting("STACK_NAME")?;
-    let ec2 = client_without_retries()?;
+    let ec2 = Client::new(&sdk::config_without_retries()?);
     run(service_fn(|event: LambdaEvent<Input>| handler(&ec2, &stack, event.payload))).await
 }
 
@@ -32,6 +33,7 @@ struct Created {
 
 #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
 async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Error> {
+    const DOING: &str = "create the job's VPC";
     let Input { plan, network } = input;
     let owner = Owner { stack, job: &plan.job };
     if let Some(vpc_id) = find::owned::<Vpc>(ec2, owner).await?.into_iter().find_map(|vpc| vpc.vpc_id) {
@@ -44,8 +46,8 @@ async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Err
         .tag_specifications(tag_specification(ResourceType::Vpc, &plan.tags))
         .send()
         .await
-        .map_err(creating("create the job's VPC", &plan))?;
-    let vpc_id = created.vpc.and_then(|vpc| vpc.vpc_id).unwrap_or_default();
+        .map_err(creating(DOING, &plan))?;
+    let vpc_id = given(DOING, "vpcId", created.vpc.and_then(|vpc| vpc.vpc_id))?;
     tracing::info!(vpc_id, "vpc created");
     Ok(Created { vpc_id })
 }

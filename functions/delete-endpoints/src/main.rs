@@ -8,7 +8,7 @@ use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::teardown::{Deleted, Target};
 use mayfly_network::find::{self, Described};
-use mayfly_network::{Owner, deleting, is_gone, pairs, to_tell, unsuccessful};
+use mayfly_network::{Owner, deleting, is_gone, most_retryable, pairs, unsuccessful};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -41,7 +41,7 @@ async fn handler(ec2: &Client, stack: &str, target: Target) -> Result<Deleted, E
     if !waiting.is_empty() {
         errors.push(Error::StillInUse(format!("endpoints are being deleted: {}", waiting.join(", "))));
     }
-    to_tell(errors).map_or(Ok(Deleted { deleted: found.len() }), Err)
+    most_retryable(errors).map_or(Ok(Deleted { deleted: found.len() }), Err)
 }
 
 /// One is described for a while after it was deleted.

@@ -1,11 +1,6 @@
 //! DispatchJob: gives the job to its container: remembers the turn and its task token in the `Jobs` table and puts
 //! one message in the mailbox. The state machine then waits for the token to come back.
 
-mod signing;
-
-use std::collections::HashMap;
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
@@ -16,6 +11,7 @@ use mayfly_common::record;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::turn::Turn;
+use mayfly_jobs::{DataRole, Record};
 use serde::{Deserialize, Serialize};
 
 /// How long the table remembers a job after everything of it is overdue.
@@ -24,44 +20,26 @@ const MEMORY: SignedDuration = SignedDuration::from_hours(14 * 24);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
-    let settings = Settings::from_env()?;
+    let settings =
+        Settings { table: setting("JOBS_TABLE")?, report_every_seconds: setting("REPORT_EVERY_SECONDS")? };
     let config = sdk::config()?;
     let clients = Clients {
         dynamodb: aws_sdk_dynamodb::Client::new(&config),
         sqs: aws_sdk_sqs::Client::new(&config),
-        sts: aws_sdk_sts::Client::new(&config),
-        endpoint: config.endpoint_url().map(str::to_owned),
+        data_role: DataRole::from_env(&config, "dispatch-job")?,
     };
     run(service_fn(|event: LambdaEvent<Input>| handler(&clients, &settings, event.payload))).await
 }
 
 struct Settings {
     table: String,
-    data_role: String,
-    region: String,
     report_every_seconds: u64,
-    /// How long a signed URL is good for.
-    url_lifetime: Duration,
-}
-
-impl Settings {
-    fn from_env() -> Result<Self, String> {
-        Ok(Self {
-            table: setting("JOBS_TABLE")?,
-            data_role: setting("DATA_ROLE_ARN")?,
-            region: setting("AWS_REGION")?,
-            report_every_seconds: setting("REPORT_EVERY_SECONDS")?,
-            url_lifetime: Duration::from_secs(setting("SIGNED_URL_SECONDS")?),
-        })
-    }
 }
 
 struct Clients {
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
-    sts: aws_sdk_sts::Client,
-    /// The origin of a local cloud.
-    endpoint: Option<String>,
+    data_role: DataRole,
 }
 
 #[derive(Deserialize)]
@@ -72,16 +50,13 @@ struct Input {
     task_token: String,
 }
 
-/// What the state machine never sees: it waits for the token.
-#[derive(Debug, Serialize)]
-struct Dispatched {}
-
+/// The state machine never sees what this returns: it waits for the token.
 #[tracing::instrument(skip_all, fields(job = input.plan.job, start = input.turn.start), err(level = "warn"))]
-async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result<Dispatched, Error> {
+async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result<(), Error> {
     let Input { plan, turn, task_token } = input;
     let nonce = remember(&clients.dynamodb, &settings.table, &plan, turn, task_token).await?;
     let order = Order::Run(Assignment {
-        inputs: signing::downloads(clients, settings, &plan.task.inputs).await?,
+        inputs: clients.data_role.downloads(&plan.task.inputs).await?,
         outputs: plan.task.outputs.into_iter().map(|output| output.file).collect(),
         command: plan.task.command,
         job: plan.job,
@@ -103,7 +78,7 @@ async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result
         },
     )?;
     tracing::info!("job dispatched");
-    Ok(Dispatched {})
+    Ok(())
 }
 
 /// Writes the turn and its token down, and returns the job's nonce.
@@ -117,39 +92,11 @@ async fn remember(
     turn: Turn,
     token: String,
 ) -> Result<String, Error> {
-    let known = dynamodb
-        .get_item()
-        .table_name(table)
-        .key(record::JOB, AttributeValue::S(plan.job.clone()))
-        .consistent_read(true)
-        .send()
-        .await
-        .map_err(Error::aws("read the job's record"))?
-        .item
-        .and_then(|item| Known::of_this_run(&item, plan));
-    match known {
-        Some(known) => {
-            update(dynamodb, table, plan, turn, &known, token).await?;
-            Ok(known.nonce)
-        }
-        None => create(dynamodb, table, plan, turn, token).await,
-    }
-}
-
-/// What an earlier dispatch has left in the table.
-struct Known {
-    start: String,
-    nonce: String,
-}
-
-impl Known {
-    /// An earlier run of the same job id had another mailbox.
-    fn of_this_run(item: &HashMap<String, AttributeValue>, plan: &Plan) -> Option<Self> {
-        let is_this_run = item.get(record::MAILBOX)?.as_s().ok()? == &plan.mailbox_url;
-        let start = item.get(record::START)?.as_n().ok()?.clone();
-        let nonce = item.get(record::NONCE)?.as_s().ok()?.clone();
-        is_this_run.then_some(Self { start, nonce })
-    }
+    let Some(known) = Record::of_run(dynamodb, table, plan).await? else {
+        return create(dynamodb, table, plan, turn, token).await;
+    };
+    update(dynamodb, table, plan, turn, known.start()?, token).await?;
+    Ok(known.text(record::NONCE)?.to_owned())
 }
 
 async fn create(
@@ -185,10 +132,10 @@ async fn update(
     table: &str,
     plan: &Plan,
     turn: Turn,
-    known: &Known,
+    known: u32,
     token: String,
 ) -> Result<(), Error> {
-    let start = turn.start.to_string();
+    let start = turn.start;
     let update = dynamodb
         .update_item()
         .table_name(table)
@@ -198,8 +145,8 @@ async fn update(
         .expression_attribute_names("#result", record::RESULT)
         .expression_attribute_names("#loss", record::LOSS)
         .expression_attribute_values(":token", AttributeValue::S(token))
-        .expression_attribute_values(":start", AttributeValue::N(start.clone()));
-    let update = if known.start == start {
+        .expression_attribute_values(":start", AttributeValue::N(start.to_string()));
+    let update = if known == start {
         let demand = "#start = :start AND attribute_not_exists(#result) AND attribute_not_exists(#loss)";
         update.update_expression("SET #token = :token").condition_expression(demand)
     } else {

@@ -1,10 +1,10 @@
-//! The job's services, tasks, cluster and task definitions.
+//! The job's services, tasks, cluster, task definitions and mailboxes.
 
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{Task, TaskDefinitionField, TaskDefinitionStatus};
+use aws_sdk_ecs::types::{Task, TaskDefinitionStatus};
 use mayfly_common::error::Error;
 use mayfly_common::inventory::{Kind, Resource};
-use mayfly_compute::{Owner, pairs};
+use mayfly_compute::Owner;
 
 pub async fn cluster(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
     let found = mayfly_compute::cluster(ecs, owner).await?;
@@ -36,36 +36,20 @@ fn interface_ids(task: &Task) -> impl Iterator<Item = String> {
 }
 
 pub async fn task_definitions(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
-    let statuses = [
-        TaskDefinitionStatus::Active,
-        TaskDefinitionStatus::Inactive,
-        TaskDefinitionStatus::DeleteInProgress,
-    ];
-    let family = owner.names().family();
     let mut found = Vec::new();
-    for status in statuses {
-        let list = ecs
-            .list_task_definitions()
-            .family_prefix(&family)
-            .status(status.clone())
-            .send()
-            .await
-            .map_err(Error::aws("list the job's task definitions"))?;
-        for arn in list.task_definition_arns() {
-            let description =
-                ecs.describe_task_definition().task_definition(arn).include(TaskDefinitionField::Tags);
-            let described = match description.send().await {
-                Ok(described) => described,
-                // Another teardown may have deleted it since it was listed.
-                Err(error) if error.as_service_error().is_some_and(|e| e.is_client_exception()) => continue,
-                Err(error) => return Err(Error::aws("describe the job's task definition")(error)),
-            };
-            if owner.owns(pairs(described.tags())) {
-                found.push(resource(Kind::TaskDefinition, Some(arn), Some(status.as_str())));
-            }
+    for status in
+        [TaskDefinitionStatus::Active, TaskDefinitionStatus::Inactive, TaskDefinitionStatus::DeleteInProgress]
+    {
+        for (arn, _) in mayfly_compute::task_definitions(ecs, owner, status.clone()).await? {
+            found.push(resource(Kind::TaskDefinition, Some(&arn), Some(status.as_str())));
         }
     }
     Ok(found)
+}
+
+pub async fn mailboxes(sqs: &aws_sdk_sqs::Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
+    let found = mayfly_compute::mailboxes(sqs, owner).await?;
+    Ok(found.iter().map(|url| resource(Kind::Queue, Some(url), Some("EXISTS"))).collect())
 }
 
 fn resource(kind: Kind, id: Option<&str>, state: Option<&str>) -> Resource {

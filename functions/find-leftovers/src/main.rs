@@ -3,7 +3,6 @@
 
 mod compute;
 mod network;
-mod queues;
 
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
@@ -50,7 +49,7 @@ async fn handler(clients: &Clients, settings: &Settings, search: Search) -> Resu
         compute::tasks(ecs, &settings.cluster, owner),
         compute::cluster(ecs, owner),
         compute::task_definitions(ecs, owner),
-        queues::mailboxes(sqs, owner),
+        compute::mailboxes(sqs, owner),
         network::parts(ec2, owner),
     )?;
     let mut interfaces = network::interfaces(ec2, interfaces).await?;

@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::types::Task;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::sdk;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ async fn handler(ecs: &aws_sdk_ecs::Client, ec2: &aws_sdk_ec2::Client, input: In
         detail(&task, "networkInterfaceId").ok_or_else(|| starting("it has no network interface"))?;
     let private_ip = detail(&task, "privateIPv4Address").ok_or_else(|| starting("it has no address"))?;
     let public_ip = public_address(ec2, &interface).await?;
-    let task_arn = task.task_arn.unwrap_or_default();
+    let task_arn = given("describe the service's task", "taskArn", task.task_arn)?;
     tracing::info!(task_arn, private_ip, public_ip, "task found");
     Ok(Found { task_arn, private_ip, public_ip })
 }

@@ -1,7 +1,5 @@
 //! The `Jobs` table, as a report needs it.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_common::error::Error;
@@ -9,8 +7,8 @@ use mayfly_common::job::{Capacity, Task};
 use mayfly_common::message::{Failure, Progress, Report};
 use mayfly_common::record::{self, Stored};
 use mayfly_common::sdk::SdkConfig;
+use mayfly_jobs::Record;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 /// A job that is going on.
 pub struct Job {
@@ -26,6 +24,22 @@ pub struct Job {
     pub task_arn: Option<String>,
     /// The tasks whose end is known.
     pub ended_tasks: Vec<String>,
+}
+
+impl Job {
+    fn read(id: &str, record: &Record) -> Result<Self, Error> {
+        Ok(Self {
+            id: id.to_owned(),
+            start: record.start()?,
+            token: record.text(record::TOKEN)?.to_owned(),
+            nonce: record.text(record::NONCE)?.to_owned(),
+            mailbox: record.text(record::MAILBOX)?.to_owned(),
+            capacity: record.json(record::CAPACITY)?,
+            task: record.json(record::TASK)?,
+            task_arn: record.find_text(record::TASK_ARN).map(str::to_owned),
+            ended_tasks: record.texts(record::ENDED_TASKS).to_vec(),
+        })
+    }
 }
 
 /// What may still be stored.
@@ -73,16 +87,7 @@ impl Jobs {
     }
 
     async fn get(&self, job: &str) -> Result<Option<Job>, Error> {
-        let record = self
-            .dynamodb
-            .get_item()
-            .table_name(&self.table)
-            .key(record::JOB, AttributeValue::S(job.to_owned()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(Error::aws("read the job's record"))?;
-        record.item.map(|item| job_of(&item, job)).transpose()
+        Record::get(&self.dynamodb, &self.table, job).await?.map(|record| Job::read(job, &record)).transpose()
     }
 
     /// Whether it was stored.
@@ -136,31 +141,4 @@ impl Jobs {
             Err(error) => Err(Error::aws("write the job's record")(error)),
         }
     }
-}
-
-fn job_of(item: &HashMap<String, AttributeValue>, id: &str) -> Result<Job, Error> {
-    let missing =
-        |name: &str| Error::internal("could not read the job's record", format!("it has no {name}"));
-    let text =
-        |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().ok_or_else(|| missing(name));
-    let start = item.get(record::START).and_then(|value| value.as_n().ok()?.parse().ok());
-    Ok(Job {
-        id: id.to_owned(),
-        start: start.ok_or_else(|| missing(record::START))?,
-        token: text(record::TOKEN)?,
-        nonce: text(record::NONCE)?,
-        mailbox: text(record::MAILBOX)?,
-        capacity: json(&text(record::CAPACITY)?)?,
-        task: json(&text(record::TASK)?)?,
-        task_arn: text(record::TASK_ARN).ok(),
-        ended_tasks: item
-            .get(record::ENDED_TASKS)
-            .and_then(|value| value.as_ss().ok())
-            .cloned()
-            .unwrap_or_default(),
-    })
-}
-
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|error| Error::internal("could not read the job's record", error))
 }

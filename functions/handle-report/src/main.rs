@@ -5,8 +5,6 @@
 mod jobs;
 mod signing;
 
-use std::time::Duration;
-
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use aws_sdk_sfn::operation::send_task_failure::SendTaskFailureError;
 use aws_sdk_sfn::operation::send_task_heartbeat::SendTaskHeartbeatError;
@@ -19,6 +17,7 @@ use mayfly_common::message::{Failure, FileSize, Finished, News, Order, Progress,
 use mayfly_common::record::Stored;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
+use mayfly_jobs::DataRole;
 
 use crate::jobs::{Job, Jobs};
 
@@ -32,41 +31,26 @@ const REPORT_LIMIT: usize = 128 * 1024;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
-    let settings = Settings {
-        data_role: setting("DATA_ROLE_ARN")?,
-        region: setting("AWS_REGION")?,
-        url_lifetime: Duration::from_secs(setting("SIGNED_URL_SECONDS")?),
-    };
     let config = sdk::config()?;
     let clients = Clients {
         jobs: Jobs::new(&config, setting("JOBS_TABLE")?),
         sfn: aws_sdk_sfn::Client::new(&config),
         sqs: aws_sdk_sqs::Client::new(&config),
-        sts: aws_sdk_sts::Client::new(&config),
-        endpoint: config.endpoint_url().map(str::to_owned),
+        data_role: DataRole::from_env(&config, "handle-report")?,
     };
-    run(service_fn(|event: LambdaEvent<SqsEvent>| handler(&clients, &settings, event.payload))).await
-}
-
-struct Settings {
-    data_role: String,
-    region: String,
-    /// How long a signed URL is good for.
-    url_lifetime: Duration,
+    run(service_fn(|event: LambdaEvent<SqsEvent>| handler(&clients, event.payload))).await
 }
 
 struct Clients {
     jobs: Jobs,
     sfn: aws_sdk_sfn::Client,
     sqs: aws_sdk_sqs::Client,
-    sts: aws_sdk_sts::Client,
-    /// The origin of a local cloud.
-    endpoint: Option<String>,
+    data_role: DataRole,
 }
 
 /// A message that fails comes back by itself; the others of the batch do not.
 /// Source: Lambda developer guide, "Implementing partial batch responses".
-async fn handler(clients: &Clients, settings: &Settings, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
+async fn handler(clients: &Clients, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
     let mut response = SqsBatchResponse::default();
     for message in event.records {
         let body = message.body.unwrap_or_default();
@@ -78,7 +62,7 @@ async fn handler(clients: &Clients, settings: &Settings, event: SqsEvent) -> Res
             }
         };
         let span = tracing::info_span!("report", job = report.job, start = report.turn.start);
-        if let Err(error) = handle(clients, settings, report).instrument(span).await {
+        if let Err(error) = handle(clients, report).instrument(span).await {
             tracing::error!(error_type = error.name(), %error, "report failed; it will be tried again");
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = message.message_id.unwrap_or_default();
@@ -96,7 +80,7 @@ fn read(body: &str) -> Result<Report, String> {
     serde_json::from_str(body).map_err(|error| error.to_string())
 }
 
-async fn handle(clients: &Clients, settings: &Settings, report: Report) -> Result<(), Error> {
+async fn handle(clients: &Clients, report: Report) -> Result<(), Error> {
     let Some(job) = clients.jobs.find(&report).await? else {
         tracing::warn!("report dropped: its nonce is not the job's");
         return Ok(());
@@ -109,7 +93,7 @@ async fn handle(clients: &Clients, settings: &Settings, report: Report) -> Resul
     }
     match &report.news {
         News::Heartbeat(progress) => note_progress(clients, &job, &report, progress).await,
-        News::UrlsWanted { downloads, uploads } => answer(clients, settings, &job, downloads, uploads).await,
+        News::UrlsWanted { downloads, uploads } => answer(clients, &job, downloads, uploads).await,
         News::Finished(Finished { failure: Some(failure), .. }) if failure.class.is_retryable() => {
             lose(clients, &job, &report, failure).await
         }
@@ -153,15 +137,14 @@ async fn note_progress(
 
 async fn answer(
     clients: &Clients,
-    settings: &Settings,
     job: &Job,
     downloads: &[String],
     uploads: &[FileSize],
 ) -> Result<(), Error> {
     let order = Order::Urls(SignedUrls {
         start: job.start,
-        downloads: signing::downloads(clients, settings, &job.task, downloads).await?,
-        uploads: signing::uploads(clients, settings, &job.task, uploads).await?,
+        downloads: signing::downloads(&clients.data_role, &job.task, downloads).await?,
+        uploads: signing::uploads(&clients.data_role, &job.task, uploads).await?,
     });
     let body =
         serde_json::to_string(&order).map_err(|error| Error::internal("could not write the order", error))?;

@@ -7,10 +7,9 @@ mod event;
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ecs::types::{Service, ServiceField};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Class, Error};
 use mayfly_common::message::{News, Report};
 use mayfly_common::names::Names;
 use mayfly_common::record;
@@ -18,6 +17,7 @@ use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags;
 use mayfly_common::turn::Turn;
+use mayfly_jobs::Record;
 use serde::Serialize;
 
 use crate::event::Event;
@@ -79,16 +79,20 @@ async fn handler(clients: &Clients, settings: &Settings, event: Event) -> Result
     let Some(failure) = classify::classify(&event, &service) else {
         return ignored("it is no failure");
     };
-    let Some(record) = find_record(clients, settings, &job).await? else {
-        return Err(not_dispatched());
+    let (turn, nonce) = match look_up(clients, settings, &job).await? {
+        Known::Nothing => return Err(not_dispatched()),
+        Known::Finished => return ignored("the job is finished"),
+        Known::GoingOn { turn, nonce } => (turn, nonce),
     };
-    let Some((turn, nonce)) = record else { return ignored("the job is finished") };
     let names = Names::new(&settings.stack, &job);
     if (1..turn.launch).any(|launch| names.service(launch) == name) {
         return ignored("it is about an earlier service of the job");
     }
     if names.service(turn.launch) != name {
         return Err(not_dispatched());
+    }
+    if failure.class == Class::QuotaExceeded && turn.awaits_quota() {
+        return ignored("the job waits for that quota already");
     }
     let class = failure.class.name();
     tracing::warn!(job, start = turn.start, class, "task lost: {}", failure.message);
@@ -132,33 +136,24 @@ async fn find_service(
     }))
 }
 
-/// The turn that is going on, and the job's nonce: both absent once the job has a result.
-async fn find_record(
-    clients: &Clients,
-    settings: &Settings,
-    job: &str,
-) -> Result<Option<Option<(Turn, String)>>, Error> {
-    let record = clients
-        .dynamodb
-        .get_item()
-        .table_name(&settings.table)
-        .key(record::JOB, AttributeValue::S(job.to_owned()))
-        .consistent_read(true)
-        .send()
-        .await
-        .map_err(Error::aws("read the job's record"))?;
-    let Some(item) = record.item else { return Ok(None) };
-    if item.contains_key(record::RESULT) {
-        return Ok(Some(None));
-    }
-    let text = |name: &str| {
-        item.get(name)
-            .and_then(|value| value.as_s().ok())
-            .ok_or_else(|| Error::internal("could not read the job's record", format!("it has no {name}")))
-    };
-    let turn = serde_json::from_str(text(record::TURN)?)
-        .map_err(|error| Error::internal("could not read the job's record", error))?;
-    Ok(Some(Some((turn, text(record::NONCE)?.clone()))))
+/// What the table knows of a job that has a service.
+enum Known {
+    /// Its first order has not been written down yet.
+    Nothing,
+    /// It has a result.
+    Finished,
+    /// It is being worked at.
+    GoingOn { turn: Turn, nonce: String },
+}
+
+async fn look_up(clients: &Clients, settings: &Settings, job: &str) -> Result<Known, Error> {
+    Ok(match Record::get(&clients.dynamodb, &settings.table, job).await? {
+        None => Known::Nothing,
+        Some(record) if record.find_text(record::RESULT).is_some() => Known::Finished,
+        Some(record) => {
+            Known::GoingOn { turn: record.json(record::TURN)?, nonce: record.text(record::NONCE)?.to_owned() }
+        }
+    })
 }
 
 async fn send(clients: &Clients, settings: &Settings, report: &Report) -> Result<(), Error> {

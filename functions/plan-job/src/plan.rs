@@ -16,8 +16,9 @@ use crate::Submission;
 
 /// Creating everything, and a container that never comes.
 const PROVISIONING: SignedDuration = SignedDuration::from_mins(30);
-/// Tearing everything down.
-const TEARDOWN: SignedDuration = SignedDuration::from_mins(60);
+/// Tearing everything down and concluding: the two hours that the state machine gives a teardown, a quarter of an hour in
+/// which the conclusion waits for late reports, and as much to spare.
+const TEARDOWN: SignedDuration = SignedDuration::from_mins(150);
 /// The job's own VPC and its two halves.
 const VPC_CIDR: &str = "10.181.0.0/24";
 const PUBLIC_CIDR: &str = "10.181.0.0/25";

@@ -3,15 +3,16 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
     Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, KeyValuePair, LinuxParameters,
-    LogConfiguration, LogDriver, NetworkMode, OsFamily, RuntimePlatform, Secret, Tag, TaskDefinitionStatus,
+    LogConfiguration, LogDriver, NetworkMode, OsFamily, RuntimePlatform, Secret, TaskDefinitionStatus,
 };
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
+use mayfly_common::error::{Error, given};
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags;
-use serde::Serialize;
+use mayfly_compute::{Owner, pairs};
+use serde::{Deserialize, Serialize};
 
 /// The longest that Fargate leaves a container between SIGTERM and SIGKILL, in seconds.
 /// Source: ECS API Reference, `ContainerDefinition`, `stopTimeout`.
@@ -21,8 +22,8 @@ const STOP_TIMEOUT_SECONDS: i32 = 120;
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let settings = Settings::from_env()?;
-    let ecs = Client::new(&sdk::config()?);
-    run(service_fn(|event: LambdaEvent<Plan>| handler(&ecs, &settings, event.payload))).await
+    let ecs = Client::new(&sdk::config_without_retries()?);
+    run(service_fn(|event: LambdaEvent<Input>| handler(&ecs, &settings, event.payload))).await
 }
 
 struct Settings {
@@ -49,15 +50,22 @@ impl Settings {
     }
 }
 
+#[derive(Debug, Deserialize)]
+struct Input {
+    plan: Plan,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Registered {
     task_definition: String,
 }
 
-#[tracing::instrument(skip_all, fields(job = plan.job), err(level = "warn"))]
-async fn handler(ecs: &Client, settings: &Settings, plan: Plan) -> Result<Registered, Error> {
-    if let Some(task_definition) = find(ecs, settings, &plan).await? {
+#[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
+async fn handler(ecs: &Client, settings: &Settings, input: Input) -> Result<Registered, Error> {
+    const DOING: &str = "register the job's task definition";
+    let Input { plan } = input;
+    if let Some(task_definition) = find(ecs, &settings.stack, &plan).await? {
         tracing::info!(task_definition, "task definition found");
         return Ok(Registered { task_definition });
     }
@@ -79,42 +87,23 @@ async fn handler(ecs: &Client, settings: &Settings, plan: Plan) -> Result<Regist
         .task_role_arn(&settings.task_role_arn)
         .execution_role_arn(&settings.execution_role_arn)
         .container_definitions(container_definition(settings, &plan)?)
-        .set_tags(Some(ecs_tags(&plan)))
+        .set_tags(Some(mayfly_compute::tags(&plan.tags)))
         .send()
         .await
-        .map_err(Error::aws("register the job's task definition"))?;
-    let task_definition =
-        registered.task_definition.and_then(|definition| definition.task_definition_arn).unwrap_or_default();
+        .map_err(Error::aws(DOING))?;
+    let arn = registered.task_definition.and_then(|definition| definition.task_definition_arn);
+    let task_definition = given(DOING, "taskDefinitionArn", arn)?;
     tracing::info!(task_definition, "task definition registered");
     Ok(Registered { task_definition })
 }
 
-/// RegisterTaskDefinition takes no client token: a retry after a lost answer looks first, or it would make a second
-/// revision.
-async fn find(ecs: &Client, settings: &Settings, plan: &Plan) -> Result<Option<String>, Error> {
-    let list = ecs
-        .list_task_definitions()
-        .family_prefix(&plan.family)
-        .status(TaskDefinitionStatus::Active)
-        .send()
-        .await
-        .map_err(Error::aws("list the job's task definitions"))?;
-    for arn in list.task_definition_arns.unwrap_or_default() {
-        let described = ecs
-            .describe_task_definition()
-            .task_definition(&arn)
-            .include(aws_sdk_ecs::types::TaskDefinitionField::Tags)
-            .send()
-            .await
-            .map_err(Error::aws("describe the job's task definition"))?;
-        let pairs = described.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value()?)));
-        let execution = described.tags().iter().find(|tag| tag.key() == Some(tags::EXECUTION));
-        let of_this_run = execution.and_then(Tag::value) == Some(&plan.execution);
-        if of_this_run && tags::belong_to(pairs, &settings.stack, &plan.job) {
-            return Ok(Some(arn));
-        }
-    }
-    Ok(None)
+/// The revision that an earlier try of the same run has made: RegisterTaskDefinition takes no client token.
+async fn find(ecs: &Client, stack: &str, plan: &Plan) -> Result<Option<String>, Error> {
+    let owner = Owner { stack, job: &plan.job };
+    let found = mayfly_compute::task_definitions(ecs, owner, TaskDefinitionStatus::Active).await?;
+    let run = (tags::EXECUTION, plan.execution.as_str());
+    let own = found.into_iter().find(|(_, tags)| pairs(tags).any(|tag| tag == run));
+    Ok(own.map(|(arn, _)| arn))
 }
 
 fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDefinition, Error> {
@@ -159,8 +148,4 @@ fn variable(name: &str, value: &str) -> KeyValuePair {
 fn storage(gib: u32) -> Result<EphemeralStorage, Error> {
     let gib = i32::try_from(gib).map_err(|error| Error::internal("could not describe the disk", error))?;
     Ok(EphemeralStorage::builder().size_in_gib(gib).build())
-}
-
-fn ecs_tags(plan: &Plan) -> Vec<Tag> {
-    plan.tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }

@@ -12,7 +12,7 @@ use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::teardown::{Deleted, Target};
 use mayfly_network::find::{self, Described};
-use mayfly_network::{Owner, deleting, is_gone, to_tell};
+use mayfly_network::{Owner, deleting, is_gone, most_retryable};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -42,7 +42,7 @@ async fn handler(ec2: &Client, stack: &str, target: Target) -> Result<Deleted, E
     }
     let ids: Vec<&str> = left.iter().map(Address::id).collect();
     let released = || Error::StillInUse(format!("released, but not gone yet: {}", ids.join(", ")));
-    Err(to_tell(errors).unwrap_or_else(released))
+    Err(most_retryable(errors).unwrap_or_else(released))
 }
 
 /// What it means that an address was not released: no code proves that it is gone. While a NAT gateway holds it, EC2

@@ -1,10 +1,14 @@
 //! SweepExpired: on a schedule, finds what every other teardown has missed. A job that ended a while ago and still has
 //! resources gets a teardown; one past its expiry that still runs is stopped, and the stack's rule does the rest.
 
+mod due;
 mod jobs;
 
+use std::collections::BTreeSet;
+
 use aws_sdk_sfn::types::ExecutionStatus;
-use jiff::{SignedDuration, Timestamp};
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::names::Names;
@@ -13,10 +17,11 @@ use mayfly_common::settings::setting;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::jobs::Job;
+use crate::due::{Due, Execution};
+use crate::jobs::{Found, Job};
 
-/// How long after a job's end its own teardown, or the rule's, is left alone.
-const GRACE: SignedDuration = SignedDuration::from_mins(30);
+/// So few calls at a time, because jobs that start and end need the account's rates of calls as well.
+const SIDE_BY_SIDE: usize = 4;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -56,61 +61,90 @@ struct Clients {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Swept {
-    stopped: Vec<String>,
-    torn_down: Vec<String>,
+    stopped: BTreeSet<String>,
+    torn_down: BTreeSet<String>,
 }
 
+/// Fails at its end where anything has failed, so that it is seen and Lambda tries again.
+/// Source: Lambda developer guide, "How Lambda handles errors and retries with asynchronous invocation".
 async fn handler(clients: &Clients, settings: &Settings) -> Result<Swept, Error> {
-    let mut swept = Swept::default();
-    let mut failure = None;
-    for job in jobs::with_resources(clients, settings).await? {
-        // One job that cannot be swept must not hold up the others.
-        if let Err(error) = sweep(clients, settings, &job, &mut swept).await {
-            tracing::error!(job = job.id, %error, "job not swept");
-            failure = Some(error);
-        }
-    }
+    let mut sweep =
+        Sweep { clients, settings, seen: BTreeSet::new(), swept: Swept::default(), failure: None };
+    // What costs most comes first, and is swept before the rest is searched for: time may run out.
+    sweep.take(Ok(jobs::networks(clients, settings).await)).await;
+    sweep.take(jobs::services(clients, settings).await).await;
+    sweep.take(jobs::clusters(clients, settings).await).await;
+    sweep.take(jobs::mailboxes(clients, settings).await).await;
+    sweep.take(jobs::task_definitions(clients, settings).await).await;
+    let Sweep { swept, failure, .. } = sweep;
     tracing::info!(stopped = ?swept.stopped, torn_down = ?swept.torn_down, "jobs swept");
     failure.map_or(Ok(swept), Err)
 }
 
-async fn sweep(clients: &Clients, settings: &Settings, job: &Job, swept: &mut Swept) -> Result<(), Error> {
-    match due(clients, settings, job).await? {
+struct Sweep<'a> {
+    clients: &'a Clients,
+    settings: &'a Settings,
+    seen: BTreeSet<Job>,
+    swept: Swept,
+    /// The first one.
+    failure: Option<Error>,
+}
+
+impl Sweep<'_> {
+    /// Sweeps what a search has found and no other before it.
+    async fn take(&mut self, found: Result<Found, Error>) {
+        let Found { jobs, failures } =
+            found.unwrap_or_else(|error| Found { failures: vec![error], ..Found::default() });
+        for error in failures {
+            tracing::error!(%error, "search failed");
+            self.failure.get_or_insert(error);
+        }
+        let (clients, settings) = (self.clients, self.settings);
+        let new: Vec<Job> = jobs.difference(&self.seen).cloned().collect();
+        let mut sweeps = stream::iter(&new)
+            .map(async |job| (job, sweep(clients, settings, job).await))
+            .buffer_unordered(SIDE_BY_SIDE);
+        while let Some((job, done)) = sweeps.next().await {
+            match done {
+                Ok(Due::Nothing) => {}
+                Ok(Due::Stop) => _ = self.swept.stopped.insert(job.id.clone()),
+                Ok(Due::TearDown) => _ = self.swept.torn_down.insert(job.id.clone()),
+                Err(error) => {
+                    tracing::error!(job = job.id, %error, "job not swept");
+                    self.failure.get_or_insert(error);
+                }
+            }
+        }
+        self.seen.extend(jobs);
+    }
+}
+
+/// Does what is due, and tells what it was.
+async fn sweep(clients: &Clients, settings: &Settings, job: &Job) -> Result<Due, Error> {
+    let due = due::due(execution(clients, settings, job).await?, job.expiry, Timestamp::now());
+    match due {
         Due::Nothing => {}
-        Due::Stop => {
-            stop(clients, settings, job).await?;
-            swept.stopped.push(job.id.clone());
-        }
-        Due::TearDown => {
-            tear_down(clients, settings, job).await?;
-            swept.torn_down.push(job.id.clone());
-        }
+        Due::Stop => stop(clients, settings, job).await?,
+        Due::TearDown => tear_down(clients, settings, job).await?,
     }
-    Ok(())
+    Ok(due)
 }
 
-enum Due {
-    Nothing,
-    Stop,
-    TearDown,
-}
-
-async fn due(clients: &Clients, settings: &Settings, job: &Job) -> Result<Due, Error> {
-    let now = Timestamp::now();
+/// Step Functions forgets an execution 90 days after its end.
+/// Source: Step Functions developer guide, "Service quotas", execution history retention time.
+async fn execution(clients: &Clients, settings: &Settings, job: &Job) -> Result<Execution, Error> {
     let described = clients.sfn.describe_execution().execution_arn(job.execution(settings)).send().await;
-    let execution = match described {
-        Ok(execution) => execution,
-        // Step Functions forgets an execution 90 days after its end.
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_execution_does_not_exist()) => {
-            return Ok(Due::TearDown);
+    match described {
+        Ok(execution) if execution.status == ExecutionStatus::Running => Ok(Execution::Running),
+        Ok(execution) => {
+            let at = execution.stop_date.and_then(|date| Timestamp::from_second(date.secs()).ok());
+            Ok(Execution::Ended(at))
         }
-        Err(error) => return Err(Error::aws("describe the job's execution")(error)),
-    };
-    if execution.status == ExecutionStatus::Running {
-        return Ok(if job.expiry.is_some_and(|expiry| expiry < now) { Due::Stop } else { Due::Nothing });
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_execution_does_not_exist()) => {
+            Ok(Execution::Unknown)
+        }
+        Err(error) => Err(Error::aws("describe the job's execution")(error)),
     }
-    let ended = execution.stop_date.and_then(|date| Timestamp::from_second(date.secs()).ok());
-    Ok(if ended.is_none_or(|ended| ended + GRACE < now) { Due::TearDown } else { Due::Nothing })
 }
 
 async fn stop(clients: &Clients, settings: &Settings, job: &Job) -> Result<(), Error> {
@@ -127,14 +161,12 @@ async fn stop(clients: &Clients, settings: &Settings, job: &Job) -> Result<(), E
     Ok(())
 }
 
-/// The hour is in the name, so that two sweeps make one teardown, and one that failed is tried again.
 async fn tear_down(clients: &Clients, settings: &Settings, job: &Job) -> Result<(), Error> {
-    let hour = Timestamp::now().strftime("%Y-%m-%dT%H");
     let started = clients
         .sfn
         .start_execution()
         .state_machine_arn(&settings.tear_down)
-        .name(format!("{}-sweep-{hour}", Names::new(&settings.stack, &job.id).base()))
+        .name(Names::new(&settings.stack, &job.id).sweep(Timestamp::now()))
         .input(json!({ "job": job.id, "caller": "sweep-expired" }).to_string())
         .send()
         .await;

@@ -38,7 +38,7 @@ pub async fn may_tell_of_leftovers(stack: &Stack) -> Result<Rights> {
     let role = stack.id("DeleteQueueFunctionRole")?;
     let denial = Denial::to_role(&stack.world, role, job, "sqs:DeleteQueue", &queue).await?;
     stack.limit(TEAR_DOWN, &[action]).await?;
-    let input = json!({ "job": job, "caller": "run-job", "settleSeconds": 0 });
+    let input = json!({ "job": job, "caller": "run-job", "stragglerSeconds": 0 });
     let teardown = stack.world.try_start(&machine("tear-down"), job, &input).await?;
     stack.denied_in(&teardown, action).await?;
     stack.limit(TEAR_DOWN, &[]).await?;

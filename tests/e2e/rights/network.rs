@@ -100,12 +100,6 @@ impl Network {
         made.with_context(|| format!("the network has no {name}"))
     }
 
-    /// The S3 endpoint's id.
-    pub fn endpoint(&self) -> Result<&str> {
-        let ids = self.private.get("endpointIds").and_then(Value::as_array);
-        ids.and_then(|ids| ids.first()?.as_str()).context("the network has an endpoint")
-    }
-
     /// Gives the subnets their route tables again.
     pub async fn associate(&self, stack: &Stack) -> Result<()> {
         for side in [Public, Private] {

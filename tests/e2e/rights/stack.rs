@@ -239,8 +239,8 @@ impl Stack {
 
     /// The same for a plan and the network that was made for it.
     pub async fn service_in(&self, plan: &Plan, network: &PlannedNetwork) -> Result<Value> {
-        self.call("create-queue", &json!(plan)).await?;
-        let registered = self.call("register-task", &json!(plan)).await?;
+        self.call("create-queue", &json!({ "plan": plan })).await?;
+        let registered = self.call("register-task", &json!({ "plan": plan })).await?;
         let definition = &registered["taskDefinition"];
         Ok(json!({
             "plan": plan, "network": network, "turn": plan.first_turn, "taskDefinition": definition,

@@ -99,7 +99,7 @@ async fn look_alikes(stack: &Stack, job: &str, others: &Others) -> Result<()> {
 /// With the other stack's roles in hand, and against names that fit them, only the conditions on tags and cluster refuse.
 async fn forced(stack: &Stack, job: &str) -> Result<()> {
     let plan = stack.plan(job).await?;
-    stack.call("create-queue", &json!(plan)).await?;
+    stack.call("create-queue", &json!({ "plan": plan })).await?;
     let service = stack.service(job).await?;
     stack.call("create-service", &service).await?;
     let definition = service["taskDefinition"].as_str().context("a definition has an ARN")?;
@@ -210,7 +210,7 @@ async fn nothing_deleted(stack: &Stack, network: &Network) -> Result<()> {
     all_denied! {
         ec2("delete-nat-gateway").delete_nat_gateway.nat_gateway_id(made("natGatewayId")?);
         ec2("release-address").release_address.allocation_id(made("allocationId")?);
-        ec2("delete-endpoints").delete_vpc_endpoints.vpc_endpoint_ids(network.endpoint()?);
+        ec2("delete-endpoints").delete_vpc_endpoints.vpc_endpoint_ids(made("vpcEndpointId")?);
         ec2("delete-internet-gateway").detach_internet_gateway.internet_gateway_id(gateway).vpc_id(vpc);
         ec2("delete-internet-gateway").delete_internet_gateway.internet_gateway_id(gateway);
         ec2("delete-security-groups").delete_security_group.group_id(made("groupId")?);
