@@ -31,7 +31,7 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 	@$(MAYFLY_PROGRAMS)/mayfly-cloud up
 
 test: programs ## Run all tests; ARGS='name' picks some
-	@cargo test --workspace --quiet -- $(ARGS)
+	@cargo test --workspace --quiet --no-fail-fast -- $(ARGS)
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds
 	@echo "Building ..."

@@ -226,8 +226,8 @@ async fn a_role_needs_the_right_tags_for_a_cluster_and_the_right_cluster() {
         assert!(message.contains(&words), "{message}");
     };
     let stack = || vec![tag("mayfly:stack", "s")];
-    denied(refusal(send("own-1", Vec::new()).await), "ecs:CreateCluster", "*");
-    denied(refusal(send("own-1", vec![tag("mayfly:stack", "t")]).await), "ecs:CreateCluster", "*");
+    denied(refusal(send("own-1", Vec::new()).await), "ecs:CreateCluster", &arn("own-1"));
+    denied(refusal(send("own-1", vec![tag("mayfly:stack", "t")]).await), "ecs:CreateCluster", &arn("own-1"));
     denied(refusal(send("other", stack()).await), "ecs:TagResource", &arn("other"));
     send("own-1", stack()).await.unwrap();
     create(&cloud, "job").await;
