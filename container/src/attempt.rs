@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::slice;
 use std::sync::Arc;
@@ -198,7 +199,9 @@ impl Attempt {
         })?;
         let (work, temporary) = (folder.work(), folder.temporary());
         let Tools { cgroup, runs_as, .. } = &self.tools;
-        let place = Place { work: &work, temporary: &temporary, runs_as: *runs_as, cgroup };
+        let stdout = io::stdout();
+        let place =
+            Place { work: &work, temporary: &temporary, runs_as: *runs_as, cgroup, console: stdout.as_fd() };
         let ended = command::run(command, place, self.progress.clone(), &self.stop).await?;
         self.finished.exit_code = ended.status.code();
         info!(exit_code = ended.status.code(), "command ended");

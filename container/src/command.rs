@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::fchown;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -54,6 +54,8 @@ pub struct Place<'a> {
     pub runs_as: Option<u32>,
     /// The folder of the container's control group.
     pub cgroup: &'a Path,
+    /// Where what it prints is passed on to; a slow reader holds up the command, not the worker.
+    pub console: BorrowedFd<'a>,
 }
 
 /// How the command ended.
@@ -80,7 +82,8 @@ pub async fn run(
     prefer_to_kill(group);
     let observer =
         Arc::new(Mutex::new(Observer { progress, tail: Tail::default(), meter: Meter::default() }));
-    let mut pump = AbortOnDropHandle::new(tokio::spawn(pump(printed, observer.clone())));
+    let console = place.console.try_clone_to_owned().ok().map(|console| File::from(console).into());
+    let mut pump = AbortOnDropHandle::new(tokio::spawn(pump(printed, console, observer.clone())));
 
     let (status, stopped) = select! {
         status = child.wait() => (status, None),
@@ -212,9 +215,8 @@ impl Observer {
     }
 }
 
-/// Passes on what is printed, line by line, to the worker's output.
-async fn pump(mut printed: Receiver, observer: Arc<Mutex<Observer>>) {
-    let mut console = console().ok();
+/// Passes on what is printed, line by line, to `console`.
+async fn pump(mut printed: Receiver, mut console: Option<tokio::fs::File>, observer: Arc<Mutex<Observer>>) {
     let mut splitter = Splitter::default();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -248,9 +250,4 @@ async fn pump(mut printed: Receiver, observer: Arc<Mutex<Observer>>) {
 async fn write(console: &mut tokio::fs::File, lines: &[u8]) -> io::Result<()> {
     console.write_all(lines).await?;
     console.flush().await
-}
-
-/// The worker's standard output; a slow reader holds up the command, not the worker.
-fn console() -> io::Result<tokio::fs::File> {
-    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?).into())
 }

@@ -1,5 +1,7 @@
 //! Commands: small real programs.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +38,9 @@ impl Stage {
         let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
         let stop = StopSignal::new(self.request.signal(), Instant::now(), self.timeout);
         let folder = self.folder.path();
-        let place = Place { work: folder, temporary: folder, runs_as: None, cgroup: folder };
+        let nowhere = File::options().write(true).open("/dev/null").unwrap();
+        let console = nowhere.as_fd();
+        let place = Place { work: folder, temporary: folder, runs_as: None, cgroup: folder, console };
         command::run(&argv, place, self.progress.clone(), &stop).await
     }
 
