@@ -2,7 +2,6 @@
 
 use anyhow::{Result, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_lambda::primitives::Blob;
 use local_ecs::{Fault, Stage};
 use mayfly_common::error::Class;
 use mayfly_common::message::{Failure, Finished, News, Phase, Progress, Report};
@@ -83,9 +82,7 @@ pub async fn store(world: &World, stack: &str, report: Report) -> Result<()> {
 pub async fn deliver(world: &World, bodies: &[String]) -> Result<()> {
     let record = |(i, body): (usize, &String)| json!({ "messageId": i.to_string(), "body": body });
     let batch = json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() });
-    let invoke = world.lambda.invoke().function_name(world.function("handle-report").await?);
-    let invoked = invoke.payload(Blob::new(batch.to_string())).send().await?;
-    let answer: Value = serde_json::from_slice(invoked.payload().map(Blob::as_ref).unwrap_or_default())?;
+    let (Ok(answer) | Err(answer)) = world.invoke(&world.function("handle-report").await?, batch).await?;
     assert_eq!(answer["batchItemFailures"], json!([]), "{answer:#}");
     Ok(())
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_lambda::primitives::Blob;
 use libtest_mimic::Trial;
 use mayfly_common::record;
 use serde_json::{Value, json};
@@ -113,11 +112,8 @@ async fn dispatch_repeated(world: Arc<World>, job: String) -> Result<()> {
     let mut parameters: Value = serde_json::from_str(dispatch.context("a dispatch")?.parameters())?;
     let payload = &mut parameters["Payload"];
     payload["taskToken"] = "fresh".into();
-    let invoke = world.lambda.invoke().function_name(world.function("dispatch-job").await?);
-    let answer = invoke.payload(Blob::new(payload.to_string())).send().await?;
-    assert!(answer.function_error().is_some());
-    let answer: Value = serde_json::from_slice(answer.payload().context("a function answers")?.as_ref())?;
-    assert_eq!(answer["errorType"], "AlreadyEnded", "{answer:#}");
+    let refusal = world.invoke(&world.function("dispatch-job").await?, payload).await?.unwrap_err();
+    assert_eq!(refusal["errorType"], "AlreadyEnded", "{refusal:#}");
     assert_eq!(played.item().await?, item, "the result and its token stay");
     Ok(())
 }

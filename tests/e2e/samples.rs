@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use aws_sdk_lambda::primitives::Blob;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
@@ -95,12 +94,12 @@ async fn functions(world: Arc<World>, _: String, _turn: swept::Turn) -> Result<(
 async fn ended(world: &World, function: &str, payload: &str, waiting: Option<&str>) -> Result<Value> {
     let name = world.function(function).await?;
     until(&format!("{function} to end well"), async || {
-        let invoke = world.lambda.invoke().function_name(&name).payload(Blob::new(payload));
-        let invoked = invoke.send().await.with_context(|| function.to_owned())?;
-        let answer: Value = serde_json::from_slice(invoked.payload().map(Blob::as_ref).unwrap_or_default())?;
-        let failed = invoked.function_error().map(|_| answer["errorType"].as_str());
-        assert!(failed.is_none_or(|error| error.is_some() && error == waiting), "{function}: {answer:#}");
-        Ok(failed.is_none().then_some(answer))
+        let invoked = world.invoke(&name, payload).await.with_context(|| function.to_owned())?;
+        let waits = |failed: &Value| {
+            let error = failed["errorType"].as_str();
+            assert!(error.is_some() && error == waiting, "{function}: {failed:#}");
+        };
+        Ok(invoked.inspect_err(waits).ok())
     })
     .await
 }

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use aws_sdk_lambda::primitives::Blob;
+use anyhow::{Result, anyhow};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
 use mayfly_common::names::{Names, SECRET_LENGTH};
@@ -104,13 +103,9 @@ async fn make_mailbox(world: &World, job: &str, expiry: &str) -> Result<()> {
 }
 
 async fn sweep(world: &World) -> Result<Value> {
-    let event = world::sample("sweep-expired.json")?.to_string();
-    let function = world.function("sweep-expired").await?;
-    let invoked = world.lambda.invoke().function_name(function).payload(Blob::new(event)).send().await?;
-    let answer = invoked.payload().context("a function answers")?;
-    let answer: Value = serde_json::from_slice(answer.as_ref())?;
-    anyhow::ensure!(invoked.function_error().is_none(), "the sweep failed: {answer:#}");
-    Ok(answer)
+    let event = world::sample("sweep-expired.json")?;
+    let swept = world.invoke(&world.function("sweep-expired").await?, event).await?;
+    swept.map_err(|error| anyhow!("the sweep failed: {error:#}"))
 }
 
 fn names<'a>(swept: &'a Value, what: &str) -> Vec<&'a str> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
@@ -292,6 +293,15 @@ impl World {
         let functions = functions.collect::<Result<Vec<_>, _>>().await?;
         let names = functions.into_iter().filter_map(|function| function.function_name);
         names.into_iter().find(|name| name.starts_with(&prefix)).with_context(|| format!("no {prefix}"))
+    }
+
+    /// What the function called `name` answers, or what it fails with.
+    pub async fn invoke(&self, name: &str, payload: impl ToString) -> Result<Result<Value, Value>> {
+        let payload = Blob::new(payload.to_string());
+        let invoked = self.lambda.invoke().function_name(name).payload(payload).send().await?;
+        let answer = invoked.payload.context("a function answers")?;
+        let answer = serde_json::from_slice(answer.as_ref())?;
+        Ok(if invoked.function_error.is_none() { Ok(answer) } else { Err(answer) })
     }
 
     /// What a log group has in the streams whose names begin like this.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::{ACCOUNT, REGION};
@@ -180,15 +179,10 @@ impl Stack {
 
     pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Result<Value, Failed>> {
         let name = self.id(&format!("{}Function", pascal(function)))?;
-        let payload = Blob::new(payload.to_string());
-        let invoked = self.world.lambda.invoke().function_name(name).payload(payload).send().await?;
-        let answer = invoked.payload.context("a function answers")?;
-        let answer: Value = serde_json::from_slice(answer.as_ref())?;
-        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        Ok(match invoked.function_error {
-            None => Ok(answer),
-            Some(_) => Err(Failed { error: text("errorType"), message: text("errorMessage") }),
-        })
+        Ok(self.world.invoke(name, payload).await?.map_err(|failed| {
+            let text = |name: &str| failed[name].as_str().unwrap_or_default().to_owned();
+            Failed { error: text("errorType"), message: text("errorMessage") }
+        }))
     }
 
     /// What Step Functions gives to plan-job for a job with a network, an input and an output of its own.
