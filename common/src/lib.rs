@@ -12,6 +12,7 @@ pub mod plan;
 pub mod record;
 pub mod sdk;
 pub mod settings;
+pub mod shown;
 pub mod signing;
 pub mod tags;
 pub mod teardown;

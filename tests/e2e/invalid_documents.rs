@@ -350,7 +350,7 @@ fn commands_and_files() -> Table {
         ),
         row(
             input("a", "https://alice:secret@example.com/a?sig=secret"),
-            format!("task.inputs[0].from: given https://alice:***@example.com/a?***; allowed: {source}"),
+            format!("task.inputs[0].from: given https://***@example.com/a?***; allowed: {source}"),
         ),
         row(
             output("a", "https://example.com/a"),

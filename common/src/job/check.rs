@@ -6,6 +6,7 @@ use std::fmt::Display;
 use url::Url;
 
 use super::{Container, JobDocument, Network, NetworkMode, S3Uri, Task};
+use crate::shown::shown;
 
 /// Files in and out together.
 const FILES_LIMIT: usize = 100;
@@ -278,20 +279,7 @@ fn check_source(field: &str, from: &str, buckets: &[String]) -> Check {
             && url.username().is_empty()
             && url.password().is_none()
     });
-    let given = url.filter(Url::has_host).map_or_else(|| from.to_owned(), without_secrets);
-    require(right, field, given, "s3://BUCKET/KEY or an https URL on port 443 without a user name")
-}
-
-/// A URL's password and its query, often a signature, are not for a message.
-fn without_secrets(mut url: Url) -> String {
-    if url.password().is_some() {
-        // It has a host, so this cannot fail.
-        let _ = url.set_password(Some("***"));
-    }
-    if url.query().is_some() {
-        url.set_query(Some("***"));
-    }
-    url.into()
+    require(right, field, from, "s3://BUCKET/KEY or an https URL on port 443 without a user name")
 }
 
 fn check_s3(field: &str, uri: &str, buckets: &[String]) -> Check {
@@ -358,17 +346,6 @@ fn require(right: bool, field: &str, given: impl Display, allowed: impl Display)
     if right {
         Ok(())
     } else {
-        Err(format!("{field}: given {}; allowed: {allowed}", shown(&given.to_string())))
+        Err(format!("{}: given {}; allowed: {allowed}", shown(field), shown(&given.to_string())))
     }
-}
-
-/// What was given, short and visible.
-fn shown(given: &str) -> String {
-    const LIMIT: usize = 200;
-    if given.is_empty() {
-        return "an empty text".to_owned();
-    }
-    let start: String =
-        given.chars().take(LIMIT).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if given.chars().count() > LIMIT { format!("{start} ...") } else { start }
 }
