@@ -7,11 +7,48 @@ use mayfly_common::error::{Class, Error};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::project::{Machine, State, machines};
+use crate::project::{Machine, State, error_names, machines};
 
 /// The optimised integration, alone or with a callback: <https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html>.
 const INVOCATIONS: [&str; 2] =
     ["arn:aws:states:::lambda:invoke", "arn:aws:states:::lambda:invoke.waitForTaskToken"];
+
+/// The verbs of the functions that make something.
+const MAKING: [&str; 5] = ["Allocate", "Associate", "Attach", "Create", "Register"];
+
+/// How an invocation fails when the function does not say so itself.
+/// Source: Step Functions developer guide, "Handle transient Lambda service exceptions"; Lambda API Reference, `Invoke`,
+/// errors; `Runtime.*` and `Sandbox.*` are in the payload's `errorType`: aws/aws-lambda-runtime-interface-emulator,
+/// internal/lambda/fatalerror (read in November 2026).
+const DEATHS: [&str; 13] = [
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.ResourceNotReadyException",
+    "Lambda.Unknown",
+    "Runtime.ExitError",
+    "Runtime.OutOfMemory",
+    "Runtime.Unknown",
+    "Sandbox.Failure",
+    "Sandbox.Timedout",
+    "Sandbox.Timeout",
+];
+
+/// How the start of a nested execution fails when the start itself was right. The guide leaves `Exception` out where
+/// the API has it, so both spellings are there.
+/// Source: Step Functions developer guide, "Start a new AWS Step Functions execution"; API Reference, `StartExecution`
+/// and "Common error types".
+const FAILED_STARTS: [&str; 7] = [
+    "StepFunctions.AWSStepFunctionsException",
+    "StepFunctions.SdkClientException",
+    "StepFunctions.ServiceException",
+    "StepFunctions.ExecutionLimitExceeded",
+    "StepFunctions.ExecutionLimitExceededException",
+    "StepFunctions.KmsThrottlingException",
+    "StepFunctions.ThrottlingException",
+];
 
 /// The errors of functions that are no state, and who looks again.
 const OF_NO_MACHINE: [(&str, &str); 1] = [("TaskStarting", "find-task's callers")];
@@ -95,27 +132,75 @@ fn a_function_is_invoked_by_the_optimised_integration() {
     }
 }
 
+/// The last retriers of a step, in this order: its own last word is never repeated, and whatever else ends it is.
 #[test]
-fn every_invocation_retries_what_is_transient_in_the_same_way() {
-    let mut policies = BTreeMap::<String, Vec<String>>::new();
-    for machine in machines() {
-        for state in machine.states().iter().filter(|state| state.invokes()) {
-            let place = format!("{}: {}", machine.file, state.name);
-            let retriers = state.fields.get("Retry").and_then(Value::as_array);
-            let (transient, own) = retriers
-                .and_then(|retriers| retriers.split_last())
-                .unwrap_or_else(|| panic!("{place} needs the Retry that all invocations have"));
-            for retrier in own {
-                let cloud: Vec<_> = error_names(retrier).filter(|name| name.contains('.')).collect();
-                assert!(
-                    cloud.is_empty(),
-                    "{place}: {cloud:?} belongs into the last retrier, after the step's own"
-                );
-            }
-            policies.entry(transient.to_string()).or_default().push(place);
-        }
+fn every_step_is_tried_again_however_its_function_died_and_never_after_a_final_error() {
+    for (place, state) in machines().iter().flat_map(steps) {
+        let retriers = retriers(&state);
+        let Some((any, named)) = retriers.split_last() else { panic!("{place} needs a Retry") };
+        assert_eq!(
+            any["ErrorEquals"],
+            json!(["States.ALL"]),
+            "{place}: States.ALL must be alone and last in Retry, since nobody knows all the ways a function dies"
+        );
+        let names: Vec<&str> = named.iter().flat_map(error_names).collect();
+        let distinct: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(names.len(), distinct.len(), "{place}: only the first retrier that names an error counts");
+        let classes = Error::NAMES.iter().copied().filter(|name| Class::from_name(name).is_some());
+        let left: Vec<&str> = classes.chain(state.caught).filter(|name| !distinct.contains(name)).collect();
+        assert!(
+            left.is_empty(),
+            "{place}: States.ALL would repeat {left:?} for minutes: name them in a retrier with MaxAttempts 0"
+        );
+        assert!(
+            named.iter().all(|retrier| retrier.get("MaxAttempts").is_some()),
+            "{place}: say MaxAttempts, the default is 3"
+        );
     }
-    assert_eq!(policies.len(), 1, "the last retrier of every invocation must be the same: {policies:#?}");
+}
+
+#[test]
+fn every_step_retries_a_death_in_the_same_way_and_one_that_makes_things_looks_late_enough() {
+    let mut policies = BTreeMap::<(bool, String), Vec<String>>::new();
+    for (place, state) in machines().iter().flat_map(steps) {
+        let any = retriers(&state).last().cloned().unwrap_or_default();
+        let makes = MAKING.iter().any(|verb| state.function().starts_with(verb));
+        // What the first try made is seen by its tags only some seconds later, and full jitter may wait for none.
+        // Source: EC2 developer guide, "Ensuring consistency" (eventual-consistency).
+        let waits = any["IntervalSeconds"].as_u64() >= Some(5) && any.get("JitterStrategy").is_none();
+        assert!(waits || !makes, "{place}: States.ALL must wait 5 s or more, without jitter");
+        policies.entry((makes, any.to_string())).or_default().push(place);
+    }
+    assert_eq!(policies.len(), 2, "one policy for steps that make things, one for all others: {policies:#?}");
+}
+
+/// States.ALL would repeat a whole wait, or start what has already failed and lose its receipt.
+#[test]
+fn what_waits_for_others_names_each_way_in_which_the_call_itself_can_fail() {
+    for (name, deaths) in [("DispatchJob", &DEATHS[..]), ("TearDown", &FAILED_STARTS[..])] {
+        let machines = machines();
+        let mut states = machines.iter().flat_map(Machine::states).filter(|state| state.name == name);
+        let state = states.next().unwrap_or_else(|| panic!("a state {name}"));
+        let named: BTreeSet<String> =
+            retriers(&state).iter().flat_map(error_names).map(str::to_owned).collect();
+        let missing: Vec<_> = deaths.iter().filter(|death| !named.contains(**death)).collect();
+        assert!(missing.is_empty(), "{name} needs a retrier for {missing:?}");
+        let whole: Vec<_> = named.iter().filter(|name| name.starts_with("States.")).collect();
+        assert!(whole.is_empty(), "{name}: {whole:?} would repeat the whole wait");
+    }
+}
+
+/// The states that invoke a function and wait for nothing but its answer, and where each stands.
+fn steps(machine: &Machine) -> impl Iterator<Item = (String, State<'_>)> {
+    let steps = machine
+        .states()
+        .into_iter()
+        .filter(|state| state.fields.get("Resource").is_some_and(|resource| resource == INVOCATIONS[0]));
+    steps.map(|state| (format!("{}: {}", machine.file, state.name), state))
+}
+
+fn retriers<'a>(state: &State<'a>) -> &'a [Value] {
+    state.fields.get("Retry").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 #[test]
@@ -205,10 +290,6 @@ fn an_error_that_is_no_class_is_matched_by_its_name() {
 fn matched<'a>(state: &State<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
     let lists = ["Retry", "Catch"].into_iter().filter_map(|field| state.fields.get(field)?.as_array());
     lists.flatten().flat_map(error_names).collect::<Vec<_>>().into_iter()
-}
-
-fn error_names(handler: &Value) -> impl Iterator<Item = &str> {
-    handler["ErrorEquals"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Whether a path in `value` leads to the token, or to a part of the context object that holds it.

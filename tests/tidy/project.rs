@@ -127,13 +127,15 @@ pub struct State<'a> {
     pub fields: &'a Map<String, Value>,
     /// Whether it is in no branch of another state.
     pub outermost: bool,
+    /// The errors that a Catch, its own or one round it, matches by name.
+    pub caught: BTreeSet<&'a str>,
 }
 
 impl Machine {
     /// All states, in the file's order.
     pub fn states(&self) -> Vec<State<'_>> {
         let mut states = Vec::new();
-        collect_states(&self.definition, true, &mut states);
+        collect_states(&self.definition, None, &mut states);
         states
     }
 
@@ -166,12 +168,20 @@ impl State<'_> {
     }
 }
 
-fn collect_states<'a>(scope: &'a Value, outermost: bool, states: &mut Vec<State<'a>>) {
+/// The names in the `ErrorEquals` of an entry of Retry or Catch.
+pub fn error_names(handler: &Value) -> impl Iterator<Item = &str> {
+    handler["ErrorEquals"].as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn collect_states<'a>(scope: &'a Value, around: Option<&BTreeSet<&'a str>>, states: &mut Vec<State<'a>>) {
     for (name, fields) in scope["States"].as_object().expect("a scope has States") {
         let fields = fields.as_object().expect("a state is an object");
-        states.push(State { name, fields, outermost });
+        let catchers = fields.get("Catch").and_then(Value::as_array).into_iter().flatten();
+        let own = catchers.flat_map(error_names).filter(|name| *name != "States.ALL");
+        let caught = around.into_iter().flatten().copied().chain(own).collect();
         for branch in fields.get("Branches").and_then(Value::as_array).into_iter().flatten() {
-            collect_states(branch, false, states);
+            collect_states(branch, Some(&caught), states);
         }
+        states.push(State { name, fields, outermost: around.is_none(), caught });
     }
 }

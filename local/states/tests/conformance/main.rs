@@ -10,6 +10,7 @@ mod clocks;
 mod cloud;
 mod data;
 mod histories;
+mod machines;
 mod nested;
 mod parallel;
 mod retries;

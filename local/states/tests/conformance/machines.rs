@@ -1,0 +1,128 @@
+//! The project's own machines in a scripted world: what becomes of a job when its functions die.
+
+use serde_json::{Value, json};
+
+use local_states::execution::Status;
+
+use crate::cloud::{Cloud, Ended, Reply};
+
+/// A machine of the project, which calls each function by its name.
+fn machine(file: &str, tear_down: &str) -> Value {
+    let path = format!("{}/../../statemachine/{file}.asl.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("the project's machine");
+    let text = text.replace("FunctionArn}", "").replace("${TearDownStateMachineArn}", tear_down);
+    let text =
+        text.replace("${RunJobExecutionPrefix}", "arn:aws:states:eu-west-1:123456789012:execution:run-job");
+    serde_json::from_str(&text.replace("${StackName}", "mayfly").replace("${", "")).expect("JSON")
+}
+
+/// How a job goes until its conclusion.
+struct Job {
+    /// What collect-result says; none where create-service has failed, null where plan-job has.
+    ending: Option<Value>,
+    /// Whether the teardown ends well.
+    torn_down: bool,
+}
+
+fn result() -> Value {
+    json!({ "exitCode": 0, "attempt": 1, "outputs": [] })
+}
+
+fn receipt() -> Value {
+    let queue = json!([{ "kind": "Queue", "id": "q" }]);
+    json!({ "created": queue, "deleted": queue, "residual": [] })
+}
+
+impl Job {
+    /// Runs the job; `conclude` is conclude-job.
+    async fn run(&self, conclude: impl Fn(&Value, usize) -> Reply + Send + Sync + 'static) -> Ended {
+        let cloud = Cloud::scaled(0.001);
+        let plan = json!({
+            "network": { "cluster": "c" }, "firstTurn": { "queueSeconds": 0 }, "heartbeatSeconds": 600,
+            "timeoutSeconds": 600, "teardownName": "teardown",
+        });
+        let refused = self.ending == Some(Value::Null);
+        cloud.always("PlanJob", if refused { Reply::Throws("InvalidJob") } else { Reply::Returns(plan) });
+        cloud.always("CreateQueue", Reply::Returns(json!({ "queueUrl": "q" })));
+        cloud.always("RegisterTask", Reply::Returns(json!({ "taskDefinition": "t" })));
+        let made = if self.ending.is_some() { Reply::Returns(json!({})) } else { Reply::Throws("Internal") };
+        cloud.always("CreateService", made);
+        cloud.always("DispatchJob", Reply::Throws("AlreadyEnded"));
+        cloud.always("CollectResult", Reply::Returns(self.ending.clone().unwrap_or_default()));
+        cloud.function("ConcludeJob", conclude);
+        let end = if self.torn_down {
+            json!({ "Type": "Pass", "Result": { "receipt": receipt() }, "End": true })
+        } else {
+            json!({ "Type": "Fail", "Error": "LeftoversRemain", "Cause": "{}" })
+        };
+        let tear_down = cloud.deploy("tear-down", &json!({ "StartAt": "End", "States": { "End": end } }));
+        cloud.run(&machine("run-job", &tear_down), &json!({})).await
+    }
+}
+
+#[tokio::test]
+async fn a_finished_result_outlives_a_crash_of_conclude_job() {
+    let ending = json!({ "next": "CONCLUDE", "reported": true, "result": result() });
+    for death in
+        ["Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "core::any::Any", "Lambda.Unknown"]
+    {
+        let job = Job { ending: Some(ending.clone()), torn_down: true };
+        let ended = job
+            .run(move |data, call| match call {
+                1 => Reply::Throws(death),
+                _ => Reply::Returns(json!({
+                    "status": "SUCCEEDED",
+                    "outcome": { "result": data["ending"]["result"], "receipt": data["tearDown"]["receipt"] },
+                })),
+            })
+            .await;
+        assert_eq!(ended.succeeded(), json!({ "result": result(), "receipt": receipt() }), "{death}");
+    }
+}
+
+/// The last resort: each combination of what a job can have come to and what its teardown can have.
+#[tokio::test]
+async fn nothing_that_a_job_came_to_is_lost_when_conclude_job_never_answers() {
+    let unproven = |job: &Value| {
+        let left = json!([{ "kind": "Unproven", "id": job, "state": "States.TaskFailed" }]);
+        json!({ "created": [], "deleted": [], "residual": left })
+    };
+    let failure = json!({ "error": "CommandFailed", "message": "it ended with 3" });
+    let succeeded = json!({ "next": "CONCLUDE", "reported": true, "result": result() });
+    let failed = json!({ "next": "CONCLUDE", "reported": true, "failure": failure });
+    for torn_down in [true, false] {
+        for (ending, error, message) in [
+            (Some(&succeeded), None, ""),
+            (Some(&failed), Some("CommandFailed"), "it ended with 3"),
+            (None, Some("Internal"), r#""Error":"Internal""#),
+        ] {
+            let job = Job { ending: ending.cloned(), torn_down };
+            let ended = job.run(|_, _| Reply::Throws("Runtime.ExitError")).await;
+            assert_eq!(ended.status == Status::Succeeded, error.is_none(), "{ended:#?}");
+            let outcome = match &ended.cause {
+                Some(cause) => serde_json::from_str(cause).expect("the outcome as JSON"),
+                None => ended.output.clone(),
+            };
+            assert_eq!(outcome["status"], if error.is_none() { "SUCCEEDED" } else { "FAILED" });
+            assert_eq!((ended.error.as_deref(), outcome["error"].as_str()), (error, error));
+            assert!(outcome["message"].as_str().unwrap_or_default().contains(message), "{outcome}");
+            assert_eq!(outcome.get("result"), error.is_none().then(result).as_ref());
+            let proof = if torn_down { receipt() } else { unproven(&outcome["job"]) };
+            assert_eq!(outcome["receipt"], proof);
+        }
+    }
+    let refused = Job { ending: Some(Value::Null), torn_down: true };
+    let ended = refused.run(|_, _| Reply::Throws("Runtime.ExitError")).await;
+    assert_eq!(ended.error(), "InvalidJob");
+    let outcome: Value = serde_json::from_str(ended.cause()).expect("the outcome as JSON");
+    assert_eq!(outcome["receipt"], json!({ "created": [], "deleted": [], "residual": [] }));
+}
+
+/// Its own last word is believed at once; a job that was refused does not wait minutes for it.
+#[tokio::test]
+async fn what_a_step_says_for_good_is_not_repeated() {
+    let refused = Job { ending: Some(Value::Null), torn_down: true };
+    let concluded = json!({ "status": "FAILED", "error": "InvalidJob", "cause": "{}" });
+    let ended = refused.run(move |_, _| Reply::Returns(concluded.clone())).await;
+    assert_eq!((ended.error(), ended.count("TaskFailed")), ("InvalidJob", 1));
+}
