@@ -83,6 +83,9 @@ impl Resource {
     }
 }
 
+/// How much of a list is told where space is short.
+const SHORT_LIST: usize = 20;
+
 /// What was created for a job, and what has become of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -114,6 +117,16 @@ impl Receipt {
         self.residual.sort();
         let left = |named: &&Named| !self.residual.iter().any(|r| r.kind == named.kind && r.id == named.id);
         self.deleted = self.created.iter().filter(left).cloned().collect();
+    }
+
+    /// The receipt for a `Cause`, where space is short: the beginning of each list.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        let Self { mut created, mut deleted, mut residual } = self.clone();
+        created.truncate(SHORT_LIST);
+        deleted.truncate(SHORT_LIST);
+        residual.truncate(SHORT_LIST);
+        Self { created, deleted, residual }
     }
 }
 

@@ -9,6 +9,10 @@ use crate::message::Failure;
 use crate::record::Stored;
 use crate::turn::{Provider, Turn};
 
+/// The longest `Cause` that Step Functions takes is 32,768 characters; some are kept back for its own words.
+/// Source: Step Functions API Reference, `SendTaskFailure`, `cause`.
+pub const CAUSE_LIMIT: usize = 30_000;
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {

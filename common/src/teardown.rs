@@ -23,8 +23,12 @@ pub struct Deleted {
 pub struct Found {
     /// What was created and what has become of it, brought up to date.
     pub receipt: Receipt,
+    /// Whether nothing is left.
+    pub empty: bool,
     /// Whether parts of a network of the job's own are there.
     pub network: bool,
+    /// The receipt as the `Cause` of a teardown that gives up.
+    pub cause: String,
 }
 
 /// The input of find-leftovers.

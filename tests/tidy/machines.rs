@@ -227,6 +227,28 @@ fn nothing_outermost_fails_without_a_catch() {
     }
 }
 
+/// No recording of AWS shows that `And` stops at its first false part, what `Not` makes of a path that leads nowhere, or
+/// what a cause is that an intrinsic function cannot write. Rules one after the other, and a Pass before, need neither.
+#[test]
+fn the_machines_decide_and_fail_by_the_plainest_forms_alone() {
+    for machine in machines() {
+        for state in machine.states() {
+            let place = format!("{}: {}", machine.file, state.name);
+            let rules = state.fields.get("Choices").and_then(Value::as_array).into_iter().flatten();
+            for rule in rules {
+                assert!(
+                    rule.get("Variable").is_some(),
+                    "{place}: a rule is one test of one variable: {rule}"
+                );
+            }
+            for field in ["ErrorPath", "CausePath"] {
+                let value = state.fields.get(field).and_then(Value::as_str).unwrap_or("$");
+                assert!(value.starts_with('$'), "{place}: let a Pass before it write {field}: {value}");
+            }
+        }
+    }
+}
+
 #[test]
 fn dispatch_job_alone_is_given_the_task_token() {
     let mut holders = Vec::new();

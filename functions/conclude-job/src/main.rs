@@ -6,17 +6,13 @@ use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::attempt::Ending;
 use mayfly_common::error::{Class, Error};
 use mayfly_common::inventory::{Kind, Receipt, Resource};
-use mayfly_common::outcome::{JobFailure, JobResult, Outcome, Status, message_of};
+use mayfly_common::outcome::{CAUSE_LIMIT, JobFailure, JobResult, Outcome, Status, message_of};
 use mayfly_common::plan::Plan;
 use mayfly_common::record::Stored;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// The longest `Cause` that Step Functions takes is 32,768 characters; some are kept back for its own words.
-/// Source: Step Functions API Reference, `SendTaskFailure`, `cause`.
-const CAUSE_LIMIT: usize = 30_000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -182,9 +178,7 @@ fn cause(outcome: &Outcome) -> Result<String, Error> {
                 output[start..].to_owned()
             });
         }
-        shorter.receipt.created.truncate(20);
-        shorter.receipt.deleted.truncate(20);
-        shorter.receipt.residual.truncate(20);
+        shorter.receipt = shorter.receipt.shortened();
         cause = json(&shorter)?;
     }
     Ok(cause)

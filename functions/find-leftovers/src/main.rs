@@ -6,7 +6,9 @@ mod network;
 
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
+use mayfly_common::inventory::Receipt;
 use mayfly_common::job::check_id;
+use mayfly_common::outcome::CAUSE_LIMIT;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use mayfly_common::tags::Owner;
@@ -59,5 +61,34 @@ async fn handler(clients: &Clients, settings: &Settings, search: Search) -> Resu
     let mut receipt = search.receipt;
     receipt.update(&[services, tasks, cluster, definitions, mailboxes, network, interfaces].concat());
     tracing::info!(created = receipt.created.len(), residual = receipt.residual.len(), "leftovers searched");
-    Ok(Found { receipt, network: has_network })
+    let cause = cause(&receipt)?;
+    Ok(Found { empty: receipt.residual.is_empty(), receipt, network: has_network, cause })
+}
+
+fn cause(receipt: &Receipt) -> Result<String, Error> {
+    let json = |receipt: &Receipt| {
+        serde_json::to_string(receipt).map_err(|error| Error::internal("could not write the receipt", error))
+    };
+    let whole = json(receipt)?;
+    if whole.len() > CAUSE_LIMIT { json(&receipt.shortened()) } else { Ok(whole) }
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_common::inventory::{Kind, Named};
+
+    use super::*;
+
+    #[test]
+    fn a_long_receipt_fits_into_a_cause() {
+        let task = |n| Named {
+            kind: Kind::Task,
+            id: format!("arn:aws:ecs:eu-west-1:123456789012:task/mayfly/{n:032}"),
+        };
+        let created: Vec<Named> = (0..500).map(task).collect();
+        let receipt = Receipt { deleted: created.clone(), created, residual: Vec::new() };
+        let cause = cause(&receipt).unwrap();
+        assert!(cause.len() <= CAUSE_LIMIT, "{}", cause.len());
+        assert_eq!(serde_json::from_str::<Receipt>(&cause).unwrap(), receipt.shortened());
+    }
 }

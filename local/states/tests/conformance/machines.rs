@@ -126,3 +126,59 @@ async fn what_a_step_says_for_good_is_not_repeated() {
     let ended = refused.run(move |_, _| Reply::Returns(concluded.clone())).await;
     assert_eq!((ended.error(), ended.count("TaskFailed")), ("InvalidJob", 1));
 }
+
+/// Runs a teardown; `search` is find-leftovers, told which search it is, from 1.
+async fn tear_down(search: impl Fn(usize) -> Reply + Send + Sync + 'static) -> (Ended, usize) {
+    let cloud = Cloud::scaled(0.001);
+    cloud.function("FindLeftovers", move |_, call| search(call));
+    for name in ["Service", "Queue", "Task", "Cluster", "NatGateway", "Endpoints", "InternetGateway"] {
+        cloud.always(&format!("Delete{name}"), Reply::Returns(json!({ "deleted": 0 })));
+    }
+    for name in ["DeleteSecurityGroups", "DeleteRouteTables", "DeleteSubnets", "DeleteVpc", "ReleaseAddress"]
+    {
+        cloud.always(name, Reply::Returns(json!({ "deleted": 0 })));
+    }
+    let input = json!({ "job": "a", "caller": "run-job", "stragglerSeconds": 0 });
+    let ended = cloud.run(&machine("tear-down", ""), &input).await;
+    let searches = cloud.call_count("FindLeftovers");
+    (ended, searches)
+}
+
+fn found(empty: bool) -> Value {
+    json!({ "receipt": receipt(), "empty": empty, "network": false, "cause": "what is left" })
+}
+
+#[tokio::test]
+async fn nothing_is_proven_before_something_was_deleted_and_two_searches_have_said_so() {
+    let (ended, searches) = tear_down(|_| Reply::Returns(found(true))).await;
+    assert_eq!((ended.succeeded()["receipt"].clone(), searches), (receipt(), 3));
+    // The third search, which is the second proof, finds something.
+    let (ended, searches) = tear_down(|call| Reply::Returns(found(call != 3))).await;
+    assert_eq!((ended.status, searches), (Status::Succeeded, 5));
+}
+
+#[tokio::test]
+async fn a_teardown_that_gives_up_says_what_is_left_in_find_leftovers_words() {
+    let (ended, searches) = tear_down(|_| Reply::Returns(found(false))).await;
+    assert_eq!((ended.error(), ended.cause(), searches), ("LeftoversRemain", "what is left", 6));
+}
+
+/// The function of an older stack, whose answer an update has overtaken.
+#[tokio::test]
+async fn an_answer_that_does_not_say_empty_proves_nothing() {
+    let old = || json!({ "receipt": receipt(), "network": false });
+    let (ended, _) = tear_down(move |_| Reply::Returns(old())).await;
+    assert_eq!(ended.error(), "LeftoversRemain");
+    let left: Value = serde_json::from_str(ended.cause()).expect("a receipt");
+    assert_eq!(left["residual"], json!([{ "kind": "Unproven", "id": "a", "state": "NotProven" }]));
+    let (ended, searches) =
+        tear_down(move |call| Reply::Returns(if call == 2 { old() } else { found(true) })).await;
+    assert_eq!((ended.status, searches), (Status::Succeeded, 4));
+}
+
+#[tokio::test]
+async fn a_search_that_fails_proves_nothing_and_holds_up_no_deletion() {
+    let (ended, _) = tear_down(|_| Reply::Throws("Internal")).await;
+    assert_eq!(ended.error(), "LeftoversRemain");
+    assert_eq!(ended.entered().iter().filter(|state| **state == "DeleteVpc").count(), 5);
+}
