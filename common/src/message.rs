@@ -106,7 +106,19 @@ pub enum News {
     /// The attempt is over.
     Finished(Finished),
     /// What no container can report itself: ECS says that the task has ended, or cannot be placed.
-    Lost(Failure),
+    Lost(Loss),
+}
+
+/// What a start is lost by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loss {
+    /// Why.
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// Whether ECS has given up the whole service and starts no task of it any more. Else it goes on trying.
+    #[serde(default)]
+    pub given_up: bool,
 }
 
 /// A file in the working directory.

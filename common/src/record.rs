@@ -27,7 +27,7 @@ pub const TASK_ARN: &str = "taskArn";
 pub const ENDED_TASKS: &str = "endedTasks";
 /// The last progress, as JSON.
 pub const PROGRESS: &str = "progress";
-/// What this start was lost by, as the JSON of a [`Failure`](crate::message::Failure).
+/// What this start was lost by, as the JSON of a [`Loss`](crate::message::Loss).
 pub const LOSS: &str = "loss";
 /// The [`Stored`] result; written before Step Functions is told, and never written over.
 pub const RESULT: &str = "result";

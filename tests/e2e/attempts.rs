@@ -9,16 +9,22 @@ use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use local_ecs::{Fault, Rule, SpotStopCode, Stage};
 use mayfly_common::error::Class;
+use mayfly_common::message::{Failure, Loss, News, Report};
 use mayfly_common::turn::{Provider, Turn};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::container::{Container, deliver, success};
 use crate::course::{self, AT_WORK, always, sample};
 use crate::harness::Harness;
 use crate::world::{World, until};
 
 const SPOT: &str = "FARGATE_SPOT";
 const ON_DEMAND: &str = "FARGATE";
+
+/// As many tries in vain as end a deployment whose circuit breaker is on.
+/// Source: ECS API Reference, `ServiceDeploymentCircuitBreaker`, `threshold`.
+const BREAKING: u32 = 3;
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -27,7 +33,9 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("attempts_are_bounded", attempts_are_bounded),
         harness.trial("two_lost_spot_tasks_lead_to_on_demand", two_lost_spot_tasks),
         harness.trial("no_room_on_spot_leads_to_on_demand_at_once", no_room_on_spot),
-        harness.trial("no_room_for_a_while_is_waited_for", no_room_for_a_while),
+        harness.trial("no_room_for_as_often_as_ends_a_deployment_is_waited_for", no_room_for_a_while),
+        harness.trial("no_room_after_a_lost_spot_task_is_waited_for", no_room_after_a_loss),
+        harness.trial("a_deployment_that_has_failed_is_told_at_once", a_failed_deployment),
         harness.trial("a_lost_spot_task_is_no_attempt", a_lost_spot_task),
         harness.trial("a_lost_spot_task_of_the_older_stop_code_is_no_attempt", of_the_older_stop_code),
         harness.trial("a_pull_that_ecs_repeats_is_no_loss", a_pull_that_ecs_repeats),
@@ -145,10 +153,42 @@ async fn no_room_on_spot(world: Arc<World>, job: String) -> Result<()> {
 
 async fn no_room_for_a_while(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "capacity": "spot", "attempts": 1, "task": { "command": ["true"] } });
-    let faults = [Rule { tasks: 2, ..Rule::once(Fault::NoCapacity) }];
+    let faults = [Rule { tasks: BREAKING, ..Rule::once(Fault::NoCapacity) }];
     let course = course::run(&world, &job, &document, faults).await?;
     assert_eq!((course.result()?.attempt, course.result()?.capacity), (1, Provider::Spot));
     assert_eq!(course.starts_and_launches(), (1, 1), "ECS goes on looking by itself");
+    Ok(())
+}
+
+/// The deployment is completed by then.
+async fn no_room_after_a_loss(world: Arc<World>, job: String) -> Result<()> {
+    let document = Endless::of(&world, &job)?.job("spot", 1);
+    let lost = Rule::once(lost_after(AT_WORK, SpotStopCode::default()));
+    let no_room = Rule { tasks: BREAKING, ..Rule::once(Fault::NoCapacity) };
+    let course = course::run(&world, &job, &document, [lost, no_room]).await?;
+    assert_eq!((course.result()?.attempt, course.result()?.capacity), (1, Provider::Spot));
+    assert_eq!(course.starts_and_launches(), (2, 1), "ECS goes on looking by itself");
+    assert_eq!(course.turn.losses, 1, "want of room is no loss");
+    Ok(())
+}
+
+/// Somebody has turned the breaker on: nothing comes of that service any more.
+async fn a_failed_deployment(world: Arc<World>, job: String) -> Result<()> {
+    let document = json!({ "capacity": "spot", "attempts": 2, "task": { "command": ["true"] } });
+    let first = Container::of_new_job(&world, &job, &document).await?;
+    for given_up in [false, true] {
+        assert_eq!(turn_and_token(&world, &job).await?.0.start, 1, "ECS still looks for room");
+        let failure = Failure { class: Class::NoCapacity, message: "in words".into(), output: None };
+        let no_room = first.report(News::Lost(Loss { failure, given_up }));
+        let no_room = Report { task_arn: None, ..no_room };
+        deliver(&world, &[serde_json::to_string(&no_room)?]).await?;
+    }
+    let second = Container::of_start(&world, &job, 2).await?;
+    assert_eq!((second.turn.attempt, second.turn.launch), (2, 2));
+    second.reports(&world, success(1.5)).await?;
+    let course = course::of(&world, &job).await?;
+    assert_eq!((course.result()?.attempt, course.starts_and_launches()), (2, (2, 2)));
+    assert!(!course.has_waited_in_vain(), "beside a service that is dead");
     Ok(())
 }
 

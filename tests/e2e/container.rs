@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use local_ecs::{Fault, Stage};
 use mayfly_common::error::Class;
-use mayfly_common::message::{Failure, Finished, News, Phase, Progress, Report};
+use mayfly_common::message::{Failure, Finished, Loss, News, Phase, Progress, Report};
 use mayfly_common::record::{self, Stored};
 use mayfly_common::turn::Turn;
 use serde_json::{Value, json};
@@ -102,5 +102,6 @@ pub fn failure(class: Class) -> News {
 }
 
 pub fn lost(class: Class) -> News {
-    News::Lost(Failure { class, message: "in words".into(), output: None })
+    let failure = Failure { class, message: "in words".into(), output: None };
+    News::Lost(Loss { failure, given_up: false })
 }

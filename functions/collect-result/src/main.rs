@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::attempt::{Ending, Next};
 use mayfly_common::error::{Class, Error};
-use mayfly_common::message::Failure;
+use mayfly_common::message::{Failure, Loss};
 use mayfly_common::outcome::{JobFailure, JobResult, message_of};
 use mayfly_common::plan::Plan;
 use mayfly_common::record::{self, Stored};
@@ -67,11 +67,13 @@ fn unfinished(input: &Input, record: Option<&Record>) -> Result<Ending, Error> {
     let is_at_start = record.map(Record::start).transpose()? == Some(input.turn.start);
     let record = record.filter(|_| is_at_start);
     let task_arn = record.and_then(|record| record.find_text(record::TASK_ARN)).map(str::to_owned);
-    let loss = record.map(|record| record.find_json::<Failure>(record::LOSS)).transpose()?.flatten();
+    let loss = record.map(|record| record.find_json::<Loss>(record::LOSS)).transpose()?.flatten();
     // A task was placed after all.
-    let loss = loss.filter(|loss| loss.class != Class::NoCapacity || task_arn.is_none());
-    let failure = loss.map_or_else(|| silence(input, task_arn.is_some()), |loss| stopped(input.turn, loss));
-    let next = next::after(&input.plan, input.turn, failure.class);
+    let loss = loss.filter(|loss| loss.failure.class != Class::NoCapacity || task_arn.is_none());
+    let given_up = loss.as_ref().is_some_and(|loss| loss.given_up);
+    let failure =
+        loss.map_or_else(|| silence(input, task_arn.is_some()), |loss| stopped(input.turn, loss.failure));
+    let next = next::after(&input.plan, input.turn, failure.class, given_up);
     Ok(Ending {
         next: next.map_or(Next::Conclude, |(next, _)| next),
         turn: next.map(|(_, turn)| turn),

@@ -16,8 +16,9 @@ const LOSSES_ON_SPOT: u32 = 2;
 /// Source: Step Functions developer guide, "Service quotas", maximum execution history size.
 const QUEUE_SECONDS_LIMIT: u64 = 3600;
 
-/// The turn after `turn`, and how to get there; none where the job is over.
-pub fn after(plan: &Plan, turn: Turn, class: Class) -> Option<(Next, Turn)> {
+/// The turn after `turn`, and how to get there; none where the job is over. A service that ECS has given up starts no task
+/// any more, so that the job has to have another.
+pub fn after(plan: &Plan, turn: Turn, class: Class, given_up: bool) -> Option<(Next, Turn)> {
     let again = Turn { start: turn.start + 1, queue_seconds: 0, ..turn };
     let relaunched = Turn { launch: turn.launch + 1, ..again };
     let on_demand = (plan.capacity == Capacity::SpotThenOnDemand && turn.provider == Provider::Spot)
@@ -34,7 +35,8 @@ pub fn after(plan: &Plan, turn: Turn, class: Class) -> Option<(Next, Turn)> {
         Class::NoCapacity | Class::QuotaExceeded if on_demand.is_some() => (Next::Relaunch, on_demand?),
         // ECS goes on trying, and nothing else of the job has to be made anew.
         Class::QuotaExceeded if plan.waits_for_quotas() => {
-            (Next::Dispatch, Turn { queue_seconds: queue_seconds(plan.queue_time_left()), ..again })
+            let (next, turn) = if given_up { (Next::Relaunch, relaunched) } else { (Next::Dispatch, again) };
+            (next, Turn { queue_seconds: queue_seconds(plan.queue_time_left()), ..turn })
         }
         // About one start in a hundred never comes.
         Class::StartFailed if turn.failed_starts == 0 => {
@@ -56,6 +58,8 @@ fn queue_seconds(left: SignedDuration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     /// Of a start that is waited for in vain: DispatchJob's six, CollectResult's five, and two each of AllowForStart,
@@ -72,5 +76,21 @@ mod tests {
         }
         assert_eq!((starts, left), (168, SignedDuration::ZERO));
         assert!(starts * EVENTS_PER_START < 25_000 / 5);
+    }
+
+    #[test]
+    fn a_service_that_ecs_has_given_up_is_waited_for_no_more() {
+        let mut sample: Value =
+            serde_json::from_str(include_str!("../../../events/collect-result.json")).unwrap();
+        sample["plan"]["queueUntil"] = "2100-01-01T00:00:00Z".into();
+        let plan: Plan = serde_json::from_value(sample["plan"].take()).unwrap();
+        let turn = Turn::first(Provider::OnDemand);
+        for (given_up, next, launch) in [(false, Next::Dispatch, 1), (true, Next::Relaunch, 2)] {
+            let queue_seconds = QUEUE_SECONDS_LIMIT;
+            let after_quota = Some((next, Turn { start: 2, launch, queue_seconds, ..turn }));
+            assert_eq!(after(&plan, turn, Class::QuotaExceeded, given_up), after_quota);
+            let after_no_room = Some((Next::Relaunch, Turn { start: 2, launch: 2, attempt: 2, ..turn }));
+            assert_eq!(after(&plan, turn, Class::NoCapacity, given_up), after_no_room);
+        }
     }
 }

@@ -52,7 +52,7 @@ async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Err
         .desired_count(1)
         .capacity_provider_strategy(strategy(turn.provider)?)
         .network_configuration(configuration(&network)?)
-        .deployment_configuration(deployment(&plan))
+        .deployment_configuration(deployment())
         .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled)
         .propagate_tags(PropagateTags::Service)
         .set_tags(Some(mayfly_compute::tags(&plan.tags)))
@@ -86,14 +86,13 @@ fn configuration(network: &PlannedNetwork) -> Result<NetworkConfiguration, Error
     Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
 }
 
-/// Never two tasks of one job side by side, and an end to starts that keep failing: after ten, since a try that finds no
-/// room counts as well, and a job waits for room. One that waits for a quota waits longer than that: ECS tries again by
-/// itself, ever less often, and the state machine ends it.
-/// Source: ECS developer guide, "How the Amazon ECS deployment circuit breaker detects failures", "Service throttle
-/// logic".
-fn deployment(plan: &Plan) -> DeploymentConfiguration {
-    let breaker =
-        DeploymentCircuitBreaker::builder().enable(!plan.waits_for_quotas()).rollback(false).build();
+/// Never two tasks of one job side by side. Without the circuit breaker: a try that finds no room counts as a failed task,
+/// three end a deployment, and a job waits longer for room than that. ECS tries again by itself, ever less often, until
+/// the state machine ends it; of a task that could not start there is an event anyway.
+/// Source: ECS API Reference, `DeploymentCircuitBreaker`, `ThresholdConfiguration` and `Deployment`, `failedTasks`; ECS
+/// developer guide, "Service throttle logic".
+fn deployment() -> DeploymentConfiguration {
+    let breaker = DeploymentCircuitBreaker::builder().enable(false).rollback(false).build();
     DeploymentConfiguration::builder()
         .minimum_healthy_percent(0)
         .maximum_percent(100)

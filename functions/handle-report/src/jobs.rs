@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_common::error::Error;
 use mayfly_common::job::{Capacity, Task};
-use mayfly_common::message::{Failure, Progress, Report};
+use mayfly_common::message::{Loss, Progress, Report};
 use mayfly_common::record::{self, Stored};
 use mayfly_common::sdk::SdkConfig;
 use mayfly_jobs::Record;
@@ -77,7 +77,7 @@ impl Jobs {
     }
 
     /// Stores what the start was lost by; false where it is not going on any more.
-    pub async fn store_loss(&self, job: &Job, report: &Report, loss: &Failure) -> Result<bool, Error> {
+    pub async fn store_loss(&self, job: &Job, report: &Report, loss: &Loss) -> Result<bool, Error> {
         self.store(job, report, While::AtStart(job.start), record::LOSS, loss).await
     }
 

@@ -13,7 +13,7 @@ use lambda_runtime::tracing::Instrument;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::{Class, Error};
 use mayfly_common::job::Capacity;
-use mayfly_common::message::{Failure, FileSize, Finished, News, Order, Progress, Report, SignedUrls};
+use mayfly_common::message::{Failure, FileSize, Finished, Loss, News, Order, Progress, Report, SignedUrls};
 use mayfly_common::record::Stored;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
@@ -95,15 +95,15 @@ async fn handle(clients: &Clients, report: Report) -> Result<(), Error> {
         News::Heartbeat(progress) => note_progress(clients, &job, &report, progress).await,
         News::UrlsWanted { downloads, uploads } => answer(clients, &job, downloads, uploads).await,
         News::Finished(Finished { failure: Some(failure), .. }) if failure.class.is_retryable() => {
-            lose(clients, &job, &report, failure).await
+            lose(clients, &job, &report, &Loss { failure: failure.clone(), given_up: false }).await
         }
         News::Finished(finished) => finish(clients, &job, &report, finished).await,
-        News::Lost(failure) => {
+        News::Lost(loss) => {
             if is_old_news(&job, &report) {
-                tracing::info!(class = failure.class.name(), "loss dropped: the job has got over it");
+                tracing::info!(class = loss.failure.class.name(), "loss dropped: the job has got over it");
                 return Ok(());
             }
-            lose(clients, &job, &report, failure).await
+            lose(clients, &job, &report, loss).await
         }
     }
 }
@@ -175,13 +175,15 @@ async fn finish(clients: &Clients, job: &Job, report: &Report, finished: &Finish
 }
 
 /// The start is lost, not the job.
-async fn lose(clients: &Clients, job: &Job, report: &Report, failure: &Failure) -> Result<(), Error> {
-    if !clients.jobs.store_loss(job, report, failure).await? {
+async fn lose(clients: &Clients, job: &Job, report: &Report, loss: &Loss) -> Result<(), Error> {
+    let Loss { failure, given_up } = loss;
+    if !clients.jobs.store_loss(job, report, loss).await? {
         tracing::info!(class = failure.class.name(), "loss dropped: the start is over");
         return Ok(());
     }
     // ECS goes on looking for room by itself until the start's time is up.
-    let is_waiting = failure.class == Class::NoCapacity && job.capacity != Capacity::SpotThenOnDemand;
+    let is_waiting =
+        failure.class == Class::NoCapacity && !given_up && job.capacity != Capacity::SpotThenOnDemand;
     let token = clients.jobs.current_token(job).await?;
     let told = !is_waiting && tell_failure(&clients.sfn, &token, failure).await?;
     tracing::warn!(told, class = failure.class.name(), "start lost: {}", failure.message);

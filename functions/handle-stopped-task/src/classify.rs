@@ -4,7 +4,7 @@
 
 use aws_sdk_ecs::types::Service;
 use mayfly_common::error::Class;
-use mayfly_common::message::Failure;
+use mayfly_common::message::{Failure, Loss};
 
 use crate::event::{Action, Body, Event, TaskChange};
 
@@ -20,14 +20,15 @@ const VCPU_QUOTAS: [(&str, &str, &str); 2] = [
 ];
 
 /// The class of what has happened to the task, or to its service; none where nothing has.
-pub fn classify(event: &Event, service: &Service) -> Option<Failure> {
+pub fn classify(event: &Event, service: &Service) -> Option<Loss> {
     let (class, message) = match &event.body {
         Body::Task(task) if task.last_status != "STOPPED" => return None,
         Body::Task(task) => of_task(task),
         Body::Service(action) => of_placement(action, service)?,
         Body::Deployment(action) => of_deployment(action, service)?,
     };
-    Some(Failure { class, message, output: None })
+    let given_up = matches!(event.body, Body::Deployment(_));
+    Some(Loss { failure: Failure { class, message, output: None }, given_up })
 }
 
 fn of_task(task: &TaskChange) -> (Class, String) {
@@ -122,9 +123,9 @@ fn vcpu_quota(service: &Service) -> String {
     quotas.collect::<Vec<_>>().join(" or ")
 }
 
-/// The circuit breaker has given up, for the reason that the service's last message has; a try that found no room counts
-/// as a failed start.
-/// Source: ECS API Reference, `Deployment`, `failedTasks`.
+/// ECS has given the service up, for the reason that the service's last message has, and starts no task any more. Mayfly
+/// leaves the circuit breaker off, but a person may turn it on.
+/// Source: ECS API Reference, `DeploymentCircuitBreaker`.
 fn of_deployment(action: &Action, service: &Service) -> Option<(Class, String)> {
     if action.event_name != "SERVICE_DEPLOYMENT_FAILED" {
         return None;
@@ -157,6 +158,7 @@ mod tests {
                           failed, Post \"https://api.ecr.eu-west-1.amazonaws.com/\": dial tcp 192.0.2.1:443: i/o timeout";
 
     fn class_of(stop_code: &str, stopped_reason: &str, exit_code: Option<i32>, reason: &str) -> Class {
+    use serde_json::json;
         let containers = vec![Container { exit_code, reason: reason.into() }];
         let (stop_code, stopped_reason) = (stop_code.into(), stopped_reason.into());
         of_task(&TaskChange { stop_code, stopped_reason, containers, ..TaskChange::default() }).0
@@ -259,6 +261,20 @@ mod tests {
             let service = Service::builder()
                 .events(ServiceEvent::builder().message(told).build())
                 .set_capacity_provider_strategy(provider.map(|name| vec![item(name)]))
+    #[test]
+    fn a_service_that_is_given_up_is_told_apart_from_one_that_finds_no_room() {
+        let message = "was unable to place a task. Reason: Capacity is unavailable at this time.";
+        let service = Service::builder().events(ServiceEvent::builder().message(message).build()).build();
+        for (kind, event_name, given_up) in [
+            ("ECS Service Action", "SERVICE_TASK_PLACEMENT_FAILURE", false),
+            ("ECS Deployment State Change", "SERVICE_DEPLOYMENT_FAILED", true),
+        ] {
+            let event = json!({ "id": "1", "detail-type": kind, "detail": { "eventName": event_name } });
+            let loss = classify(&serde_json::from_value(event).unwrap(), &service).unwrap();
+            assert_eq!((loss.failure.class, loss.given_up), (Class::NoCapacity, given_up));
+        }
+    }
+
                 .build();
             let told = told.trim_end_matches('.');
             let message = format!(

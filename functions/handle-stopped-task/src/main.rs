@@ -76,7 +76,7 @@ async fn handler(clients: &Clients, settings: &Settings, event: Event) -> Result
     let Some((service, job)) = find_service(clients, settings, cluster, name).await? else {
         return ignored("its service is not this stack's, or gone");
     };
-    let Some(failure) = classify::classify(&event, &service) else {
+    let Some(loss) = classify::classify(&event, &service) else {
         return ignored("it is no failure");
     };
     let (turn, nonce) = match look_up(clients, settings, &job).await? {
@@ -91,15 +91,15 @@ async fn handler(clients: &Clients, settings: &Settings, event: Event) -> Result
     if names.service(turn.launch) != name {
         return Err(not_dispatched());
     }
-    if failure.class == Class::QuotaExceeded && turn.awaits_quota() {
+    let class = loss.failure.class;
+    if class == Class::QuotaExceeded && !loss.given_up && turn.awaits_quota() {
         return ignored("the job waits for that quota already");
     }
-    let class = failure.class.name();
-    tracing::warn!(job, start = turn.start, class, "task lost: {}", failure.message);
+    tracing::warn!(job, start = turn.start, class = class.name(), "task lost: {}", loss.failure.message);
     let report =
-        Report { job, turn, nonce, task_arn: event.task_arn().map(str::to_owned), news: News::Lost(failure) };
+        Report { job, turn, nonce, task_arn: event.task_arn().map(str::to_owned), news: News::Lost(loss) };
     send(clients, settings, &report).await?;
-    Ok(Handled { reported: Some(class) })
+    Ok(Handled { reported: Some(class.name()) })
 }
 
 /// The service is there before its first order; Lambda tries an event again after a minute.

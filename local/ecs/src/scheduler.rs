@@ -178,10 +178,10 @@ fn has_breaker(service: &Service) -> bool {
     breaker.is_some_and(|breaker| breaker.enable)
 }
 
-/// How many failed tasks end a deployment: half of the desired ones, within bounds (Developer Guide, "How the Amazon ECS
-/// deployment circuit breaker detects failures").
+/// How many failed tasks end a deployment: half of the desired ones, within bounds (API Reference,
+/// `ServiceDeploymentCircuitBreaker$threshold`), unless `thresholdConfiguration` says otherwise, which nothing here does.
 fn threshold(desired: u32) -> u32 {
-    desired.div_ceil(2).clamp(10, 200)
+    desired.div_ceil(2).clamp(3, 200)
 }
 
 fn conclude(ecs: &Ecs, service: &mut Service, rollout: Rollout) {
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_tasks_may_fail_but_ten_at_least_and_two_hundred_at_most() {
-        assert_eq!([1, 20, 25, 400, 1000].map(threshold), [10, 10, 13, 200, 200]);
+    fn half_of_the_tasks_may_fail_but_three_at_least_and_two_hundred_at_most() {
+        assert_eq!([1, 6, 25, 400, 1000].map(threshold), [3, 3, 13, 200, 200]);
     }
 }

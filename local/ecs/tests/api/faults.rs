@@ -99,21 +99,25 @@ async fn without_capacity_there_is_no_task_until_a_later_try() {
 
 #[tokio::test]
 async fn the_circuit_breaker_counts_tasks_that_cannot_be_placed() {
-    // Fast enough for ten tries, with ever longer pauses.
     let cloud = Cloud::at_scale(0.001).await;
-    cloud.faults.add("job", [Rule { tasks: 99, ..Rule::once(Fault::NoCapacity) }]);
     let definition = cloud.register("sleep").await;
     let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(false);
     let configuration = DeploymentConfiguration::builder().deployment_circuit_breaker(breaker.build());
     let service = cloud.service("job", &definition).deployment_configuration(configuration.build());
     service.send().await.unwrap();
+    for job in ["job", "other"] {
+        cloud.faults.add(job, [Rule { tasks: 3, ..Rule::once(Fault::NoCapacity) }]);
+    }
     eventually("the failure of the deployment", || async {
         let service = cloud.describe("job").await;
         let failed = service.deployments()[0].rollout_state().unwrap().as_str() == "FAILED";
-        failed.then(|| assert_eq!(service.deployments()[0].failed_tasks(), 10))
+        failed.then(|| assert_eq!(service.deployments()[0].failed_tasks(), 3))
     })
     .await;
-    assert!(cloud.tasks("job").await.is_empty());
+    // Without a breaker the next try finds room, and that comes later than the one that fails to come.
+    cloud.service("other", &definition).send().await.unwrap();
+    cloud.task_in("other", "RUNNING").await;
+    assert!(cloud.tasks("job").await.is_empty(), "a deployment that has failed launches nothing");
 }
 
 #[tokio::test]
