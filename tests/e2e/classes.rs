@@ -7,7 +7,7 @@ use aws_sdk_sqs::types::Message;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use local_cloud::{ACCOUNT, REGION};
-use local_ecs::{Fault, Rule, SpotStopCode, Stage};
+use local_ecs::{Fault, Refusal, Rule, SpotStopCode, Stage};
 use mayfly_common::error::Class;
 use mayfly_common::message::Order;
 use mayfly_common::names::Names;
@@ -39,7 +39,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("class_out_of_memory_a_command_that_takes_all", command_takes_all),
         harness.trial("class_image_pull_failed_an_image_that_does_not_exist", image_does_not_exist),
         harness.trial("class_image_pull_failed_an_image_that_may_not_be_pulled", image_denied),
-        harness.trial("class_quota_exceeded_the_limit_of_virtual_cpus", limit_of_virtual_cpus),
+        harness.trial("class_quota_exceeded_virtual_cpus_by_whatever_event", limit_of_virtual_cpus),
         harness.trial("class_input_unavailable_an_object_that_does_not_exist", object_does_not_exist),
         harness.trial("class_upload_failed_a_place_that_is_closed", place_is_closed),
         harness.trial("class_upload_failed_an_output_too_large_for_a_post", output_too_large),
@@ -104,13 +104,26 @@ async fn no_room_on_spot(world: Arc<World>, job: String) -> Result<()> {
     Ok(())
 }
 
-async fn limit_of_virtual_cpus(world: Arc<World>, job: String) -> Result<()> {
-    let document = json!({ "capacity": "on-demand", "task": { "command": ["true"] } });
-    let course = course::run(&world, &job, &document, always(Fault::QuotaReached)).await?;
-    let failure = course.failure(Class::QuotaExceeded, Some(1))?;
-    assert!(failure.message.contains("limit on the number of vCPUs"), "{}", failure.message);
-    assert_eq!(course.starts_and_launches(), (1, 1));
-    assert!(!course.has_waited_in_vain(), "it is told at once");
+async fn limit_of_virtual_cpus(world: Arc<World>, base: String) -> Result<()> {
+    let told_by = |(i, event_name)| {
+        let (world, job) = (&world, format!("{base}-{i}"));
+        async move {
+            let document = json!({ "capacity": "on-demand", "task": { "command": ["true"] } });
+            let faults = always(Fault::QuotaReached { event_name });
+            let course = course::run(world, &job, &document, faults).await?;
+            let failure = course.failure(Class::QuotaExceeded, Some(1))?;
+            assert!(failure.message.contains("limit on the number of vCPUs"), "{}", failure.message);
+            assert_eq!(course.starts_and_launches(), (1, 1));
+            assert!(!course.has_waited_in_vain(), "it is told at once");
+            anyhow::Ok(())
+        }
+    };
+    let events = [
+        Refusal::ServiceTaskPlacementFailure,
+        Refusal::ServiceTaskConfigurationFailure,
+        Refusal::ServiceTaskStartImpaired,
+    ];
+    try_join_all(events.into_iter().enumerate().map(told_by)).await?;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub fn classify(event: &Event, service: &Service) -> Option<Loss> {
     let (class, message) = match &event.body {
         Body::Task(task) if task.last_status != "STOPPED" => return None,
         Body::Task(task) => of_task(task),
-        Body::Service(action) => of_placement(action, service)?,
+        Body::Service(action) => of_service(action, service)?,
         Body::Deployment(action) => of_deployment(action, service)?,
     };
     let given_up = matches!(event.body, Body::Deployment(_));
@@ -85,16 +85,28 @@ fn of_start(reason: &str) -> (Class, String) {
     (Class::StartFailed, format!("the container could not start: {reason}"))
 }
 
-/// The event's own reason is a word such as `RESOURCE:FARGATE`; the service says more.
-fn of_placement(action: &Action, service: &Service) -> Option<(Class, String)> {
-    if action.event_name != "SERVICE_TASK_PLACEMENT_FAILURE" {
-        return None;
+/// The event's own reason may be a word such as `RESOURCE:FARGATE`; the service says more. Under which of its names a full
+/// quota is told is not documented, so it is looked for behind each; what else keeps a service from starting tasks is told
+/// by each task that fails.
+/// Source: ECS developer guide, "Amazon ECS service action events".
+fn of_service(action: &Action, service: &Service) -> Option<(Class, String)> {
+    let told = last_message(service, NO_PLACE).unwrap_or(&action.reason);
+    match action.event_name.as_str() {
+        "SERVICE_TASK_PLACEMENT_FAILURE" => Some(no_place(told, service)),
+        "SERVICE_TASK_CONFIGURATION_FAILURE" | "SERVICE_TASK_START_IMPAIRED" if is_quota(told) => {
+            Some(no_place(told, service))
+        }
+        "SERVICE_TASK_CONFIGURATION_FAILURE" => Some(of_start(&action.reason)),
+        _ => None,
     }
-    Some(no_place(last_message(service, NO_PLACE).unwrap_or(&action.reason), service))
+}
+
+fn is_quota(told: &str) -> bool {
+    told.contains("limit on the number of vCPUs")
 }
 
 fn no_place(told: &str, service: &Service) -> (Class, String) {
-    if told.contains("limit on the number of vCPUs") {
+    if is_quota(told) {
         let told = told.trim_end_matches('.');
         let quota = vcpu_quota(service);
         return (
@@ -146,6 +158,7 @@ fn last_message<'a>(service: &'a Service, words: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use aws_sdk_ecs::types::{CapacityProviderStrategyItem, ServiceEvent};
+    use serde_json::json;
 
     use super::*;
     use crate::event::Container;
@@ -157,8 +170,10 @@ mod tests {
                           maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send \
                           failed, Post \"https://api.ecr.eu-west-1.amazonaws.com/\": dial tcp 192.0.2.1:443: i/o timeout";
 
+    const CONFIGURATION: &str = "SERVICE_TASK_CONFIGURATION_FAILURE";
+    const IMPAIRED: &str = "SERVICE_TASK_START_IMPAIRED";
+
     fn class_of(stop_code: &str, stopped_reason: &str, exit_code: Option<i32>, reason: &str) -> Class {
-    use serde_json::json;
         let containers = vec![Container { exit_code, reason: reason.into() }];
         let (stop_code, stopped_reason) = (stop_code.into(), stopped_reason.into());
         of_task(&TaskChange { stop_code, stopped_reason, containers, ..TaskChange::default() }).0
@@ -247,6 +262,37 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_is_given_up_is_told_apart_from_one_that_finds_no_room() {
+        let message = "was unable to place a task. Reason: Capacity is unavailable at this time.";
+        let service = Service::builder().events(ServiceEvent::builder().message(message).build()).build();
+        for (kind, event_name, given_up) in [
+            ("ECS Service Action", "SERVICE_TASK_PLACEMENT_FAILURE", false),
+            ("ECS Deployment State Change", "SERVICE_DEPLOYMENT_FAILED", true),
+        ] {
+            let event = json!({ "id": "1", "detail-type": kind, "detail": { "eventName": event_name } });
+            let loss = classify(&serde_json::from_value(event).unwrap(), &service).unwrap();
+            assert_eq!((loss.failure.class, loss.given_up), (Class::NoCapacity, given_up));
+        }
+    }
+
+    #[test]
+    fn a_service_that_cannot_start_tasks_says_why() {
+        let class_of = |event_name: &str, reason: &str| {
+            let action = Action { event_name: event_name.into(), reason: reason.into() };
+            of_service(&action, &Service::builder().build()).map(|(class, _)| class)
+        };
+        let no_role = "ECS was unable to assume the role 'r' that was provided for this task.";
+        let no_vcpus = "You’ve reached the limit on the number of vCPUs you can run concurrently";
+        assert_eq!(class_of(CONFIGURATION, no_role), Some(Class::AccessDenied));
+        assert_eq!(class_of(CONFIGURATION, "tags need the new format of ARNs"), Some(Class::StartFailed));
+        for name in [CONFIGURATION, IMPAIRED] {
+            assert_eq!(class_of(name, no_vcpus), Some(Class::QuotaExceeded), "the event itself says it");
+        }
+        assert_eq!(class_of(IMPAIRED, ""), None, "the tasks say why");
+        assert_eq!(class_of("SERVICE_STEADY_STATE", ""), None);
+    }
+
+    #[test]
     fn a_full_quota_of_vcpus_is_named_with_its_number() {
         let told = "was unable to place a task. Reason: You’ve reached the limit on the number of vCPUs you can run \
                     concurrently. For more information, see the Troubleshooting section.";
@@ -261,20 +307,6 @@ mod tests {
             let service = Service::builder()
                 .events(ServiceEvent::builder().message(told).build())
                 .set_capacity_provider_strategy(provider.map(|name| vec![item(name)]))
-    #[test]
-    fn a_service_that_is_given_up_is_told_apart_from_one_that_finds_no_room() {
-        let message = "was unable to place a task. Reason: Capacity is unavailable at this time.";
-        let service = Service::builder().events(ServiceEvent::builder().message(message).build()).build();
-        for (kind, event_name, given_up) in [
-            ("ECS Service Action", "SERVICE_TASK_PLACEMENT_FAILURE", false),
-            ("ECS Deployment State Change", "SERVICE_DEPLOYMENT_FAILED", true),
-        ] {
-            let event = json!({ "id": "1", "detail-type": kind, "detail": { "eventName": event_name } });
-            let loss = classify(&serde_json::from_value(event).unwrap(), &service).unwrap();
-            assert_eq!((loss.failure.class, loss.given_up), (Class::NoCapacity, given_up));
-        }
-    }
-
                 .build();
             let told = told.trim_end_matches('.');
             let message = format!(
@@ -282,7 +314,9 @@ mod tests {
                  Quotas"
             );
             let expected = Some((Class::QuotaExceeded, message));
-            assert_eq!(of_placement(&action("SERVICE_TASK_PLACEMENT_FAILURE"), &service), expected);
+            for name in ["SERVICE_TASK_PLACEMENT_FAILURE", CONFIGURATION, IMPAIRED] {
+                assert_eq!(of_service(&action(name), &service), expected);
+            }
             assert_eq!(of_deployment(&action("SERVICE_DEPLOYMENT_FAILED"), &service), expected);
         }
     }

@@ -36,7 +36,11 @@ pub enum Fault {
     /// There is no capacity for the task, so there is no task.
     NoCapacity,
     /// The account's quota of vCPUs is used up, so there is no task.
-    QuotaReached,
+    QuotaReached {
+        /// How ECS tells of it.
+        #[serde(default)]
+        event_name: Refusal,
+    },
     /// The task stays as it is, PROVISIONING or PENDING, until somebody stops it.
     NeverStarts {
         /// Where it stays.
@@ -88,6 +92,20 @@ pub enum Fault {
         /// How often.
         times: u32,
     },
+}
+
+/// The event of a task that is not placed. For a lack of room it is the first; by which of them ECS tells of a full quota
+/// is not documented: Developer Guide, "Amazon ECS service action events".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Refusal {
+    /// The scheduler cannot place a task.
+    #[default]
+    ServiceTaskPlacementFailure,
+    /// It cannot, because of how something is set up.
+    ServiceTaskConfigurationFailure,
+    /// The service cannot consistently start tasks.
+    ServiceTaskStartImpaired,
 }
 
 /// How far a task comes that never starts.
@@ -172,12 +190,13 @@ impl Faults {
 impl Fault {
     /// Why no task can be placed, in the words of the service's event: Developer Guide, "Viewing Amazon ECS service event
     /// messages".
-    pub(crate) fn of_placement(&self) -> Option<&'static str> {
+    pub(crate) fn of_placement(&self) -> Option<(&'static str, Refusal)> {
         match self {
-            Self::NoCapacity => Some(
+            Self::NoCapacity => Some((
                 "Capacity is unavailable at this time. Please try again later or in a different availability zone",
-            ),
-            Self::QuotaReached => Some(VCPUS_REACHED),
+                Refusal::default(),
+            )),
+            Self::QuotaReached { event_name } => Some((VCPUS_REACHED, *event_name)),
             _ => None,
         }
     }
@@ -195,7 +214,7 @@ impl Fault {
     pub(crate) fn after(&self) -> Option<Duration> {
         match self {
             Self::NoCapacity
-            | Self::QuotaReached
+            | Self::QuotaReached { .. }
             | Self::NeverStarts { .. }
             | Self::PullTimesOut
             | Self::PullDenied
@@ -273,6 +292,7 @@ mod tests {
             { "fault": { "spotInterruption": { "afterSeconds": 9, "stopCode": "TerminationNotice" } } },
             { "fault": { "outOfMemory": { "afterSeconds": 9 } } },
             { "fault": { "outOfMemory": { "afterSeconds": 9, "exitCode": null } } },
+            { "fault": { "quotaReached": { "eventName": "SERVICE_TASK_START_IMPAIRED" } } },
         ]));
         let no_capacity =
             Rule { fault: Fault::NoCapacity, tasks: 3, capacity_provider: Some("FARGATE_SPOT".into()) };
@@ -281,6 +301,7 @@ mod tests {
             Fault::SpotInterruption { after_seconds: 9, stop_code: SpotStopCode::TerminationNotice },
             Fault::OutOfMemory { after_seconds: 9, exit_code: Some(137) },
             Fault::OutOfMemory { after_seconds: 9, exit_code: None },
+            Fault::QuotaReached { event_name: Refusal::ServiceTaskStartImpaired },
         ];
         let expected = [no_capacity].into_iter().chain(others.map(Rule::once)).collect();
         assert_eq!(rules, Ok(expected));

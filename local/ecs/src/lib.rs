@@ -57,7 +57,7 @@ use crate::limits::Limits;
 use crate::services::Service;
 use crate::tasks::Task;
 
-pub use crate::faults::{Fault, Faults, Rule, SpotStopCode, Stage};
+pub use crate::faults::{Fault, Faults, Refusal, Rule, SpotStopCode, Stage};
 pub use crate::images::Images;
 pub use crate::quotas::Quotas;
 

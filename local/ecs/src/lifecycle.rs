@@ -384,7 +384,7 @@ fn strike(ecs: &Arc<Ecs>, task: &str, processes: Processes, fault: &Fault) {
     let stop = |code, reason: &str| interrupt(ecs, task, code, reason);
     match fault {
         Fault::NoCapacity
-        | Fault::QuotaReached
+        | Fault::QuotaReached { .. }
         | Fault::NeverStarts { .. }
         | Fault::PullTimesOut
         | Fault::PullDenied

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::faults::Fault;
+use crate::faults::{Fault, Refusal};
 use crate::services::{self, Rollout, Service, Status};
 use crate::strategy::choose;
 use crate::tasks::{self, LastStatus, StopCode};
@@ -48,9 +48,9 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
         let service = &state.services[arn];
         let provider = choose(&service.strategy, &state.tasks_of(arn)).to_owned();
         let fault = service.job().and_then(|job| ecs.faults.take(job, &provider));
-        let room = || ecs.quotas.refusal(state, &service.definition, &provider);
-        if let Some(reason) = fault.as_ref().and_then(Fault::of_placement).or_else(room) {
-            refusal = Some((provider, reason));
+        let room = || Some((ecs.quotas.refusal(state, &service.definition, &provider)?, Refusal::default()));
+        if let Some((reason, event)) = fault.as_ref().and_then(Fault::of_placement).or_else(room) {
+            refusal = Some((provider, reason, event));
             break;
         }
         ids.push(format!("(task {})", tasks::create(ecs, state, arn, provider, fault)));
@@ -60,8 +60,8 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
     if !ids.is_empty() {
         service.announce(&format!("has started {} tasks: {}.", ids.len(), ids.join(" ")));
     }
-    if let Some((provider, reason)) = refusal {
-        announce_placement_failure(ecs, service, &provider, reason);
+    if let Some((provider, reason, event)) = refusal {
+        announce_refusal(ecs, service, &provider, reason, event);
         // "A task is considered a failure if the service scheduler can't launch the task": API Reference,
         // `Deployment$failedTasks`. When it is tried again is not documented.
         task_failed(ecs, state, arn);
@@ -69,9 +69,15 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
 }
 
 /// Developer Guide, "Amazon ECS service event messages" and "Amazon ECS service action events", whose sample this is.
-fn announce_placement_failure(ecs: &Ecs, service: &mut Service, provider: &str, reason: &str) {
+fn announce_refusal(ecs: &Ecs, service: &mut Service, provider: &str, reason: &str, event: Refusal) {
     announce_no_place(service, reason);
-    let mut detail = action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE");
+    let mut detail = match event {
+        Refusal::ServiceTaskPlacementFailure => action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
+        Refusal::ServiceTaskConfigurationFailure => {
+            action(service, "ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE")
+        }
+        Refusal::ServiceTaskStartImpaired => action(service, "WARN", "SERVICE_TASK_START_IMPAIRED"),
+    };
     detail["capacityProviderArns"] = json!([ecs.arn(&format!("capacity-provider/{provider}"))]);
     detail["reason"] = json!("RESOURCE:FARGATE");
     announce_action(ecs, service, detail);

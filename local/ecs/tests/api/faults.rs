@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{
     AwsVpcConfiguration, Compatibility, ContainerDefinition, DeploymentCircuitBreaker,
     DeploymentConfiguration, NetworkConfiguration, NetworkMode, Tag, Task, TaskStopCode,
 };
-use local_ecs::{Fault, Rule, SpotStopCode, Stage};
+use local_ecs::{Fault, Refusal, Rule, SpotStopCode, Stage};
 use serde_json::{Value, json};
 
 /// When the shell of a container has long done what it does, in the cloud's seconds.
@@ -61,12 +61,13 @@ async fn a_spot_task_is_warned_stopped_and_replaced() {
 
 #[tokio::test]
 async fn without_capacity_there_is_no_task_until_a_later_try() {
+    let quota_reached = Fault::QuotaReached { event_name: Refusal::default() };
     for (fault, reason) in [
         (
             Fault::NoCapacity,
             "Capacity is unavailable at this time. Please try again later or in a different availability zone",
         ),
-        (Fault::QuotaReached, "You’ve reached the limit on the number of vCPUs you can run concurrently"),
+        (quota_reached, "You’ve reached the limit on the number of vCPUs you can run concurrently"),
     ] {
         let cloud = Cloud::start().await;
         cloud.faults.add("job", [Rule { tasks: 2, ..Rule::once(fault) }]);
@@ -104,10 +105,10 @@ async fn the_circuit_breaker_counts_tasks_that_cannot_be_placed() {
     let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(false);
     let configuration = DeploymentConfiguration::builder().deployment_circuit_breaker(breaker.build());
     let service = cloud.service("job", &definition).deployment_configuration(configuration.build());
-    service.send().await.unwrap();
     for job in ["job", "other"] {
         cloud.faults.add(job, [Rule { tasks: 3, ..Rule::once(Fault::NoCapacity) }]);
     }
+    service.send().await.unwrap();
     eventually("the failure of the deployment", || async {
         let service = cloud.describe("job").await;
         let failed = service.deployments()[0].rollout_state().unwrap().as_str() == "FAILED";
