@@ -102,6 +102,7 @@ fn definition() -> Value {
                     "awslogs-group": "group",
                     "awslogs-region": "eu-west-1",
                     "awslogs-stream-prefix": "job-a",
+                    "mode": "blocking",
                 },
             },
         }],

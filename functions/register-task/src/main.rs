@@ -126,6 +126,9 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         .options("awslogs-group", &settings.log_group)
         .options("awslogs-region", &settings.region)
         .options("awslogs-stream-prefix", &plan.log_prefix)
+        // By itself a log that is slow loses lines.
+        // Source: ECS developer guide, "Amazon ECS account settings", default log driver mode (since June 2025).
+        .options("mode", "blocking")
         .build()
         .map_err(|error| Error::internal("could not describe the container's log", error))?;
     Ok(ContainerDefinition::builder()
@@ -148,4 +151,26 @@ fn variable(name: &str, value: &str) -> KeyValuePair {
 fn storage(gib: u32) -> Result<EphemeralStorage, Error> {
     let gib = i32::try_from(gib).map_err(|error| Error::internal("could not describe the disk", error))?;
     Ok(EphemeralStorage::builder().size_in_gib(gib).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_waits_for_a_slow_log_and_loses_no_line() {
+        let sample: Input = serde_json::from_str(include_str!("../../../events/register-task.json")).unwrap();
+        let settings = Settings {
+            stack: "mayfly".into(),
+            region: "eu-central-1".into(),
+            done_queue_url: "https://sqs.eu-central-1.amazonaws.com/123456789012/done".into(),
+            task_role_arn: "arn:aws:iam::123456789012:role/task".into(),
+            execution_role_arn: "arn:aws:iam::123456789012:role/execution".into(),
+            log_group: "/mayfly/mayfly/jobs".into(),
+            architecture: CpuArchitecture::X8664,
+        };
+        let container = container_definition(&settings, &sample.plan).unwrap();
+        let options = container.log_configuration().and_then(|log| log.options());
+        assert_eq!(options.and_then(|options| options.get("mode")).map(String::as_str), Some("blocking"));
+    }
 }

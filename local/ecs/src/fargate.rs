@@ -15,6 +15,11 @@ const MAX_STOP_TIMEOUT: u64 = 120;
 /// CloudWatch".
 pub(crate) const LOG_OPTIONS: [&str; 3] = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"];
 
+/// Whether the container waits for its log, or its log loses lines: API Reference, `LogConfiguration$options`. Nothing is
+/// lost here, but a definition that leaves it to the account loses lines on AWS, where the default became the second in
+/// June 2025 (Developer Guide, "Amazon ECS account settings", default log driver mode); so it must be given here.
+const LOG_MODE: &str = "mode";
+
 /// Refuses what `RegisterTaskDefinition` refuses for Fargate, and what this stand-in cannot run.
 pub(crate) fn validate(request: &RegisterTaskDefinition) -> Result<()> {
     family(&request.family)?;
@@ -155,8 +160,14 @@ fn logging(log: &LogConfiguration, has_execution_role: bool) -> Result<()> {
     if log.log_driver != "awslogs" {
         return Err(Error::unsupported(format!("the log driver {:?}", log.log_driver)));
     }
-    if let Some(option) = log.options.keys().find(|option| !LOG_OPTIONS.contains(&option.as_str())) {
+    let known = |option: &str| LOG_OPTIONS.contains(&option) || option == LOG_MODE;
+    if let Some(option) = log.options.keys().find(|option| !known(option)) {
         return Err(Error::unsupported(format!("the log option {option:?}")));
+    }
+    match log.options.get(LOG_MODE).map(String::as_str) {
+        Some("blocking") => {}
+        Some("non-blocking") | None => return Err(Error::unsupported("a log that may lose lines")),
+        Some(_) => return Err(Error::client("The log option mode must be blocking or non-blocking.")),
     }
     if let Some(missing) = LOG_OPTIONS.iter().find(|option| !log.options.contains_key(**option)) {
         return Err(Error::client(format!("Log driver awslogs requires options: {missing}")));
@@ -190,7 +201,8 @@ mod tests {
                 "stopTimeout": 120,
                 "environment": [{ "name": "QUEUE", "value": "q" }],
                 "logConfiguration": { "logDriver": "awslogs", "options": {
-                    "awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"
+                    "awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p",
+                    "mode": "blocking"
                 } }
             }]
         })
@@ -262,7 +274,10 @@ mod tests {
             ),
             ("/containerDefinitions/0/logConfiguration/logDriver", json!("splunk"), "splunk"),
             ("/containerDefinitions/0/logConfiguration/options/awslogs-group", Value::Null, "awslogs-group"),
-            ("/containerDefinitions/0/logConfiguration/options/mode", json!("blocking"), "\"mode\""),
+            ("/containerDefinitions/0/logConfiguration/options/mode", json!("non-blocking"), "lose lines"),
+            ("/containerDefinitions/0/logConfiguration/options/mode", Value::Null, "lose lines"),
+            ("/containerDefinitions/0/logConfiguration/options/mode", json!("fast"), "must be blocking"),
+            ("/containerDefinitions/0/logConfiguration/options/tag", json!("t"), "\"tag\""),
         ];
         for (pointer, value, expected) in cases {
             let complaint = complaint(pointer, value).unwrap_or_else(|| panic!("{pointer} passed"));

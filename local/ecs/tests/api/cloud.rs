@@ -149,7 +149,8 @@ impl Cloud {
             .log_driver(LogDriver::Awslogs)
             .options("awslogs-group", log_group)
             .options("awslogs-region", REGION)
-            .options("awslogs-stream-prefix", "jobs");
+            .options("awslogs-stream-prefix", "jobs")
+            .options("mode", "blocking");
         let variable = aws_sdk_ecs::types::KeyValuePair::builder().name("GREETING").value("hello").build();
         let secret = Secret::builder()
             .name("PASSWORD")
