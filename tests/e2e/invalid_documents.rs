@@ -127,7 +127,7 @@ fn whole_documents() -> Result<Table> {
     Ok(vec![
         row(
             world::sample("run-job.invalid.json")?,
-            "container.cpu: given 1000; allowed: one of 256, 512, 1024, 2048, 4096, 8192, 16384",
+            "container.cpu: given 1000; allowed: one of 256, 512, 1024, 2048, 4096, 8192, 16384, 32768",
         ),
         row(json!([]), object),
         row(json!("true"), object),
@@ -260,6 +260,11 @@ fn containers() -> Table {
         row(
             container(json!({ "cpu": 8192 })),
             "container.memoryMiB: given 2048; allowed: 16384 to 61440 in steps of 4096, for container.cpu 8192",
+        ),
+        row(
+            container(json!({ "cpu": 32768, "memoryMiB": 245_760 })),
+            "container.memoryMiB: given 245760; \
+             allowed: one of 61440, 122880, 249856, for container.cpu 32768",
         ),
         row(container(json!({ "storageGiB": 19 })), "container.storageGiB: given 19; allowed: 20 to 200"),
         row(container(json!({ "storageGiB": 201 })), "container.storageGiB: given 201; allowed: 20 to 200"),

@@ -24,16 +24,26 @@ const EGRESS_PORTS_LIMIT: usize = 20;
 /// AWS allows 50 tags; Mayfly's own and some to spare are kept back.
 const TAGS_LIMIT: usize = 40;
 
-/// Fargate's sizes: CPU units, then the least, the greatest and the step of memory in MiB.
-/// Source: ECS developer guide, "Task CPU and memory" (task-cpu-memory-error).
-const SIZES: [(u32, u32, u32, u32); 7] = [
-    (256, 512, 2048, 1024),
-    (512, 1024, 4096, 1024),
-    (1024, 2048, 8192, 1024),
-    (2048, 4096, 16384, 1024),
-    (4096, 8192, 30720, 1024),
-    (8192, 16384, 61440, 4096),
-    (16384, 32768, 122_880, 8192),
+/// What memory in MiB a number of CPU units may have.
+#[derive(Clone, Copy)]
+enum Memory {
+    /// The least, the greatest and the step.
+    Steps(u32, u32, u32),
+    /// These alone.
+    OneOf([u32; 3]),
+}
+
+/// Fargate's sizes: CPU units and their memory.
+/// Source: ECS developer guide, "Task CPU and memory" (task-cpu-memory-error), for 32 vCPU as of June 2026.
+const SIZES: [(u32, Memory); 8] = [
+    (256, Memory::Steps(512, 2048, 1024)),
+    (512, Memory::Steps(1024, 4096, 1024)),
+    (1024, Memory::Steps(2048, 8192, 1024)),
+    (2048, Memory::Steps(4096, 16384, 1024)),
+    (4096, Memory::Steps(8192, 30720, 1024)),
+    (8192, Memory::Steps(16384, 61440, 4096)),
+    (16384, Memory::Steps(32768, 122_880, 8192)),
+    (32768, Memory::OneOf([61440, 122_880, 249_856])),
 ];
 
 type Check = Result<(), String>;
@@ -184,22 +194,24 @@ fn check_container(container: &Container) -> Check {
 
 /// Refuses a size that Fargate would refuse at `RegisterTaskDefinition`. Called when defaults are in.
 pub fn check_size(cpu: u32, memory: u32) -> Check {
-    let Some(&(_, least, greatest, step)) = SIZES.iter().find(|size| size.0 == cpu) else {
+    let Some(&(_, sizes)) = SIZES.iter().find(|size| size.0 == cpu) else {
         let sizes = SIZES.map(|size| size.0.to_string()).join(", ");
         return Err(format!("container.cpu: given {cpu}; allowed: one of {sizes}"));
     };
-    let in_steps = memory == least || memory.is_multiple_of(step);
-    let steps = if least.is_multiple_of(step) {
-        format!("{least} to {greatest}")
-    } else {
-        format!("{least}, or {step} to {greatest}")
+    let (is_right, allowed) = match sizes {
+        Memory::OneOf(sizes) => {
+            (sizes.contains(&memory), format!("one of {}", sizes.map(|size| size.to_string()).join(", ")))
+        }
+        Memory::Steps(least, greatest, step) => {
+            let first = if least.is_multiple_of(step) { String::new() } else { format!("{least}, or ") };
+            let from = least.max(step);
+            (
+                memory == least || (least..=greatest).contains(&memory) && memory.is_multiple_of(step),
+                format!("{first}{from} to {greatest} in steps of {step}"),
+            )
+        }
     };
-    require(
-        (least..=greatest).contains(&memory) && in_steps,
-        "container.memoryMiB",
-        memory,
-        format!("{steps} in steps of {step}, for container.cpu {cpu}"),
-    )
+    require(is_right, "container.memoryMiB", memory, format!("{allowed}, for container.cpu {cpu}"))
 }
 
 fn check_variable(field: &str, name: &str) -> Check {
@@ -347,5 +359,16 @@ fn require(right: bool, field: &str, given: impl Display, allowed: impl Display)
         Ok(())
     } else {
         Err(format!("{}: given {}; allowed: {allowed}", shown(field), shown(&given.to_string())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirty_two_vcpus_come_with_three_sizes_of_memory() {
+        let fits = [61_440, 122_880, 245_760, 249_856].map(|memory| check_size(32768, memory).is_ok());
+        assert_eq!(fits, [true, true, false, true]);
     }
 }

@@ -93,6 +93,7 @@ fn size(cpu: Option<&str>, memory: Option<&str>) -> Result<()> {
         4096 => (8, 30, 1),
         8192 => (16, 60, 4),
         16384 => (32, 120, 8),
+        32768 if [60 << 10, 120 << 10, 244 << 10].contains(&memory) => return Ok(()),
         _ => return Err(Error::client("No Fargate configuration exists for given values.")),
     };
     if !memory.is_multiple_of(1024)
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_size_of_the_table_passes_and_its_neighbours_do_not() {
-        let sizes: [(&str, &[u32], &[u32]); 7] = [
+        let sizes: [(&str, &[u32], &[u32]); 8] = [
             ("256", &[512, 1024, 2048], &[0, 256, 513, 1536, 3072]),
             ("512", &[1024, 4096], &[512, 5120]),
             ("1024", &[2048, 3072, 8192], &[1024, 2500, 9216]),
@@ -231,6 +232,7 @@ mod tests {
             ("4096", &[8192, 30720], &[7168, 31744]),
             ("8192", &[16384, 20480, 61440], &[17408, 65536]),
             ("16384", &[32768, 40960, 122_880], &[36864, 131_072]),
+            ("32768", &[61_440, 122_880, 249_856], &[65_536, 245_760, 250_880]),
         ];
         for (cpu, good, bad) in sizes {
             for memory in good {
