@@ -379,7 +379,7 @@ fn page<T>(
 }
 
 fn machine_view(source: &Source) -> Value {
-    json!({
+    without_nulls(json!({
         "stateMachineArn": source.arn,
         "name": source.name(),
         "status": "ACTIVE",
@@ -390,7 +390,7 @@ fn machine_view(source: &Source) -> Value {
         "loggingConfiguration": { "level": "OFF", "includeExecutionData": false },
         "tracingConfiguration": { "enabled": false },
         "revisionId": source.revision,
-    })
+    }))
 }
 
 fn listed(execution: &Execution) -> Value {

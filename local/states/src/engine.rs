@@ -24,6 +24,10 @@ use crate::world::{Source, World};
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html#sync-async-iam-policies>).
 const NESTED_RULE: &str = "StepFunctionsGetEventsForStepFunctionsExecutionRule";
 
+/// What an end follows that comes from outside the run: no event (recorded for ExecutionAborted; ExecutionTimedOut comes
+/// the same way).
+const FROM_OUTSIDE: Option<u64> = Some(0);
+
 /// Runs machines.
 #[derive(Debug)]
 pub struct Engine<W> {
@@ -160,18 +164,18 @@ impl<W: World> Engine<W> {
             biased;
             () = execution.ended.cancelled() => {}
             () = self.stop.cancelled() => {}
-            (ending, previous) = run.execute(input) => self.end(&execution, ending, Some(previous)),
+            (ending, previous) = run.execute(input) => self.end(&execution, ending, previous),
             // The machine's own TimeoutSeconds ends it without any Catch.
             () = time_out => {
                 let ending = Ending { status: Status::TimedOut, output: None, error: None, cause: None };
-                self.end(&execution, ending, None);
+                self.end(&execution, ending, FROM_OUTSIDE);
             }
         }
     }
 
     /// Stops an execution at once, at whatever depth it is; does nothing to one that has ended.
     pub fn stop(&self, execution: &Execution, error: Option<String>, cause: Option<String>) -> Timestamp {
-        self.end(execution, Ending { status: Status::Aborted, output: None, error, cause }, None);
+        self.end(execution, Ending { status: Status::Aborted, output: None, error, cause }, FROM_OUTSIDE);
         execution.ending().map_or_else(Timestamp::now, |(_, stopped)| stopped)
     }
 

@@ -51,6 +51,16 @@ impl Status {
             Self::Aborted => "Aborted",
         }
     }
+
+    /// Whether RedriveExecution could take the execution up again, and why not (recorded).
+    fn redrive(self) -> (&'static str, Option<String>) {
+        let not = |status| Some(format!("Execution is {status} and cannot be redriven"));
+        match self {
+            Self::Running => ("NOT_REDRIVABLE", not("RUNNING")),
+            Self::Succeeded => ("NOT_REDRIVABLE", not("SUCCEEDED")),
+            Self::Failed | Self::TimedOut | Self::Aborted => ("REDRIVABLE", None),
+        }
+    }
 }
 
 /// How an execution ends.
@@ -192,8 +202,9 @@ impl Execution {
     }
 
     /// Ends whatever the branches of the Parallel at `path` were doing, after the event `failure` in branch `failed`.
-    /// As recorded on AWS: one `…StateAborted` for the state of each branch, that of the failed branch first, each of
-    /// them following the failure. Only Task, Wait and Parallel have that event (API reference, HistoryEvent).
+    /// One `…StateAborted` for the state of each branch, that of the failed branch first, each of them following the
+    /// failure (recorded for a Parallel of one branch and for the iterations of a Map). Only Task, Wait and Parallel have
+    /// that event (API reference, HistoryEvent).
     pub fn abort_branches(&self, path: &[usize], failed: usize, failure: u64) -> Result<(), Failure> {
         let mut aborted: Vec<_> = {
             let mut record = self.lock();
@@ -246,7 +257,7 @@ impl Execution {
         let ending = self.ending();
         let status = self.status();
         let (end, stopped) = ending.unzip();
-        let redrivable = matches!(status, Status::Failed | Status::TimedOut | Status::Aborted);
+        let (redrive_status, redrive_status_reason) = status.redrive();
         let mut view = json!({
             "executionArn": self.arn,
             "stateMachineArn": self.machine.source.arn,
@@ -257,13 +268,9 @@ impl Execution {
             "input": self.input,
             "inputDetails": { "included": true },
             "redriveCount": 0,
-            "redriveStatus": if redrivable { "REDRIVABLE" } else { "NOT_REDRIVABLE" },
+            "redriveStatus": redrive_status,
+            "redriveStatusReason": redrive_status_reason,
         });
-        if !redrivable {
-            view["redriveStatusReason"] =
-                format!("Execution is {} and cannot be redriven", json!(status).as_str().unwrap_or_default())
-                    .into();
-        }
         if let Some(end) = end {
             if end.output.is_some() {
                 view["outputDetails"] = json!({ "included": true });
@@ -275,10 +282,11 @@ impl Execution {
         without_nulls(view)
     }
 
-    /// The detail of the event "Step Functions Execution Status Change"; every field is always there
-    /// (<https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html>).
+    /// The detail of the event "Step Functions Execution Status Change"; every field is always there (recorded).
     pub fn announcement(&self) -> Value {
         let (end, stopped) = self.ending().unzip();
+        let status = end.as_ref().map_or(Status::Running, |end| end.status);
+        let (redrive_status, redrive_status_reason) = status.redrive();
         let output = end.as_ref().and_then(|end| end.output.clone());
         let size = |text: &str| Value::from(text).to_string().len();
         let output_size = output.as_deref().map_or(0, size);
@@ -290,11 +298,15 @@ impl Execution {
             "stateMachineVersionArn": null,
             "stateMachineAliasArn": null,
             "name": self.name,
-            "status": end.as_ref().map_or(Status::Running, |end| end.status),
+            "status": status,
             "startDate": self.started.as_millisecond(),
             "stopDate": stopped.map(Timestamp::as_millisecond),
             "input": input_included.then_some(&self.input),
             "inputDetails": { "included": input_included },
+            "redriveCount": 0,
+            "redriveDate": null,
+            "redriveStatus": redrive_status,
+            "redriveStatusReason": redrive_status_reason,
             "outputDetails": output.as_ref().map(|_| json!({ "included": output_included })),
             "output": output.filter(|_| output_included),
             "error": end.as_ref().and_then(|end| end.error.clone()),

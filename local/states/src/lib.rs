@@ -2,6 +2,10 @@
 //!
 //! Strict means: what AWS aborts is aborted, what AWS refuses is refused, and the history agrees with what was
 //! recorded on AWS, event by event. What is not supported fails at the start with an error that names it.
+//!
+//! "Recorded" means: in the snapshots that the LocalStack project took of real AWS (repository localstack/localstack,
+//! `tests/aws/services/stepfunctions`, commit 8b9a79f05), or in the histories that the Floci project read off AWS
+//! (repository floci-io/floci, `AslExecutorBranchHistoryEventsTest`). What no recording shows says where AWS states it.
 
 mod api;
 pub mod callback;

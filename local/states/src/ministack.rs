@@ -1,7 +1,7 @@
 //! The real world of the interpreter: MiniStack for machines, functions and buses, and its IAM for who may do what.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -36,12 +36,31 @@ pub struct MiniStack {
     /// Where status changes go.
     pub bus: EventBus,
     invocations: Arc<Semaphore>,
+    revisions: Arc<FirstRevisions>,
 }
 
 impl MiniStack {
     /// The one that `upstream` leads to.
     pub fn new(upstream: Upstream, guard: Guard, bus: EventBus) -> Self {
-        Self { upstream, guard, bus, invocations: Arc::new(Semaphore::new(INVOCATIONS)) }
+        let invocations = Arc::new(Semaphore::new(INVOCATIONS));
+        Self { upstream, guard, bus, invocations, revisions: Arc::default() }
+    }
+}
+
+/// The revision in which each machine was seen first. "The first revision ID when you create the state machine is null"
+/// (API reference, DescribeStateMachine; recorded), but MiniStack gives one from the start. A machine that is made again
+/// under the same name has another date.
+#[derive(Debug, Default)]
+struct FirstRevisions(Mutex<HashMap<String, (f64, String)>>);
+
+impl FirstRevisions {
+    fn as_on_aws(&self, arn: &str, created: f64, revision: String) -> Option<String> {
+        let mut seen = self.0.lock().expect("no thread panics while it holds the revisions");
+        let first = seen.entry(arn.to_owned()).or_insert_with(|| (created, revision.clone()));
+        if first.0.total_cmp(&created).is_ne() {
+            *first = (created, revision.clone());
+        }
+        (first.1 != revision).then_some(revision)
     }
 }
 
@@ -64,12 +83,14 @@ impl World for MiniStack {
         };
         let tags = client.list_tags_for_resource().resource_arn(arn).send().await;
         let tags = tags.with_context(|| format!("cannot read the tags of {arn}"))?.tags.unwrap_or_default();
+        let created = machine.creation_date.as_secs_f64();
+        let revision = machine.revision_id.unwrap_or_default();
         Ok(Some(Source {
+            revision: self.revisions.as_on_aws(arn, created, revision),
             arn: machine.state_machine_arn,
             definition: machine.definition,
             role: machine.role_arn,
-            revision: machine.revision_id.unwrap_or_default(),
-            created: machine.creation_date.as_secs_f64(),
+            created,
             tags: tags
                 .into_iter()
                 .filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())))
@@ -164,9 +185,9 @@ impl World for MiniStack {
     }
 }
 
-/// A failed call of an optimized integration, named as AWS names it (recorded): `Lambda.TooManyRequestsException`;
-/// `Lambda.AWSLambdaException` for what all services share ("Common Errors" of the API reference); and
-/// `Lambda.SdkClientException` where no answer came.
+/// A failed call of an optimized integration, named as AWS names it: `Lambda.ResourceNotFoundException`;
+/// `Lambda.AWSLambdaException` for what all services share ("Common Errors" of the API reference; recorded of SQS as
+/// `SQS.AmazonSQSException`); and `Lambda.SdkClientException` where no answer came (recorded of SQS).
 fn service_failure<E>(prefix: &str, service: &str, error: &SdkError<E>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -192,4 +213,20 @@ where
          null)"
     );
     Failure::new(format!("{prefix}.{name}"), cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_a_revision_only_after_its_first_update() {
+        let revisions = FirstRevisions::default();
+        let seen = |created, revision: &str| revisions.as_on_aws("arn", created, revision.into());
+        assert_eq!(seen(1.0, "a"), None);
+        assert_eq!(seen(1.0, "a"), None);
+        assert_eq!(seen(1.0, "b").as_deref(), Some("b"));
+        assert_eq!(seen(2.0, "c"), None, "made anew");
+        assert_eq!(seen(2.0, "d").as_deref(), Some("d"));
+    }
 }

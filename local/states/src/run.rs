@@ -17,11 +17,15 @@ use crate::language::choice;
 use crate::language::definition::{
     Choice, Effort, Fail, Kind, Pass, Plain, Scope, Seconds, State, Text, Wait, Work,
 };
-use crate::language::fault::{DATA_LIMIT_EXCEEDED, Fault, NO_CHOICE_MATCHED, PAYLOAD_LIMIT, RUNTIME};
+use crate::language::fault::{DATA_LIMIT_EXCEEDED, Fault, PAYLOAD_LIMIT};
 use crate::language::path::{Data, Path, ReferencePath};
 use crate::language::policy::{Failure, Retries, catcher};
 use crate::language::template::Template;
 use crate::world::World;
+
+/// The longest that a Wait can be: 24,855 days from now were waited for, 24,856 were not (recorded), which is where
+/// 2^31 seconds lie.
+const MAX_DELAY: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// A run of an execution.
 #[derive(Debug)]
@@ -60,13 +64,14 @@ impl<W: World> Run<W> {
         Self { engine, execution }
     }
 
-    /// Runs the machine; gives the end and the event that it follows.
-    pub async fn execute(&self, input: Value) -> (Ending, u64) {
+    /// Runs the machine; gives the end and the event that it follows, nothing for the latest of all.
+    pub async fn execute(&self, input: Value) -> (Ending, Option<u64>) {
         let mut cursor = Cursor { path: Vec::new(), previous: 0 };
         let outcome = self.scope(&self.execution.machine.definition.scope, &mut cursor, input).await;
-        let runtime = outcome.as_ref().is_err_and(|failure| failure.error.as_deref() == Some(RUNTIME));
-        // Recorded on AWS: an ExecutionFailed of States.Runtime follows no event.
-        (Ending::of(outcome), if runtime { 0 } else { cursor.previous })
+        // A States.Runtime ends the execution from wherever it is: ExecutionFailed follows the latest event, even one
+        // that nothing else follows, such as ParallelStateSucceeded (recorded).
+        let runtime = outcome.as_ref().is_err_and(Failure::is_runtime);
+        (Ending::of(outcome), (!runtime).then_some(cursor.previous))
     }
 
     /// Adds an event to the branch.
@@ -173,8 +178,13 @@ impl<W: World> Run<W> {
                 self.engine.scale.sleep(delay).await;
                 continue;
             }
+            // It has failed for good only now: a retry begins with another ParallelStateStarted (recorded). A
+            // States.Runtime ends the execution without a word from the states around it (recorded).
+            if matches!(work.effort, Effort::Parallel(_)) && !failure.is_runtime() {
+                self.push(cursor, "ParallelStateFailed", None)?;
+            }
             let Some(catcher) = catcher(&work.catch, &failure) else { return Err(failure) };
-            // Neither ResultSelector nor OutputPath has a say in what a catcher hands on (recorded on AWS).
+            // OutputPath has no say in what a catcher hands on (recorded), nor has ResultSelector.
             let output = put(visit.raw, catcher.result_path.as_ref(), failure.output());
             return Ok((output.map_err(|fault| visit.place(fault))?, Some(&catcher.next)));
         }
@@ -203,13 +213,15 @@ impl<W: World> Run<W> {
         match try_join_all(branches).await {
             Ok(outputs) => {
                 cursor.previous = cursors.iter().map(|branch| branch.previous).max().unwrap_or_default();
-                self.push(cursor, "ParallelStateSucceeded", None)?;
+                // Nothing follows it: what comes next follows the last event of the branches as well (recorded).
+                self.execution.push(cursor.previous, "ParallelStateSucceeded", None)?;
                 visit.result(outputs.into(), work, &context)
             }
             Err((failed, failure)) => {
                 cursor.previous = cursors[failed].previous;
-                self.execution.abort_branches(&cursor.path, failed, cursor.previous)?;
-                self.push(cursor, "ParallelStateFailed", None)?;
+                if !failure.is_runtime() {
+                    self.execution.abort_branches(&cursor.path, failed, cursor.previous)?;
+                }
                 Err(failure)
             }
         }
@@ -229,12 +241,12 @@ impl<W: World> Run<W> {
                 "RedriveCount": 0,
             },
             "StateMachine": { "Id": source.arn, "Name": source.name() },
-            "State": {
-                "Name": visit.state.name,
-                "EnteredTime": rfc3339(visit.time),
-                "RetryCount": visit.retries,
-            },
+            "State": { "Name": visit.state.name, "EnteredTime": rfc3339(visit.time) },
         });
+        // A Pass has none (recorded): only what can be retried is counted.
+        if matches!(visit.state.kind, Kind::Work(_)) {
+            context["State"]["RetryCount"] = visit.retries.into();
+        }
         if let Some(token) = token {
             context["Task"] = json!({ "Token": token });
         }
@@ -243,7 +255,7 @@ impl<W: World> Run<W> {
 }
 
 impl Visit<'_, '_> {
-    /// A fault as the failure of this state, in AWS's words (recorded on AWS).
+    /// A fault as the failure of this state, in AWS's words (recorded).
     pub fn place(&self, fault: Fault) -> Failure {
         let Fault { error, message } = fault;
         let Self { state: State { name, .. }, entered, .. } = self;
@@ -266,12 +278,7 @@ impl Visit<'_, '_> {
     fn filter(&self, path: Option<&Path>, input: &Value, context: &Value) -> Result<Value, Failure> {
         match path {
             None => Ok(json!({})),
-            Some(path) => path.find(Data { input, context }).ok_or_else(|| {
-                self.place(Fault::runtime(format!(
-                    "Invalid path '{}': it leads nowhere in '{input}'",
-                    path.text()
-                )))
-            }),
+            Some(path) => path.reach(Data { input, context }).map_err(|fault| self.place(fault)),
         }
     }
 
@@ -309,49 +316,66 @@ impl Visit<'_, '_> {
                 return Ok(next);
             }
         }
+        // AWS documents States.NoChoiceMatched and fails with States.Runtime, in these words (recorded).
         choice.default.as_deref().ok_or_else(|| {
-            let message = "Failed to transition out of the state. The state's input matched no rule, and there is \
-                           no Default.";
-            self.place(Fault { error: NO_CHOICE_MATCHED, message: message.into() })
+            let message = "Failed to transition out of the state. The state does not point to a next state.";
+            self.place(Fault::runtime(message))
         })
     }
 
     fn wait_time(&self, wait: &Wait, data: Data<'_>) -> Result<Duration, Failure> {
         let until =
             |moment: Timestamp| Timestamp::now().duration_until(moment).try_into().unwrap_or(Duration::ZERO);
-        match wait {
-            Wait::Seconds(seconds) => self.seconds(seconds, "SecondsPath", 0, data),
-            Wait::Until(moment) => Ok(until(*moment)),
+        let delay = match wait {
+            Wait::Seconds(Seconds::Fixed(seconds)) => Duration::from_secs(*seconds),
+            Wait::Seconds(Seconds::Path(path)) => self.waited_seconds(path, data)?,
+            Wait::Until(moment) => until(*moment),
             Wait::UntilPath(path) => {
-                let value = path.value(data, "TimestampPath").map_err(|fault| self.place(fault))?;
+                let value = self.waited_for(path, "TimestampPath", data)?;
                 choice::moment(&value).map(until).ok_or_else(|| {
-                    let path = path.text();
+                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                     self.place(Fault::runtime(format!(
                         "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time \
-                         format string: {path} == {value}"
+                         format string: {} == {value}",
+                        path.text()
                     )))
-                })
+                })?
             }
+        };
+        if delay > MAX_DELAY {
+            return Err(self.place(Fault::runtime("Wait state delay is too long.")));
         }
+        Ok(delay)
     }
 
-    /// A number of seconds of at least `least`; `field` names the field of a path.
-    pub fn seconds(
-        &self,
-        seconds: &Seconds,
-        field: &str,
-        least: u64,
-        data: Data<'_>,
-    ) -> Result<Duration, Failure> {
+    fn waited_seconds(&self, path: &Path, data: Data<'_>) -> Result<Duration, Failure> {
+        let value = self.waited_for(path, "SecondsPath", data)?;
+        let wrong = |what: &str| {
+            let message = format!("The SecondsPath parameter {what}: {} == {value}", path.text());
+            self.place(Fault::runtime(message))
+        };
+        let seconds = value.as_i64().ok_or_else(|| wrong("cannot be parsed as a long value"))?;
+        u64::try_from(seconds).map(Duration::from_secs).map_err(|_| wrong("references a negative value"))
+    }
+
+    /// What the path of a Wait leads to. A Wait has words of its own for each way in which it does not (recorded).
+    fn waited_for(&self, path: &Path, field: &str, data: Data<'_>) -> Result<Value, Failure> {
+        path.find(data).ok_or_else(|| {
+            let message = format!("The {field} parameter does not reference an input value: {}", path.text());
+            self.place(Fault::runtime(message))
+        })
+    }
+
+    /// One of a Task's clocks; `field` names the field of a path.
+    pub fn clock(&self, seconds: &Seconds, field: &str, data: Data<'_>) -> Result<Duration, Failure> {
         match seconds {
             Seconds::Fixed(seconds) => Ok(Duration::from_secs(*seconds)),
             Seconds::Path(path) => {
-                let value = path.value(data, field).map_err(|fault| self.place(fault))?;
-                value.as_u64().filter(|seconds| *seconds >= least).map(Duration::from_secs).ok_or_else(|| {
+                let value = path.reach(data).map_err(|fault| self.place(fault))?;
+                value.as_u64().filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(|| {
                     let path = path.text();
                     self.place(Fault::runtime(format!(
-                        "The {field} parameter does not reference an integer value of at least {least}: {path} == \
-                         {value}"
+                        "The {field} parameter does not reference a positive integer: {path} == {value}"
                     )))
                 })
             }
@@ -383,7 +407,7 @@ fn put(raw: &Value, path: Option<&ReferencePath>, result: Value) -> Result<Value
     path.map_or_else(|| Ok(raw.clone()), |path| path.put(raw.clone(), result))
 }
 
-/// "The state/task … returned a result with a size exceeding the maximum number of bytes" (recorded on AWS).
+/// "The state/task … returned a result with a size exceeding the maximum number of bytes" (recorded).
 pub(crate) fn check_size(text: &str, what: &str) -> Result<(), Failure> {
     if text.len() <= PAYLOAD_LIMIT {
         return Ok(());

@@ -35,7 +35,7 @@ impl<W: World> Run<W> {
         let data = Data { input: &input, context: &context };
         let parameters = visit.parameters(work.parameters.as_ref(), data)?;
         let clock = |seconds: &Option<_>, field| {
-            seconds.as_ref().map(|seconds| visit.seconds(seconds, field, 1, data)).transpose()
+            seconds.as_ref().map(|seconds| visit.clock(seconds, field, data)).transpose()
         };
         let timeout: Option<Duration> = clock(&task.timeout, "TimeoutSecondsPath")?;
         let heartbeat: Option<Duration> = clock(&task.heartbeat, "HeartbeatSecondsPath")?;
@@ -232,6 +232,9 @@ impl<W: World> Run<W> {
             "Name": child.name,
             "Output": payload("output"),
             "OutputDetails": succeeded.then(|| json!({ "Included": true })),
+            "RedriveCount": view["redriveCount"],
+            "RedriveStatus": view["redriveStatus"],
+            "RedriveStatusReason": view["redriveStatusReason"],
             "StartDate": child.started.as_millisecond(),
             "StateMachineArn": child.machine.source.arn,
             "Status": status,
@@ -324,7 +327,7 @@ impl<W: World> Drop for StopWithParent<W> {
     }
 }
 
-/// The failure of a function that threw: its errorType is the error, its whole answer the cause (recorded on AWS);
+/// The failure of a function that threw: its errorType is the error, its whole answer the cause (recorded);
 /// `Lambda.Unknown` where it gave no type
 /// (<https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>).
 fn thrown(payload: &str) -> Failure {
@@ -348,7 +351,7 @@ fn started(child: &Execution) -> Value {
     with_metadata(answer, "application/x-amz-json-1.0", length)
 }
 
-/// An answer with what optimized integrations say of the HTTP call (recorded on AWS).
+/// An answer with what optimized integrations say of the HTTP call (recorded).
 fn with_metadata(mut answer: Value, content_type: &str, length: usize) -> Value {
     let request_id = uuid::Uuid::new_v4().to_string();
     let headers = [
@@ -382,8 +385,8 @@ fn wrong_type(parameters: &Value, name: &str, what: &str) -> Failure {
     Failure::new(RUNTIME, cause)
 }
 
-/// An API error in an optimized integration, `StepFunctions.…Exception` (recorded on AWS). What the service does not
-/// model is `AWSStepFunctionsException`, as in the SDK for Java 1 that these integrations use.
+/// An API error in an optimized integration, `StepFunctions.…Exception` (recorded). What the service does not model
+/// is `AWSStepFunctionsException`, as in the SDK for Java 1 that these integrations use.
 fn optimized_error(error: ApiError) -> Failure {
     let name = if is_modelled(&error) { error.exception() } else { "AWSStepFunctionsException".into() };
     let request_id = uuid::Uuid::new_v4();
@@ -395,12 +398,15 @@ fn optimized_error(error: ApiError) -> Failure {
     Failure::new(format!("StepFunctions.{name}"), cause)
 }
 
-/// An API error in an SDK integration, `Sfn.…Exception`; what the service does not model is `SfnException`, as in
+/// An API error in an SDK integration, `Sfn.…Exception` (recorded); what the service does not model is `SfnException`, as in
 /// the SDK for Java 2 (<https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html>).
 fn sdk_error(error: &ApiError) -> Failure {
     let name = if is_modelled(error) { error.exception() } else { "SfnException".into() };
     let request_id = uuid::Uuid::new_v4();
-    let cause = format!("{} (Service: Sfn, Status Code: 400, Request ID: {request_id})", error.message);
+    let cause = format!(
+        "{} (Service: Sfn, Status Code: 400, Request ID: {request_id}) (SDK Attempt Count: 1)",
+        error.message
+    );
     Failure::new(format!("Sfn.{name}"), cause)
 }
 

@@ -19,8 +19,8 @@ pub struct Source {
     pub definition: String,
     /// The role that its executions act as.
     pub role: String,
-    /// Changes with each deploy.
-    pub revision: String,
+    /// Changes with each update; a machine that was never updated has none.
+    pub revision: Option<String>,
     /// When it was made, in seconds since 1970.
     pub created: f64,
     /// Its tags, for conditions of policies.

@@ -95,8 +95,9 @@ pub enum Glob {
 }
 
 impl Rule {
-    /// Takes the one condition out of a rule's fields.
+    /// Takes the one condition out of a rule's fields. A rule has a Comment at any depth (recorded).
     pub(super) fn parse(fields: &mut Fields) -> Result<Self, String> {
+        fields.take::<String>("Comment")?;
         if let Some(rules) = fields.take("And")? {
             return Self::parse_all(fields, "And", rules).map(Self::And);
         }
@@ -109,7 +110,7 @@ impl Rule {
         let variable = fields.need_with("Variable", Path::parse)?;
         let name = fields
             .names()
-            .find(|name| !matches!(*name, "Next" | "Comment"))
+            .next()
             .ok_or_else(|| fields.error("a comparison (such as StringEquals) is missing"))?
             .to_owned();
         let operand: Value = fields.need(&name)?;

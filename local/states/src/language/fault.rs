@@ -8,8 +8,6 @@ pub const RUNTIME: &str = "States.Runtime";
 pub const DATA_LIMIT_EXCEEDED: &str = "States.DataLimitExceeded";
 /// A task took too long, or its heartbeat was missed.
 pub const TIMEOUT: &str = "States.Timeout";
-/// No rule of a Choice matched and it has no Default.
-pub const NO_CHOICE_MATCHED: &str = "States.NoChoiceMatched";
 /// A ResultPath cannot be applied to the state's input.
 pub const RESULT_PATH_MATCH_FAILURE: &str = "States.ResultPathMatchFailure";
 /// An intrinsic function was called with what it cannot take.
@@ -29,8 +27,8 @@ pub struct Fault {
 
 impl Fault {
     /// A fault that no Catch stops. AWS uses this name, not `States.ParameterPathFailure`, for a path that leads
-    /// nowhere (recorded on AWS: "The JSONPath '$.JobName' specified for the field 'JobName.$' could not be found
-    /// in the input '{}'" as `States.Runtime`).
+    /// nowhere ("The JSONPath '$.no_such_jsonpath' specified for the field 'value.$' could not be found in the input
+    /// …" was recorded as `States.Runtime`).
     pub fn runtime(message: impl Into<String>) -> Self {
         Self { error: RUNTIME, message: message.into() }
     }

@@ -118,6 +118,13 @@ impl Call {
         {
             return Err(format!("{name} is not supported with {} arguments", arguments.len()));
         }
+        // What is not supported is refused before anything runs, so the algorithm must be known by then.
+        if let (Function::Hash, [_, algorithm]) = (function, arguments.as_slice()) {
+            match algorithm {
+                Argument::Literal(algorithm) => string(algorithm).and_then(hasher)?,
+                _ => return Err(format!("{name} is supported only with an algorithm in quotes")),
+            };
+        }
         let text = text[..text.len() - rest.len()].to_owned();
         Ok((Self { text, function, arguments }, rest))
     }
@@ -239,7 +246,7 @@ fn evaluate(function: Function, arguments: &[Value]) -> Result<Value, String> {
         }
         (Function::Base64Encode, [text]) => STANDARD.encode(short(text)?).into(),
         (Function::Format, [template, values @ ..]) => format(string(template)?, values)?.into(),
-        (Function::Hash, [data, algorithm]) => hash(data, string(algorithm)?)?.into(),
+        (Function::Hash, [data, algorithm]) => hash(data, hasher(string(algorithm)?)?)?.into(),
         (Function::JsonMerge, [left, right, deep]) => {
             // "Currently … States.JsonMerge supports only the shallow merging mode".
             if *deep != json!(false) {
@@ -265,9 +272,11 @@ fn evaluate(function: Function, arguments: &[Value]) -> Result<Value, String> {
             let separators = string(separators)?;
             string(text)?.split(|c| separators.contains(c)).filter(|part| !part.is_empty()).collect()
         }
-        (Function::StringToJson, [text]) => {
-            serde_json::from_str(string(text)?).map_err(|error| format!("not JSON: {error}"))?
-        }
+        // Of an empty text and of blanks it is null (recorded).
+        (Function::StringToJson, [text]) => match string(text)?.trim() {
+            "" => Value::Null,
+            text => serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?,
+        },
         (Function::Uuid, _) => uuid::Uuid::new_v4().to_string().into(),
         _ => return Err(format!("it does not take {} arguments", arguments.len())),
     })
@@ -291,9 +300,11 @@ fn array(value: &Value) -> Result<&Vec<Value>, String> {
     value.as_array().ok_or_else(|| format!("{value} is not an array"))
 }
 
-/// A whole number; "if you specify a non-integer value …, Step Functions will round it off to the nearest integer".
+/// A whole number; "if you specify a non-integer value …, Step Functions will round it off to the nearest integer", a
+/// half upwards: -1.5 is -1 (recorded).
 fn integer(value: &Value) -> Result<i64, String> {
-    let rounded = value.as_f64().map(f64::round).filter(|number| number.abs() <= f64::from(i32::MAX) + 1.0);
+    let half_up = |number: f64| if number - number.floor() < 0.5 { number.floor() } else { number.ceil() };
+    let rounded = value.as_f64().map(half_up).filter(|number| number.abs() <= f64::from(i32::MAX) + 1.0);
     #[expect(clippy::cast_possible_truncation, reason = "the number is whole and fits 32 bits and a sign")]
     rounded.map(|number| number as i64).ok_or_else(|| format!("{value} is not an integer of 32 bits"))
 }
@@ -325,10 +336,7 @@ fn format(template: &str, values: &[Value]) -> Result<String, String> {
             }
             ('{', Some('}')) => {
                 chars.next();
-                match values.next().ok_or("there are more '{}' than arguments")? {
-                    Value::String(value) => text.push_str(value),
-                    other => text.push_str(&other.to_string()),
-                }
+                text.push_str(&printed(values.next().ok_or("there are more '{}' than arguments")?));
             }
             ('{' | '}', _) => return Err(format!("a single brace in '{template}' needs a backslash")),
             _ => text.push(c),
@@ -337,22 +345,39 @@ fn format(template: &str, values: &[Value]) -> Result<String, String> {
     if values.next().is_some() { Err("there are more arguments than '{}'".into()) } else { Ok(text) }
 }
 
-fn hash(data: &Value, algorithm: &str) -> Result<String, String> {
-    let serialized;
-    let text = if data.is_string() {
-        short(data)?
-    } else {
-        serialized = Value::from(data.to_string());
-        short(&serialized)?
-    };
+/// A value as Format prints it: not as JSON but as Java does, `{Arg1=1, Arg2=[]}` (recorded).
+fn printed(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(printed).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name}={}", printed(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A digest in hexadecimal digits.
+type Hasher = fn(&str) -> String;
+
+/// AWS knows MD5 and SHA-1 as well; no machine here should.
+fn hasher(algorithm: &str) -> Result<Hasher, String> {
     Ok(match algorithm {
-        "SHA-256" => hex::encode(Sha256::digest(text)),
-        "SHA-384" => hex::encode(Sha384::digest(text)),
-        "SHA-512" => hex::encode(Sha512::digest(text)),
+        "SHA-256" => |text| hex::encode(Sha256::digest(text)),
+        "SHA-384" => |text| hex::encode(Sha384::digest(text)),
+        "SHA-512" => |text| hex::encode(Sha512::digest(text)),
         other => {
             return Err(format!(
-                "the algorithm '{other}' is not supported here, only SHA-256, SHA-384, SHA-512"
+                "the algorithm '{other}' is not supported here, only SHA-256, SHA-384 and SHA-512"
             ));
         }
     })
+}
+
+fn hash(data: &Value, hasher: Hasher) -> Result<String, String> {
+    match data {
+        Value::String(_) => short(data).map(hasher),
+        other => short(&Value::from(other.to_string())).map(hasher),
+    }
 }

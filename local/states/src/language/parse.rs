@@ -232,7 +232,6 @@ fn take_choice(fields: &mut Fields) -> Result<Choice, String> {
     let mut rules = Vec::with_capacity(raw.len());
     for (at, rule) in raw.into_iter().enumerate() {
         let mut rule = Fields::of(rule, format!("{}, Choices[{at}]", fields.place()))?;
-        rule.take::<String>("Comment")?;
         let next = rule.need("Next")?;
         rules.push((Rule::parse(&mut rule)?, next));
         rule.finish()?;

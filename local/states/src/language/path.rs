@@ -64,14 +64,25 @@ impl Path {
 
     /// What the path leads to; nothing where it leads nowhere.
     pub fn find(&self, data: Data<'_>) -> Option<Value> {
+        self.follow(data).ok()
+    }
+
+    fn follow(&self, data: Data<'_>) -> Result<Value, String> {
         let root = if self.into_context { data.context } else { data.input };
         match &self.query {
-            Query::One(reference) => reference.find(root).cloned(),
-            Query::Many(path) => Some(path.query(root).all().into_iter().cloned().collect()),
+            Query::One(reference) => reference.follow(root).cloned(),
+            Query::Many(path) => Ok(path.query(root).all().into_iter().cloned().collect()),
         }
     }
 
-    /// As [`Path::find`], where a path that leads nowhere is an error of the state's `field`.
+    /// As [`Path::find`], where a path that leads nowhere is an error: of InputPath, OutputPath or one of a Task's clocks
+    /// (recorded for all of them).
+    pub fn reach(&self, data: Data<'_>) -> Result<Value, Fault> {
+        self.follow(data).map_err(|why| Fault::runtime(format!("Invalid path '{}' : {why}", self.text)))
+    }
+
+    /// As [`Path::find`], where a path that leads nowhere is an error of the state's `field`: a key of a template, or the
+    /// field of a Fail.
     pub fn value(&self, data: Data<'_>, field: &str) -> Result<Value, Fault> {
         self.find(data).ok_or_else(|| {
             Fault::runtime(format!(
@@ -124,12 +135,27 @@ impl ReferencePath {
         Ok(Self(steps))
     }
 
-    /// The node, if it is there.
-    pub fn find<'a>(&self, root: &'a Value) -> Option<&'a Value> {
-        self.0.iter().try_fold(root, |node, step| match step {
-            Step::Name(name) => node.as_object()?.get(name),
-            Step::Index(index) => node.as_array()?.get(*index),
-        })
+    /// The node.
+    ///
+    /// # Errors
+    /// Where the path leads nowhere, in the words of AWS's JSONPath library (recorded).
+    fn follow<'a>(&self, root: &'a Value) -> Result<&'a Value, String> {
+        let mut node = root;
+        for (at, step) in self.0.iter().enumerate() {
+            let next = match step {
+                Step::Name(name) => node.as_object().and_then(|fields| fields.get(name)),
+                Step::Index(index) => node.as_array().and_then(|items| items.get(*index)),
+            };
+            node = next.ok_or_else(|| {
+                let missing = Self(self.0[..=at].to_vec());
+                if missing == *self {
+                    format!("No results for path: {missing}")
+                } else {
+                    format!("Missing property in path {missing}")
+                }
+            })?;
+        }
+        Ok(node)
     }
 
     /// `root` with `value` put at this path. Names that are missing on the way are made

@@ -37,10 +37,15 @@ impl Failure {
         Self { error: Some(error.into()), cause: Some(cause.into()), clock: None }
     }
 
-    /// A clock ran out. Either way the error is `States.Timeout`, without a cause (recorded on AWS;
+    /// A clock ran out. Either way the error is `States.Timeout`, without a cause (recorded;
     /// <https://states-language.net/spec.html#task-timeouts>); only ErrorEquals can tell a missed heartbeat.
     pub fn timed_out(clock: Clock) -> Self {
         Self { error: Some(TIMEOUT.into()), cause: None, clock: Some(clock) }
+    }
+
+    /// Whether it ends the execution, whatever Retry and Catch say.
+    pub fn is_runtime(&self) -> bool {
+        self.error.as_deref() == Some(RUNTIME)
     }
 
     /// Whether an entry of ErrorEquals matches.
@@ -48,7 +53,7 @@ impl Failure {
         let error = self.error.as_deref().unwrap_or_default();
         match name {
             // "A States.Runtime error isn't retriable, and will always cause the execution to fail."
-            _ if error == RUNTIME => false,
+            _ if self.is_runtime() => false,
             // "This is a terminal error that can't be caught by the States.ALL error type." AWS was once recorded
             // catching it all the same (March 2024); the documented, stricter rule is the one to be safe under.
             "States.ALL" => error != DATA_LIMIT_EXCEEDED,
@@ -62,7 +67,7 @@ impl Failure {
     }
 
     /// The error output that a catcher hands on. Without SendTaskFailure's fields it holds nulls, after a time-out
-    /// an empty cause (both recorded on AWS).
+    /// an empty cause (both recorded).
     pub fn output(&self) -> Value {
         let cause = self.cause.as_deref().or(self.clock.map(|_| ""));
         json!({ "Error": self.error, "Cause": cause })

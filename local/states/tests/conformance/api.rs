@@ -146,12 +146,17 @@ async fn a_caller_without_the_right_is_refused() {
 async fn machines_are_listed_and_described() {
     let cloud = Cloud::new();
     let machine = cloud.deploy("machine", &only(&json!({ "Type": "Pass" })));
-    served(&cloud, |client, _, _| async move {
+    let cloud = &cloud;
+    served(cloud, |client, _, _| async move {
         let listed = client.list_state_machines().send().await.expect("they are listed");
         assert_eq!(listed.state_machines[0].state_machine_arn, machine);
         let described =
             client.describe_state_machine().state_machine_arn(&machine).send().await.expect("it is");
         assert_eq!((described.name.as_str(), described.creation_date.secs()), ("machine", 1));
+        assert_eq!(described.revision_id, None, "before its first update a machine has none (recorded)");
+        cloud.deploy("machine", &only(&json!({ "Type": "Pass", "Result": 2 })));
+        let updated = client.describe_state_machine().state_machine_arn(&machine).send().await;
+        assert!(updated.expect("it is").revision_id.is_some());
     })
     .await;
 }

@@ -139,13 +139,28 @@ async fn conditions_combine() {
     assert_eq!(holds(&json!({ "Or": [{ "Not": present }, five] }), &json!({ "v": 6 })).await, Ok(false));
 }
 
-/// If no rule matches and there is no Default, the state fails with States.NoChoiceMatched.
+/// A rule may have a Comment wherever it stands (recorded).
 #[tokio::test]
-async fn no_match_and_no_default_is_an_error() {
+async fn comments_stand_in_nested_rules_too() {
+    let five = json!({ "Variable": "$.v", "NumericEquals": 5, "Comment": "five" });
+    let and = json!({ "And": [five, { "Not": { "Comment": "no six", "Variable": "$.v", "NumericEquals": 6 } }], "Comment": "both" });
+    assert_eq!(holds(&and, &json!({ "v": 5 })).await, Ok(true));
+}
+
+/// If no rule matches and there is no Default, the execution ends with States.Runtime (recorded), which no Catch stops:
+/// not with States.NoChoiceMatched, as concepts-error-handling.html has it.
+#[tokio::test]
+async fn no_match_and_no_default_is_a_runtime_error() {
     let machine = json!({ "StartAt": "Choose", "States": {
         "Choose": { "Type": "Choice", "Choices": [{ "Variable": "$.v", "NumericEquals": 5, "Next": "Yes" }] },
         "Yes": { "Type": "Succeed" },
     } });
     let end = Cloud::new().run(&machine, &json!({ "v": 6 })).await;
-    assert_eq!((end.status, end.error()), (Status::Failed, "States.NoChoiceMatched"));
+    assert_eq!((end.status, end.error()), (Status::Failed, "States.Runtime"));
+    assert_eq!(
+        end.cause(),
+        "An error occurred while executing the state 'Choose' (entered at the event id #2). Failed to transition out \
+         of the state. The state does not point to a next state."
+    );
+    assert_eq!(end.last(), "3<2 ExecutionFailed");
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use local_states::callback::Signal;
 use local_states::execution::Status;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Reply, callback, ended, invoke, only, token};
 
@@ -113,7 +113,8 @@ async fn a_plain_task_needs_no_heartbeat() {
     assert!(began.elapsed() >= cloud.engine.scale.real(Duration::from_secs(20)));
 }
 
-/// TimeoutSeconds of the machine ends it as TIMED_OUT, and no Catch runs (recorded; concepts-error-handling.html).
+/// TimeoutSeconds of the machine ends it as TIMED_OUT (recorded), and no Catch runs (concepts-error-handling.html). As
+/// with ExecutionAborted, the last event follows none.
 #[tokio::test]
 async fn the_machines_own_time_out_passes_every_catch() {
     let cloud = Cloud::new();
@@ -124,7 +125,37 @@ async fn the_machines_own_time_out_passes_every_catch() {
     } });
     let end = cloud.run(&machine, &json!({})).await;
     assert_eq!(end.status, Status::TimedOut);
-    assert_eq!(end.events.last().unwrap()["type"], "ExecutionTimedOut");
+    assert_eq!(end.last(), "5<0 ExecutionTimedOut");
+}
+
+/// What a Wait cannot take is States.Runtime, in these words (recorded): more than 2^31 seconds, from wherever they
+/// come, a path that leads nowhere, a number that is negative or broken, a moment without a time zone.
+#[tokio::test]
+async fn a_wait_that_is_too_long_or_no_time_ends_the_execution() {
+    let far = "2199-01-01T00:00:00Z";
+    let too_long = "Wait state delay is too long.";
+    for (field, value, words) in [
+        ("Timestamp", json!(far), too_long),
+        ("TimestampPath", json!(far), too_long),
+        ("SecondsPath", json!(2_147_483_648_u64), too_long),
+        ("SecondsPath", json!(-1), "The SecondsPath parameter references a negative value: $.v == -1"),
+        ("SecondsPath", json!(1.5), "The SecondsPath parameter cannot be parsed as a long value: $.v == 1.5"),
+        ("SecondsPath", Value::Null, "The SecondsPath parameter does not reference an input value: $.v"),
+        (
+            "TimestampPath",
+            json!("2016-12-05T21:29:29"),
+            "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format \
+             string: $.v == 2016-12-05T21:29:29",
+        ),
+    ] {
+        let mut wait = json!({ "Type": "Wait" });
+        wait[field] = if field == "Timestamp" { value.clone() } else { json!("$.v") };
+        let input = if value.is_null() { json!({}) } else { json!({ "v": value }) };
+        let end = Cloud::new().run(&only(&wait), &input).await;
+        assert_eq!(end.error(), "States.Runtime", "{field} of {value}");
+        assert!(end.cause().ends_with(&format!("(entered at the event id #2). {words}")), "{}", end.cause());
+        assert_eq!(end.last(), "3<2 ExecutionFailed");
+    }
 }
 
 /// Wait: Seconds, SecondsPath, Timestamp and TimestampPath (state-wait.html); a moment in the past waits for nothing.

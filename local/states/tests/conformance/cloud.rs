@@ -166,15 +166,17 @@ impl Cloud {
 
     pub fn deploy(&self, name: &str, definition: &Value) -> String {
         let arn = format!("arn:aws:states:eu-west-1:123456789012:stateMachine:{name}");
+        let mut machines = self.engine.world.machines.lock().unwrap();
         let source = Source {
             arn: arn.clone(),
             definition: definition.to_string(),
             role: ROLE.into(),
-            revision: "1".into(),
+            revision: machines.contains_key(&arn).then(|| "updated".into()),
             created: 1.5,
             tags: [].into(),
         };
-        self.engine.world.machines.lock().unwrap().insert(arn.clone(), source);
+        machines.insert(arn.clone(), source);
+        drop(machines);
         arn
     }
 
@@ -267,6 +269,11 @@ impl Ended {
             format!("{}<{} {}", event["id"], event["previousEventId"], event["type"].as_str().unwrap())
         };
         self.events.iter().map(line).collect()
+    }
+
+    /// The last event, as [`Ended::shape`] has it.
+    pub fn last(&self) -> String {
+        self.shape().pop().expect("a history has events")
     }
 
     /// How many events are of a type.

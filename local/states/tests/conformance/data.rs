@@ -103,7 +103,8 @@ async fn a_missing_path_ends_the_execution() {
             ),
             "{end:#?}"
         );
-        assert_eq!(end.events.last().unwrap()["previousEventId"], 0, "as recorded");
+        let last = end.events.len();
+        assert_eq!(end.last(), format!("{last}<{} ExecutionFailed", last - 1), "it follows the latest event");
     }
     let machine = only(&invoke("F", &json!({ "Parameters": { "FunctionName.$": "$.none" } })));
     assert_eq!(
@@ -111,6 +112,30 @@ async fn a_missing_path_ends_the_execution() {
         "An error occurred while executing the state 'Only' (entered at the event id #2). The JSONPath '$.none' \
          specified for the field 'FunctionName.$' could not be found in the input '{}'"
     );
+}
+
+/// A path of the state itself that leads nowhere is named as AWS's JSONPath library does (recorded): whole where its last
+/// step is missing, up to the step that is missing before.
+#[tokio::test]
+async fn a_states_own_missing_path_is_named_up_to_what_is_missing() {
+    for (field, path, words) in [
+        ("InputPath", "$.none", "No results for path: $['none']"),
+        ("OutputPath", "$.x.none", "No results for path: $['x']['none']"),
+        ("OutputPath", "$.no.such.path", "Missing property in path $['no']"),
+        ("TimeoutSecondsPath", "$.none", "No results for path: $['none']"),
+    ] {
+        let mut task = invoke("F", &json!({}));
+        task[field] = path.into();
+        let cloud = Cloud::new();
+        cloud.always("F", Reply::Returns(json!({})));
+        let mut input = json!({ "x": {} });
+        if field == "OutputPath" {
+            task["ResultPath"] = Value::Null;
+            input["x"] = json!({ "other": 1 });
+        }
+        let end = cloud.run(&only(&task), &input).await;
+        assert!(end.cause().ends_with(&format!(" Invalid path '{path}' : {words}")), "{}", end.cause());
+    }
 }
 
 /// A ResultPath that cannot be applied is States.ResultPathMatchFailure (concepts-error-handling.html); unlike States.Runtime it can be caught.
@@ -135,7 +160,7 @@ async fn the_context_object_has_its_documented_fields() {
             "id.$": "$$.Execution.Id", "name.$": "$$.Execution.Name", "input.$": "$$.Execution.Input.x",
             "role.$": "$$.Execution.RoleArn", "start.$": "$$.Execution.StartTime",
             "machine.$": "$$.StateMachine.Id", "machineName.$": "$$.StateMachine.Name",
-            "state.$": "$$.State.Name", "entered.$": "$$.State.EnteredTime", "retries.$": "$$.State.RetryCount",
+            "state.$": "$$.State", "entered.$": "$$.State.EnteredTime", "redrives.$": "$$.Execution.RedriveCount",
         } })),
     );
     let execution = cloud.engine.start(&machine, Some("job"), Some("{\"x\":5}")).await.expect("it starts");
@@ -143,7 +168,8 @@ async fn the_context_object_has_its_documented_fields() {
     assert_eq!((&output["id"], &output["name"]), (&json!(execution.arn), &json!("job")));
     assert_eq!((&output["input"], &output["role"]), (&json!(5), &json!(ROLE)));
     assert_eq!((&output["machine"], &output["machineName"]), (&json!(machine), &json!("named")));
-    assert_eq!((&output["state"], &output["retries"]), (&json!("Only"), &json!(0)));
+    assert_eq!((&output["state"]["Name"], &output["redrives"]), (&json!("Only"), &json!(0)));
+    assert_eq!(output["state"].get("RetryCount"), None, "a Pass cannot be retried (recorded)");
     for time in ["start", "entered"] {
         assert!(
             output[time].as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
@@ -157,10 +183,7 @@ async fn the_context_object_has_its_documented_fields() {
 async fn intrinsic_functions_do_what_the_documentation_shows() {
     let input = json!({ "name": "Ann", "list": [1, 2, 3, 3], "obj": { "a": 1 }, "text": "{\"b\":2}" });
     for (call, expected) in [
-        (
-            "States.Format('Hi {}, {} \\{\\} it\\'s {}', $.name, 1, $.obj)",
-            json!("Hi Ann, 1 {} it's {\"a\":1}"),
-        ),
+        ("States.Format('Hi {}, {} \\{\\} it\\'s {}', $.name, 1, $.obj)", json!("Hi Ann, 1 {} it's {a=1}")),
         ("States.JsonToString($.obj)", json!("{\"a\":1}")),
         ("States.StringToJson($.text)", json!({ "b": 2 })),
         ("States.Array($.name, null, true, States.Array(1.5))", json!(["Ann", null, true, [1.5]])),
@@ -187,6 +210,25 @@ async fn intrinsic_functions_do_what_the_documentation_shows() {
     assert!((1..4).contains(&random["v"].as_i64().unwrap()), "the end is not included: {random}");
     let uuid = fill(json!({ "v.$": "States.UUID()" }), json!({})).await;
     assert_eq!(uuid["v"].as_str().map(str::len), Some(36));
+}
+
+/// What the documentation does not show (all recorded).
+#[tokio::test]
+async fn intrinsic_functions_do_what_was_recorded() {
+    let input = json!({ "deep": { "Arg1": 1, "Arg2": [], "Arg3": [null, "b", { "c": true }] } });
+    for (call, expected) in [
+        ("States.Format('{}', $.deep)", json!("{Arg1=1, Arg2=[], Arg3=[null, b, {c=true}]}")),
+        ("States.StringToJson('')", json!(null)),
+        ("States.StringToJson(' ')", json!(null)),
+        ("States.MathAdd(0.5, 0)", json!(1)),
+        ("States.MathAdd(-0.5, 0.5)", json!(1)),
+        ("States.MathAdd(-1.5, 0)", json!(-1)),
+        ("States.MathAdd(-1.51, 0)", json!(-2)),
+        ("States.MathAdd(-1.49, -1.5)", json!(-2)),
+        ("States.MathAdd(2.5, -3.5)", json!(0)),
+    ] {
+        assert_eq!(fill(json!({ "v.$": call }), input.clone()).await["v"], expected, "{call}");
+    }
 }
 
 /// A function that is given what it cannot take is States.IntrinsicFailure (states-language.net/spec.html#appendix-a).

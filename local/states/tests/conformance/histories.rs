@@ -1,4 +1,4 @@
-//! Histories, event by event, as recorded on real AWS for machines of these shapes.
+//! Histories, event by event: where a test says nothing else, as recorded for machines of these shapes.
 
 use local_states::callback::Signal;
 use local_states::language::policy::Failure;
@@ -178,7 +178,7 @@ async fn a_parallel_whose_only_branch_fails() {
 }
 
 /// Each branch is a chain of its own from ParallelStateStarted on; the states of aborted siblings follow the failure
-/// (recorded for the iterations of a Map).
+/// (recorded for one branch, and for the iterations of a Map).
 #[tokio::test]
 async fn a_parallel_whose_second_branch_fails() {
     let machine = only(&json!({ "Type": "Parallel", "Branches": [
@@ -216,9 +216,86 @@ async fn a_parallel_that_succeeds() {
             "6<3 SucceedStateEntered",
             "7<6 SucceedStateExited",
             "8<7 ParallelStateSucceeded",
-            "9<8 ParallelStateExited",
+            "9<7 ParallelStateExited",
             "10<9 ExecutionSucceeded",
         ]
+    );
+}
+
+/// What a Parallel hands on follows the last event of its branches, passing ParallelStateSucceeded by, at every depth.
+#[tokio::test]
+async fn a_parallel_within_a_parallel() {
+    let inner = json!({ "Type": "Parallel", "End": true, "Branches": [
+        { "StartAt": "Deep", "States": { "Deep": { "Type": "Pass", "End": true } } } ] });
+    let machine = only(&json!({ "Type": "Parallel", "Branches": [
+        { "StartAt": "Inner", "States": { "Inner": inner } } ] }));
+    let end = Cloud::new().run(&machine, &json!({})).await;
+    assert_eq!(
+        end.shape()[3..],
+        [
+            "4<3 ParallelStateEntered",
+            "5<4 ParallelStateStarted",
+            "6<5 PassStateEntered",
+            "7<6 PassStateExited",
+            "8<7 ParallelStateSucceeded",
+            "9<7 ParallelStateExited",
+            "10<9 ParallelStateSucceeded",
+            "11<9 ParallelStateExited",
+            "12<11 ExecutionSucceeded",
+        ]
+    );
+}
+
+/// A retry of a Parallel starts it again after what failed; that it has failed is said only when no retry is left.
+#[tokio::test]
+async fn a_parallel_that_is_retried() {
+    let cloud = Cloud::new();
+    cloud.always("Throw", Reply::Throws("Bad"));
+    let mut task = invoke("Throw", &json!({}));
+    task["End"] = true.into();
+    let machine = json!({ "StartAt": "Both", "States": {
+        "Both": { "Type": "Parallel", "End": true,
+            "Branches": [{ "StartAt": "Task", "States": { "Task": task } }],
+            "Retry": [{ "ErrorEquals": ["Bad"], "MaxAttempts": 1 }],
+            "Catch": [{ "ErrorEquals": ["Bad"], "Next": "Caught" }] },
+        "Caught": { "Type": "Succeed" },
+    } });
+    let end = cloud.run(&machine, &json!({})).await;
+    assert_eq!(
+        end.shape()[2..],
+        [
+            "3<2 ParallelStateStarted",
+            "4<3 TaskStateEntered",
+            "5<4 TaskScheduled",
+            "6<5 TaskStarted",
+            "7<6 TaskFailed",
+            "8<7 TaskStateAborted",
+            "9<7 ParallelStateStarted",
+            "10<9 TaskStateEntered",
+            "11<10 TaskScheduled",
+            "12<11 TaskStarted",
+            "13<12 TaskFailed",
+            "14<13 TaskStateAborted",
+            "15<13 ParallelStateFailed",
+            "16<15 ParallelStateExited",
+            "17<16 SucceedStateEntered",
+            "18<17 SucceedStateExited",
+            "19<18 ExecutionSucceeded",
+        ]
+    );
+}
+
+/// A fault of the Parallel's own ends the execution after ParallelStateSucceeded, which nothing else follows.
+#[tokio::test]
+async fn a_parallel_whose_own_result_selector_leads_nowhere() {
+    let machine = only(&json!({ "Type": "Parallel", "ResultSelector": { "m.$": "$.none" }, "Branches": [
+        { "StartAt": "A", "States": { "A": { "Type": "Pass", "End": true } } } ] }));
+    let end = Cloud::new().run(&machine, &json!({ "x": "a" })).await;
+    assert_eq!(end.shape()[5..], ["6<5 ParallelStateSucceeded", "7<6 ExecutionFailed"]);
+    assert_eq!(
+        end.cause(),
+        "An error occurred while executing the state 'Only' (entered at the event id #2). The JSONPath '$.none' \
+         specified for the field 'm.$' could not be found in the input '[{\"x\":\"a\"}]'"
     );
 }
 
@@ -264,6 +341,9 @@ async fn a_nested_run() {
         "Name",
         "Output",
         "OutputDetails",
+        "RedriveCount",
+        "RedriveStatus",
+        "RedriveStatusReason",
         "StartDate",
         "StateMachineArn",
         "Status",

@@ -1,7 +1,6 @@
 //! What Step Functions does, rule by rule: small machines on the real interpreter, in a world of scripted functions.
 //!
-//! Each test names its rule and where AWS states it. "Recorded" means a history recorded on real AWS (see the
-//! design's section 8).
+//! Each test names its rule and where AWS states it, or where it was recorded (see the crate's own words on that).
 
 mod api;
 mod callbacks;

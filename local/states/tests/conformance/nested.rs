@@ -38,9 +38,13 @@ async fn a_nested_runs_input_and_output_are_json() {
     assert_eq!(output["Output"], json!({ "answer": 42 }));
     assert_eq!(output["Name"], "child");
     assert!(output["Input"]["from"].is_string() && output["StartDate"].is_i64(), "{output}");
+    assert_eq!(
+        (&output["RedriveCount"], &output["RedriveStatus"], &output["RedriveStatusReason"]),
+        (&json!(0), &json!("NOT_REDRIVABLE"), &json!("Execution is SUCCEEDED and cannot be redriven"))
+    );
 }
 
-/// A nested run that fails is States.TaskFailed, with its description as the cause (recorded).
+/// A nested run that fails is States.TaskFailed, with its description as the cause (recorded for `sync`).
 #[tokio::test]
 async fn a_nested_failure_is_a_failed_task() {
     let cloud = Cloud::new();
@@ -57,6 +61,7 @@ async fn a_nested_failure_is_a_failed_task() {
         (&json!("Mine"), &json!("why"), &json!("FAILED"))
     );
     assert!(cause["Input"].is_string(), "{cause}");
+    assert_eq!((&cause["RedriveStatus"], cause.get("RedriveStatusReason")), (&json!("REDRIVABLE"), None));
 }
 
 /// When the parent is stopped, its nested run is too (connect-to-resource.html, "A task can be aborted if").
@@ -165,6 +170,7 @@ async fn the_sdk_integrations_describe_and_stop() {
     let missing = call("stopExecution", json!({ "ExecutionArn": format!("{}-not", other.arn) }));
     let end = cloud.run(&missing, &json!({})).await;
     assert_eq!(end.error(), "Sfn.ExecutionDoesNotExistException");
+    assert!(end.cause().ends_with("(SDK Attempt Count: 1)"), "{}", end.cause());
 }
 
 /// events:putEvents adds the execution's and the machine's ARN to Resources, and a refused entry fails the task
@@ -199,7 +205,7 @@ async fn the_end_of_the_engine_is_no_end_of_executions() {
     assert_eq!(cloud.announced().len(), 2, "parent and child, running");
 }
 
-/// Each change of status is announced once (eventbridge-integration.html).
+/// Each change of status is announced once (eventbridge-integration.html), with these fields (recorded).
 #[tokio::test]
 async fn every_change_of_status_is_announced() {
     let (cloud, child) = hanging_child();
@@ -215,4 +221,13 @@ async fn every_change_of_status_is_announced() {
     );
     assert_eq!((&aborted["status"], &aborted["error"]), (&json!("ABORTED"), &json!("E")));
     assert!(aborted["stopDate"].is_i64() && aborted["name"] == "job", "{aborted}");
+    let redrive = |detail: &Value| {
+        ["redriveCount", "redriveDate", "redriveStatus", "redriveStatusReason"]
+            .map(|name| detail.get(name).cloned())
+    };
+    let running_reason = json!("Execution is RUNNING and cannot be redriven");
+    let expected = [json!(0), Value::Null, json!("NOT_REDRIVABLE"), running_reason].map(Some);
+    assert_eq!(redrive(&running), expected);
+    let expected = [json!(0), Value::Null, json!("REDRIVABLE"), Value::Null].map(Some);
+    assert_eq!(redrive(&aborted), expected);
 }

@@ -82,7 +82,7 @@ fn wildcards_match_what_the_documentation_says() {
     assert!(named("States.DataLimitExceeded").matches("States.DataLimitExceeded"));
 }
 
-/// RetryCount of the context object counts the retries of the state (input-output-contextobject.html).
+/// RetryCount of the context object counts the retries of the state (input-output-contextobject.html; recorded).
 #[tokio::test]
 async fn the_context_counts_retries() {
     let cloud = Cloud::new();

@@ -126,6 +126,8 @@ fn paths_and_functions_must_be_well_formed() {
     refused(&pass("$.a["), "'$.a[' is not a JSONPath");
     refused(&pass("States.Nothing()"), "no intrinsic function 'States.Nothing'");
     refused(&pass("States.Format('open)"), "no closing quote");
+    refused(&pass("States.Hash($.v, 'MD5')"), "the algorithm 'MD5' is not supported here");
+    refused(&pass("States.Format('{}', States.Hash($.v, $.w))"), "only with an algorithm in quotes");
     refused(&pass("States.MathAdd(1)"), "not supported with 1 arguments");
     refused(&pass("States.MathRandom(1, 2, 3)"), "not supported with 3 arguments");
     refused(&only(&json!({ "Type": "Pass", "ResultPath": "$.list[*]" })), "not a reference path");
