@@ -23,12 +23,19 @@ pub struct Steps {
     /// Where each event belongs. Branches of a Parallel state interleave in the history, but in each of them an event
     /// names the previous one.
     places: HashMap<i64, Place>,
-    /// The Parallel states that were entered, and which one is around each.
-    around: HashMap<ParallelId, Option<ParallelId>>,
+    /// The Parallel states that were entered.
+    parallels: HashMap<ParallelId, Parallel>,
+}
+
+struct Parallel {
+    name: String,
+    /// The Parallel state around it.
+    around: Option<ParallelId>,
 }
 
 /// The id of the event with which the state was entered.
 pub type StepId = i64;
+/// The same of a Parallel state.
 type ParallelId = i64;
 
 #[derive(Clone, Copy, Default)]
@@ -110,15 +117,28 @@ impl Steps {
                 changes.extend(place.step.and_then(|step| decision(step, event)));
             }
             Type::ParallelStateEntered => {
-                self.around.insert(event.id, place.parallel);
+                let name = event.state_entered_event_details().map(|details| details.name.clone());
+                let parallel = Parallel { name: name.unwrap_or_default(), around: place.parallel };
+                self.parallels.insert(event.id, parallel);
+                place = Place { step: None, parallel: Some(event.id) };
             }
-            Type::ParallelStateStarted => place.parallel = Some(event.previous_event_id),
-            Type::ParallelStateSucceeded | Type::ParallelStateFailed => {
-                // It follows the end of one branch. What was aborted in the others is not said: each `…StateAborted`
-                // follows the failure as well (recorded on AWS).
+            // What was aborted beside the branch that failed is not said: each `…StateAborted` follows the failure as
+            // well. So does the Started of a retry, with no ParallelStateFailed before it (both recorded on AWS).
+            Type::ParallelStateStarted | Type::ParallelStateFailed => {
                 if let Some(parallel) = place.parallel {
                     changes = self.stop_all(event, |steps, step| steps.is_within(step.parallel, parallel));
-                    place.parallel = self.around.get(&parallel).copied().flatten();
+                    if event.r#type == Type::ParallelStateFailed {
+                        place.parallel = self.around(parallel);
+                    }
+                }
+            }
+            // It follows ParallelStateFailed, which has left the state already, or the last event of a branch, passing
+            // ParallelStateSucceeded by (recorded on AWS).
+            Type::ParallelStateExited => {
+                let name = event.state_exited_event_details().map(|details| details.name.as_str());
+                let left = |id: &ParallelId| self.parallels.get(id).map(|left| left.name.as_str()) == name;
+                if let Some(parallel) = place.parallel.filter(left) {
+                    place.parallel = self.around(parallel);
                 }
             }
             Type::ExecutionSucceeded
@@ -171,8 +191,12 @@ impl Steps {
         ids.into_iter().filter_map(|id| self.leave(id, event, Leaving::Stopped)).collect()
     }
 
+    fn around(&self, parallel: ParallelId) -> Option<ParallelId> {
+        self.parallels.get(&parallel)?.around
+    }
+
     fn is_within(&self, inner: Option<ParallelId>, outer: ParallelId) -> bool {
-        std::iter::successors(inner, |id| self.around.get(id).copied().flatten()).any(|id| id == outer)
+        std::iter::successors(inner, |id| self.around(*id)).any(|id| id == outer)
     }
 }
 
@@ -238,6 +262,15 @@ mod tests {
         event(id, previous, Type::TaskStateEntered).state_entered_event_details(details)
     }
 
+    fn parallel_entered(id: i64, previous: i64, name: &str) -> HistoryEventBuilder {
+        entered(id, previous, name).r#type(Type::ParallelStateEntered)
+    }
+
+    fn parallel_exited(id: i64, previous: i64, name: &str) -> HistoryEventBuilder {
+        let details = StateExitedEventDetails::builder().name(name).build().unwrap();
+        event(id, previous, Type::ParallelStateExited).state_exited_event_details(details)
+    }
+
     fn scheduled(id: i64, previous: i64, resource: &str) -> HistoryEventBuilder {
         let details = TaskScheduledEventDetails::builder()
             .resource_type("lambda")
@@ -290,7 +323,7 @@ mod tests {
     #[test]
     fn branches_that_interleave_are_told_apart() {
         let changes = told(vec![
-            event(2, 0, Type::ParallelStateEntered),
+            parallel_entered(2, 0, "Both"),
             event(3, 2, Type::ParallelStateStarted),
             entered(4, 3, "CreateQueue"),
             entered(5, 3, "RegisterTask"),
@@ -348,10 +381,10 @@ mod tests {
     #[test]
     fn a_branch_that_fails_stops_the_steps_beside_it_and_no_others() {
         let changes = told(vec![
-            event(2, 0, Type::ParallelStateEntered),
+            parallel_entered(2, 0, "Outer"),
             event(3, 2, Type::ParallelStateStarted),
             entered(4, 3, "Outside"),
-            event(5, 3, Type::ParallelStateEntered),
+            parallel_entered(5, 3, "Inner"),
             event(6, 5, Type::ParallelStateStarted),
             entered(7, 6, "Beside"),
             entered(8, 6, "Failing"),
@@ -360,8 +393,10 @@ mod tests {
             event(10, 9, Type::TaskStateAborted),
             event(11, 9, Type::TaskStateAborted),
             event(12, 9, Type::ParallelStateFailed),
-            event(13, 12, Type::ParallelStateExited),
+            parallel_exited(13, 12, "Inner"),
             entered(14, 13, "After"),
+            failed(15, 14, "Y", "no"),
+            event(16, 15, Type::ParallelStateFailed),
         ]);
         assert_eq!(
             changes[3..],
@@ -369,7 +404,66 @@ mod tests {
                 "Failing stumbled, X: no",
                 "Beside Stopped in 5 s, 1 tries",
                 "Failing Failed in 4 s, 1 tries",
-                "After entered"
+                "After entered",
+                "After stumbled, Y: no",
+                "Outside Stopped in 12 s, 1 tries",
+                "After Failed in 2 s, 1 tries"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_step_after_a_parallel_state_is_outside_of_it() {
+        let changes = told(vec![
+            parallel_entered(2, 0, "Outer"),
+            event(3, 2, Type::ParallelStateStarted),
+            entered(4, 3, "Outside"),
+            parallel_entered(5, 3, "Inner"),
+            event(6, 5, Type::ParallelStateStarted),
+            parallel_entered(7, 6, "Innermost"),
+            event(8, 7, Type::ParallelStateStarted),
+            entered(9, 8, "Step"),
+            event(10, 9, Type::TaskStateExited),
+            event(11, 10, Type::ParallelStateSucceeded),
+            // As recorded on AWS: what was entered last is left last, and nothing follows a ParallelStateSucceeded.
+            parallel_exited(12, 10, "Innermost"),
+            event(13, 12, Type::ParallelStateSucceeded),
+            parallel_exited(14, 12, "Inner"),
+            entered(15, 14, "After"),
+            failed(16, 15, "X", "no"),
+            event(17, 16, Type::ParallelStateFailed),
+        ]);
+        assert_eq!(
+            changes[4..],
+            ["After stumbled, X: no", "Outside Stopped in 13 s, 1 tries", "After Failed in 2 s, 1 tries"]
+        );
+    }
+
+    #[test]
+    fn a_parallel_state_that_is_tried_again_ends_the_steps_of_the_try_before() {
+        let changes = told(vec![
+            parallel_entered(2, 0, "Both"),
+            event(3, 2, Type::ParallelStateStarted),
+            entered(4, 3, "Beside"),
+            entered(5, 3, "Failing"),
+            failed(6, 5, "X", "no"),
+            event(7, 6, Type::TaskStateAborted),
+            event(8, 6, Type::TaskStateAborted),
+            // As recorded on AWS: without a ParallelStateFailed.
+            event(9, 6, Type::ParallelStateStarted),
+            entered(10, 9, "Beside"),
+            event(11, 10, Type::TaskStateExited),
+            event(12, 11, Type::ParallelStateSucceeded),
+            parallel_exited(13, 11, "Both"),
+        ]);
+        assert_eq!(
+            changes[2..],
+            [
+                "Failing stumbled, X: no",
+                "Beside Stopped in 5 s, 1 tries",
+                "Failing Failed in 4 s, 1 tries",
+                "Beside entered",
+                "Beside Done in 1 s, 1 tries"
             ]
         );
     }
