@@ -16,4 +16,5 @@ pub mod shown;
 pub mod signing;
 pub mod tags;
 pub mod teardown;
+pub mod tree;
 pub mod turn;

@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::info;
 
 use crate::command::{self, Place};
+use crate::descendants::Subreaper;
 use crate::done::Reporter;
 use crate::download::{self, Partial};
 use crate::folder::{self, Folder};
@@ -41,19 +42,21 @@ pub struct Tools {
     pub cgroup: PathBuf,
     /// The user and the group that the command runs as; none: the worker's own.
     pub runs_as: Option<u32>,
+    /// Who ends what a command leaves behind.
+    pub subreaper: Option<Subreaper>,
 }
 
-/// Runs an attempt to its end, whatever that is, and leaves nothing on the disk. `answers` are the URLs that it asks
-/// for, `stop` may end it early.
+/// Runs an attempt to its end, whatever that is; tells how it ended, and the folder that it leaves behind. `answers` are
+/// the URLs that it asks for, `stop` may end it early.
 pub async fn run(
     tools: Tools,
     assignment: Assignment,
     reporter: Reporter,
     answers: UnboundedReceiver<SignedUrls>,
     stop: watch::Receiver<Option<Stop>>,
-) -> Finished {
+) -> (Finished, Option<Folder>) {
     let started = Instant::now();
-    let desk = UrlDesk::new(reporter.clone(), answers, tools.pace);
+    let mut desk = UrlDesk::new(reporter.clone(), answers, tools.pace);
     let stop = StopSignal::new(stop, started, Duration::from_secs(assignment.timeout_seconds));
     let progress = Progress { phase: Phase::Downloading, percent: None, line: None };
     let mut attempt = Attempt {
@@ -65,12 +68,16 @@ pub async fn run(
     };
     let period = Duration::from_secs(attempt.assignment.report_every_seconds.max(1));
     let heartbeats = heartbeats(reporter, attempt.progress.clone(), period);
-    let result = select! {
-        result = attempt.work(desk) => result,
-        never = heartbeats => match never {},
+    let folder = attempt.make_folder();
+    let result = match &folder {
+        Ok(folder) => select! {
+            result = attempt.work(folder, &mut desk) => result,
+            never = heartbeats => match never {},
+        },
+        Err(failure) => Err(failure.clone()),
     };
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    Finished { seconds, failure: result.err(), ..attempt.finished }
+    (Finished { seconds, failure: result.err(), ..attempt.finished }, folder.ok())
 }
 
 /// Reports the progress at once and then every `period`.
@@ -98,14 +105,11 @@ struct Attempt {
 }
 
 impl Attempt {
-    async fn work(&mut self, mut desk: UrlDesk) -> Result<(), Failure> {
+    fn make_folder(&self) -> Result<Folder, Failure> {
         self.check_names()?;
-        let folder = Folder::create(self.tools.runs_as).map_err(|error| {
+        Folder::create(self.tools.runs_as).map_err(|error| {
             disk_failure(Class::Internal, format!("the working folder could not be made: {error}"), &error)
-        })?;
-        let result = self.work_in(&folder, &mut desk).await;
-        folder.remove().await;
-        result
+        })
     }
 
     /// The worker relies on nobody else for where it reads and writes.
@@ -118,7 +122,7 @@ impl Attempt {
         })
     }
 
-    async fn work_in(&mut self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
+    async fn work(&mut self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
         let stop = self.stop.clone();
         stop.guard(Phase::Downloading, self.download_all(folder, desk)).await?;
         self.run_command(folder).await?;
@@ -198,10 +202,10 @@ impl Attempt {
             disk_failure(Class::Internal, format!("the inputs could not be handed over: {error}"), &error)
         })?;
         let (work, temporary) = (folder.work(), folder.temporary());
-        let Tools { cgroup, runs_as, .. } = &self.tools;
-        let stdout = io::stdout();
-        let place =
-            Place { work: &work, temporary: &temporary, runs_as: *runs_as, cgroup, console: stdout.as_fd() };
+        let Tools { cgroup, runs_as, subreaper, .. } = &self.tools;
+        let (stdout, (runs_as, subreaper)) = (io::stdout(), (*runs_as, *subreaper));
+        let console = stdout.as_fd();
+        let place = Place { work: &work, temporary: &temporary, runs_as, cgroup, subreaper, console };
         let ended = command::run(command, place, self.progress.clone(), &self.stop).await?;
         self.finished.exit_code = ended.status.code();
         info!(exit_code = ended.status.code(), "command ended");

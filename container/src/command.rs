@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::future::pending;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::fchown;
@@ -26,14 +27,15 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
+use crate::descendants::Subreaper;
 use crate::oom::OomWatch;
 use crate::output::{Piece, Splitter, Tail};
 use crate::progress::Meter;
 use crate::settings::OWN_PREFIXES;
 use crate::stop::StopSignal;
 
-/// What is still in the pipe when the command has ended arrives in this time; a process that left the command's group
-/// may hold it open for ever.
+/// What is still in the pipe when the command has ended arrives in this time; a process that could not be killed may hold
+/// it open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 const CHUNK: usize = 16 * 1024;
 /// What the C library says, and so nearly every program, when the disk is full.
@@ -54,6 +56,9 @@ pub struct Place<'a> {
     pub runs_as: Option<u32>,
     /// The folder of the container's control group.
     pub cgroup: &'a Path,
+    /// Who ends what the command leaves behind; none where this process has children of its own, whose end that would be
+    /// too. Then only the command's process group ends with it.
+    pub subreaper: Option<Subreaper>,
     /// Where what it prints is passed on to; a slow reader holds up the command, not the worker.
     pub console: BorrowedFd<'a>,
 }
@@ -85,11 +90,21 @@ pub async fn run(
     let console = place.console.try_clone_to_owned().ok().map(|console| File::from(console).into());
     let mut pump = AbortOnDropHandle::new(tokio::spawn(pump(printed, console, observer.clone())));
 
+    let burials = async {
+        match place.subreaper {
+            Some(subreaper) => subreaper.bury(group).await,
+            None => pending().await,
+        }
+    };
     let (status, stopped) = select! {
         status = child.wait() => (status, None),
         reason = stop.stopped() => (end(&mut child, group, reason.grace()).await, Some(reason)),
+        never = burials => match never {},
     };
     signal(group, Signal::SIGKILL);
+    if let Some(subreaper) = place.subreaper {
+        subreaper.end_all().await;
+    }
     if timeout(DRAIN, &mut pump).await.is_err() {
         warn!("output not read to its end in time");
     }

@@ -6,22 +6,34 @@ use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Component, Path, PathBuf};
+use std::thread;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use mayfly_common::tree;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
-use tempfile::TempDir;
-use tracing::warn;
+use tracing::{Span, warn};
 
 /// How many names [`Folder::listing`] shows.
 const LISTED: usize = 20;
 
+/// A folder that is removed when it is dropped.
+#[derive(Debug)]
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = tree::remove(&self.0) {
+            warn!("working folder not removed: {error}");
+        }
+    }
+}
+
 /// A fresh folder with two empty ones in it: the command's working folder, and the one for its temporary files.
 #[derive(Debug)]
 pub struct Folder {
-    /// Removes what is left when the worker ends early.
-    place: TempDir,
+    place: Place,
     /// The working folder.
     inside: Dir,
     /// Who owns both from [`Folder::hand_over`] on.
@@ -54,7 +66,9 @@ impl Folder {
         let place = tempfile::Builder::new()
             .prefix("attempt-")
             .permissions(Permissions::from_mode(0o711))
-            .tempdir_in(parent)?;
+            .tempdir_in(parent)?
+            .keep();
+        let place = Place(place);
         for folder in [work(&place), temporary(&place)] {
             DirBuilder::new().mode(0o700).create(folder)?;
         }
@@ -121,22 +135,20 @@ impl Folder {
         }
     }
 
-    /// Removes the folder and what is in it.
-    pub async fn remove(self) {
-        // Many gigabytes may take a while.
-        let removed = tokio::task::spawn_blocking(|| self.place.close()).await;
-        if let Ok(Err(error)) = removed {
-            warn!("working folder not removed: {error}");
-        }
+    /// Removes the folder and what is in it, while the worker goes on, or ends: many gigabytes take a while.
+    pub fn remove(self) {
+        let span = Span::current();
+        // Where no thread can be had, it is removed here and now.
+        let _ = thread::Builder::new().spawn(move || span.in_scope(|| drop(self)));
     }
 }
 
-fn work(place: &TempDir) -> PathBuf {
-    place.path().join("work")
+fn work(place: &Place) -> PathBuf {
+    place.0.join("work")
 }
 
-fn temporary(place: &TempDir) -> PathBuf {
-    place.path().join("tmp")
+fn temporary(place: &Place) -> PathBuf {
+    place.0.join("tmp")
 }
 
 /// Whether `user`, who is in no group, may go through `folder` and all above it.

@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod command;
+pub mod descendants;
 pub mod done;
 pub mod download;
 pub mod folder;

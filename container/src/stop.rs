@@ -85,7 +85,7 @@ impl StopSignal {
         }
     }
 
-    /// Does `work`, or drops it at the end of the attempt.
+    /// Does `work`, or drops it at the end of the attempt. What is done when the end comes is done.
     pub async fn guard<T>(
         &self,
         phase: Phase,
@@ -93,8 +93,8 @@ impl StopSignal {
     ) -> Result<T, Failure> {
         select! {
             biased;
-            stop = self.stopped() => Err(self.failure(stop, phase)),
             result = work => result,
+            stop = self.stopped() => Err(self.failure(stop, phase)),
         }
     }
 
@@ -131,5 +131,20 @@ impl StopSignal {
             seconds if seconds.is_multiple_of(60) => format!("{} minutes", seconds / 60),
             seconds => format!("{seconds} s"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_done_at_the_very_end_of_the_time_is_done() {
+        let request = StopRequest::default();
+        let stop = StopSignal::new(request.signal(), Instant::now(), Duration::ZERO);
+        stop.guard(Phase::Uploading, async { Ok(()) }).await.unwrap();
+        let failure =
+            stop.guard(Phase::Uploading, std::future::pending::<Result<(), _>>()).await.unwrap_err();
+        assert_eq!(failure.class, Class::TimedOut);
     }
 }

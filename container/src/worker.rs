@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::attempt::{self, Tools};
+use crate::descendants::Subreaper;
 use crate::done::DoneQueue;
 use crate::http::Http;
 use crate::settings::Settings;
@@ -40,6 +41,7 @@ impl Worker {
     /// Fails where the metadata endpoint stays silent.
     pub async fn start(settings: Settings) -> anyhow::Result<Option<Self>> {
         let told_to_stop = stop_on_signals()?;
+        let subreaper = Some(Subreaper::begin()?);
         let Settings { job, mailbox_url, done_queue_url, metadata_url, endpoint, cgroup, runs_as } = settings;
         let http = Arc::new(Http::new(endpoint.as_ref())?);
         let task_arn = select! {
@@ -57,7 +59,7 @@ impl Worker {
             job,
             orders,
             done: DoneQueue::new(sqs, done_queue_url, task_arn),
-            tools: Tools { http, pace: Pace::default(), cgroup, runs_as },
+            tools: Tools { http, pace: Pace::default(), cgroup, runs_as, subreaper },
             told_to_stop,
             latest_start: 0,
         }))
@@ -98,7 +100,8 @@ impl Worker {
         }
     }
 
-    /// Runs one attempt and reports how it ended, unless a newer order supersedes it: that one is then returned.
+    /// Runs one attempt, reports how it ended, and only then begins to clean up. A newer order that supersedes it is
+    /// returned.
     async fn carry_out(&mut self, assignment: Assignment) -> anyhow::Result<Option<Assignment>> {
         let turn = assignment.turn;
         let reporter = self.done.reporter(&assignment);
@@ -109,9 +112,11 @@ impl Worker {
         let mut attempt =
             Box::pin(attempt::run(self.tools.clone(), assignment, reporter.clone(), answers, stop.signal()));
         let mut superseded_by = None;
-        let finished = loop {
+        let (finished, folder) = loop {
             select! {
-                finished = &mut attempt => break finished,
+                // What is finished stays so, whatever comes at the same moment.
+                biased;
+                ended = &mut attempt => break ended,
                 () = self.told_to_stop.cancelled(), if !stop.is_made() => stop.make(Stop::Interrupted),
                 order = self.orders.recv() => match order {
                     Some(Order::Urls(fresh)) if fresh.start == turn.start => _ = urls.send(fresh),
@@ -126,16 +131,19 @@ impl Worker {
                 },
             }
         };
-        if superseded_by.is_some() {
-            return Ok(superseded_by);
+        // Nobody waits for the failure of an attempt that another has taken over from; a success counts all the same.
+        if superseded_by.is_none() || finished.failure.is_none() {
+            if let Some(failure) = &finished.failure {
+                warn!(attempt = turn.attempt, class = %failure.class, "attempt failed: {}", failure.message);
+            } else {
+                info!(attempt = turn.attempt, seconds = finished.seconds, "attempt succeeded");
+            }
+            reporter.insist(News::Finished(finished), &self.told_to_stop).await;
         }
-        if let Some(failure) = &finished.failure {
-            warn!(attempt = turn.attempt, class = %failure.class, "attempt failed: {}", failure.message);
-        } else {
-            info!(attempt = turn.attempt, seconds = finished.seconds, "attempt succeeded");
+        if let Some(folder) = folder {
+            folder.remove();
         }
-        reporter.insist(News::Finished(finished), &self.told_to_stop).await;
-        Ok(None)
+        Ok(superseded_by)
     }
 
     /// Whether `assignment` is this job's, and new.

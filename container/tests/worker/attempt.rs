@@ -14,6 +14,7 @@ use futures_util::{StreamExt, stream};
 use mayfly_common::error::Class;
 use mayfly_common::message::{Assignment, Download, Failure, Finished, News, SignedUrls, Upload};
 use mayfly_worker::attempt::{self, Tools};
+use mayfly_worker::folder::Folder;
 use mayfly_worker::stop::StopRequest;
 use mayfly_worker::urls::Pace;
 use tokio::sync::mpsc;
@@ -26,9 +27,16 @@ use crate::urls::reporter;
 /// Runs an attempt whose files are at `place`, and signs for it: each signature is a number, from 1 on. Tells also how
 /// many questions it asked.
 async fn run(place: &Url, job: Assignment) -> (Finished, u32) {
+    let (finished, _, questions) = run_and_leave(place, job).await;
+    (finished, questions)
+}
+
+/// The same, with the folder that the attempt leaves behind.
+async fn run_and_leave(place: &Url, job: Assignment) -> (Finished, Option<Folder>, u32) {
     let mut queues = Queues::start().await;
     let pace = Pace { ask_again: Duration::from_mins(1), give_up: Duration::from_mins(1), backoff: quick() };
-    let tools = Tools { http: Arc::new(http(place)), pace, cgroup: PathBuf::new(), runs_as: None };
+    let tools =
+        Tools { http: Arc::new(http(place)), pace, cgroup: PathBuf::new(), runs_as: None, subreaper: None };
     let (sender, answers) = mpsc::unbounded_channel();
     let stop = StopRequest::default();
     let attempt = Box::pin(attempt::run(tools, job, reporter(&queues), answers, stop.signal()));
@@ -51,11 +59,11 @@ async fn run(place: &Url, job: Assignment) -> (Finished, u32) {
                 .unwrap();
         }
     };
-    let finished = tokio::select! {
-        finished = attempt => finished,
+    let (finished, folder) = tokio::select! {
+        ended = attempt => ended,
         () = signer => unreachable!(),
     };
-    (finished, questions)
+    (finished, folder, questions)
 }
 
 fn signed(place: &Url, path: &str, signature: u32) -> String {
@@ -136,6 +144,18 @@ async fn an_upload_is_sent_again_however_often_its_signature_expires() {
     let (finished, questions) = run(&place, with_output("echo done >out")).await;
     assert_eq!((finished.failure, questions), (None, 4));
     assert_eq!(finished.outputs[0].bytes, 5);
+}
+
+#[tokio::test]
+async fn a_delivered_attempt_has_ended_before_its_folder_is_removed() {
+    let place = serve(async |request: Request| {
+        let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+        no_content()
+    })
+    .await;
+    let (finished, folder, _) = run_and_leave(&place, with_output("echo done >out")).await;
+    assert_eq!((finished.failure, finished.outputs.len()), (None, 1));
+    assert!(folder.unwrap().work().join("out").exists());
 }
 
 #[tokio::test]

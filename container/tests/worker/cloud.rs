@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::server::{header, no_content, s3_error, serve};
@@ -240,6 +240,23 @@ impl Cloud {
         self.order(&Order::Urls(SignedUrls { start, downloads: Vec::new(), uploads: vec![upload] }));
     }
 
+    /// The working folder of the attempt that is going on.
+    pub fn work(&self) -> PathBuf {
+        let mut paths = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        paths.find(|path| path.is_dir()).unwrap().join("work")
+    }
+
+    /// Waits until the worker's directory holds nothing but the worker's own file.
+    pub async fn is_cleaned_up(&self) {
+        let names = || fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let cleaned = async {
+            while names().any(|name| name != "kept") {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(DEADLINE, cleaned).await.expect("the worker cleans up in time");
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let pid = i32::try_from(self.worker.id().unwrap()).unwrap();
@@ -257,6 +274,11 @@ impl Cloud {
         let status = timeout(DEADLINE, end).await.expect("the worker ends in time");
         (status, log + &errors)
     }
+}
+
+/// Whether the process with this number is there. A zombie is dead; who buries it does not matter here.
+pub fn is_alive(number: &str) -> bool {
+    fs::read_to_string(format!("/proc/{number}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 async fn answer(

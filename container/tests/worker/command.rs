@@ -12,6 +12,8 @@ use mayfly_worker::stop::{Stop, StopRequest, StopSignal};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use crate::cloud::is_alive;
+
 /// A folder, and what stops and follows the command that runs in it.
 struct Stage {
     folder: TempDir,
@@ -40,7 +42,14 @@ impl Stage {
         let folder = self.folder.path();
         let nowhere = File::options().write(true).open("/dev/null").unwrap();
         let console = nowhere.as_fd();
-        let place = Place { work: folder, temporary: folder, runs_as: None, cgroup: folder, console };
+        let place = Place {
+            work: folder,
+            temporary: folder,
+            runs_as: None,
+            cgroup: folder,
+            subreaper: None,
+            console,
+        };
         command::run(&argv, place, self.progress.clone(), &stop).await
     }
 
@@ -142,14 +151,8 @@ async fn progress_is_seen_while_the_command_runs() {
 async fn what_the_command_leaves_running_ends_with_it() {
     let stage = Stage::new();
     let ended = stage.shell("sleep 1000 & echo $!").await.unwrap();
-    let pid: i32 = ended.output.trim().parse().unwrap();
-    // A killed process may stay as a zombie until its new parent looks.
-    let is_gone = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(text) => text.contains(") Z "),
-        Err(_) => true,
-    };
     let killed = async {
-        while !is_gone() {
+        while is_alive(ended.output.trim()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use mayfly_common::error::Class;
 use mayfly_common::message::{Assignment, Download, FileSize, News, Order, SignedUrls, Upload};
 
-use crate::cloud::{Cloud, KEYS, NONCE, TASK_ARN, assignment};
+use crate::cloud::{Cloud, KEYS, NONCE, TASK_ARN, assignment, is_alive};
 
 #[tokio::test]
 async fn a_job_is_downloaded_run_uploaded_and_reported() {
@@ -48,13 +48,8 @@ async fn a_job_is_downloaded_run_uploaded_and_reported() {
     let form = cloud.queues.state.objects.lock().unwrap().remove("/bucket").unwrap();
     assert!(String::from_utf8(form).unwrap().contains("HELLO"));
 
+    cloud.is_cleaned_up().await;
     cloud.terminate();
-    let left = cloud.folder.path().to_owned();
-    let left = move || {
-        let names = fs::read_dir(&left).unwrap().map(|entry| entry.unwrap().file_name());
-        names.collect::<Vec<_>>()
-    };
-    assert_eq!(left(), ["kept"]);
     let (status, log) = cloud.ended().await;
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("\nGREETING=hello\n"), "{log}");
@@ -63,6 +58,80 @@ async fn a_job_is_downloaded_run_uploaded_and_reported() {
     }
     let events: Vec<&str> = log.lines().filter(|line| line.starts_with('{')).collect();
     assert!(events.len() > 3 && events.iter().all(|line| line.contains("\"job\":\"my-job\"")), "{log}");
+}
+
+#[tokio::test]
+async fn a_tree_of_any_depth_is_removed_after_the_report_and_the_worker_lives_on() {
+    let mut cloud = Cloud::start().await;
+    let script = "import os\nfor i in range(15000): os.mkdir('d'); os.chdir('d')";
+    let command = ["python3", "-c", script].map(str::to_owned).into();
+    cloud.order(&Order::Run(Assignment { command, ..assignment(1, "") }));
+    let (_, finished) = cloud.finished().await;
+    assert_eq!((finished.failure, finished.exit_code), (None, Some(0)));
+    cloud.order(&Order::Run(assignment(2, "exit 0")));
+    assert_eq!(cloud.finished().await.0, 2);
+    cloud.is_cleaned_up().await;
+    cloud.terminate();
+    assert_eq!(cloud.ended().await.0.code(), Some(0));
+}
+
+/// Starts a daemon as daemons do: two forks, a session of its own, and no terminal. It goes on making files.
+const DAEMON: &str = "
+import os, sys, time
+if os.fork(): os.wait(); sys.exit()
+os.setsid()
+if os.fork(): os._exit(0)
+null = os.open('/dev/null', os.O_RDWR)
+for number in (0, 1, 2): os.dup2(null, number)
+with open('daemon', 'w') as file: file.write(str(os.getpid()))
+os.rename('daemon', 'out')
+count = 0
+while True:
+    count += 1
+    with open(f'made-{count}', 'w'): pass
+    time.sleep(0.001)
+";
+
+#[tokio::test]
+async fn a_daemon_ends_with_the_command_and_before_the_upload() {
+    let mut cloud = Cloud::start().await;
+    // A double fork leaves no parent to wait for, so the command waits for the daemon's own word.
+    let script = format!("python3 -c \"{DAEMON}\"; until [ -e out ]; do sleep 0.01; done");
+    cloud.order(&Order::Run(Assignment { outputs: vec!["out".to_owned()], ..assignment(1, &script) }));
+    cloud.report(|news| matches!(news, News::UrlsWanted { .. })).await;
+    let pid = fs::read_to_string(cloud.work().join("out")).unwrap();
+    assert!(!is_alive(&pid), "the daemon {pid} is alive when the upload begins");
+    let upload = Upload { file: "out".to_owned(), url: cloud.place("bucket"), fields: [].into() };
+    cloud.order(&Order::Urls(SignedUrls { start: 1, downloads: Vec::new(), uploads: vec![upload] }));
+    assert_eq!(cloud.finished().await.1.failure, None);
+    cloud.is_cleaned_up().await;
+}
+
+#[tokio::test]
+async fn what_a_stopped_command_leaves_behind_ends_with_the_attempt() {
+    let mut cloud = Cloud::start().await;
+    let script = format!(
+        "python3 -c \"{DAEMON}\"; until [ -e out ]; do sleep 0.01; done; cat out; echo; exec sleep 1000"
+    );
+    cloud.order(&Order::Run(assignment(1, &script)));
+    let has_said = |news: &News| matches!(news, News::Heartbeat(progress) if progress.line.is_some());
+    let News::Heartbeat(progress) = cloud.report(has_said).await.news else { unreachable!() };
+    let pid = progress.line.unwrap();
+    assert!(is_alive(&pid));
+    cloud.terminate();
+    assert_eq!(cloud.finished().await.1.failure.unwrap().class, Class::SpotInterrupted);
+    assert!(!is_alive(&pid));
+}
+
+#[tokio::test]
+async fn orphans_that_die_while_the_command_runs_are_buried() {
+    let mut cloud = Cloud::start().await;
+    // Each of them is an orphan when it dies: the shell between does not wait.
+    let script = "for i in 1 2 3 4 5; do sh -c 'sleep 0.01 & exit'; done
+        children() { grep -l \"^PPid:[[:space:]]*$PPID$\" /proc/[0-9]*/status 2>/dev/null; }
+        until [ \"$(children)\" = /proc/$$/status ]; do sleep 0.01; done";
+    cloud.order(&Order::Run(assignment(1, script)));
+    assert_eq!(cloud.finished().await.1.failure, None);
 }
 
 #[tokio::test]

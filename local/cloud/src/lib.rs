@@ -3,13 +3,12 @@
 
 pub mod deploy;
 pub mod ffmpeg;
+mod folder;
 pub mod leftovers;
 mod ministack;
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -23,11 +22,11 @@ use local_aws::upstream::{Sessions, Upstream};
 use local_ec2::Ec2;
 use local_ecs::{Faults, Images};
 use nix::sys::statvfs::statvfs;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::folder::CloudFolder;
 use crate::ministack::MiniStack;
 
 /// The Region that the local cloud says it is.
@@ -61,7 +60,7 @@ pub struct Cloud {
     calls: CallLog,
     faults: Faults,
     ec2_faults: local_ec2::Faults,
-    folder: TempDir,
+    folder: CloudFolder,
     ministack: MiniStack,
     stop: CancellationToken,
     servers: JoinSet<Result<()>>,
@@ -73,9 +72,7 @@ impl Cloud {
     /// # Errors
     /// When a tool is missing or MiniStack does not come up.
     pub async fn start(options: Options) -> Result<Self> {
-        // A worker that is root runs the command as somebody else, who must get through to its files.
-        let passable = Permissions::from_mode(0o711);
-        let folder = tempfile::Builder::new().prefix("mayfly-cloud-").permissions(passable).tempdir()?;
+        let folder = CloudFolder::create()?;
         check_disk(folder.path())?;
         let [ec2, ecs, states] = [listen().await?, listen().await?, listen().await?];
         let mut upstream = Upstream {

@@ -9,10 +9,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mayfly_common::tree;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::fs;
 use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -203,7 +205,7 @@ fn control_group(folder: &Path) -> PathBuf {
 /// Removes what would be gone with a container: all files but the log.
 pub(crate) async fn discard_files(folder: &Path) -> io::Result<()> {
     for folder in [files(folder), temporary(folder), control_group(folder)] {
-        match fs::remove_dir_all(folder).await {
+        match spawn_blocking(move || tree::remove(&folder)).await? {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
