@@ -223,14 +223,13 @@ struct Observer {
 impl Observer {
     fn take(&mut self, piece: &Piece<'_>) {
         self.tail.push(piece);
-        if let Piece::Line(line) | Piece::Draft(line) = piece {
-            self.meter.observe(line);
-            self.progress.send_replace(self.meter.progress());
-        }
+        let (Piece::Line(line) | Piece::Draft(line)) = piece;
+        self.meter.observe(line);
+        self.progress.send_replace(self.meter.progress());
     }
 }
 
-/// Passes on what is printed, line by line, to `console`.
+/// Passes on what is printed, each line as it was last, to `console`.
 async fn pump(mut printed: Receiver, mut console: Option<tokio::fs::File>, observer: Arc<Mutex<Observer>>) {
     let mut splitter = Splitter::default();
     let mut chunk = vec![0; CHUNK];
@@ -240,7 +239,8 @@ async fn pump(mut printed: Receiver, mut console: Option<tokio::fs::File>, obser
         let mut lines = Vec::new();
         let each = |piece: Piece<'_>| {
             observer.lock().unwrap_or_else(PoisonError::into_inner).take(&piece);
-            if let Piece::Line(line) | Piece::Draft(line) = piece {
+            // What is written over is for the heartbeats.
+            if let Piece::Line(line) = piece {
                 lines.extend_from_slice(line);
                 lines.push(b'\n');
             }

@@ -1,4 +1,8 @@
-//! What the command prints: split into lines, and its last 4 KB. Memory is bounded however long a line is.
+//! What the command prints: split into lines, and its end, which a report holds. A line that is written over again and
+//! again, as ffmpeg shows its progress, counts as the one line that a person sees on a terminal. Memory is bounded however
+//! long a line is.
+
+use std::mem;
 
 /// A longer line is cut.
 const LINE_LIMIT: usize = 8 * 1024;
@@ -10,18 +14,16 @@ const TAIL_LIMIT: usize = 4 * 1024;
 pub enum Piece<'a> {
     /// A line that stays.
     Line(&'a [u8]),
-    /// A line that ended with a carriage return: the next one takes its place, as on a terminal. ffmpeg shows its
-    /// progress like this.
+    /// What a line shows for now: it ended with a carriage return, so the next piece takes its place.
     Draft(&'a [u8]),
-    /// A newline after a draft, which makes it stay.
-    Keep,
 }
 
 /// Splits what is printed.
 #[derive(Debug, Default)]
 pub struct Splitter {
     line: Vec<u8>,
-    after_draft: bool,
+    /// What the line showed last; it stays if nothing is written over it.
+    draft: Vec<u8>,
 }
 
 impl Splitter {
@@ -29,31 +31,34 @@ impl Splitter {
     pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Piece<'_>)) {
         for &byte in bytes {
             match byte {
-                b'\n' if self.after_draft => each(Piece::Keep),
-                b'\n' => self.end_line(false, &mut each),
-                b'\r' if self.line.is_empty() => continue,
-                b'\r' => self.end_line(true, &mut each),
+                b'\n' => self.end_line(&mut each),
+                b'\r' if self.line.is_empty() => {}
+                b'\r' => {
+                    mem::swap(&mut self.line, &mut self.draft);
+                    self.line.clear();
+                    each(Piece::Draft(&self.draft));
+                }
                 byte => {
                     self.line.push(byte);
                     if self.line.len() == LINE_LIMIT {
-                        self.end_line(false, &mut each);
+                        self.end_line(&mut each);
                     }
                 }
             }
-            self.after_draft = byte == b'\r';
         }
     }
 
     /// Hands on what the stream ended with, if no newline came after it.
     pub fn finish(&mut self, mut each: impl FnMut(Piece<'_>)) {
-        if !self.line.is_empty() {
-            self.end_line(false, &mut each);
+        if !(self.line.is_empty() && self.draft.is_empty()) {
+            self.end_line(&mut each);
         }
     }
 
-    fn end_line(&mut self, is_draft: bool, each: &mut impl FnMut(Piece<'_>)) {
-        each(if is_draft { Piece::Draft(&self.line) } else { Piece::Line(&self.line) });
+    fn end_line(&mut self, each: &mut impl FnMut(Piece<'_>)) {
+        each(Piece::Line(if self.line.is_empty() { &self.draft } else { &self.line }));
         self.line.clear();
+        self.draft.clear();
     }
 }
 
@@ -61,16 +66,15 @@ impl Splitter {
 #[derive(Debug, Default)]
 pub struct Tail {
     text: Vec<u8>,
-    /// Where the draft begins that the next line replaces.
+    /// Where the draft begins that the next piece replaces.
     draft: Option<usize>,
 }
 
 impl Tail {
     /// Takes the next piece.
     pub fn push(&mut self, piece: &Piece<'_>) {
-        let draft = self.draft.take();
-        let (Piece::Line(line) | Piece::Draft(line)) = piece else { return };
-        if let Some(start) = draft {
+        let (Piece::Line(line) | Piece::Draft(line)) = piece;
+        if let Some(start) = self.draft.take() {
             self.text.truncate(start);
         }
         // Cutting at twice the limit spares moving the text for each line.
@@ -82,13 +86,16 @@ impl Tail {
         self.text.push(b'\n');
     }
 
-    /// The last 4 KB as text.
+    /// The last 4 KB as text, from the beginning of a line unless there is but one.
     pub fn text(&self) -> String {
         let start = self.text.len().saturating_sub(TAIL_LIMIT);
         let text = String::from_utf8_lossy(&self.text[start..]);
         // A replacement character is longer than the byte that it stands for.
-        let start = text.ceil_char_boundary(text.len().saturating_sub(TAIL_LIMIT));
-        text[start..].to_owned()
+        let cut = text.ceil_char_boundary(text.len().saturating_sub(TAIL_LIMIT));
+        let is_whole = cut == 0 && (start == 0 || self.text[start - 1] == b'\n');
+        let text = &text[cut..];
+        let rest = text.split_once('\n').map(|(_, rest)| rest).filter(|rest| !is_whole && !rest.is_empty());
+        rest.unwrap_or(text).to_owned()
     }
 }
 
@@ -104,7 +111,6 @@ mod tests {
             seen.push(match piece {
                 Piece::Line(line) => format!("={}", String::from_utf8_lossy(line)),
                 Piece::Draft(line) => format!("~{}", String::from_utf8_lossy(line)),
-                Piece::Keep => "!".to_owned(),
             });
         };
         for chunk in chunks {
@@ -116,12 +122,22 @@ mod tests {
 
     #[test]
     fn lines_end_with_newlines_and_carriage_returns() {
-        assert_eq!(pieces(&["one\ntw", "o\r1%\r2%\r", "\nend"]), ["=one", "~two", "~1%", "~2%", "!", "=end"]);
+        assert_eq!(
+            pieces(&["one\ntw", "o\r1%\r2%\r", "\nend"]),
+            ["=one", "~two", "~1%", "~2%", "=2%", "=end"]
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_written_over_stays_as_it_was_last() {
+        assert_eq!(pieces(&["1%\r2%\rdone\n"]), ["~1%", "~2%", "=done"]);
+        assert_eq!(pieces(&["\r1%\r2%"]), ["~1%", "=2%"]);
+        assert_eq!(pieces(&["1%\r2%\r"]), ["~1%", "~2%", "=2%"]);
     }
 
     #[test]
     fn empty_lines_stay_and_empty_drafts_do_not() {
-        assert_eq!(pieces(&["\n\r\r\n1%\r\r\n"]), ["=", "=", "~1%", "!"]);
+        assert_eq!(pieces(&["\n\r\r\n1%\r\r\n"]), ["=", "=", "~1%", "=1%"]);
     }
 
     #[test]
@@ -130,30 +146,49 @@ mod tests {
         assert_eq!(pieces(&[&line]).iter().map(String::len).max(), Some(LINE_LIMIT + 1));
     }
 
-    #[test]
-    fn the_tail_keeps_the_last_draft_only() {
-        let mut tail = Tail::default();
-        for piece in [
-            Piece::Line(b"begin"),
-            Piece::Draft(b"1%"),
-            Piece::Draft(b"2%"),
-            Piece::Keep,
-            Piece::Line(b"end"),
-        ] {
-            tail.push(&piece);
+    /// The end of an output.
+    fn tail(chunks: &[&[u8]]) -> String {
+        let (mut splitter, mut tail) = (Splitter::default(), Tail::default());
+        for chunk in chunks {
+            splitter.push(chunk, |piece| tail.push(&piece));
         }
-        assert_eq!(tail.text(), "begin\n2%\nend\n");
+        splitter.finish(|piece| tail.push(&piece));
+        tail.text()
     }
 
     #[test]
-    fn the_tail_is_4_kb_of_valid_text() {
+    fn updates_of_a_line_never_push_out_the_lines_before_them() {
+        let update = |i| format!("\rframe {i} of 10000, and so on and on");
+        let updates = (0..10_000).map(update).collect::<Vec<_>>().concat();
+        let expected = "ERROR: row 17 is malformed\nframe 9999 of 10000, and so on and on\n";
+        assert_eq!(tail(&[b"ERROR: row 17 is malformed\n", updates.as_bytes()]), expected);
+        assert_eq!(tail(&[b"ERROR: row 17 is malformed\n", updates.as_bytes(), b"\r\n"]), expected);
+    }
+
+    #[test]
+    fn the_tail_has_what_a_line_shows_before_it_is_complete() {
         let mut tail = Tail::default();
-        for _ in 0..10_000 {
-            tail.push(&Piece::Line("ä\u{1F99F} and then".as_bytes()));
-            tail.push(&Piece::Line(&[0xff; 7]));
+        for piece in [Piece::Line(b"begin"), Piece::Draft(b"1%"), Piece::Draft(b"2%")] {
+            tail.push(&piece);
         }
-        let text = tail.text();
-        assert!((TAIL_LIMIT - 4..=TAIL_LIMIT).contains(&text.len()), "{}", text.len());
+        assert_eq!(tail.text(), "begin\n2%\n");
+    }
+
+    #[test]
+    fn the_tail_is_4_kb_of_whole_lines() {
+        let lines = (0..10_000).map(|i| format!("line {i}\n")).collect::<Vec<_>>().concat();
+        let tail = tail(&[lines.as_bytes()]);
+        assert!((TAIL_LIMIT - 10..=TAIL_LIMIT).contains(&tail.len()), "{}", tail.len());
+        assert!(lines.ends_with(&format!("\n{tail}")), "{tail}");
+    }
+
+    #[test]
+    fn the_tail_is_valid_text_whatever_was_printed() {
+        let line = ["ä\u{1F99F} and then\n".as_bytes(), &[0xff; 7], b"\n"].concat();
+        let text = tail(&[&line.repeat(10_000)]);
+        assert!((TAIL_LIMIT - 23..=TAIL_LIMIT).contains(&text.len()), "{}", text.len());
         assert!(text.ends_with("and then\n\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}\n"));
+        // A line that is longer than all that is told is told from its middle on.
+        assert_eq!(tail(&["ä".repeat(LINE_LIMIT / 2 - 1).as_bytes()]).len(), TAIL_LIMIT - 1);
     }
 }

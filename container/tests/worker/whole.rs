@@ -135,6 +135,21 @@ async fn orphans_that_die_while_the_command_runs_are_buried() {
 }
 
 #[tokio::test]
+async fn a_line_that_is_written_over_is_one_line_in_the_log_and_hides_no_other() {
+    let mut cloud = Cloud::start().await;
+    let script = r#"echo "ERROR: row 17 of input.csv is malformed" >&2
+        i=0; while [ $i -lt 100 ]; do printf "\rprogress %d %%" $i; i=$((i+1)); done; exit 5"#;
+    cloud.order(&Order::Run(assignment(1, script)));
+    let failure = cloud.finished().await.1.failure.unwrap();
+    let end = "ERROR: row 17 of input.csv is malformed\nprogress 99 %\n";
+    assert_eq!(failure.output.as_deref(), Some(end));
+    cloud.terminate();
+    let (_, log) = cloud.ended().await;
+    assert!(log.contains(end), "{log}");
+    assert_eq!(log.matches("progress ").count(), 1, "{log}");
+}
+
+#[tokio::test]
 async fn a_newer_attempt_takes_over() {
     let mut cloud = Cloud::start().await;
     cloud.order(&Order::Run(assignment(1, "exec sleep 1000")));
