@@ -13,6 +13,7 @@ use mayfly_common::error::Class;
 use mayfly_common::message::{
     Assignment, Download, Failure, FileSize, Finished, News, Phase, Progress, SignedUrls, Upload,
 };
+use mayfly_common::shown::shown;
 use mayfly_common::signing::POST_LIMIT;
 use tokio::select;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -198,6 +199,13 @@ impl Attempt {
             return Err(Failure { class: Class::InvalidJob, message, output: None });
         };
         self.progress.send_replace(Progress { phase: Phase::Running, percent: None, line: None });
+        for output in &self.assignment.outputs {
+            folder.create_parents(output).map_err(|error| {
+                let message =
+                    format!("the folder of the output {} could not be made: {error}", shown(output));
+                disk_failure(Class::InvalidJob, message, &error)
+            })?;
+        }
         folder.hand_over().map_err(|error| {
             disk_failure(Class::Internal, format!("the inputs could not be handed over: {error}"), &error)
         })?;

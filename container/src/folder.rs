@@ -10,10 +10,13 @@ use std::thread;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use mayfly_common::shown::shown;
 use mayfly_common::tree;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 use tracing::{Span, warn};
+
+use crate::links;
 
 /// How many names [`Folder::listing`] shows.
 const LISTED: usize = 20;
@@ -62,6 +65,8 @@ impl Folder {
             let closed = format!("{} is closed to user {owner}, who runs the command", parent.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, closed));
         }
+        // The path without links is the one that the command sees.
+        let parent = parent.canonicalize()?;
         // Others may pass through, but not look around.
         let place = tempfile::Builder::new()
             .prefix("attempt-")
@@ -95,21 +100,27 @@ impl Folder {
         give(&self.work(), self.owner)
     }
 
-    /// Makes the file `name`, and its parent folders.
+    /// Makes the folders that the file `name` lies in.
+    pub fn create_parents(&self, name: &str) -> io::Result<()> {
+        let parent = Path::new(name).parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.map_or(Ok(()), |parent| self.inside.create_dir_all(parent))
+    }
+
+    /// Makes the file `name`, and the folders that it lies in.
     pub fn create_file(&self, name: &str) -> io::Result<File> {
-        if let Some(parent) = Path::new(name).parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            self.inside.create_dir_all(parent)?;
-        }
+        self.create_parents(name)?;
         let mut options = OpenOptions::new();
         self.inside.open_with(name, options.write(true).create_new(true)).map(cap_std::fs::File::into_std)
     }
 
-    /// Opens the file `name` of the command's and tells its size in bytes.
+    /// Opens the file `name` of the command's, or what its link in the folder leads to, and tells its size in bytes.
     pub fn open_file(&self, name: &str) -> io::Result<(File, u64)> {
+        let place = links::resolve(&self.inside, &self.work(), Path::new(name))?;
         let mut options = OpenOptions::new();
         // Opening a pipe would otherwise wait for its writer.
         options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
-        let file = self.inside.open_with(name, &options)?.into_std();
+        // A link that has been put there meanwhile leads out of the folder no more than another.
+        let file = self.inside.open_with(place, &options)?.into_std();
         let metadata = file.metadata()?;
         check(&metadata, self.owner).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         Ok((file, metadata.len()))
@@ -122,7 +133,7 @@ impl Folder {
             .flatten()
             .map(|entry| {
                 let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                format!("{}{}", entry.file_name().to_string_lossy(), if is_dir { "/" } else { "" })
+                format!("{}{}", shown(&entry.file_name().to_string_lossy()), if is_dir { "/" } else { "" })
             })
             .collect();
         names.sort();
@@ -219,7 +230,9 @@ mod tests {
         symlink("real", folder.work().join("inside")).unwrap();
         symlink("/proc/self/environ", folder.work().join("outside")).unwrap();
         symlink("/etc", folder.work().join("etc")).unwrap();
+        symlink(folder.work().join("real"), folder.work().join("absolute")).unwrap();
         assert_eq!(folder.open_file("inside").unwrap().1, 4);
+        assert_eq!(folder.open_file("absolute").unwrap().1, 4);
         folder.open_file("outside").unwrap_err();
         folder.open_file("etc/passwd").unwrap_err();
     }

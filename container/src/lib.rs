@@ -8,6 +8,7 @@ pub mod done;
 pub mod download;
 pub mod folder;
 pub mod http;
+pub mod links;
 pub mod mailbox;
 pub mod oom;
 pub mod output;

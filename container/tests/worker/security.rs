@@ -76,6 +76,7 @@ async fn what_is_not_the_commands_is_not_uploaded_for_it() {
     for (mut cloud, separation) in workers().await {
         let traps = [
             "ln -s ../../kept out",
+            "ln -s $PWD/../../kept out",
             "ln -s /proc/$PPID/environ out",
             "ln -s /etc/passwd out",
             "ln -s /proc/$$/fd/1 out",
@@ -90,6 +91,35 @@ async fn what_is_not_the_commands_is_not_uploaded_for_it() {
             let failure = cloud.finished().await.1.failure.unwrap();
             assert_eq!(failure.class, Class::UploadFailed, "{separation:?}: {trap}");
         }
+    }
+}
+
+/// Carries out a job that is to upload `output`, and tells what has arrived.
+async fn upload(cloud: &mut Cloud, start: u32, output: &str, script: &str) -> Vec<u8> {
+    let job = Assignment { outputs: vec![output.to_owned()], ..assignment(start, script) };
+    cloud.order(&Order::Run(job));
+    cloud.sign_upload(start, output, "bucket", &[("key", "out")]).await;
+    assert_eq!(cloud.finished().await.1.failure, None);
+    cloud.queues.state.objects.lock().unwrap().remove("/bucket").unwrap()
+}
+
+#[tokio::test]
+async fn a_link_to_a_file_of_the_working_folder_is_uploaded_as_that_file() {
+    for (mut cloud, _) in workers().await {
+        let links = ["ln -s $PWD/work/x out.txt", "ln -s work/x out.txt", "ln -s ../work/work/x out.txt"];
+        for (start, link) in (1..).zip(links) {
+            let script = format!("mkdir work; echo one >work/x; {link}");
+            let form = upload(&mut cloud, start, "out.txt", &script).await;
+            assert!(String::from_utf8_lossy(&form).contains("\r\n\r\none\n\r\n"), "{link}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_folders_of_outputs_are_there_and_are_the_commands() {
+    for (mut cloud, _) in workers().await {
+        let script = "[ -O renditions ] && [ -O renditions/360p ] && echo one >renditions/360p/out.mp4";
+        upload(&mut cloud, 1, "renditions/360p/out.mp4", script).await;
     }
 }
 

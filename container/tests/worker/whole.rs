@@ -206,6 +206,23 @@ async fn a_missing_output_is_named_with_what_is_there() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_no_output_is_told_with_where_it_leads() {
+    let mut cloud = Cloud::start().await;
+    let cases = [
+        ("ln -s /etc/passwd out", "out is a link to /etc/passwd, which is outside the working folder"),
+        ("ln -s deep/gone out", "out is a link to deep/gone, where nothing is"),
+    ];
+    for (start, (script, expected)) in (1..).zip(cases) {
+        cloud.order(&Order::Run(Assignment { outputs: vec!["out".to_owned()], ..assignment(start, script) }));
+        let failure = cloud.finished().await.1.failure.unwrap();
+        let expected = format!(
+            "the command succeeded, but its output out is not usable: {expected}; the working folder holds out"
+        );
+        assert_eq!((failure.class, failure.message), (Class::UploadFailed, expected));
+    }
+}
+
+#[tokio::test]
 async fn an_output_beyond_the_limit_of_a_post_is_refused() {
     let mut cloud = Cloud::start().await;
     let job = Assignment { outputs: vec!["big".to_owned()], ..assignment(1, "truncate -s 5368709121 big") };
