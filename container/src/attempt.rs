@@ -26,7 +26,7 @@ use crate::descendants::Subreaper;
 use crate::done::Reporter;
 use crate::download::{self, Partial};
 use crate::folder::{self, Folder};
-use crate::http::{Http, Trouble, is_signed, place};
+use crate::http::{Http, Tries, Trouble, is_signed, place};
 use crate::progress::{LINE_LIMIT, percent};
 use crate::stop::{Stop, StopSignal};
 use crate::upload;
@@ -118,7 +118,7 @@ impl Attempt {
         let Assignment { inputs, outputs, .. } = &self.assignment;
         let mut names = inputs.iter().map(|input| &input.file).chain(outputs);
         names.find(|name| !folder::is_inside(name)).map_or(Ok(()), |name| {
-            let message = format!("the file name {name:?} leads out of the working folder");
+            let message = format!("the file name {:?} leads out of the working folder", shown(name));
             Err(Failure { class: Class::InvalidJob, message, output: None })
         })
     }
@@ -142,7 +142,7 @@ impl Attempt {
             };
             show(0, None);
             let bytes = self.download(input, folder, desk, show).await?;
-            info!(file = input.file, bytes, "input downloaded");
+            info!(file = shown(&input.file), bytes, "input downloaded");
         }
         Ok(())
     }
@@ -155,10 +155,10 @@ impl Attempt {
         desk: &mut UrlDesk,
         progress: impl Fn(u64, Option<u64>),
     ) -> Result<u64, Failure> {
-        let Tools { http, pace, .. } = &self.tools;
+        let http = &self.tools.http;
         let Download { file, url } = input;
         let unavailable = |trouble: &Trouble, from: &str| {
-            let message = format!("the input {file} could not be downloaded{from}: {trouble}");
+            let message = format!("the input {} could not be downloaded{from}: {trouble}", shown(file));
             match trouble {
                 Trouble::Disk(error) => disk_failure(Class::InputUnavailable, message, error),
                 _ => Failure { class: Class::InputUnavailable, message, output: None },
@@ -172,9 +172,7 @@ impl Attempt {
         let from = format!(" from {}", place(&url));
         let mut refused_at = None;
         loop {
-            let result;
-            (partial, result) = download::fetch(http, &url, partial, pace.backoff, &progress).await;
-            let cause = match result {
+            let cause = match download::fetch(http, &url, &mut partial, self.tries(), &progress).await {
                 // A signature that brought something has expired since; one that brought nothing will never be good.
                 Err(Trouble::Expired(cause))
                     if is_signed(&url) && refused_at.is_none_or(|bytes| partial.furthest() > bytes) =>
@@ -185,11 +183,16 @@ impl Attempt {
                 Ok(()) => return Ok(partial.bytes()),
             };
             refused_at = Some(partial.furthest());
-            info!(file, "signature refused, asking for a fresh one: {cause}");
+            info!(file = shown(file), "signature refused, asking for a fresh one: {cause}");
             let no_answer = || Trouble::Definite(format!("{cause}, and no fresh URL came"));
             let fresh = desk.download(file).await.ok_or_else(|| unavailable(&no_answer(), &from))?;
             url = http.parse(&fresh).map_err(|trouble| unavailable(&trouble, ""))?;
         }
+    }
+
+    /// The tries of a transfer that begins now.
+    fn tries(&self) -> Tries {
+        Tries::new(self.tools.pace.backoff, self.stop.time_left())
     }
 
     async fn run_command(&mut self, folder: &Folder) -> Result<(), Failure> {
@@ -236,7 +239,7 @@ impl Attempt {
             let show =
                 move |sent: u64| show(&progress, Phase::Uploading, percent(before + sent, total), &name);
             self.upload(&file, &upload, folder, desk, show).await?;
-            info!(file = file.file, bytes = file.bytes, "output uploaded");
+            info!(file = shown(&file.file), bytes = file.bytes, "output uploaded");
             before += file.bytes;
             self.finished.outputs.push(file);
         }
@@ -252,29 +255,29 @@ impl Attempt {
         desk: &mut UrlDesk,
         progress: impl Fn(u64) + Clone + Send + Sync + 'static,
     ) -> Result<(), Failure> {
-        let Tools { http, pace, .. } = &self.tools;
-        let tries = Cell::new(0);
+        let http = &self.tools.http;
+        let opened = Cell::new(0);
         let open = || {
-            tries.set(tries.get() + 1);
+            opened.set(opened.get() + 1);
             folder.open_file(&file.file).map(|(file, _)| file)
         };
         let failure = |trouble: &Trouble| {
-            upload_failure(format!("the output {} could not be uploaded: {trouble}", file.file))
+            upload_failure(format!("the output {} could not be uploaded: {trouble}", shown(&file.file)))
         };
         let mut upload = upload.clone();
         let mut was_refused = false;
         loop {
-            tries.set(0);
+            opened.set(0);
             let progress = progress.clone();
-            let cause = match upload::post(http, &upload, open, file.bytes, pace.backoff, progress).await {
+            let cause = match upload::post(http, &upload, open, file.bytes, self.tries(), progress).await {
                 // A signature that was good for a try that broke has expired since.
-                Err(Trouble::Expired(cause)) if !was_refused || tries.get() > 1 => cause,
+                Err(Trouble::Expired(cause)) if !was_refused || opened.get() > 1 => cause,
                 // S3 may refuse a signature by closing the connection under the file.
                 Err(Trouble::Transient(cause)) if !was_refused => cause,
                 result => return result.map_err(|trouble| failure(&trouble)),
             };
             was_refused = true;
-            info!(file = file.file, "upload refused, asking for a fresh signature: {cause}");
+            info!(file = shown(&file.file), "upload refused, asking for a fresh signature: {cause}");
             let no_answer = || failure(&Trouble::Definite(format!("{cause}, and no fresh URL came")));
             upload = desk.uploads(slice::from_ref(file)).await.ok_or_else(no_answer)?.remove(0);
         }
@@ -285,17 +288,18 @@ impl Attempt {
 fn measure(outputs: &[String], folder: &Folder) -> Result<Vec<FileSize>, Failure> {
     let measure = |file: &String| {
         let (_, bytes) = folder.open_file(file).map_err(|error| {
-            let listing = folder.listing();
             upload_failure(format!(
-                "the command succeeded, but its output {file} is not usable: {error}; \
-                 the working folder holds {listing}"
+                "the command succeeded, but its output {} is not usable: {error}; the working folder holds {}",
+                shown(file),
+                folder.listing(),
             ))
         })?;
         if bytes > POST_LIMIT {
             // In tenths of S3's gigabytes of 2^30 bytes, rounded up.
             let tenths = (u128::from(bytes) * 10).div_ceil(1 << 30);
             return Err(upload_failure(format!(
-                "the output {file} has {}.{} GB ({bytes} bytes); S3 takes at most 5 GB in one POST; split it",
+                "the output {} has {}.{} GB ({bytes} bytes); S3 takes at most 5 GB in one POST; split it",
+                shown(file),
                 tenths / 10,
                 tenths % 10,
             )));
@@ -306,7 +310,7 @@ fn measure(outputs: &[String], folder: &Folder) -> Result<Vec<FileSize>, Failure
 }
 
 fn show(progress: &watch::Sender<Progress>, phase: Phase, percent: Option<f64>, file: &str) {
-    let line = file.chars().take(LINE_LIMIT).collect();
+    let line = shown(file).chars().take(LINE_LIMIT).collect();
     progress.send_replace(Progress { phase, percent, line: Some(line) });
 }
 

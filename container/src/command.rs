@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use mayfly_common::error::Class;
 use mayfly_common::message::{Failure, Phase, Progress};
+use mayfly_common::shown::shown;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -123,6 +124,7 @@ impl Ended {
         if self.status.success() {
             return Ok(());
         }
+        let program = shown(program);
         // A program whose own child was killed ends with a code.
         let (class, message) = if self.out_of_memory {
             let message = format!(
@@ -184,6 +186,7 @@ fn prefer_to_kill(command: Option<Pid>) {
 }
 
 fn could_not_start(program: &str, error: &io::Error) -> Failure {
+    let program = shown(program);
     let message = match error.kind() {
         io::ErrorKind::NotFound => format!(
             "the command `{program}` could not be started: neither the image nor the inputs have such a program, \

@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::io::SeekFrom;
 
-use backon::{ExponentialBuilder, RetryableWithContext};
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue};
 use reqwest::{Response, StatusCode};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
 use tracing::info;
 use url::Url;
 
-use crate::http::{Http, Trouble, place};
+use crate::http::{Http, Tries, Trouble};
 
 const BUFFER: usize = 1024 * 1024;
 
@@ -53,45 +52,47 @@ impl Partial {
         Ok(())
     }
 
-    /// Whether `response` is the rest of the very object whose beginning has arrived.
+    /// Whether `response` begins where the very object has broken off whose beginning has arrived.
     fn goes_on_with(&self, response: &Response) -> bool {
-        let headers = response.headers();
-        let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
-        let is_rest = range.starts_with(&format!("bytes {}-", self.written));
-        is_rest && self.tag.is_some() && headers.get(ETAG) == self.tag.as_ref()
+        let is_next = content_range(response).starts_with(&format!("bytes {}-", self.written));
+        is_next && self.tag.is_some() && response.headers().get(ETAG) == self.tag.as_ref()
     }
+}
+
+/// Which part of which length `response` is; empty where it is the whole. Source: RFC 9110, 14.4.
+fn content_range(response: &Response) -> &str {
+    let range =
+        response.headers().get(CONTENT_RANGE).filter(|_| response.status() == StatusCode::PARTIAL_CONTENT);
+    range.and_then(|range| range.to_str().ok()).unwrap_or_default()
+}
+
+/// The length of the whole that `response` is a part of, where it says that.
+fn whole_length(response: &Response) -> Option<u64> {
+    content_range(response).rsplit_once('/')?.1.parse().ok()
 }
 
 /// Brings what is missing of `partial` from `url`. `progress` is told the bytes that have arrived and the total, where
 /// the server says it.
 ///
 /// A connection that brought something is followed by the next one at once; one that brought nothing uses up one of
-/// `backoff`'s tries.
+/// `tries`.
 pub async fn fetch(
     http: &Http,
     url: &Url,
-    partial: Partial,
-    backoff: ExponentialBuilder,
+    partial: &mut Partial,
+    mut tries: Tries,
     progress: impl Fn(u64, Option<u64>),
-) -> (Partial, Result<(), Trouble>) {
-    let get_further = async |mut partial: Partial| {
-        let result = loop {
-            let before = partial.furthest;
-            match fetch_once(http, url, &mut partial, &progress).await {
-                Err(Trouble::Transient(cause)) if partial.furthest > before => {
-                    info!(bytes = partial.written, "download interrupted, going on: {cause}");
-                }
-                result => break result,
+) -> Result<(), Trouble> {
+    loop {
+        let before = partial.furthest;
+        match fetch_once(http, url, partial, &progress).await {
+            Err(Trouble::Transient(cause)) if partial.furthest > before => {
+                info!(bytes = partial.written, "download interrupted, going on: {cause}");
             }
-        };
-        (partial, result)
-    };
-    get_further
-        .retry(backoff)
-        .context(partial)
-        .when(Trouble::is_transient)
-        .notify(|trouble, _| info!("download of {} failed, trying again: {trouble}", place(url)))
-        .await
+            Err(trouble) => tries.wait(trouble).await?,
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 async fn fetch_once(
@@ -100,12 +101,8 @@ async fn fetch_once(
     partial: &mut Partial,
     progress: impl Fn(u64, Option<u64>),
 ) -> Result<(), Trouble> {
-    let mut request = http.down.get(url.clone());
-    // Source: RFC 9110, 13.1.5 and 14.2: the rest if the tag still fits, else the whole.
-    if let (1.., Some(tag)) = (partial.written, &partial.tag) {
-        request = request.header(RANGE, format!("bytes={}-", partial.written)).header(IF_RANGE, tag);
-    }
-    let mut response = request.send().await?;
+    let rest = partial.tag.as_ref().filter(|_| partial.written > 0).map(|tag| (partial.written, tag));
+    let (mut response, secrets) = http.get(url, rest).await?;
     match response.status() {
         StatusCode::PARTIAL_CONTENT if partial.goes_on_with(&response) => {}
         // A server may know ranges and not If-Range.
@@ -118,9 +115,10 @@ async fn fetch_once(
             partial.tag =
                 response.headers().get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")).cloned();
         }
-        _ => return Err(Trouble::of(response, url.query_pairs().map(|(_, value)| value)).await),
+        _ => return Err(Trouble::of(response, secrets).await),
     }
-    let total = response.content_length().map(|rest| partial.written + rest);
+    let total = whole_length(&response)
+        .or_else(|| response.content_length().map(|rest| partial.written.saturating_add(rest)));
     while let Some(chunk) = response.chunk().await? {
         partial.file.write_all(&chunk).await?;
         partial.written += chunk.len() as u64;
@@ -129,5 +127,9 @@ async fn fetch_once(
     }
     // The file's writes run behind: a full disk may show only here.
     partial.file.flush().await?;
-    Ok(())
+    // A server may send less than the rest that it was asked for.
+    match total {
+        Some(total) if partial.written < total => Err(Trouble::Transient("a part came".into())),
+        _ => Ok(()),
+    }
 }

@@ -1,26 +1,39 @@
 //! HTTP as the worker speaks it: which URLs it calls, and what its failures mean.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::str;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
-use backon::{ExponentialBuilder, Retryable};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder, Retryable};
 use futures_util::TryStreamExt;
-use reqwest::redirect::{self, Policy};
+use mayfly_common::shown::shown;
+use reqwest::header::{
+    CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, IF_RANGE, LOCATION, RANGE, RETRY_AFTER, SET_COOKIE,
+};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
+use tokio::time::{sleep, timeout};
 use tokio_util::io::StreamReader;
+use tracing::info;
 use url::{Origin, Url};
+
+/// Who calls. Some servers refuse whoever does not say so.
+/// Source: RFC 9110, 10.1.5; Wikimedia Foundation User-Agent Policy.
+const USER_AGENT: &str = concat!("mayfly-worker/", env!("CARGO_PKG_VERSION"));
 
 /// A connection on which nothing moves for so long is given up.
 const SILENCE: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
-/// As many as reqwest follows by default.
+/// As many as reqwest follows by default, and half as many as browsers.
 const REDIRECTS: usize = 10;
-/// More of an error's page is not read.
+/// More of an error's page is not read, and for no longer.
 const ERROR_PAGE: u64 = 16 * 1024;
+const ERROR_PAGE_TIME: Duration = Duration::from_secs(5);
 /// The most that is repeated of a server's words, in characters.
 const WORDS_LIMIT: usize = 500;
 /// The shortest run of letters and digits that is taken for a piece of a secret.
@@ -29,9 +42,8 @@ const SECRET_RUN: usize = 8;
 /// The clients for files.
 #[derive(Clone, Debug)]
 pub struct Http {
-    /// For downloads; follows redirects to places that are allowed.
-    pub down: Client,
-    /// For uploads; follows none, since a body that streams from disk cannot be sent twice.
+    down: Client,
+    /// For uploads; follows no redirects, since a body that streams from disk cannot be sent twice.
     pub up: Client,
     plain: PlainHttp,
 }
@@ -41,17 +53,56 @@ impl Http {
     pub fn new(endpoint: Option<&Url>) -> anyhow::Result<Self> {
         let plain = PlainHttp(endpoint.map(Url::origin));
         // A proxy that the user's environment names is for the command.
-        // The place that a redirect leads to must not learn from Referer what the first URL was signed with.
-        let client =
-            || Client::builder().no_proxy().referer(false).connect_timeout(CONNECT).tcp_user_timeout(SILENCE);
-        let allowed = plain.clone();
-        let policy = Policy::custom(move |attempt| follow(attempt, &allowed));
+        let client = || {
+            Client::builder()
+                .user_agent(USER_AGENT)
+                .no_proxy()
+                .redirect(Policy::none())
+                .connect_timeout(CONNECT)
+                .tcp_user_timeout(SILENCE)
+        };
         Ok(Self {
-            down: client().redirect(policy).read_timeout(SILENCE).build()?,
+            down: client().read_timeout(SILENCE).build()?,
             // A read timeout would also count the time of sending; TCP's own covers that.
-            up: client().redirect(Policy::none()).build()?,
+            up: client().build()?,
             plain,
         })
+    }
+
+    /// Asks for the file at `url`, or, if its entity tag still is the one in `rest`, for what follows its first so many
+    /// bytes; follows redirects to places that are allowed. Tells besides what of the requests was secret.
+    ///
+    /// Cookies that are set on the way are sent back on the way, and then forgotten: without, some servers redirect for
+    /// ever.
+    pub async fn get(
+        &self,
+        url: &Url,
+        rest: Option<(u64, &HeaderValue)>,
+    ) -> Result<(Response, Vec<String>), Trouble> {
+        let (mut cookies, mut secrets) = (Cookies::default(), Vec::new());
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS {
+            // Without a Referer: the place that a redirect leads to must not learn what the first URL was signed with.
+            let mut request = self.down.get(url.clone());
+            // Source: RFC 9110, 13.1.5 and 14.2.
+            if let Some((bytes, tag)) = rest {
+                request = request.header(RANGE, format!("bytes={bytes}-")).header(IF_RANGE, tag);
+            }
+            if let Some(cookies) = cookies.of(&url) {
+                request = request.header(COOKIE, &cookies);
+                secrets.push(cookies);
+            }
+            secrets.extend(secrets_of(&url));
+            let response = request.send().await?;
+            let Some(next) = redirected(&response) else { return Ok((response, secrets)) };
+            cookies.keep(&url, response.headers());
+            if !self.plain.allows(&next) {
+                let refusal = format!("a redirect to {} is refused: only https is allowed", place(&next));
+                return Err(Trouble::Definite(refusal));
+            }
+            url = next;
+        }
+        Err(Trouble::Definite(format!("more than {REDIRECTS} redirects, the last one to {}", place(&url))))
     }
 
     /// Parses `url` and refuses it unless it is https, or plain http to the local cloud.
@@ -75,15 +126,49 @@ impl PlainHttp {
     }
 }
 
-fn follow(attempt: redirect::Attempt<'_>, plain: &PlainHttp) -> redirect::Action {
-    if attempt.previous().len() > REDIRECTS {
-        return attempt.error(format!("more than {REDIRECTS} redirects"));
+/// Where `response` redirects to, if it does.
+/// Source: RFC 9110, 15.4.
+fn redirected(response: &Response) -> Option<Url> {
+    let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers().get(LOCATION).filter(|_| is_redirect)?;
+    response.url().join(str::from_utf8(location.as_bytes()).ok()?).ok()
+}
+
+/// Cookies by origin and name. Each goes back to the very origin that has set it and nowhere else, whatever its attributes
+/// allow: that is enough for who wants to see whether it comes back.
+/// Source: RFC 6265, 5.4.
+#[derive(Default)]
+struct Cookies(BTreeMap<(String, String), String>);
+
+impl Cookies {
+    /// Remembers those that an answer from `url` sets.
+    fn keep(&mut self, url: &Url, headers: &HeaderMap) {
+        let origin = url.origin().ascii_serialization();
+        let set = headers.get_all(SET_COOKIE).iter();
+        for (name, value) in set.filter_map(|cookie| cookie.to_str().ok()?.split(';').next()?.split_once('='))
+        {
+            self.0.insert((origin.clone(), name.trim().to_owned()), value.trim().to_owned());
+        }
     }
-    if !plain.allows(attempt.url()) {
-        let refusal = format!("a redirect to {} is refused: only https is allowed", place(attempt.url()));
-        return attempt.error(refusal);
+
+    /// What `url`'s origin gets back, if anything.
+    fn of(&self, url: &Url) -> Option<String> {
+        let origin = url.origin().ascii_serialization();
+        let own = self.0.iter().filter(|((of, _), _)| *of == origin);
+        let pairs: Vec<_> = own.map(|((_, name), value)| format!("{name}={value}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
     }
-    attempt.follow()
+}
+
+/// What of `url` a server may repeat and nobody else may.
+fn secrets_of(url: &Url) -> Vec<String> {
+    let raw = url.query().unwrap_or_default().split('&');
+    let raw = raw.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
+    // A query without names is a value.
+    let decoded =
+        url.query_pairs().map(|(name, value)| if value.is_empty() { name } else { value }.into_owned());
+    let user = [url.username(), url.password().unwrap_or_default()].map(str::to_owned);
+    raw.chain(decoded).chain(user).collect()
 }
 
 /// `url` without what may be secret: the query holds the signature.
@@ -91,10 +176,7 @@ pub fn place(url: &Url) -> String {
     let mut place = url.clone();
     place.set_query(None);
     place.set_fragment(None);
-    // Fails only for URLs without a host, which have neither.
-    let _ = place.set_username("");
-    let _ = place.set_password(None);
-    place.to_string()
+    shown(place.as_str())
 }
 
 /// Whether `url` carries a signature that fresh ones can replace.
@@ -110,6 +192,8 @@ pub enum Trouble {
     Expired(String),
     /// Another try may help.
     Transient(String),
+    /// The same, but not before this time has passed.
+    Busy(String, Duration),
     /// No other try will help.
     Definite(String),
     /// The file could not be written or read.
@@ -122,6 +206,7 @@ impl fmt::Display for Trouble {
             Self::Expired(message) | Self::Transient(message) | Self::Definite(message) => {
                 f.write_str(message)
             }
+            Self::Busy(message, wait) => write!(f, "{message}; it asks to wait {} s", wait.as_secs()),
             Self::Disk(error) => error.fmt(f),
         }
     }
@@ -135,9 +220,9 @@ impl From<io::Error> for Trouble {
 
 impl From<reqwest::Error> for Trouble {
     fn from(error: reqwest::Error) -> Self {
-        let is_definite = error.is_redirect() || error.is_builder();
+        let is_definite = error.is_builder();
         // reqwest's own message ends with the URL and its query.
-        let message = format!("{:#}", anyhow::Error::from(error.without_url()));
+        let message = line(&format!("{:#}", anyhow::Error::from(error.without_url())));
         if is_definite { Self::Definite(message) } else { Self::Transient(message) }
     }
 }
@@ -145,21 +230,19 @@ impl From<reqwest::Error> for Trouble {
 impl Trouble {
     /// What an answer that is no success means. `secrets` are what the request was signed with, which an answer may
     /// repeat.
-    pub async fn of(response: Response, secrets: impl Iterator<Item = impl AsRef<str>>) -> Self {
+    pub async fn of(response: Response, secrets: Vec<String>) -> Self {
         let status = response.status();
-        let url = response.url().clone();
-        let error = S3Error::read(response).await;
-        let redirected = url.query_pairs().map(|(_, value)| value.into_owned());
-        let secrets: Vec<_> = secrets.map(|secret| secret.as_ref().to_owned()).chain(redirected).collect();
-        let error = error.without(&secrets);
-        let code = error.code.as_deref().unwrap_or_default();
-        let message = match &error {
-            S3Error { code: Some(code), message: Some(message) } => {
-                format!("HTTP {status} ({code}: {message})")
-            }
-            S3Error { code: Some(code), message: None } => format!("HTTP {status} ({code})"),
-            S3Error { code: None, .. } => format!("HTTP {status}"),
+        let wait = retry_after(status, response.headers());
+        let reason = Reason::read(response).await.without(&secrets);
+        let code = reason.code.as_deref().unwrap_or_default();
+        let message = match (&reason.code, &reason.message) {
+            (Some(code), Some(message)) => format!("HTTP {status} ({code}: {message})"),
+            (Some(words), None) | (None, Some(words)) => format!("HTTP {status} ({words})"),
+            (None, None) => format!("HTTP {status}"),
         };
+        if let Some(wait) = wait {
+            return Self::Busy(message, wait);
+        }
         // S3 says 403 to a dead signature or policy and 400 to dead credentials, and 400 to a request that stalled.
         // Source: S3 API Reference, "Error responses".
         if status == StatusCode::FORBIDDEN || code == "ExpiredToken" {
@@ -170,34 +253,94 @@ impl Trouble {
             || code == "RequestTimeout";
         if is_transient { Self::Transient(message) } else { Self::Definite(message) }
     }
+}
 
-    /// Whether another try may help.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Transient(_))
+/// How long a busy server wants to be left alone.
+/// Source: RFC 9110, 10.2.3 and 15.6.4; RFC 6585, 4.
+fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return None;
+    }
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is for ever.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// The tries of one transfer.
+#[derive(Debug)]
+pub struct Tries {
+    delays: ExponentialBackoff,
+    began: Instant,
+    time: Duration,
+}
+
+impl Tries {
+    /// As many as `backoff` says, within `time`.
+    pub fn new(backoff: ExponentialBuilder, time: Duration) -> Self {
+        Self { delays: backoff.build(), began: Instant::now(), time }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// Where another try will not help, or there is none: `trouble`.
+    pub async fn wait(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        let least = match &trouble {
+            Trouble::Transient(_) => Duration::ZERO,
+            Trouble::Busy(_, wait) => *wait,
+            Trouble::Expired(_) | Trouble::Definite(_) | Trouble::Disk(_) => return Err(trouble),
+        };
+        // Nobody pays for a wait that cannot help.
+        let left = self.time.saturating_sub(self.began.elapsed());
+        if least > left {
+            let left = left.as_secs();
+            return Err(Trouble::Definite(format!("{trouble}, and timeoutMinutes leaves {left} s")));
+        }
+        let Some(delay) = self.delays.next() else { return Err(trouble) };
+        let delay = delay.max(least);
+        info!(seconds = delay.as_secs(), "transfer failed, trying again: {trouble}");
+        sleep(delay).await;
+        Ok(())
     }
 }
 
-/// The document that S3 answers with.
-/// Source: S3 API Reference, "Error responses", "REST error responses".
+/// The words of another on one line, of a length that fits into a report. Of each word is shown what may be: a server may
+/// name other URLs than those that it was asked for.
+fn line(words: &str) -> String {
+    let line = words.split_whitespace().map(shown).collect::<Vec<_>>().join(" ");
+    line.chars().take(WORDS_LIMIT).collect()
+}
+
+/// Why a server refuses, in its own words.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct S3Error {
+struct Reason {
     code: Option<String>,
     message: Option<String>,
 }
 
-impl S3Error {
-    /// Empty where the server is not S3, or the document does not arrive.
+impl Reason {
+    /// From the document that S3 answers with, or from plain text; empty where the page is neither, or does not arrive.
+    /// Source: S3 API Reference, "Error responses", "REST error responses".
     async fn read(response: Response) -> Self {
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is_plain = kind.to_ascii_lowercase().starts_with("text/plain");
         let mut page = Vec::new();
         let body = StreamReader::new(response.bytes_stream().map_err(io::Error::other));
-        if body.take(ERROR_PAGE).read_to_end(&mut page).await.is_err() {
-            return Self::default();
+        // What has arrived of a text is worth reading.
+        let _ = timeout(ERROR_PAGE_TIME, body.take(ERROR_PAGE).read_to_end(&mut page)).await;
+        if is_plain {
+            return Self { code: None, message: Some(String::from_utf8_lossy(&page).into_owned()) };
         }
         quick_xml::de::from_reader(page.as_slice()).unwrap_or_default()
     }
 
-    /// What of it tells none of `secrets`, at a length that fits into a report.
+    /// What of it tells none of `secrets`.
     fn without(self, secrets: &[String]) -> Self {
         // However a secret is encoded, its runs of letters and digits stay as they are. Shorter ones are words.
         let runs: Vec<&str> = secrets
@@ -207,7 +350,7 @@ impl S3Error {
             .collect();
         let harmless = |text: String| {
             let tells = runs.iter().any(|run| text.contains(run));
-            (!tells).then(|| text.chars().take(WORDS_LIMIT).collect())
+            Some(line(&text)).filter(|line| !tells && !line.is_empty())
         };
         Self { code: self.code.and_then(harmless), message: self.message.and_then(harmless) }
     }
@@ -234,4 +377,24 @@ pub async fn task_arn(metadata_url: &Url) -> anyhow::Result<String> {
         Ok(task.task_arn)
     };
     ask.retry(ExponentialBuilder::new().with_jitter().with_max_times(7)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_goes_back_to_the_origin_that_has_set_it_and_nowhere_else() {
+        let url = |url: &str| Url::parse(url).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append(SET_COOKIE, HeaderValue::from_static("a=1; Domain=example.com; Path=/in"));
+        headers.append(SET_COOKIE, HeaderValue::from_static("b = 2=2"));
+        let mut cookies = Cookies::default();
+        cookies.keep(&url("https://a.example.com/in"), &headers);
+        assert_eq!(cookies.of(&url("https://a.example.com:443/out")).as_deref(), Some("a=1; b=2=2"));
+        for other in ["https://example.com/in", "https://b.example.com/in", "https://a.example.com:8443/in"] {
+            assert_eq!(cookies.of(&url(other)), None);
+        }
+        assert_eq!(cookies.of(&url("http://a.example.com/in")), None);
+    }
 }

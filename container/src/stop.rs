@@ -69,6 +69,11 @@ impl StopSignal {
         Self { request, started, timeout }
     }
 
+    /// What is left of the attempt's time.
+    pub fn time_left(&self) -> Duration {
+        self.timeout.saturating_sub(self.started.elapsed())
+    }
+
     /// Waits for the end.
     pub async fn stopped(&self) -> Stop {
         let mut request = self.request.clone();
@@ -81,7 +86,7 @@ impl StopSignal {
         };
         select! {
             stop = requested => stop,
-            () = sleep(self.timeout.saturating_sub(self.started.elapsed())) => Stop::TimedOut,
+            () = sleep(self.time_left()) => Stop::TimedOut,
         }
     }
 

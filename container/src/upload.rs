@@ -3,17 +3,15 @@
 use std::fs::File;
 use std::io;
 
-use backon::{ExponentialBuilder, Retryable};
 use futures_util::TryStreamExt;
 use mayfly_common::message::Upload;
 use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
-use tracing::info;
 use url::Url;
 
-use crate::http::{Http, Trouble, place};
+use crate::http::{Http, Tries, Trouble};
 
 const CHUNK: usize = 256 * 1024;
 
@@ -24,15 +22,16 @@ pub async fn post(
     upload: &Upload,
     open: impl Fn() -> io::Result<File>,
     bytes: u64,
-    backoff: ExponentialBuilder,
+    mut tries: Tries,
     progress: impl Fn(u64) + Clone + Send + Sync + 'static,
 ) -> Result<(), Trouble> {
     let url = http.parse(&upload.url)?;
-    (async || post_once(http, &url, upload, open()?, bytes, progress.clone()).await)
-        .retry(backoff)
-        .when(Trouble::is_transient)
-        .notify(|trouble, _| info!("upload to {} failed, trying again: {trouble}", place(&url)))
-        .await
+    loop {
+        match post_once(http, &url, upload, open()?, bytes, progress.clone()).await {
+            Err(trouble) => tries.wait(trouble).await?,
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 async fn post_once(
@@ -61,6 +60,6 @@ async fn post_once(
         return Ok(());
     }
     // The key is no secret, and a person wants to read it.
-    let secrets = upload.fields.iter().filter(|(name, _)| *name != "key").map(|(_, value)| value);
-    Err(Trouble::of(response, secrets).await)
+    let secrets = upload.fields.iter().filter(|(name, _)| *name != "key").map(|(_, value)| value.clone());
+    Err(Trouble::of(response, secrets.collect()).await)
 }

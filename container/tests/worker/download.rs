@@ -5,23 +5,27 @@ use std::future::ready;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::HeaderValue;
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use mayfly_worker::download::{Partial, fetch};
 use mayfly_worker::http::{Http, Trouble};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 use url::Url;
 
-use crate::server::{header, http, quick, s3_error, serve};
+use crate::server::{header, http, s3_error, serve, tries};
 
 /// What `fetch` makes of `url`, and the file that it leaves.
 async fn download(http: &Http, url: &Url) -> (Result<(), Trouble>, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let partial = Partial::new(file.reopen().unwrap());
-    let (partial, result) = fetch(http, url, partial, quick(), |_, _| {}).await;
+    let mut partial = Partial::new(file.reopen().unwrap());
+    let result = fetch(http, url, &mut partial, tries(), |_, _| {}).await;
     let content = fs::read_to_string(file.path()).unwrap();
     if result.is_ok() {
         assert_eq!(partial.bytes(), content.len() as u64);
@@ -70,6 +74,26 @@ async fn a_broken_download_goes_on_where_it_was() {
     result.unwrap();
     assert_eq!(content, "abcdefghijklmnop");
     assert_eq!(starts.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_sends_less_than_the_rest_is_asked_for_what_is_missing() {
+    const CONTENT: &str = "abcdefghijklmnop";
+    let url = serve(async |request: Request| {
+        let Some(range) = header(&request, "range") else { return some_of(CONTENT, "\"1\"", &request, 3) };
+        let start: usize = range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap().parse().unwrap();
+        let end = CONTENT.len().min(start + 5);
+        Response::builder()
+            .status(206)
+            .header("etag", "\"1\"")
+            .header("content-range", format!("bytes {start}-{}/{}", end - 1, CONTENT.len()))
+            .body(Body::from(&CONTENT[start..end]))
+            .unwrap()
+    })
+    .await;
+    let (result, content) = download(&http(&url), &url).await;
+    result.unwrap();
+    assert_eq!(content, CONTENT);
 }
 
 #[tokio::test]
@@ -129,6 +153,174 @@ async fn a_busy_server_is_asked_again_and_then_given_up() {
     }
 }
 
+/// What a server says before it gives the file.
+type Refusals = &'static [fn() -> Response];
+
+/// A server that refuses once for each of `refusals`, and then gives the file.
+async fn after(refusals: Refusals) -> (Url, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = requests.clone();
+    let url = serve(move |_| {
+        let refusal = refusals.get(counter.fetch_add(1, Ordering::Relaxed));
+        async move { refusal.map_or_else(|| Response::new(Body::from("here")), |refusal| refusal()) }
+    })
+    .await;
+    (url, requests)
+}
+
+fn wait(status: u16, after: &str) -> Response {
+    Response::builder().status(status).header("retry-after", after).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn a_busy_server_is_left_alone_for_as_long_as_it_asks() {
+    let refusals: [Refusals; 2] = [
+        &[|| wait(429, "1")],
+        // A date has whole seconds, so this one is more than a second away.
+        &[|| wait(503, &httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2)))],
+    ];
+    for refusals in refusals {
+        let (url, requests) = after(refusals).await;
+        let began = Instant::now();
+        let (result, content) = download(&http(&url), &url).await;
+        result.unwrap();
+        assert_eq!((content.as_str(), requests.load(Ordering::Relaxed)), ("here", 2));
+        assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_is_past_and_one_that_is_none_are_no_wait() {
+    let (url, _) =
+        after(&[|| wait(429, "Sun, 06 Nov 1994 08:49:37 GMT"), || wait(503, "soon, I hope")]).await;
+    download(&http(&url), &url).await.0.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_more_time_than_the_attempt_has_is_not_waited_for() {
+    let refusals: [(Refusals, &str); 3] = [
+        (&[|| wait(429, "31536000")], "it asks to wait 31536000 s"),
+        (&[|| wait(503, "99999999999999999999999")], "it asks to wait 18446744073709551615 s"),
+        (&[|| wait(503, "Fri, 31 Dec 9999 23:59:59 GMT")], "it asks to wait 25"),
+    ];
+    for (refusals, expected) in refusals {
+        let (url, requests) = after(refusals).await;
+        let trouble = download(&http(&url), &url).await.0.unwrap_err();
+        assert!(matches!(trouble, Trouble::Definite(_)));
+        assert!(trouble.to_string().contains(expected), "{trouble}");
+        assert!(trouble.to_string().contains(" s, and timeoutMinutes leaves "), "{trouble}");
+        assert_eq!(requests.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_download_says_who_it_is() {
+    let url = serve(async |request: Request| {
+        let name = header(&request, "user-agent").unwrap_or_default();
+        Response::new(Body::from(name.to_owned()))
+    })
+    .await;
+    let (_, content) = download(&http(&url), &url).await;
+    assert_eq!(content, concat!("mayfly-worker/", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn a_server_may_say_in_plain_text_why_it_refuses() {
+    let url = serve(async |request: Request| {
+        let (kind, words) = match request.uri().path() {
+            "/words" => (
+                "text/plain; charset=utf-8",
+                "Please set a user-agent\r\n  and respect\tour policy.\n".into(),
+            ),
+            "/long" => ("Text/Plain", "ä ".repeat(100_000)),
+            "/place" => {
+                ("text/plain", "See https://example.com/help?ticket=c0ffee and say token=c0ffee\u{7}".into())
+            }
+            "/empty" => ("text/plain", " \n".into()),
+            _ => ("text/html", "<h1>Forbidden</h1>".into()),
+        };
+        Response::builder().status(404).header("content-type", kind).body(Body::from(words)).unwrap()
+    })
+    .await;
+    let long = format!("HTTP 404 Not Found ({})", "ä ".repeat(250));
+    let cases = [
+        ("words", "HTTP 404 Not Found (Please set a user-agent and respect our policy.)"),
+        ("place", "HTTP 404 Not Found (See https://example.com/help?*** and say token=***)"),
+        ("long", &long),
+        ("empty", "HTTP 404 Not Found"),
+        ("page", "HTTP 404 Not Found"),
+    ];
+    for (path, expected) in cases {
+        let trouble = download(&http(&url), &url.join(path).unwrap()).await.0.unwrap_err();
+        assert_eq!(trouble.to_string(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_error_page_without_end_is_read_for_so_long_and_no_longer() {
+    let url = serve(async |request: Request| {
+        let piece = || Ok::<_, io::Error>("no ".repeat(1000));
+        let body = match request.uri().path() {
+            "/endless" => Body::from_stream(stream::repeat_with(piece)),
+            _ => Body::from_stream(stream::iter([piece()]).chain(stream::pending())),
+        };
+        Response::builder().status(404).header("content-type", "text/plain").body(body).unwrap()
+    })
+    .await;
+    for path in ["endless", "slow"] {
+        let trouble = download(&http(&url), &url.join(path).unwrap()).await.0.unwrap_err();
+        let expected = format!("HTTP 404 Not Found ({}", "no ".repeat(100));
+        assert!(trouble.to_string().starts_with(&expected), "{trouble}");
+    }
+}
+
+/// A server that says `head` to everybody, and nothing more.
+async fn says(head: String) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let head = head.clone();
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = connection.read(&mut request).await;
+                let _ = connection.write_all(head.as_bytes()).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_nonsense_is_given_up_and_leaves_no_file() {
+    let heads = [
+        format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(1_000_000)),
+        format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(10_000)),
+        format!("HTTP/1.1 302 Found\r\nlocation: /{}\r\n\r\n", "a/".repeat(100_000)),
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcde".to_owned(),
+        "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n\r\nabcde".to_owned(),
+        "HTTP/1.1 999999 Over\r\n\r\n".to_owned(),
+        "SSH-2.0-OpenSSH_9.9\r\n".to_owned(),
+        String::new(),
+    ];
+    for head in heads {
+        let begin: String = head.chars().take(80).collect();
+        let url = says(head).await;
+        let (result, content) = timeout(Duration::from_secs(20), download(&http(&url), &url)).await.unwrap();
+        let trouble = result.expect_err(&begin);
+        assert!(trouble.to_string().len() < 1000, "{begin}: {trouble}");
+        assert_eq!(content, "", "{begin}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_is_more_than_what_comes_is_no_success() {
+    let url = says("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\nabcde".to_owned()).await;
+    let (result, _) = download(&http(&url), &url).await;
+    assert!(matches!(result, Err(Trouble::Transient(_))), "{result:?}");
+}
+
 #[tokio::test]
 async fn an_expired_signature_is_told_from_a_missing_object() {
     let url = serve(|request: Request| async move {
@@ -182,6 +374,79 @@ async fn plain_http_is_spoken_to_the_own_cloud_only() {
     assert_eq!(content, "");
 }
 
+fn redirect(location: &str) -> axum::http::response::Builder {
+    Response::builder().status(302).header("location", location)
+}
+
+#[tokio::test]
+async fn a_server_that_needs_its_cookie_back_gets_it_on_the_way_and_not_the_next_time() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = requests.clone();
+    let url = serve(move |request: Request| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async move {
+            if header(&request, "cookie") == Some("session=1") {
+                return Response::new(Body::from("here"));
+            }
+            redirect("/in").header("set-cookie", "session=1; Path=/; HttpOnly").body(Body::empty()).unwrap()
+        }
+    })
+    .await;
+    let http = http(&url);
+    for _ in 0..2 {
+        let (result, content) = download(&http, &url.join("in").unwrap()).await;
+        result.unwrap();
+        assert_eq!(content, "here");
+    }
+    assert_eq!(requests.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn a_cookie_is_what_was_set_last_without_its_attributes() {
+    let url = serve(async |request: Request| {
+        if request.uri().path() == "/there" {
+            return Response::new(Body::from(header(&request, "cookie").unwrap_or_default().to_owned()));
+        }
+        let cookies =
+            ["a=1", "b = 2=2 ; Domain=example.com; Secure", "a=3; Max-Age=60", "none", "no\u{e9}=1"];
+        let answer = cookies.iter().fold(redirect("/there"), |answer, cookie| {
+            answer.header("set-cookie", HeaderValue::from_bytes(cookie.as_bytes()).unwrap())
+        });
+        answer.body(Body::empty()).unwrap()
+    })
+    .await;
+    assert_eq!(download(&http(&url), &url).await.1, "a=3; b=2=2");
+}
+
+#[tokio::test]
+async fn redirects_without_end_are_told_with_the_last_place() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = requests.clone();
+    let url = serve(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async { redirect("/sign-in?to=secret").body(Body::empty()).unwrap() }
+    })
+    .await;
+    let trouble = download(&http(&url), &url).await.0.unwrap_err();
+    assert!(matches!(trouble, Trouble::Definite(_)));
+    assert_eq!(trouble.to_string(), format!("more than 10 redirects, the last one to {url}sign-in"));
+    assert_eq!(requests.load(Ordering::Relaxed), 11);
+}
+
+#[tokio::test]
+async fn a_redirect_to_nowhere_is_no_file() {
+    let url = serve(async |request: Request| {
+        let location = if request.uri().path() == "/none" { None } else { Some("http://[half") };
+        let answer = location.map_or_else(|| Response::builder().status(302), redirect);
+        answer.body(Body::from("no file")).unwrap()
+    })
+    .await;
+    for path in ["none", "half"] {
+        let trouble = download(&http(&url), &url.join(path).unwrap()).await.0.unwrap_err();
+        assert_eq!(trouble.to_string(), "HTTP 302 Found");
+    }
+}
+
 #[tokio::test]
 async fn a_failure_does_not_tell_the_signature() {
     let url: Url = "http://127.0.0.1:1/in?X-Amz-Signature=secret".parse().unwrap();
@@ -195,7 +460,7 @@ async fn a_failure_does_not_tell_the_signature() {
 async fn a_full_disk_is_seen() {
     let url = serve(|_| async { Response::new(Body::from("x".repeat(3 * 1024 * 1024))) }).await;
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let (_, result) = fetch(&http(&url), &url, Partial::new(full), quick(), |_, _| {}).await;
+    let result = fetch(&http(&url), &url, &mut Partial::new(full), tries(), |_, _| {}).await;
     let Err(Trouble::Disk(error)) = result else { panic!("{result:?}") };
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
 }

@@ -20,6 +20,9 @@ const TOKEN: &str = "IQoJb3JpZ2luX2Vj/EXAMPLE+TOKEN/of+session==";
 const POLICY: &str = "eyJleHBpcmF0aW9uIjoiMjAyNiJ9";
 const FIELDS: [(&str, &str); 4] =
     [("key", "out.txt"), ("policy", POLICY), ("x-amz-security-token", TOKEN), ("x-amz-signature", SIGNATURE)];
+/// The whole of a query.
+const TICKET: &str = "c0ffee0ff1ce";
+const COOKIE: &str = "0ff1cec0ffee";
 const QUERY: &str = "X-Amz-Security-Token=IQoJb3JpZ2luX2Vj%2FEXAMPLE%2BTOKEN%2Fof%2Bsession%3D%3D&X-Amz-Signature=5161a70be0ff5161a70be0ff";
 
 /// A server that repeats whatever it is asked, as S3 repeats parts of a policy or of a signed request.
@@ -35,6 +38,16 @@ async fn echo(request: Request, was_flaky: Arc<AtomicBool>) -> Response {
         "/moved-here" => {
             let here = Response::builder().status(302).header("location", format!("/here?{QUERY}"));
             here.body(Body::empty()).unwrap()
+        }
+        "/way" => {
+            let away = Response::builder().status(302).header("location", format!("/way-2?{TICKET}"));
+            away.header("set-cookie", format!("session={COOKIE}")).body(Body::empty()).unwrap()
+        }
+        "/way-2" => Response::builder().status(302).header("location", "/way-3").body(Body::empty()).unwrap(),
+        "/way-3" => {
+            let words = format!("{} came by {TICKET}", header(&request, "cookie").unwrap_or("nobody"));
+            let away = Response::builder().status(404).header("content-type", "text/plain");
+            away.body(Body::from(words)).unwrap()
         }
         "/missing" => s3_error_saying(404, "NoSuchKey", "The specified key does not exist."),
         "/here" => s3_error_saying(404, QUERY, &format!("{TOKEN} {referer}")),
@@ -77,9 +90,9 @@ async fn nothing_that_proves_a_right_is_told() {
     let mut start = 0;
     let mut told = Vec::new();
 
-    // Downloads: refused twice, missing, led astray, malformed.
+    // Downloads: refused twice, missing, led astray, led on, malformed.
     let malformed = "http://[half".to_owned();
-    let places = ["denied", "missing", "moved", "moved-here"].map(|path| cloud.place(path));
+    let places = ["denied", "missing", "moved", "moved-here", "way"].map(|path| cloud.place(path));
     for place in places.into_iter().chain([malformed]) {
         start += 1;
         let is_denied = place.ends_with("denied");
@@ -134,6 +147,7 @@ async fn nothing_that_proves_a_right_is_told() {
         "HTTP 404 Not Found (NoSuchKey: The specified key does not exist.)",
         "a redirect to http://other.invalid/ is refused: only https is allowed",
         "HTTP 404 Not Found",
+        "HTTP 404 Not Found",
         "its URL is malformed",
         "HTTP 403 Forbidden (AccessDenied)",
         "HTTP 400 Bad Request (EntityTooLarge)",
@@ -142,9 +156,38 @@ async fn nothing_that_proves_a_right_is_told() {
         assert!(message.contains(end), "{end} is missing in {message}");
     }
     let runs = TOKEN.split(['/', '+', '=']).filter(|run| run.len() > 6);
-    let secrets = ["X-Amz-Signature", SIGNATURE, POLICY, NONCE].into_iter().chain(KEYS).chain(runs);
+    let secrets =
+        ["X-Amz-Signature", SIGNATURE, POLICY, NONCE, TICKET, COOKIE].into_iter().chain(KEYS).chain(runs);
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} is in {log}");
         assert!(!news.contains(secret), "{secret} is in {news}");
     }
+}
+
+#[tokio::test]
+async fn a_signature_that_stands_in_a_name_is_not_told() {
+    let mut cloud = Cloud::start().await;
+    let name = format!("in.mp4?X-Amz-Signature={SIGNATURE}");
+    let job = |start, script: &str| assignment(start, script);
+    let input = Download { file: name.clone(), url: cloud.place("missing?X-Amz-Signature=good") };
+    let jobs = [
+        Assignment { inputs: vec![input], ..job(1, "exit 0") },
+        Assignment { outputs: vec![name.clone()], ..job(2, "exit 0") },
+        Assignment { outputs: vec![name.clone()], ..job(3, &format!("ln -s /etc/passwd '{name}'")) },
+        Assignment { outputs: vec![name.clone()], ..job(4, &format!("truncate -s 5368709121 '{name}'")) },
+        // As wget names what it has brought.
+        Assignment { outputs: vec!["in.mp4".to_owned()], ..job(5, &format!("touch '{name}'")) },
+        Assignment { outputs: vec![format!("../{name}")], ..job(6, "exit 0") },
+        Assignment { command: vec![format!("https://example.com/{name}")], ..job(7, "") },
+    ];
+    for job in jobs {
+        cloud.order(&Order::Run(job));
+        let failure = cloud.finished().await.1.failure.unwrap();
+        assert!(failure.message.contains("in.mp4?***"), "{}", failure.message);
+    }
+    cloud.terminate();
+    let news = cloud.queues.state.news.lock().unwrap().join("\n");
+    let (_, log) = cloud.ended().await;
+    assert!(!log.contains(SIGNATURE), "{log}");
+    assert!(!news.contains(SIGNATURE), "{news}");
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use backon::ExponentialBuilder;
-use mayfly_worker::http::Http;
+use mayfly_worker::http::{Http, Tries};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -31,6 +31,11 @@ pub fn http(endpoint: &Url) -> Http {
 /// Three tries in quick succession.
 pub fn quick() -> ExponentialBuilder {
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(1)).with_max_times(2)
+}
+
+/// The same for a transfer that has a minute.
+pub fn tries() -> Tries {
+    Tries::new(quick(), Duration::from_mins(1))
 }
 
 /// An answer of S3 that refuses.

@@ -13,7 +13,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use tempfile::NamedTempFile;
 use url::Url;
 
-use crate::server::{header, http, no_content, quick, s3_error, serve};
+use crate::server::{header, http, no_content, s3_error, serve, tries};
 
 fn upload_to(url: &Url) -> Upload {
     let fields = [("key", "out/ä.mp4"), ("policy", "e30="), ("x-amz-signature", "abc")];
@@ -22,7 +22,7 @@ fn upload_to(url: &Url) -> Upload {
 }
 
 async fn post_file(url: &Url, file: &NamedTempFile, bytes: u64) -> Result<(), Trouble> {
-    post(&http(url), &upload_to(url), || File::open(file.path()), bytes, quick(), |_| {}).await
+    post(&http(url), &upload_to(url), || File::open(file.path()), bytes, tries(), |_| {}).await
 }
 
 #[tokio::test]
