@@ -54,7 +54,7 @@ pub fn failure(failure: &JobFailure) -> Vec<Line> {
 
 /// What a person should do about it.
 pub fn remedy(failure: &JobFailure) -> Vec<Line> {
-    section("remedy", Tone::Strong, vec![failure.error.remedy().to_owned()])
+    section("remedy", Tone::Strong, vec![failure.error.remedy(&failure.message).to_owned()])
 }
 
 /// Why an execution ended that did not live to tell it.

@@ -74,8 +74,14 @@ impl Class {
         self.into()
     }
 
-    /// What a person should do now, in one or two sentences. What happened is the failure's message.
-    pub fn remedy(self) -> &'static str {
+    /// What a person should do now, in one or two sentences. What happened is the failure's `message`; where a word in
+    /// it says more than the class, the remedy is for that.
+    pub fn remedy(self, message: &str) -> &'static str {
+        let is_told = |(class, word, _): &&(Self, &str, &str)| *class == self && message.contains(word);
+        SPECIAL_REMEDIES.iter().find(is_told).map_or_else(|| self.usual_remedy(), |(.., remedy)| remedy)
+    }
+
+    fn usual_remedy(self) -> &'static str {
         match self {
             Self::InvalidJob => "Correct the document and submit it under another name.",
             Self::QuotaExceeded => {
@@ -127,6 +133,29 @@ impl Class {
         }
     }
 }
+
+/// The remedies where a word of the worker's, or of S3's, says more than the class.
+/// Source: S3 API Reference, "Error responses"; S3 user guide, "Restoring an archived object" and "Protecting data with
+/// server-side encryption".
+const SPECIAL_REMEDIES: [(Class, &str, &str); 3] = [
+    (
+        Class::InputUnavailable,
+        "(InvalidObjectState",
+        "The object is archived: restore it with `aws s3api restore-object`, which takes minutes to days, and run the \
+         job again.",
+    ),
+    (
+        Class::InputUnavailable,
+        "it asks to wait",
+        "Run it again later, with a longer `timeoutMinutes`, or bring the file into one of the stack's `DataBuckets`.",
+    ),
+    (
+        Class::UploadFailed,
+        "(AccessDenied",
+        "See that the policies of the bucket and of its key let the stack's data role write. A policy that demands an \
+         encryption header refuses every upload, since none is sent: replace it by the bucket's default encryption.",
+    ),
+];
 
 /// What a function fails with. The variant's name is the `errorType` that the state machines match.
 #[derive(Debug, thiserror::Error, IntoStaticStr, VariantNames)]
@@ -294,11 +323,30 @@ mod tests {
 
     #[test]
     fn every_class_has_a_remedy_of_its_own() {
-        let remedies: HashSet<_> = Class::ALL.iter().map(|class| class.remedy()).collect();
-        assert_eq!(remedies.len(), Class::ALL.len());
+        let usual = Class::ALL.iter().map(|class| class.remedy(""));
+        let remedies: HashSet<_> = usual.chain(SPECIAL_REMEDIES.map(|(.., remedy)| remedy)).collect();
+        assert_eq!(remedies.len(), Class::ALL.len() + SPECIAL_REMEDIES.len());
         let is_one_or_two =
             |remedy: &str| remedy.ends_with('.') && (1..=2).contains(&remedy.split(". ").count());
         assert!(remedies.into_iter().all(is_one_or_two));
+    }
+
+    #[test]
+    fn a_remedy_fits_what_the_message_says() {
+        let archived = "HTTP 403 Forbidden (InvalidObjectState: The operation is not valid for the object's storage class)";
+        let busy = "HTTP 429 Too Many Requests; it asks to wait 31536000 s";
+        let denied = "HTTP 403 Forbidden (AccessDenied: User: arn:aws:sts::111122223333:assumed-role/mayfly/job is not \
+                      authorized to perform: s3:PutObject with an explicit deny in a resource-based policy)";
+        let cases = [
+            (Class::InputUnavailable, archived, "restore it"),
+            (Class::InputUnavailable, busy, "Run it again later"),
+            (Class::InputUnavailable, denied, "See that the file is there"),
+            (Class::UploadFailed, denied, "the bucket's default encryption"),
+            (Class::UploadFailed, "HTTP 404 Not Found (NoSuchBucket)", "See that the command writes"),
+        ];
+        for (class, message, remedy) in cases {
+            assert!(class.remedy(message).contains(remedy), "{message}");
+        }
     }
 
     #[test]

@@ -243,9 +243,10 @@ impl Trouble {
         if let Some(wait) = wait {
             return Self::Busy(message, wait);
         }
-        // S3 says 403 to a dead signature or policy and 400 to dead credentials, and 400 to a request that stalled.
+        // S3 says 403 to a dead signature or policy and 400 to dead credentials, and 400 to a request that stalled. It
+        // says 403 to a good signature, too, where the object is archived.
         // Source: S3 API Reference, "Error responses".
-        if status == StatusCode::FORBIDDEN || code == "ExpiredToken" {
+        if (status == StatusCode::FORBIDDEN && code != "InvalidObjectState") || code == "ExpiredToken" {
             return Self::Expired(message);
         }
         let is_transient = status.is_server_error()

@@ -180,6 +180,48 @@ async fn a_fresh_signature_that_is_refused_at_once_is_the_last() {
 }
 
 #[tokio::test]
+async fn an_archived_object_is_not_taken_for_an_expired_signature() {
+    let place = serve(async |_| s3_error(403, "InvalidObjectState")).await;
+    let (finished, questions) = run(&place, with_input(signed(&place, "in", 1), "exit 0")).await;
+    let failure = finished.failure.unwrap();
+    assert_eq!((failure.class, questions), (Class::InputUnavailable, 0));
+    assert!(
+        failure.message.ends_with("HTTP 403 Forbidden (InvalidObjectState: In words.)"),
+        "{}",
+        failure.message
+    );
+    assert!(failure.class.remedy(&failure.message).contains("restore it"));
+}
+
+#[tokio::test]
+async fn an_upload_that_a_bucket_policy_refuses_has_a_remedy_for_that() {
+    let place = serve(async |request: Request| {
+        let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+        s3_error(403, "AccessDenied")
+    })
+    .await;
+    let failure = failure(&place, with_output("echo done >out")).await;
+    assert!(failure.class.remedy(&failure.message).contains("encryption header"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_busy_server_is_not_waited_for_beyond_the_attempts_time() {
+    let place = serve(async |_| {
+        Response::builder().status(429).header("retry-after", 61).body(Body::empty()).unwrap()
+    })
+    .await;
+    // It has 60 s.
+    let failure = failure(&place, with_input(signed(&place, "in", 1), "exit 0")).await;
+    assert_eq!(failure.class, Class::InputUnavailable);
+    assert!(
+        failure.message.contains("it asks to wait 61 s, and timeoutMinutes leaves "),
+        "{}",
+        failure.message
+    );
+    assert!(failure.class.remedy(&failure.message).contains("longer `timeoutMinutes`"));
+}
+
+#[tokio::test]
 async fn an_upload_that_s3_refuses_is_told_in_its_words() {
     for (status, words, code) in
         [(400, "400 Bad Request", "EntityTooLarge"), (404, "404 Not Found", "NoSuchBucket")]
