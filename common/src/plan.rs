@@ -91,8 +91,8 @@ pub struct PlannedNetwork {
     pub assign_public_ip: bool,
 }
 
-/// A network that exists only for the job: a public subnet, which holds the NAT gateway, and a private one, which holds
-/// the container.
+/// A network that exists only for the job: a public subnet, which holds the NAT gateway, and a private one in each of two
+/// Availability Zones, one of which holds the container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateNetwork {
@@ -100,10 +100,16 @@ pub struct PrivateNetwork {
     pub vpc_cidr: String,
     /// The public subnet's.
     pub public_cidr: String,
-    /// The private subnet's.
+    /// The first private subnet's.
     pub private_cidr: String,
-    /// The Availability Zone of both, because traffic between two costs.
+    /// The second's. A plan that was made before there was one is read for as long as its job lives.
+    #[serde(default)]
+    pub second_private_cidr: String,
+    /// The Availability Zone of the public subnet and the first private one, because traffic between two costs.
     pub availability_zone: String,
+    /// The second private subnet's.
+    #[serde(default)]
+    pub second_availability_zone: String,
     /// The TCP ports that the container may call.
     pub egress_ports: Vec<u16>,
 }

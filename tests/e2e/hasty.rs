@@ -1,4 +1,5 @@
-//! A second stack that is in a hurry: it notices silence early, and its signed URLs expire within seconds.
+//! A second stack that is in a hurry: it notices silence early, and its signed URLs expire within seconds. It is in zones
+//! of its own.
 
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use crate::world::{World, repository};
 
 /// Its name.
 pub const HASTY: &str = "mayfly-hasty";
+/// The letters of its zones.
+pub const ZONES: [&str; 2] = ["c", "a"];
 /// How long its URLs are good for, in real time.
 pub const URL_LIFETIME: Duration = Duration::from_secs(4);
 /// What the secret holds that its jobs may name.
@@ -47,6 +50,8 @@ pub async fn deployed(world: &World) -> Result<&'static str> {
             format!("SignedUrlSeconds={}", URL_LIFETIME.as_secs()),
             "HeartbeatSeconds=130".to_owned(),
             "ReportEverySeconds=1".to_owned(),
+            format!("FirstZone={}", ZONES[0]),
+            format!("SecondZone={}", ZONES[1]),
         ];
         let parameters = parameters.each_ref().map(String::as_str);
         world.cloud().deploy(repository(), HASTY, &parameters).await?;

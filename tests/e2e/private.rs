@@ -12,18 +12,22 @@ use libtest_mimic::Trial;
 use local_ec2::{Fault, NatFailure};
 use mayfly_common::error::Class;
 use mayfly_common::inventory::Kind;
+use mayfly_common::names::Names;
 use serde_json::{Value, json};
 
 use crate::course;
 use crate::denial::Denial;
 use crate::harness::Harness;
+use crate::hasty::{self, HASTY};
 use crate::history::{refusals, states_entered, states_exited};
 use crate::networks;
-use crate::world::{self, World, job_arn};
+use crate::world::{self, STACK, World, job_arn};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("a_private_job_has_a_network_of_its_own", network_of_its_own),
+        harness.trial("a_private_job_has_a_subnet_in_each_of_two_zones", two_zones),
+        harness.trial("a_stack_is_in_the_zones_that_its_parameters_name", named_zones),
         harness.trial("a_nat_gateway_that_fails_ends_the_job_at_the_next_look", nat_fails),
         harness.trial("a_branch_that_fails_ends_the_others_and_leaves_nothing", branch_fails),
     ]
@@ -91,6 +95,51 @@ async fn network_of_its_own(world: Arc<World>, job: String) -> Result<()> {
     Ok(())
 }
 
+/// The service names both, so that ECS may go to the second where the first has no room. Both lead to the one gateway.
+async fn two_zones(world: Arc<World>, job: String) -> Result<()> {
+    world.start_job(&job, &private(&["true"])).await?;
+    let interface = networks::interface(&world, &job).await?;
+    let vpc = interface.vpc_id().context("an interface has a VPC")?;
+    let names = Names::new(STACK, &job);
+    let services = world.ecs.describe_services().cluster(names.cluster()).services(names.service(1));
+    let services = services.send().await?;
+    let [service] = services.services() else { panic!("{services:#?}") };
+    let network = service.network_configuration().and_then(|network| network.awsvpc_configuration());
+    let named: BTreeSet<_> = network.context("a service has a network")?.subnets().iter().cloned().collect();
+    let subnets = world.ec2.describe_subnets().filters(in_vpc(vpc)).send().await?;
+    let tables = world.ec2.describe_route_tables().filters(in_vpc(vpc)).send().await?;
+    let nats = world.ec2.describe_nat_gateways().filter(in_vpc(vpc)).send().await?;
+
+    let [nat] = nats.nat_gateways() else { panic!("{nats:#?}") };
+    let (public, private): (Vec<_>, Vec<_>) =
+        subnets.subnets().iter().partition(|subnet| subnet.subnet_id() == nat.subnet_id());
+    let [public] = public[..] else { panic!("{subnets:#?}") };
+    assert_eq!(public.availability_zone(), Some(&*world.zone().await?), "the gateway is in the first zone");
+    let zones: BTreeSet<_> = private.iter().filter_map(|subnet| subnet.availability_zone()).collect();
+    assert!(private.len() == 2 && zones.len() == 2 && zones.contains(&*world.zone().await?), "{zones:?}");
+    let ids: BTreeSet<_> =
+        private.iter().filter_map(|subnet| subnet.subnet_id().map(str::to_owned)).collect();
+    assert_eq!(ids, named, "the service names both");
+    for subnet in &ids {
+        assert_eq!(default_route(tables.route_tables(), subnet)?.nat_gateway_id(), nat.nat_gateway_id());
+    }
+    course::of(&world, &job).await?.result()?;
+    Ok(())
+}
+
+async fn named_zones(world: Arc<World>, _: String) -> Result<()> {
+    hasty::deployed(&world).await?;
+    let settings = world.settings_of(HASTY, "plan-job").await?;
+    let zones = hasty::ZONES.map(|letter| format!("{}{letter}", local_cloud::REGION));
+    assert_eq!(settings["AVAILABILITY_ZONES"], zones.join(","));
+    let subnets: Vec<_> = settings["SUBNETS"].split(',').map(str::to_owned).collect();
+    for (subnet, zone) in subnets.iter().zip(&zones) {
+        let described = world.ec2.describe_subnets().subnet_ids(subnet).send().await?;
+        assert_eq!(described.subnets()[0].availability_zone(), Some(&**zone));
+    }
+    Ok(())
+}
+
 fn in_vpc(vpc: &str) -> Filter {
     Filter::builder().name("vpc-id").values(vpc).build()
 }
@@ -104,7 +153,7 @@ const CREATED: [(Kind, u32); 14] = [
     (Kind::TaskDefinition, 1),
     (Kind::Queue, 1),
     (Kind::Vpc, 1),
-    (Kind::Subnet, 2),
+    (Kind::Subnet, 3),
     (Kind::InternetGateway, 1),
     (Kind::Address, 1),
     (Kind::NatGateway, 1),

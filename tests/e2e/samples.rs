@@ -121,6 +121,8 @@ async fn jobs(_: Arc<World>, _: String) -> Result<()> {
 async fn stack_values(world: &World) -> Result<HashMap<String, String>> {
     let mut settings = world.settings("plan-job").await?;
     let mut setting = |name: &str| settings.remove(name).with_context(|| format!("plan-job has no {name}"));
+    let zones = setting("AVAILABILITY_ZONES")?;
+    let (first, second) = zones.split_once(',').context("plan-job has two zones")?;
     let before =
         |text: String, end: char| text.rsplit_once(end).map_or(text.clone(), |(start, _)| start.into());
     let values = [
@@ -129,7 +131,8 @@ async fn stack_values(world: &World) -> Result<HashMap<String, String>> {
         ("SUBNET", before(setting("SUBNETS")?, ',')),
         ("SECURITY_GROUP", setting("SECURITY_GROUP")?),
         ("DEFAULT_IMAGE", setting("DEFAULT_IMAGE")?),
-        ("AVAILABILITY_ZONE", setting("AVAILABILITY_ZONE")?),
+        ("AVAILABILITY_ZONE", first.to_owned()),
+        ("SECOND_AVAILABILITY_ZONE", second.to_owned()),
     ];
     Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
 }

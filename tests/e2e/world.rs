@@ -263,9 +263,11 @@ impl World {
         self.settings("plan-job").await?.remove("CLUSTER_ARN").context("plan-job knows the cluster")
     }
 
-    /// The Availability Zone of private jobs.
+    /// The Availability Zone of private jobs' NAT gateways.
     pub async fn zone(&self) -> Result<String> {
-        self.settings("plan-job").await?.remove("AVAILABILITY_ZONE").context("plan-job knows the zone")
+        let zones = self.settings("plan-job").await?.remove("AVAILABILITY_ZONES");
+        let zones = zones.context("plan-job knows the zones")?;
+        Ok(zones.split(',').next().unwrap_or_default().to_owned())
     }
 
     /// A function's environment.

@@ -17,3 +17,5 @@ mod rights;
 mod samples;
 /// Time-outs that depend on one another.
 mod times;
+/// The stack's subnets can be moved to other zones.
+mod zones;

@@ -15,7 +15,7 @@ const CALLED_BY_OTHERS: [(&str, &str); 4] = [
 ];
 
 /// The adjectives that a state may have after its verb, where a machine uses a function more than once.
-const ADJECTIVES: [&str; 3] = ["Public", "Private", "Awaited"];
+const ADJECTIVES: [&str; 5] = ["Public", "Private", "FirstPrivate", "SecondPrivate", "Awaited"];
 
 #[test]
 fn a_function_is_folder_package_and_resource_of_one_name() {

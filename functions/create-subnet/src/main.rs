@@ -1,4 +1,4 @@
-//! CreateSubnet: the public subnet, which holds the NAT gateway, or the private one, which holds the container.
+//! CreateSubnet: the public subnet, which holds the NAT gateway, or a private one, which may hold the container.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, Subnet};
@@ -33,7 +33,7 @@ struct Created {
     subnet_id: String,
 }
 
-/// The job has two subnets with the same tags, so the CIDR tells them apart.
+/// The job has three subnets with the same tags, so the CIDR tells them apart.
 #[tracing::instrument(skip_all, fields(job = input.plan.job, cidr_block = input.cidr_block), err(level = "warn"))]
 async fn handler(ec2: &Client, stack: &str, input: Input) -> Result<Created, Error> {
     const DOING: &str = "create a subnet of the job";

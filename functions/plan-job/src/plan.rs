@@ -19,10 +19,10 @@ const PROVISIONING: SignedDuration = SignedDuration::from_mins(30);
 /// Tearing everything down and concluding: the two hours that the state machine gives a teardown, a quarter of an hour in
 /// which the conclusion waits for late reports, and as much to spare.
 const TEARDOWN: SignedDuration = SignedDuration::from_mins(150);
-/// The job's own VPC and its two halves.
+/// The job's own VPC and its subnets.
 const VPC_CIDR: &str = "10.181.0.0/24";
 const PUBLIC_CIDR: &str = "10.181.0.0/25";
-const PRIVATE_CIDR: &str = "10.181.0.128/25";
+const PRIVATE_CIDRS: [&str; 2] = ["10.181.0.128/26", "10.181.0.192/26"];
 /// Fargate's own disk, which cannot be asked for by name.
 /// Source: ECS API Reference, `EphemeralStorage`: 21 to 200.
 const FREE_STORAGE_GIB: u32 = 20;
@@ -36,7 +36,7 @@ pub struct Settings {
     pub cluster: String,
     pub subnets: Vec<String>,
     pub security_group: String,
-    pub availability_zone: String,
+    pub availability_zones: [String; 2],
     pub image: String,
     pub cpu: u32,
     pub memory_mib: u32,
@@ -58,7 +58,9 @@ impl Settings {
             cluster: setting("CLUSTER_ARN")?,
             subnets: list_setting("SUBNETS")?,
             security_group: setting("SECURITY_GROUP")?,
-            availability_zone: setting("AVAILABILITY_ZONE")?,
+            availability_zones: list_setting("AVAILABILITY_ZONES")?
+                .try_into()
+                .map_err(|zones| format!("AVAILABILITY_ZONES is {zones:?}, not two zones"))?,
             image: setting("DEFAULT_IMAGE")?,
             cpu: setting("DEFAULT_CPU")?,
             memory_mib: setting("DEFAULT_MEMORY")?,
@@ -186,11 +188,15 @@ fn networks(
             (Some(planned), None)
         }
         NetworkMode::Private => {
+            let [first_cidr, second_cidr] = PRIVATE_CIDRS.map(str::to_owned);
+            let [first_zone, second_zone] = settings.availability_zones.clone();
             let private = PrivateNetwork {
                 vpc_cidr: VPC_CIDR.into(),
                 public_cidr: PUBLIC_CIDR.into(),
-                private_cidr: PRIVATE_CIDR.into(),
-                availability_zone: settings.availability_zone.clone(),
+                private_cidr: first_cidr,
+                second_private_cidr: second_cidr,
+                availability_zone: first_zone,
+                second_availability_zone: second_zone,
                 egress_ports: network.egress_ports.unwrap_or_else(|| vec![443]),
             };
             (None, Some(private))
