@@ -22,9 +22,14 @@ use crate::job::S3Uri;
 /// Source: IAM user guide, "Role chaining".
 pub const SESSION: Duration = Duration::from_hours(1);
 
-/// The longest session policy, in characters.
+/// The longest session policy that STS reads at all, in characters.
 /// Source: STS API Reference, `AssumeRole`, `Policy`.
 const POLICY_LIMIT: usize = 2048;
+
+/// How long the policy of a new group of keys gets, in bytes. STS packs policies into a binary form with a limit of its
+/// own, and tells only how full that is: others have met it at about 1,000 characters.
+/// Source: STS API Reference, `AssumeRole`, `Policy` and `PackedPolicySize`.
+const GROUP_LIMIT: usize = 800;
 
 /// The largest object that one POST can make: 5 GB.
 /// Source: S3 user guide, "Uploading objects", and S3 API Reference, "POST Object".
@@ -44,36 +49,74 @@ pub enum Access {
     Write,
 }
 
-/// Splits `uris` into groups whose session policies keep within STS's limit, each with its policy.
-pub fn session_policies<'a>(access: Access, uris: &[S3Uri<'a>]) -> Vec<(String, Vec<S3Uri<'a>>)> {
-    let mut groups: Vec<(String, Vec<S3Uri<'a>>)> = Vec::new();
-    for uri in uris {
-        if let Some((policy, group)) = groups.last_mut() {
-            group.push(uri.clone());
-            let longer = session_policy(access, group);
-            if longer.len() <= POLICY_LIMIT {
-                *policy = longer;
-                continue;
-            }
-            group.pop();
-        }
-        groups.push((session_policy(access, std::slice::from_ref(uri)), vec![uri.clone()]));
-    }
-    groups
+/// Keys that one session of the data role is good for.
+#[derive(Clone, Debug)]
+pub struct KeyGroup<'a> {
+    access: Access,
+    uris: Vec<S3Uri<'a>>,
+    /// How many characters of each key are in the policy, where a `*` stands for the rest.
+    kept: Option<usize>,
 }
 
-fn session_policy(access: Access, uris: &[S3Uri<'_>]) -> String {
-    let objects: Vec<String> =
-        uris.iter().map(|uri| format!("arn:aws:s3:::{}/{}", uri.bucket, pattern(uri.key))).collect();
-    let buckets: BTreeSet<String> = uris.iter().map(|uri| format!("arn:aws:s3:::{}", uri.bucket)).collect();
-    let allow = |action: &str, resources: Value| json!({ "Effect": "Allow", "Action": action, "Resource": resources });
-    let statements = match access {
-        Access::Read => {
-            vec![allow("s3:GetObject", json!(objects)), allow("s3:ListBucket", json!(buckets))]
+impl<'a> KeyGroup<'a> {
+    /// Splits `uris` into groups that STS is likely to take.
+    pub fn split(access: Access, uris: impl IntoIterator<Item = S3Uri<'a>>) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
+        for uri in uris {
+            if let Some(group) = groups.last_mut() {
+                group.uris.push(uri.clone());
+                if group.policy().len() <= GROUP_LIMIT {
+                    continue;
+                }
+                group.uris.pop();
+            }
+            groups.push(Self { access, uris: vec![uri], kept: None });
         }
-        Access::Write => vec![allow("s3:PutObject", json!(objects))],
-    };
-    json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+        groups
+    }
+
+    /// What is good for all its keys.
+    pub fn uris(&self) -> &[S3Uri<'a>] {
+        &self.uris
+    }
+
+    /// Whether STS does not even read the policy.
+    pub fn is_too_long(&self) -> bool {
+        self.policy().len() > POLICY_LIMIT
+    }
+
+    /// The groups to try instead of this one, whose policy STS has refused for its size: its halves, or its one key with
+    /// less of it in the policy, since the signature is for that key in any case. None where nothing is left to shorten.
+    pub fn smaller(mut self) -> Option<Vec<Self>> {
+        if let [uri] = self.uris.as_slice() {
+            let kept = self.kept.unwrap_or_else(|| uri.key.chars().count());
+            return (kept > 0).then(|| vec![Self { kept: Some(kept / 2), ..self }]);
+        }
+        let uris = self.uris.split_off(self.uris.len() / 2);
+        Some(vec![Self { uris, ..self.clone() }, self])
+    }
+
+    /// The session policy.
+    pub fn policy(&self) -> String {
+        let object = |uri: &S3Uri<'_>| {
+            let key = match self.kept {
+                Some(kept) => pattern(&uri.key.chars().take(kept).collect::<String>()) + "*",
+                None => pattern(uri.key),
+            };
+            format!("arn:aws:s3:::{}/{key}", uri.bucket)
+        };
+        let objects: Vec<String> = self.uris.iter().map(object).collect();
+        let buckets: BTreeSet<String> =
+            self.uris.iter().map(|uri| format!("arn:aws:s3:::{}", uri.bucket)).collect();
+        let allow = |action: &str, resources: Value| json!({ "Effect": "Allow", "Action": action, "Resource": resources });
+        let statements = match self.access {
+            Access::Read => {
+                vec![allow("s3:GetObject", json!(objects)), allow("s3:ListBucket", json!(buckets))]
+            }
+            Access::Write => vec![allow("s3:PutObject", json!(objects))],
+        };
+        json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+    }
 }
 
 /// What stands for `key` in a policy.
@@ -221,19 +264,49 @@ mod tests {
         assert!(url.contains("X-Amz-Security-Token=token%2B%2F%3D"), "{url}");
     }
 
+    fn groups(keys: &[String]) -> Vec<KeyGroup<'_>> {
+        KeyGroup::split(Access::Read, keys.iter().map(|key| uri(key)))
+    }
+
     #[test]
     fn a_session_policy_has_only_characters_that_sts_takes() {
-        let policy = session_policy(Access::Read, &[uri("a*/動画.mp4"), uri("é")]);
+        let keys = ["a*/動画.mp4", "é"].map(str::to_owned);
+        let [group] = groups(&keys).try_into().unwrap();
+        let policy = group.policy();
         assert!(policy.chars().all(|c| c <= '\u{ff}'), "{policy}");
         assert!(policy.contains("arn:aws:s3:::bucket/a${*}/*.mp4"), "{policy}");
     }
 
     #[test]
-    fn session_policies_keep_within_the_limit_and_lose_no_key() {
+    fn the_keys_of_many_files_are_grouped_as_sts_packs_them() {
         let keys: Vec<String> = (0..100).map(|i| format!("{i}-{}", "k".repeat(200))).collect();
-        let uris: Vec<S3Uri<'_>> = keys.iter().map(|key| uri(key)).collect();
-        let groups = session_policies(Access::Write, &uris);
-        assert!(groups.iter().all(|(policy, _)| policy.len() <= POLICY_LIMIT));
-        assert_eq!(groups.iter().map(|(_, group)| group.len()).sum::<usize>(), 100);
+        let groups = groups(&keys);
+        assert!(groups.iter().all(|group| group.policy().len() <= GROUP_LIMIT && group.uris().len() > 1));
+        assert_eq!(groups.iter().flat_map(|group| group.uris()).count(), 100);
+    }
+
+    #[test]
+    fn a_group_that_is_refused_is_halved_and_its_last_key_shortened() {
+        let keys = ["one", "two", "$$$"].map(str::to_owned);
+        let [group] = groups(&keys).try_into().unwrap();
+        let mut halves = group.smaller().unwrap();
+        let keys = halves.iter().map(|group| group.uris().iter().map(|uri| uri.key).collect::<Vec<_>>());
+        assert_eq!(keys.collect::<Vec<_>>(), [vec!["two", "$$$"], vec!["one"]]);
+        let [_, mut one] = <[_; 2]>::try_from(halves.remove(0).smaller().unwrap()).unwrap().map(Some);
+        for key in ["two", "t*", "*"] {
+            let policy = one.as_ref().unwrap().policy();
+            assert!(policy.contains(&format!("\"arn:aws:s3:::bucket/{key}\"")), "{policy}");
+            one = one.and_then(KeyGroup::smaller).map(|mut shorter| shorter.remove(0));
+        }
+        assert!(one.is_none());
+    }
+
+    #[test]
+    fn a_key_whose_policy_sts_would_not_even_read_is_shortened_beforehand() {
+        let keys = ["$".repeat(1000)];
+        let [group] = groups(&keys).try_into().unwrap();
+        assert!(group.is_too_long());
+        let [shorter] = group.smaller().unwrap().try_into().unwrap();
+        assert!(shorter.policy().contains(&format!("{}*\"", "${$}".repeat(500))), "{}", shorter.policy());
     }
 }

@@ -24,6 +24,7 @@ mod five_jobs; // jobs at the same time never see each other's messages
 mod held_up; // a result counts however long its handling is held up
 mod invalid_documents; // what cannot run is refused in words, before anything is created
 mod leftovers; // a teardown that cannot remove everything says so
+mod many_files; // a job may have as many files, with as long keys, as its document holds
 mod neighbours; // jobs of the same or a similar name never touch each other
 mod networks; // a job runs in the network that it names
 mod private; // a job has a network of its own, and nothing of it is left
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         reports::trials,
         expiry::trials,
         private::trials,
+        many_files::trials,
         consistency::trials,
         slow_to_go::trials,
         neighbours::trials,

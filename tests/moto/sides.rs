@@ -102,6 +102,7 @@ impl Sides {
             ec2: origin(&ec2)?,
             ecs: origin(&ecs)?,
             states: String::new(),
+            sts: String::new(),
             region: REGION.into(),
             account: ACCOUNT.into(),
             root: Credentials::from_keys("AKIAROOT", "secret", None),

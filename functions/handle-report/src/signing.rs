@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use mayfly_common::error::Error;
 use mayfly_common::job::{Input, S3Uri, Task};
 use mayfly_common::message::{Download, FileSize, Upload};
-use mayfly_common::signing::{Access, session_policies};
+use mayfly_common::signing::Access;
 use mayfly_jobs::DataRole;
 
 pub async fn downloads(role: &DataRole, task: &Task, wanted: &[String]) -> Result<Vec<Download>, Error> {
@@ -20,11 +20,9 @@ pub async fn uploads(role: &DataRole, task: &Task, wanted: &[FileSize]) -> Resul
         Some((wanted, S3Uri::parse(&output.to)?))
     });
     let outputs: Vec<(&FileSize, S3Uri<'_>)> = outputs.collect();
-    let uris: Vec<S3Uri<'_>> = outputs.iter().map(|(_, uri)| uri.clone()).collect();
     let mut signed = Vec::new();
-    for (policy, group) in session_policies(Access::Write, &uris) {
-        let signer = role.signer(&policy).await?;
-        for (wanted, uri) in outputs.iter().filter(|(_, uri)| group.contains(uri)) {
+    for (signer, uris) in role.signers(Access::Write, outputs.iter().map(|(_, uri)| uri.clone())).await? {
+        for (wanted, uri) in outputs.iter().filter(|(_, uri)| uris.contains(uri)) {
             let (url, fields) = signer.post(uri, wanted.bytes, SystemTime::now())?;
             signed.push(Upload { file: wanted.file.clone(), url, fields });
         }

@@ -15,7 +15,7 @@ const NEAR_EXPIRY: Duration = Duration::from_mins(5);
 /// Where the services of the local cloud are, and the account they serve.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// MiniStack's origin, `http://127.0.0.1:PORT`; every service but the three below.
+    /// MiniStack's origin, `http://127.0.0.1:PORT`; every service but the four below.
     pub ministack: String,
     /// The EC2 stand-in's origin.
     pub ec2: String,
@@ -23,6 +23,8 @@ pub struct Upstream {
     pub ecs: String,
     /// The Step Functions stand-in's origin.
     pub states: String,
+    /// The STS stand-in's origin.
+    pub sts: String,
     /// The Region that everything is in.
     pub region: String,
     /// The twelve digits of the account.
@@ -147,6 +149,7 @@ impl Upstream {
             ec2: "http://127.0.0.1:9".into(),
             ecs: "http://127.0.0.1:9".into(),
             states: "http://127.0.0.1:9".into(),
+            sts: "http://127.0.0.1:9".into(),
             region: "eu-west-1".into(),
             account: "111122223333".into(),
             root: Credentials::from_keys("AKIAROOT", "root-secret", None),

@@ -6,6 +6,7 @@ pub mod ffmpeg;
 mod folder;
 pub mod leftovers;
 mod ministack;
+mod sts;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -74,12 +75,13 @@ impl Cloud {
     pub async fn start(options: Options) -> Result<Self> {
         let folder = CloudFolder::create()?;
         check_disk(folder.path())?;
-        let [ec2, ecs, states] = [listen().await?, listen().await?, listen().await?];
+        let [ec2, ecs, states, sts] = [listen().await?, listen().await?, listen().await?, listen().await?];
         let mut upstream = Upstream {
             ministack: String::new(),
             ec2: origin(&ec2)?,
             ecs: origin(&ecs)?,
             states: origin(&states)?,
+            sts: origin(&sts)?,
             region: REGION.to_owned(),
             account: ACCOUNT.to_owned(),
             root: root_credentials(),
@@ -94,6 +96,7 @@ impl Cloud {
         let ec2_faults = network.faults().clone();
         let images = images(&options, folder.path())?;
         let mut servers = JoinSet::new();
+        servers.spawn(sts::serve(sts, upstream.ministack.clone(), stop.clone()));
         servers.spawn(local_ec2::serve(ec2, network.clone(), guard.clone(), calls.clone(), stop.clone()));
         servers.spawn(local_ecs::serve(
             ecs,
@@ -219,6 +222,7 @@ fn environment(upstream: &Upstream) -> Vec<(String, String)> {
         ("AWS_ENDPOINT_URL_EC2", &upstream.ec2),
         ("AWS_ENDPOINT_URL_ECS", &upstream.ecs),
         ("AWS_ENDPOINT_URL_SFN", &upstream.states),
+        ("AWS_ENDPOINT_URL_STS", &upstream.sts),
         ("AWS_ACCESS_KEY_ID", upstream.root.access_key_id()),
         ("AWS_SECRET_ACCESS_KEY", upstream.root.secret_access_key()),
         ("AWS_REGION", &upstream.region),

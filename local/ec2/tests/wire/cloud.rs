@@ -54,6 +54,7 @@ impl Cloud {
             ec2: origin(&listener),
             ecs: String::new(),
             states: String::new(),
+            sts: String::new(),
             region: REGION.into(),
             account: ACCOUNT.into(),
             root: Credentials::from_keys("AKIAROOT", "secret", None),

@@ -97,6 +97,7 @@ impl Cloud {
             ec2: String::new(),
             ecs: origin(&listener),
             states: String::new(),
+            sts: String::new(),
             region: REGION.into(),
             account: ACCOUNT.into(),
             root: Credentials::from_keys("AKIAROOT", "secret", None),
