@@ -9,16 +9,20 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use futures_util::future::{join_all, try_join};
 use libtest_mimic::Trial;
 use local_aws::calls::Call;
+use local_cloud::{ACCOUNT, REGION};
 use local_ec2::Fault;
 use local_ecs::Rule;
+use mayfly_common::error::Class;
+use mayfly_common::names::Names;
 use serde_json::{Value, json};
 
 use crate::course;
+use crate::denial::Denial;
 use crate::harness::Harness;
 use crate::history::refusals;
 use crate::private::private;
 use crate::stopped::states;
-use crate::world::{World, until};
+use crate::world::{STACK, World, command, until};
 
 /// States that may find everything seen that they need: by then a step before them has waited for something that was
 /// made as late, for the attachment, the route table that it associates, or the NAT gateway that it looks at.
@@ -40,6 +44,8 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("what_is_not_seen_at_once_is_waited_for", not_seen),
         harness.trial("calls_that_are_throttled_are_made_again", throttled),
+        harness.trial("a_mailbox_whose_tags_are_seen_late_is_waited_for", tags_seen_late),
+        harness.trial("a_mailbox_that_stays_denied_is_a_denial", tags_never_seen),
     ]
 }
 
@@ -62,6 +68,35 @@ async fn not_seen(world: Arc<World>, job: String) -> Result<()> {
         assert!(need_not || met(state, "NotVisibleYet") > 0, "{state} was not put to the test");
     }
     assert_eq!(met("CreateCluster", "Unavailable"), 2);
+    Ok(())
+}
+
+/// The right to send to a mailbox depends on its tags.
+async fn deny_mailbox(world: &World, job: &str) -> Result<Denial> {
+    let mailboxes = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}*", Names::new(STACK, job).mailbox_prefix());
+    Denial::to_function(world, "dispatch-job", job, "sqs:SendMessage", &mailboxes).await
+}
+
+async fn tags_seen_late(world: Arc<World>, job: String) -> Result<()> {
+    let denial = deny_mailbox(&world, &job).await?;
+    let arn = world.start_job(&job, &command(&["true"])).await?;
+    world.has_met(&arn, "NotVisibleYet").await?;
+    denial.lift(&world).await?;
+    let course = course::of(&world, &job).await?;
+    course.result()?;
+    assert_eq!(course.starts_and_launches(), (1, 1));
+    assert!(refusals(&course.events).all(|refusal| refusal.error == "NotVisibleYet"));
+    Ok(())
+}
+
+async fn tags_never_seen(world: Arc<World>, job: String) -> Result<()> {
+    let denial = deny_mailbox(&world, &job).await?;
+    let course = course::run(&world, &job, &command(&["true"]), []).await?;
+    denial.lift(&world).await?;
+    let failure = course.failure(Class::AccessDenied, Some(1))?;
+    for words in ["could not put the order in the job's mailbox", "sqs:SendMessage"] {
+        assert!(failure.message.contains(words), "{}", failure.message);
+    }
     Ok(())
 }
 

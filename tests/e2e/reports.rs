@@ -4,21 +4,26 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use libtest_mimic::Trial;
+use local_cloud::{ACCOUNT, REGION};
 use mayfly_common::error::Class;
 use mayfly_common::message::{FileSize, News};
+use mayfly_common::names::Names;
 use serde_json::json;
 
-use crate::container::{Container, TASK, deliver, failure, heartbeat, lost, success};
+use crate::container::{Container, TASK, deliver, failure, handle, heartbeat, lost, success};
 use crate::course;
+use crate::denial::Denial;
 use crate::expiry;
 use crate::harness::Harness;
-use crate::world::{World, command, until};
+use crate::world::{STACK, World, command, job_arn, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("a_stale_report_changes_nothing", stale),
         harness.trial("a_report_with_a_wrong_nonce_changes_nothing", wrong_nonce),
         harness.trial("a_poisoned_report_does_not_hold_up_the_others", poisoned_batch),
+        harness.trial("a_question_of_a_container_whose_job_is_over_is_dropped", over),
+        harness.trial("a_question_whose_answer_is_denied_for_now_comes_back", denied_for_now),
         harness.trial("a_poisoned_order_does_not_hold_up_the_job", poisoned_mailbox),
     ]
 }
@@ -62,6 +67,36 @@ async fn wrong_nonce(world: Arc<World>, job: String) -> Result<()> {
     let honest = Container { job: job.clone(), nonce: before["nonce"].clone(), turn };
     honest.reports(&world, success(1.5)).await?;
     assert_eq!(course::of(&world, &job).await?.result()?.task_arn, TASK);
+    Ok(())
+}
+
+/// The mailbox is gone, and with it the tag on which the right to write to it depends.
+async fn over(world: Arc<World>, base: String) -> Result<()> {
+    let document = json!({ "attempts": 1, "task": { "command": ["true"] } });
+    // One has a result, the other nobody waits for any more.
+    for (kind, last) in [("finished", Some(success(1.5))), ("silent", None)] {
+        let job = format!("{base}-{kind}");
+        let container = Container::of_new_job(&world, &job, &document).await?;
+        match last {
+            Some(last) => container.reports(&world, last).await?,
+            None => container.reports(&world, heartbeat()).await?,
+        }
+        world.ended(&job_arn(&job)).await?;
+        container.reports(&world, wanted()).await?;
+    }
+    Ok(())
+}
+
+async fn denied_for_now(world: Arc<World>, job: String) -> Result<()> {
+    let container = Container::of_new_job(&world, &job, &command(&["true"])).await?;
+    let mailboxes = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}*", Names::new(STACK, &job).mailbox_prefix());
+    let denial = Denial::to_function(&world, "handle-report", &job, "sqs:SendMessage", &mailboxes).await?;
+    let handled = handle(&world, &[container.message(wanted())]).await?;
+    denial.lift(&world).await?;
+    assert_eq!(handled["batchItemFailures"], json!([{ "itemIdentifier": "0" }]), "{handled:#}");
+    container.reports(&world, wanted()).await?;
+    container.reports(&world, success(1.5)).await?;
+    course::of(&world, &job).await?.result()?;
     Ok(())
 }
 

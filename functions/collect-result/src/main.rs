@@ -120,6 +120,8 @@ fn silence(input: &Input, has_reported: bool) -> Failure {
             Class::TimedOut,
             format!("the attempt took longer than {} (timeoutMinutes)", minutes(input.plan.timeout_seconds)),
         ),
+        // What the dispatch calls a denial, since the container may report one as well.
+        "NotVisibleYet" => (Class::AccessDenied, message_of(cause)),
         other => match Class::from_name(other) {
             Some(class) => (class, message_of(cause)),
             None => (

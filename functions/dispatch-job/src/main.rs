@@ -1,7 +1,11 @@
 //! DispatchJob: gives the job to its container: remembers the turn and its task token in the `Jobs` table and puts
 //! one message in the mailbox. The state machine then waits for the token to come back.
 
+use std::fmt::Debug;
+
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::error::SdkError;
+use aws_sdk_sqs::operation::send_message::SendMessageError;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
@@ -67,18 +71,24 @@ async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result
     });
     let body =
         serde_json::to_string(&order).map_err(|error| Error::internal("could not write the order", error))?;
-    clients.sqs.send_message().queue_url(&plan.mailbox_url).message_body(body).send().await.map_err(
-        |error| match error.as_service_error() {
-            // Source: SQS API Reference, `CreateQueue`: a new queue can be used after a second.
-            Some(missing) if missing.is_queue_does_not_exist() => Error::Unavailable {
-                doing: "could not put the order in the job's mailbox".into(),
-                detail: missing.to_string(),
-            },
-            _ => Error::aws("put the order in the job's mailbox")(error),
-        },
-    )?;
+    let sent = clients.sqs.send_message().queue_url(&plan.mailbox_url).message_body(body).send().await;
+    sent.map_err(of_new_mailbox)?;
     tracing::info!("job dispatched");
     Ok(())
+}
+
+/// What it means that the order could not be put in a mailbox which was made moments before. The right to do it depends on
+/// the mailbox's tags, which SQS may not see everywhere yet; `AccessDenied` would be for the state machine what a container
+/// has reported.
+/// Source: SQS API Reference, `CreateQueue`: a new queue can be used after a second. Others met denials because tags were
+/// seen late (terraform-provider-aws#32966, #44689).
+fn of_new_mailbox<R: Debug + 'static>(error: SdkError<SendMessageError, R>) -> Error {
+    let is_missing = error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist());
+    match Error::aws("put the order in the job's mailbox")(error) {
+        Error::AccessDenied { doing, detail } => Error::NotVisibleYet { doing, detail },
+        Error::Internal { doing, detail } if is_missing => Error::Unavailable { doing, detail },
+        error => error,
+    }
 }
 
 /// Writes the turn and its token down, and returns the job's nonce.
@@ -176,4 +186,21 @@ fn forget_at(plan: &Plan) -> Result<i64, Error> {
     let expiry: Timestamp =
         plan.expiry.parse().map_err(|error| Error::internal("could not read the job's expiry", error))?;
     Ok((expiry + MEMORY).as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::error::ErrorMetadata;
+
+    use super::*;
+
+    #[test]
+    fn a_denial_right_after_the_mailbox_was_made_is_not_taken_for_the_container_s() {
+        let refused = |code| {
+            let told = ErrorMetadata::builder().code(code).message("Told so.").build();
+            of_new_mailbox(SdkError::service_error(SendMessageError::generic(told), ())).name()
+        };
+        assert_eq!(refused("AccessDenied"), "NotVisibleYet");
+        assert_eq!(refused("InvalidMessageContents"), "Internal");
+    }
 }

@@ -24,6 +24,8 @@ pub struct Job {
     pub task_arn: Option<String>,
     /// The tasks whose end is known.
     pub ended_tasks: Vec<String>,
+    /// Whether it has a result.
+    pub is_finished: bool,
 }
 
 impl Job {
@@ -38,6 +40,7 @@ impl Job {
             task: record.json(record::TASK)?,
             task_arn: record.find_text(record::TASK_ARN).map(str::to_owned),
             ended_tasks: record.texts(record::ENDED_TASKS).to_vec(),
+            is_finished: record.find_text(record::RESULT).is_some(),
         })
     }
 }

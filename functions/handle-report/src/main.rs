@@ -123,12 +123,19 @@ async fn note_progress(
     progress: &Progress,
 ) -> Result<(), Error> {
     clients.jobs.store_progress(job, report, progress).await?;
-    match clients.sfn.send_task_heartbeat().task_token(&job.token).send().await {
-        Ok(_) => Ok(()),
+    if !is_waited_for(&clients.sfn, &job.token).await? {
+        tracing::info!("heartbeat dropped: the start is over");
+    }
+    Ok(())
+}
+
+/// Sends a heartbeat, and tells whether Step Functions still waits for the token.
+async fn is_waited_for(sfn: &aws_sdk_sfn::Client, token: &str) -> Result<bool, Error> {
+    match sfn.send_task_heartbeat().task_token(token).send().await {
+        Ok(_) => Ok(true),
         Err(error) => match error.as_service_error() {
             Some(SendTaskHeartbeatError::TaskTimedOut(_) | SendTaskHeartbeatError::TaskDoesNotExist(_)) => {
-                tracing::info!("heartbeat dropped: the start is over");
-                Ok(())
+                Ok(false)
             }
             _ => Err(Error::aws("send a heartbeat to the state machine")(error)),
         },
@@ -153,12 +160,23 @@ async fn answer(
             tracing::info!(downloads = downloads.len(), uploads = uploads.len(), "urls sent");
             Ok(())
         }
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => {
-            tracing::info!("urls dropped: the job is being torn down");
-            Ok(())
+        Err(error) => {
+            let is_missing = error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist());
+            let error = Error::aws("put the URLs in the job's mailbox")(error);
+            // The right depends on the mailbox's tags: SQS denies it when they are gone with the mailbox, and where it does
+            // not see them yet.
+            if is_missing || (matches!(error, Error::AccessDenied { .. }) && is_over(clients, job).await?) {
+                tracing::info!("urls dropped: the job is being torn down");
+                return Ok(());
+            }
+            Err(error)
         }
-        Err(error) => Err(Error::aws("put the URLs in the job's mailbox")(error)),
     }
+}
+
+/// Whether nobody waits for the job's container any more.
+async fn is_over(clients: &Clients, job: &Job) -> Result<bool, Error> {
+    Ok(job.is_finished || !is_waited_for(&clients.sfn, &job.token).await?)
 }
 
 /// The result is stored first: from then on a time-out, a lost heartbeat or a crash of this function loses nothing.
