@@ -10,6 +10,7 @@ pub mod names;
 pub mod outcome;
 pub mod plan;
 pub mod record;
+pub mod repeats;
 pub mod sdk;
 pub mod settings;
 pub mod shown;

@@ -31,6 +31,10 @@ pub const PROGRESS: &str = "progress";
 pub const LOSS: &str = "loss";
 /// The [`Stored`] result; written before Step Functions is told, and never written over.
 pub const RESULT: &str = "result";
+/// The start whose container has reported last, a number; absent where nobody knows of a container that has worked.
+pub const WORKED: &str = "worked";
+/// True where the job was concluded without a result: one that is stored from then on is too late.
+pub const CONCLUDED: &str = "concluded";
 /// When DynamoDB may forget the item, epoch seconds.
 pub const TTL: &str = "ttl";
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_common::error::Error;
 use mayfly_common::plan::Plan;
@@ -13,20 +14,20 @@ use serde::de::DeserializeOwned;
 pub struct Record(HashMap<String, AttributeValue>);
 
 impl Record {
-    /// The record of the job with this id; none before its first dispatch.
+    /// The record of the job with this id; none before its first dispatch, and none of an id that no item can have.
     ///
     /// # Errors
     /// As [`Error::aws`].
     pub async fn get(dynamodb: &Client, table: &str, job: &str) -> Result<Option<Self>, Error> {
-        let got = dynamodb
-            .get_item()
-            .table_name(table)
-            .key(JOB, AttributeValue::S(job.to_owned()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(Error::aws("read the job's record"))?;
-        Ok(got.item.map(Self))
+        let get = dynamodb.get_item().table_name(table).key(JOB, AttributeValue::S(job.to_owned()));
+        match get.consistent_read(true).send().await {
+            Ok(got) => Ok(got.item.map(Self)),
+            // An empty key, or one of more than 2,048 bytes.
+            // Source: DynamoDB developer guide, "Constraints in Amazon DynamoDB", partition keys; API Reference, "Common
+            // errors", `ValidationError`.
+            Err(error) if error.code() == Some("ValidationException") => Ok(None),
+            Err(error) => Err(Error::aws("read the job's record")(error)),
+        }
     }
 
     /// The record of this run of the job: an earlier run of the same id had another mailbox.
@@ -45,6 +46,11 @@ impl Record {
     pub fn start(&self) -> Result<u32, Error> {
         let start = self.0.get(START).and_then(|value| value.as_n().ok()?.parse().ok());
         start.ok_or_else(|| missing(START))
+    }
+
+    /// Whether the attribute is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// The attribute that the record cannot be without.

@@ -2,15 +2,23 @@
 //! without disturbing another test.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use libtest_mimic::Trial;
+use local_cloud::{ACCOUNT, REGION};
+use mayfly_common::error::Class;
+use mayfly_common::message::News;
+use mayfly_common::names::Names;
 use mayfly_common::record;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::container::{store, success};
+use crate::container::{heartbeat, store, success};
+use crate::denial::Denial;
 use crate::harness::Harness;
 use crate::hasty::{self, HASTY, HeldUp, reports_held_up, with_reports_held_up};
+use crate::history::refusals;
 use crate::played::Played;
 use crate::world::{STACK, World, until};
 
@@ -18,10 +26,12 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     // Those that wait long come first.
     vec![
         harness.trial_in_turn(
-            "a_result_held_up_from_the_start_on_counts",
+            "a_result_that_nobody_could_know_of_is_written_down_as_too_late",
             reports_held_up,
             from_the_start_on,
         ),
+        harness.trial("a_result_after_the_longest_wait_is_written_down_as_too_late", after_the_wait),
+        harness.trial("a_report_whose_handling_failed_comes_back_within_seconds", comes_back),
         harness.trial("a_result_that_nobody_was_told_of_counts", nobody_told),
         harness.trial_in_turn(
             "a_result_held_up_until_the_attempt_is_over_counts",
@@ -51,19 +61,64 @@ async fn until_conclusion(world: Arc<World>, job: String, turn: HeldUp) -> Resul
     delivered(&played).await
 }
 
-/// The state machine takes every container for one that never came.
+/// The state machine takes every container for one that never came, and nothing in the table says otherwise. What others
+/// have in the queue is no reason to wait.
 async fn from_the_start_on(world: Arc<World>, job: String, turn: HeldUp) -> Result<()> {
     hasty::deployed(&world).await?;
     let begun = Box::pin(async {
         let document = json!({ "attempts": 1, "task": { "command": ["true"] } });
         let played = Played::begin_with(&world, HASTY, &job, &document, []).await?;
-        reports_pending(&played).await?;
-        let item = played.item().await?;
-        ensure!(!item.contains_key(record::PROGRESS), "a report was handled: {:?}", item.keys());
+        assert_eq!(world.ended(&played.arn).await?.error(), Some(Class::StartFailed.name()));
         Ok(played)
     });
     let played = with_reports_held_up(&world, &turn, begun).await?;
-    delivered(&played).await
+    assert!(!played.has_met("ReportsPending").await?);
+    too_late(&played).await
+}
+
+/// The container has worked, and is waited for in vain.
+async fn after_the_wait(world: Arc<World>, job: String) -> Result<()> {
+    let document = json!({ "attempts": 1, "task": { "command": ["true"] } });
+    let played = Played::begin(&world, STACK, &job, &document).await?;
+    let turn = played.turn().await?;
+    played.say(turn, heartbeat()).await?;
+    assert_eq!(world.ended(&played.arn).await?.error(), Some(Class::HeartbeatLost.name()));
+    let history = played.history().await?;
+    let waits = refusals(&history).filter(|refusal| refusal.error == "ReportsPending");
+    assert_eq!(waits.count(), 8, "it has waited for as long as it is to wait");
+    played.say(turn, success(1.0)).await?;
+    too_late(&played).await
+}
+
+/// The result is in the record, and a person is told.
+async fn too_late(played: &Played<'_>) -> Result<()> {
+    let item = played.record_has(|item| item.contains_key(record::RESULT)).await?;
+    assert!(item.contains_key(record::CONCLUDED));
+    until("a word that it is too late", || async {
+        Ok((played.count_in_log("result too late").await? > 0).then_some(()))
+    })
+    .await
+}
+
+/// The first answer is denied.
+async fn comes_back(world: Arc<World>, job: String) -> Result<()> {
+    let played = Played::begin(&world, STACK, &job, &json!({ "task": { "command": ["true"] } })).await?;
+    let mailboxes = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}*", Names::new(STACK, &job).mailbox_prefix());
+    let denial = Denial::to_function(&world, "handle-report", &job, "sqs:SendMessage", &mailboxes).await?;
+    let turn = played.turn().await?;
+    played.say(turn, News::UrlsWanted { downloads: Vec::new(), uploads: Vec::new() }).await?;
+    until("the failure", || async {
+        Ok((played.count_in_log("it will be tried again").await? > 0).then_some(()))
+    })
+    .await?;
+    denial.lift(&world).await?;
+    let answered =
+        until("the answer", || async { Ok((played.count_in_log("urls sent").await? > 0).then_some(())) });
+    // A report whose handler has died comes back after three minutes.
+    timeout(Duration::from_mins(1), answered).await.context("within a minute")??;
+    played.say(turn, success(1.0)).await?;
+    played.succeeded().await?;
+    Ok(())
 }
 
 /// A job whose real container has begun and will be done in a moment.

@@ -47,8 +47,8 @@ impl<'a> Played<'a> {
         document: &Value,
         faults: impl IntoIterator<Item = Rule>,
     ) -> Result<Played<'a>> {
-        let mut settings = world.settings_of(stack, "conclude-job").await?;
-        let done_queue = settings.remove("DONE_QUEUE_URL").context("conclude-job knows the done queue")?;
+        let mut settings = world.settings_of(stack, "handle-report").await?;
+        let done_queue = settings.remove("DONE_QUEUE_URL").context("handle-report knows the done queue")?;
         world.cloud().faults().add(job, faults);
         let arn = world.try_start(&machine_of(stack, "run-job"), job, document).await?;
         let played = Self { world, stack, job: job.to_owned(), arn, done_queue };

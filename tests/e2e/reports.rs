@@ -6,7 +6,7 @@ use anyhow::Result;
 use libtest_mimic::Trial;
 use local_cloud::{ACCOUNT, REGION};
 use mayfly_common::error::Class;
-use mayfly_common::message::{FileSize, News};
+use mayfly_common::message::{Failure, FileSize, Finished, News, Report};
 use mayfly_common::names::Names;
 use serde_json::json;
 
@@ -15,6 +15,7 @@ use crate::course;
 use crate::denial::Denial;
 use crate::expiry;
 use crate::harness::Harness;
+use crate::played::Played;
 use crate::world::{STACK, World, command, job_arn, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
@@ -22,6 +23,8 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("a_stale_report_changes_nothing", stale),
         harness.trial("a_report_with_a_wrong_nonce_changes_nothing", wrong_nonce),
         harness.trial("a_poisoned_report_does_not_hold_up_the_others", poisoned_batch),
+        harness.trial("a_report_with_the_nonce_counts_however_much_it_says", longer_than_the_table_takes),
+        harness.trial("a_flood_of_garbage_delays_nobody", flood),
         harness.trial("a_question_of_a_container_whose_job_is_over_is_dropped", over),
         harness.trial("a_question_whose_answer_is_denied_for_now_comes_back", denied_for_now),
         harness.trial("a_poisoned_order_does_not_hold_up_the_job", poisoned_mailbox),
@@ -103,8 +106,11 @@ async fn denied_for_now(world: Arc<World>, job: String) -> Result<()> {
 async fn poisoned_batch(world: Arc<World>, job: String) -> Result<()> {
     let container = Container::of_new_job(&world, &job, &command(&["true"])).await?;
     let good = container.message(success(1.5));
-    let stranger =
-        Container { job: format!("{job}-of-nobody"), nonce: container.nonce, turn: container.turn };
+    // The table refuses to look for the second and the third.
+    let [nobody, empty, long] = [format!("{job}-of-nobody"), String::new(), "x".repeat(2049)].map(|job| {
+        let stranger = Container { job, nonce: container.nonce.clone(), turn: container.turn };
+        stranger.message(success(1.5))
+    });
     let batch = [
         String::new(),
         "not JSON".into(),
@@ -112,11 +118,49 @@ async fn poisoned_batch(world: Arc<World>, job: String) -> Result<()> {
         "[".repeat(100_000),
         json!({ "job": job, "news": "good" }).to_string(),
         good.replace("\"finished\"", "\"dancing\""),
-        stranger.message(success(1.5)),
+        nobody,
+        empty,
+        long,
         good,
     ];
     deliver(&world, &batch).await?;
     assert_eq!(course::of(&world, &job).await?.result()?.attempt, 1);
+    Ok(())
+}
+
+/// An item of DynamoDB's has at most 400 KB, and a set no empty text.
+async fn longer_than_the_table_takes(world: Arc<World>, job: String) -> Result<()> {
+    let document = json!({ "attempts": 1, "task": { "command": ["true"] } });
+    let container = Container::of_new_job(&world, &job, &document).await?;
+    let long = "long ".repeat(100_000);
+    let outputs = (0..1000).map(|n| FileSize { file: format!("{n}{}", "x".repeat(400)), bytes: 1 }).collect();
+    let failure =
+        Failure { class: Class::CommandFailed, message: long.clone(), output: Some(long + "the end") };
+    let finished = Finished { seconds: 1.5, exit_code: Some(1), outputs, failure: Some(failure) };
+    let report = Report { task_arn: Some(String::new()), ..container.report(News::Finished(finished)) };
+    deliver(&world, &[serde_json::to_string(&report)?]).await?;
+    let course = course::of(&world, &job).await?;
+    let failure = course.failure(Class::CommandFailed, Some(1))?;
+    assert!(failure.message.starts_with("long long "), "{}", failure.message);
+    let output = failure.output.as_deref().unwrap_or_default();
+    assert!(output.ends_with("long the end"), "{output}");
+    Ok(())
+}
+
+/// More than all that is handled at a time, several times over.
+async fn flood(world: Arc<World>, job: String) -> Result<()> {
+    let played = Played::begin(&world, STACK, &job, &command(&["true"])).await?;
+    let turn = played.turn().await?;
+    let report = played.report(turn, success(1.0)).await?;
+    let garbage = [String::new(), "x".repeat(2049), format!("{job}-of-nobody")];
+    let garbage = garbage.map(|job| Report { job, ..report.clone() });
+    for report in garbage.iter().cycle().take(300) {
+        played.send(&serde_json::to_string(report)?).await?;
+    }
+    played.say(turn, success(1.0)).await?;
+    played.succeeded().await?;
+    assert!(!played.has_waited_in_vain().await?, "its result was handled before its heartbeat was missed");
+    assert_eq!(played.count_in_log("it will be tried again").await?, 0);
     Ok(())
 }
 

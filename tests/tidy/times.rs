@@ -1,6 +1,7 @@
 //! Time-outs that depend on one another.
 
-use serde_json::Value;
+use mayfly_common::repeats::hidden_for;
+use serde_json::{Value, json};
 
 use crate::project::{Machine, State, machines, template};
 
@@ -52,6 +53,50 @@ fn a_report_stays_hidden_for_six_times_its_handler_s_time_out() {
         hidden.is_some_and(|hidden| hidden >= wanted),
         "template.yaml: the VisibilityTimeout of DoneQueue is {hidden:?}; it must be at least {wanted}"
     );
+}
+
+/// What ConcludeJob waits for has then been tried again several times, or once after its handler has died.
+#[test]
+fn a_conclusion_waits_longer_than_a_late_report_takes() {
+    let machines = machines();
+    let states = machines.iter().flat_map(Machine::states);
+    let states: Vec<_> = states.filter(|state| state.name == "ConcludeJob").collect();
+    let [state] = states.as_slice() else { panic!("one state is ConcludeJob") };
+    let retriers = state.fields["Retry"].as_array().expect("ConcludeJob has a Retry");
+    let pending = retriers.iter().find(|retrier| retrier["ErrorEquals"] == json!(["ReportsPending"]));
+    let waits = sum_of_waits(pending.expect("ConcludeJob waits by a retrier of its own"));
+
+    let repeats: u64 = (1..=5).map(|receives| hidden_for(receives).as_secs()).sum();
+    let template = template();
+    let hidden = template["Resources"]["DoneQueue"]["Properties"]["VisibilityTimeout"].as_u64();
+    let died = hidden.expect("seconds") + function_timeout(&template, "HandleReportFunction");
+    assert!(
+        waits > 60.max(repeats).max(died),
+        "ConcludeJob waits {waits} s: it must be longer than a minute, than the {repeats} s of a report's first five \
+         repeats, and than the {died} s that one takes whose handler has died"
+    );
+    let told = state.fields["Comment"].as_str().unwrap_or_default();
+    assert!(told.contains(&format!("{waits} seconds")), "ConcludeJob's Comment must say {waits} seconds");
+}
+
+/// An hour of tries, since a result that cannot be stored now must not be given up soon.
+#[test]
+fn a_report_is_tried_for_an_hour() {
+    let template = template();
+    let redrive = &template["Resources"]["DoneQueue"]["Properties"]["RedrivePolicy"];
+    let receives = redrive["maxReceiveCount"].as_u64().expect("a number");
+    let tries = u32::try_from(receives).expect("a small number");
+    let sum: u64 = (1..=tries).map(|receives| hidden_for(receives).as_secs()).sum();
+    assert!(sum >= 3600, "template.yaml: {receives} tries of a report take {sum} s; raise maxReceiveCount");
+}
+
+/// What a retrier waits in all, in seconds.
+fn sum_of_waits(retrier: &Value) -> u64 {
+    let number = |field: &str| retrier[field].as_u64().unwrap_or_else(|| panic!("{field} in {retrier}"));
+    let waits =
+        std::iter::successors(Some(number("IntervalSeconds")), |wait| Some(wait * number("BackoffRate")));
+    let attempts = usize::try_from(number("MaxAttempts")).expect("a small number");
+    waits.take(attempts).map(|wait| wait.min(number("MaxDelaySeconds"))).sum()
 }
 
 /// The time-out of the function with this logical id, in seconds.

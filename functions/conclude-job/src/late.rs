@@ -1,62 +1,59 @@
 //! A result that was handled late. When this runs, the container is gone, so whatever it had to say is in the done queue
-//! or in the table.
+//! or in the table. How many messages SQS holds says nothing: its counts may be a minute late.
+//! Source: SQS API Reference, `GetQueueAttributes`.
 
-use aws_sdk_sqs::types::QueueAttributeName;
-use mayfly_common::error::{Class, Error};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use mayfly_common::error::Error;
 use mayfly_common::plan::Plan;
 use mayfly_common::record::{self, Stored};
 use mayfly_jobs::Record;
 
-use crate::{Clients, Settings};
-
-/// The counts of the messages that handle-report has not dealt with yet. A container's reports are never delayed.
-/// Source: SQS API Reference, `GetQueueAttributes`.
-const COUNTS: [QueueAttributeName; 2] = [
-    QueueAttributeName::ApproximateNumberOfMessages,
-    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-];
-
-/// The result that the table has by now.
+/// The result that the table has by now; one that is stored from then on is too late.
 ///
 /// # Errors
-/// [`Error::ReportsPending`] where there is none, `may_wait`, and a report that is not handled yet may be that of a
-/// container that has worked: only the `class` of the ending can rule out that there was one.
+/// [`Error::ReportsPending`] where there is none, `may_wait`, and the report of a container that has worked may be on its
+/// way.
 pub async fn result(
-    clients: &Clients,
-    settings: &Settings,
+    dynamodb: &Client,
+    table: &str,
     plan: &Plan,
-    class: Option<Class>,
     may_wait: bool,
 ) -> Result<Option<Stored>, Error> {
-    // Counted first: what is handled in between is then in the table.
-    let pending = if may_wait { pending(clients, settings).await? } else { 0 };
-    let Some(record) = Record::of_run(&clients.dynamodb, &settings.table, plan).await? else {
-        return Ok(None);
-    };
-    let stored = record.find_json(record::RESULT)?;
-    if stored.is_none() && pending > 0 && may_have_worked(record.start()?, class) {
-        return Err(Error::ReportsPending(format!(
-            "{pending} reports in the done queue are not handled yet"
-        )));
+    let Some(record) = Record::of_run(dynamodb, table, plan).await? else { return Ok(None) };
+    if record.has(record::RESULT) {
+        return record.find_json(record::RESULT);
     }
-    Ok(stored)
+    if may_wait && record.has(record::WORKED) {
+        let message = "a container of the job has worked, and its last report may be on its way";
+        return Err(Error::ReportsPending(message.into()));
+    }
+    if conclude(dynamodb, table, plan).await? {
+        return Ok(None);
+    }
+    // It has come in between.
+    let record = Record::of_run(dynamodb, table, plan).await?;
+    record.map_or(Ok(None), |record| record.find_json(record::RESULT))
 }
 
-/// No report need have been handled: the queue may have been held up all the time.
-fn may_have_worked(start: u32, class: Option<Class>) -> bool {
-    let never_ran = [Class::ImagePullFailed, Class::NoCapacity, Class::QuotaExceeded];
-    start > 1 || !class.is_some_and(|class| never_ran.contains(&class))
-}
-
-async fn pending(clients: &Clients, settings: &Settings) -> Result<u64, Error> {
-    let answer = clients
-        .sqs
-        .get_queue_attributes()
-        .queue_url(&settings.done_queue_url)
-        .set_attribute_names(Some(COUNTS.to_vec()))
-        .send()
-        .await
-        .map_err(Error::aws("count the reports in the done queue"))?;
-    let counts = answer.attributes.unwrap_or_default();
-    Ok(counts.values().filter_map(|count| count.parse::<u64>().ok()).sum())
+/// Writes down that the job ends without a result; false where it has one.
+async fn conclude(dynamodb: &Client, table: &str, plan: &Plan) -> Result<bool, Error> {
+    let update = dynamodb
+        .update_item()
+        .table_name(table)
+        .key(record::JOB, AttributeValue::S(plan.job.clone()))
+        .expression_attribute_names("#concluded", record::CONCLUDED)
+        .expression_attribute_names("#mailbox", record::MAILBOX)
+        .expression_attribute_names("#result", record::RESULT)
+        .expression_attribute_values(":true", AttributeValue::Bool(true))
+        .expression_attribute_values(":mailbox", AttributeValue::S(plan.mailbox_url.clone()))
+        .update_expression("SET #concluded = :true")
+        .condition_expression("#mailbox = :mailbox AND attribute_not_exists(#result)");
+    match update.send().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+            Ok(false)
+        }
+        Err(error) => Err(Error::aws("write the job's record")(error)),
+    }
 }

@@ -2,13 +2,13 @@
 
 mod late;
 
+use aws_sdk_dynamodb::Client;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::attempt::Ending;
 use mayfly_common::error::{Class, Error};
 use mayfly_common::inventory::{Kind, Receipt, Resource};
 use mayfly_common::outcome::{CAUSE_LIMIT, JobFailure, JobResult, Outcome, Status, message_of};
 use mayfly_common::plan::Plan;
-use mayfly_common::record::Stored;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
 use serde::{Deserialize, Serialize};
@@ -17,21 +17,9 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
-    let settings = Settings { table: setting("JOBS_TABLE")?, done_queue_url: setting("DONE_QUEUE_URL")? };
-    let config = sdk::config()?;
-    let clients =
-        Clients { dynamodb: aws_sdk_dynamodb::Client::new(&config), sqs: aws_sdk_sqs::Client::new(&config) };
-    run(service_fn(|event: LambdaEvent<Input>| handler(&clients, &settings, event.payload))).await
-}
-
-struct Settings {
-    table: String,
-    done_queue_url: String,
-}
-
-struct Clients {
-    dynamodb: aws_sdk_dynamodb::Client,
-    sqs: aws_sdk_sqs::Client,
+    let table: String = setting("JOBS_TABLE")?;
+    let dynamodb = Client::new(&sdk::config()?);
+    run(service_fn(|event: LambdaEvent<Input>| handler(&dynamodb, &table, event.payload))).await
 }
 
 /// The state machine's data when all is over.
@@ -83,40 +71,31 @@ struct Conclusion {
 }
 
 #[tracing::instrument(skip_all, fields(job = input.job), err(level = "warn"))]
-async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result<Conclusion, Error> {
+async fn handler(dynamodb: &Client, table: &str, input: Input) -> Result<Conclusion, Error> {
     let receipt = receipt(&input);
     let is_reported = input.ending.as_ref().is_some_and(|ending| ending.reported);
-    let class = input.ending.as_ref().and_then(|ending| Some(ending.failure.as_ref()?.error));
-    let (result, failure) =
-        match late(clients, settings, input.planned, class, input.await_reports, is_reported).await? {
-            Some((stored, plan)) => match JobResult::from_stored(stored, &plan.task) {
-                Ok(result) => (Some(result), None),
-                Err(failure) => (None, Some(failure)),
-            },
-            None => match (input.ending, input.failure) {
-                (Some(ending), _) => (ending.result, ending.failure),
-                (None, Some(caught)) => (None, Some(explain(&caught))),
-                (None, None) => (None, Some(unexplained())),
-            },
-        };
+    let planned = input.planned.filter(|_| !is_reported);
+    let late = match &planned {
+        Some(Planned { plan }) => late::result(dynamodb, table, plan, input.await_reports).await?,
+        None => None,
+    };
+    let (result, failure) = match (late, planned) {
+        // It counts more than what the state machine has come to.
+        (Some(stored), Some(Planned { plan })) => match JobResult::from_stored(stored, &plan.task) {
+            Ok(result) => (Some(result), None),
+            Err(failure) => (None, Some(failure)),
+        },
+        _ => match (input.ending, input.failure) {
+            (Some(ending), _) => (ending.result, ending.failure),
+            (None, Some(caught)) => (None, Some(explain(&caught))),
+            (None, None) => (None, Some(unexplained())),
+        },
+    };
     let status = if failure.is_none() { Status::Succeeded } else { Status::Failed };
     let error = failure.as_ref().map_or("", |failure| failure.error.name());
     let outcome = Outcome { job: input.job, status, result, failure, receipt };
     tracing::info!(status = ?status, error, residual = outcome.receipt.residual.len(), "job concluded");
     Ok(Conclusion { status, error, cause: cause(&outcome)?, outcome })
-}
-
-/// The result that counts more than what the state machine has come to; none where the container has reported.
-async fn late(
-    clients: &Clients,
-    settings: &Settings,
-    planned: Option<Planned>,
-    class: Option<Class>,
-    may_wait: bool,
-    is_reported: bool,
-) -> Result<Option<(Stored, Plan)>, Error> {
-    let Some(Planned { plan }) = planned.filter(|_| !is_reported) else { return Ok(None) };
-    Ok(late::result(clients, settings, &plan, class, may_wait).await?.map(|stored| (stored, plan)))
 }
 
 /// Where tear-down failed, its own failure carries the receipt; where it did not even say that, nothing is proven.

@@ -4,13 +4,16 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_common::error::Error;
 use mayfly_common::job::{Capacity, Task};
-use mayfly_common::message::{Loss, Progress, Report};
+use mayfly_common::message::{Loss, News, Progress, Report};
 use mayfly_common::record::{self, Stored};
 use mayfly_common::sdk::SdkConfig;
 use mayfly_jobs::Record;
 use serde::Serialize;
 
+use crate::bounds::has_room;
+
 /// A job that is going on.
+#[derive(Clone, Debug)]
 pub struct Job {
     pub id: String,
     /// The start that is going on.
@@ -26,6 +29,8 @@ pub struct Job {
     pub ended_tasks: Vec<String>,
     /// Whether it has a result.
     pub is_finished: bool,
+    /// Whether it was concluded without one.
+    pub is_concluded: bool,
 }
 
 impl Job {
@@ -40,7 +45,8 @@ impl Job {
             task: record.json(record::TASK)?,
             task_arn: record.find_text(record::TASK_ARN).map(str::to_owned),
             ended_tasks: record.texts(record::ENDED_TASKS).to_vec(),
-            is_finished: record.find_text(record::RESULT).is_some(),
+            is_finished: record.has(record::RESULT),
+            is_concluded: record.has(record::CONCLUDED),
         })
     }
 }
@@ -69,10 +75,10 @@ impl Jobs {
         Ok(self.get(&report.job).await?.filter(|job| job.nonce == report.nonce))
     }
 
-    /// The token that the state machine waits for now. To be read after a result or a loss was stored: whoever
-    /// dispatches later sees that.
-    pub async fn current_token(&self, job: &Job) -> Result<String, Error> {
-        Ok(self.get(&job.id).await?.map_or_else(|| job.token.clone(), |now| now.token))
+    /// The job as it is now, with the token that the state machine waits for. To be read after a result or a loss was
+    /// stored: whoever dispatches or concludes later sees that.
+    pub async fn read_again(&self, job: &Job) -> Result<Job, Error> {
+        Ok(self.get(&job.id).await?.unwrap_or_else(|| job.clone()))
     }
 
     pub async fn store_progress(&self, job: &Job, report: &Report, progress: &Progress) -> Result<(), Error> {
@@ -128,7 +134,14 @@ impl Jobs {
                     .expression_attribute_values(":task", AttributeValue::S(task_arn.clone()));
             }
         }
-        if let (Some(task_arn), true) = (&report.task_arn, name != record::PROGRESS) {
+        if !matches!(report.news, News::Lost(_)) {
+            set += ", #worked = :worked";
+            update = update
+                .expression_attribute_names("#worked", record::WORKED)
+                .expression_attribute_values(":worked", AttributeValue::N(report.turn.start.to_string()));
+        }
+        let is_end = name != record::PROGRESS && has_room(&job.ended_tasks);
+        if let (Some(task_arn), true) = (&report.task_arn, is_end) {
             set += " ADD #ended :ended";
             update = update
                 .expression_attribute_names("#ended", record::ENDED_TASKS)

@@ -2,37 +2,36 @@
 //! through the mailbox, and a result or a loss is stored before Step Functions is told. A report without the job's
 //! nonce changes nothing.
 
+mod bounds;
 mod jobs;
 mod signing;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sfn::operation::send_task_failure::SendTaskFailureError;
 use aws_sdk_sfn::operation::send_task_heartbeat::SendTaskHeartbeatError;
 use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
+use futures_util::future::join_all;
 use lambda_runtime::tracing::Instrument;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::{Class, Error};
 use mayfly_common::job::Capacity;
 use mayfly_common::message::{Failure, FileSize, Finished, Loss, News, Order, Progress, Report, SignedUrls};
 use mayfly_common::record::Stored;
+use mayfly_common::repeats::hidden_for;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
+use mayfly_common::shown::shown;
 use mayfly_jobs::DataRole;
 
+use crate::bounds::bounded;
 use crate::jobs::{Job, Jobs};
-
-/// The longest `cause` of `SendTaskFailure`, in characters.
-/// Source: Step Functions API Reference, `SendTaskFailure`.
-const CAUSE_LIMIT: usize = 32_768;
-/// The longest report, in bytes: the largest that a worker has cause to send, and far from DynamoDB's limit of 400 KB
-/// for an item.
-const REPORT_LIMIT: usize = 128 * 1024;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
     let config = sdk::config()?;
     let clients = Clients {
+        done_queue_url: setting("DONE_QUEUE_URL")?,
         jobs: Jobs::new(&config, setting("JOBS_TABLE")?),
         sfn: aws_sdk_sfn::Client::new(&config),
         sqs: aws_sdk_sqs::Client::new(&config),
@@ -42,42 +41,56 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 struct Clients {
+    done_queue_url: String,
     jobs: Jobs,
     sfn: aws_sdk_sfn::Client,
     sqs: aws_sdk_sqs::Client,
     data_role: DataRole,
 }
 
-/// A message that fails comes back by itself; the others of the batch do not.
+/// A message that fails comes back by itself; the others of the batch do not, and do not wait for it either.
 /// Source: Lambda developer guide, "Implementing partial batch responses".
 async fn handler(clients: &Clients, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
+    let handled = join_all(event.records.into_iter().map(|message| handle_message(clients, message))).await;
     let mut response = SqsBatchResponse::default();
-    for message in event.records {
-        let body = message.body.unwrap_or_default();
-        let report = match read(&body) {
-            Ok(report) => report,
-            Err(error) => {
-                tracing::error!(%error, bytes = body.len(), "report dropped: it cannot be read");
-                continue;
-            }
-        };
-        let span = tracing::info_span!("report", job = report.job, start = report.turn.start);
-        if let Err(error) = handle(clients, report).instrument(span).await {
-            tracing::error!(error_type = error.name(), %error, "report failed; it will be tried again");
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = message.message_id.unwrap_or_default();
-            response.batch_item_failures.push(failure);
-        }
-    }
+    response.batch_item_failures = handled.into_iter().flatten().collect();
     Ok(response)
 }
 
-/// What cannot be read today cannot be read tomorrow either.
-fn read(body: &str) -> Result<Report, String> {
-    if body.len() > REPORT_LIMIT {
-        return Err(format!("it is longer than {REPORT_LIMIT} bytes"));
+/// The failure, where the message is to come back.
+async fn handle_message(clients: &Clients, message: SqsMessage) -> Option<BatchItemFailure> {
+    let body = message.body.as_deref().unwrap_or_default();
+    let report: Report = match serde_json::from_str(body) {
+        Ok(report) => report,
+        // What cannot be read today cannot be read tomorrow either.
+        Err(error) => {
+            tracing::error!(%error, bytes = body.len(), "report dropped: it cannot be read");
+            return None;
+        }
+    };
+    let span = tracing::info_span!("report", job = shown(&report.job), start = report.turn.start);
+    let handling = async {
+        let error = handle(clients, report).await.err()?;
+        tracing::error!(error_type = error.name(), %error, "report failed; it will be tried again");
+        hide(clients, &message).await;
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = message.message_id.clone().unwrap_or_default();
+        Some(failure)
+    };
+    handling.instrument(span).await
+}
+
+/// Lets the message come back sooner than the queue's time-out for one whose handler has died.
+/// Source: SQS API Reference, `ChangeMessageVisibility`.
+async fn hide(clients: &Clients, message: &SqsMessage) {
+    let receives = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+    let hidden = hidden_for(receives.unwrap_or(1)).as_secs();
+    let change = clients.sqs.change_message_visibility().queue_url(&clients.done_queue_url);
+    let change = change.set_receipt_handle(message.receipt_handle.clone());
+    if let Err(error) = change.visibility_timeout(i32::try_from(hidden).unwrap_or(i32::MAX)).send().await {
+        let error = Error::aws("hide the report for less long")(error);
+        tracing::warn!(%error, "report comes back late");
     }
-    serde_json::from_str(body).map_err(|error| error.to_string())
 }
 
 async fn handle(clients: &Clients, report: Report) -> Result<(), Error> {
@@ -85,6 +98,7 @@ async fn handle(clients: &Clients, report: Report) -> Result<(), Error> {
         tracing::warn!("report dropped: its nonce is not the job's");
         return Ok(());
     };
+    let report = bounded(report, &job);
     // A success of whichever start finishes the job; nothing else of an earlier start matters any more.
     let is_success = matches!(&report.news, News::Finished(finished) if finished.failure.is_none());
     if report.turn.start != job.start && !is_success {
@@ -183,12 +197,17 @@ async fn is_over(clients: &Clients, job: &Job) -> Result<bool, Error> {
 async fn finish(clients: &Clients, job: &Job, report: &Report, finished: &Finished) -> Result<(), Error> {
     let stored = Stored { turn: report.turn, task_arn: report.task_arn.clone(), finished: finished.clone() };
     clients.jobs.store_result(job, report, &stored).await?;
-    let token = clients.jobs.current_token(job).await?;
+    let now = clients.jobs.read_again(job).await?;
+    let class = finished.failure.as_ref().map(|failure| failure.class.name());
+    if now.is_concluded {
+        tracing::error!(failure = class, "result too late: the job was concluded without it");
+        return Ok(());
+    }
     let told = match &finished.failure {
-        None => tell_success(&clients.sfn, &token).await?,
-        Some(failure) => tell_failure(&clients.sfn, &token, failure).await?,
+        None => tell_success(&clients.sfn, &now.token).await?,
+        Some(failure) => tell_failure(&clients.sfn, &now.token, failure).await?,
     };
-    tracing::info!(told, failure = finished.failure.as_ref().map(|f| f.class.name()), "result stored");
+    tracing::info!(told, failure = class, "result stored");
     Ok(())
 }
 
@@ -202,7 +221,7 @@ async fn lose(clients: &Clients, job: &Job, report: &Report, loss: &Loss) -> Res
     // ECS goes on looking for room by itself until the start's time is up.
     let is_waiting =
         failure.class == Class::NoCapacity && !given_up && job.capacity != Capacity::SpotThenOnDemand;
-    let token = clients.jobs.current_token(job).await?;
+    let token = clients.jobs.read_again(job).await?.token;
     let told = !is_waiting && tell_failure(&clients.sfn, &token, failure).await?;
     tracing::warn!(told, class = failure.class.name(), "start lost: {}", failure.message);
     Ok(())
@@ -223,8 +242,8 @@ async fn tell_success(sfn: &aws_sdk_sfn::Client, token: &str) -> Result<bool, Er
 
 /// Whether Step Functions was still waiting.
 async fn tell_failure(sfn: &aws_sdk_sfn::Client, token: &str, failure: &Failure) -> Result<bool, Error> {
-    let cause: String = failure.message.chars().take(CAUSE_LIMIT).collect();
-    let telling = sfn.send_task_failure().task_token(token).error(failure.class.name()).cause(cause);
+    let telling =
+        sfn.send_task_failure().task_token(token).error(failure.class.name()).cause(&failure.message);
     match telling.send().await {
         Ok(_) => Ok(true),
         Err(error) => match error.as_service_error() {

@@ -67,6 +67,8 @@ pub async fn prove(stack: &Stack) -> Result<Rights> {
         let payload = async |scene| payload(stack, &network, function, scene).await;
         proven.extend(needed(stack, function, payload).await?);
         if function == "handle-report" {
+            let role = "HandleReportFunctionRole";
+            proven.entry(role.to_owned()).or_default().insert(needed_to_come_back(stack, role).await?);
             proven.insert("DataRole".to_owned(), needed_for_urls(stack).await?);
         }
     }
@@ -227,7 +229,10 @@ async fn payload(stack: &Stack, network: &Network, function: &str, scene: u32) -
             json!({ "plan": plan, "turn": plan.first_turn, "dispatch": {} })
         }
         ("conclude-job", 0) => {
-            json!({ "job": SOLO, "planned": { "plan": stack.plan(SOLO).await? }, "awaitReports": true })
+            // Of the run that was dispatched.
+            let mut plan = stack.plan(SOLO).await?;
+            plan.mailbox_url.clone_from(&stack.record(SOLO).await?["mailbox"]);
+            json!({ "job": SOLO, "planned": { "plan": plan }, "awaitReports": true })
         }
         ("handle-report", 0) => report(stack, HELD, heartbeat()).await?,
         ("handle-report", 1) => report(stack, HELD, urls_wanted()).await?,
@@ -267,6 +272,24 @@ async fn payload(stack: &Stack, network: &Network, function: &str, scene: u32) -
         }
         _ => return Ok(None),
     }))
+}
+
+/// The action without which a report whose handling has failed comes back late.
+async fn needed_to_come_back(stack: &Stack, role: &str) -> Result<String> {
+    const ACTION: &str = "sqs:ChangeMessageVisibility";
+    stack.limit(role, &[ACTION, "dynamodb:UpdateItem"]).await?;
+    let answer = stack.invoke("handle-report", &report(stack, HELD, heartbeat()).await?).await?;
+    ensure!(outcome(&answer) == Outcome::OnlyLogs, "without any of both rights: {answer:?}");
+    until("a report that comes back late", || async {
+        let lines = stack.function_log(ACTION).await?;
+        Ok(lines
+            .iter()
+            .any(|line| line.contains("report comes back late") && denies(line, ACTION))
+            .then_some(()))
+    })
+    .await?;
+    stack.limit(role, &[]).await?;
+    Ok(ACTION.to_owned())
 }
 
 fn heartbeat() -> News {

@@ -1,0 +1,150 @@
+//! What of a report is stored, however much it says: no report of a container's may fail because its job's item would
+//! become larger than DynamoDB takes.
+
+use mayfly_common::job::Task;
+use mayfly_common::message::{Failure, FileSize, Finished, Loss, News, Progress, Report};
+
+use crate::jobs::Job;
+
+/// Of a sentence for a person, in characters. It is also the `cause` of `SendTaskFailure`, which may have 32,768.
+/// Source: Step Functions API Reference, `SendTaskFailure`.
+const MESSAGE_LIMIT: usize = 4_000;
+/// Of a command's output, in characters from its end.
+const OUTPUT_LIMIT: usize = 4_096;
+/// Of a line of progress, in characters.
+const LINE_LIMIT: usize = 200;
+/// Of a task's ARN, in bytes. The name of its cluster has at most 255.
+const ARN_LIMIT: usize = 500;
+/// Of tasks whose end is known. A job has at most a few dozen.
+const ENDED_TASKS_LIMIT: usize = 100;
+
+/// The report with no more in it than is stored, as part of what is known of `job`.
+pub fn bounded(report: Report, job: &Job) -> Report {
+    let news = match report.news {
+        News::Heartbeat(progress) => News::Heartbeat(Progress {
+            line: progress.line.map(|line| beginning(&line, LINE_LIMIT)),
+            ..progress
+        }),
+        News::Finished(finished) => News::Finished(Finished {
+            outputs: known(&finished.outputs, &job.task),
+            failure: finished.failure.map(shortened),
+            ..finished
+        }),
+        News::Lost(loss) => News::Lost(Loss { failure: shortened(loss.failure), ..loss }),
+        wanted @ News::UrlsWanted { .. } => wanted,
+    };
+    // DynamoDB has no empty text in a set.
+    // Source: DynamoDB developer guide, "Supported data types and naming rules", sets.
+    let task_arn = report.task_arn.filter(|arn| (1..=ARN_LIMIT).contains(&arn.len()));
+    Report { task_arn, news, ..report }
+}
+
+/// Whether the end of one more task is remembered.
+pub fn has_room(ended_tasks: &[String]) -> bool {
+    ended_tasks.len() < ENDED_TASKS_LIMIT
+}
+
+/// The outputs that the job has, each once.
+fn known(delivered: &[FileSize], task: &Task) -> Vec<FileSize> {
+    let of_output = |file: &String| delivered.iter().find(|delivered| delivered.file == *file).cloned();
+    task.outputs.iter().filter_map(|output| of_output(&output.file)).collect()
+}
+
+fn shortened(failure: Failure) -> Failure {
+    let output = failure.output.map(|output| {
+        let start = output.char_indices().nth_back(OUTPUT_LIMIT - 1).map_or(0, |(start, _)| start);
+        output[start..].to_owned()
+    });
+    Failure { message: beginning(&failure.message, MESSAGE_LIMIT), output, ..failure }
+}
+
+fn beginning(text: &str, limit: usize) -> String {
+    text.chars().take(limit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_common::error::Class;
+    use mayfly_common::job::{Capacity, Output};
+    use mayfly_common::message::Phase;
+    use mayfly_common::turn::{Provider, Turn};
+
+    use super::*;
+
+    /// Source: DynamoDB developer guide, "Constraints in Amazon DynamoDB", item size.
+    const ITEM_LIMIT: usize = 400 * 1024;
+
+    /// Of a character that takes most in JSON.
+    fn worst(length: usize) -> String {
+        "\u{1}".repeat(length)
+    }
+
+    fn job() -> Job {
+        let output = |n| Output { file: format!("{n}{}", worst(30)), to: String::new() };
+        Job {
+            id: "job".into(),
+            start: 1,
+            token: "t".repeat(1024),
+            nonce: "n".repeat(32),
+            mailbox: "m".repeat(200),
+            capacity: Capacity::Spot,
+            task: Task { inputs: Vec::new(), command: Vec::new(), outputs: (0..100).map(output).collect() },
+            task_arn: None,
+            ended_tasks: vec!["a".repeat(ARN_LIMIT); ENDED_TASKS_LIMIT],
+            is_finished: false,
+            is_concluded: false,
+        }
+    }
+
+    fn report(news: News, task_arn: &str) -> Report {
+        let turn = Turn::first(Provider::Spot);
+        Report { job: "job".into(), turn, nonce: String::new(), task_arn: Some(task_arn.into()), news }
+    }
+
+    fn length_of(news: News) -> usize {
+        serde_json::to_string(&bounded(report(news, "a"), &job()).news).unwrap().len()
+    }
+
+    #[test]
+    fn an_item_has_room_for_whatever_a_container_says() {
+        let failure =
+            Failure { class: Class::CommandFailed, message: worst(1 << 20), output: Some(worst(1 << 20)) };
+        let outputs = (0..1000).map(|n| FileSize { file: format!("{n}{}", worst(30)), bytes: 1 }).collect();
+        let progress = Progress { phase: Phase::Running, percent: None, line: Some(worst(1 << 20)) };
+        let result = length_of(News::Finished(Finished {
+            seconds: 1.0,
+            exit_code: None,
+            outputs,
+            failure: Some(failure.clone()),
+        }));
+        let ended = job().ended_tasks.concat().len();
+        let task = serde_json::to_string(&job().task).unwrap().len();
+        let loss = News::Lost(Loss { failure, given_up: false });
+        let sum = result + length_of(loss) + length_of(News::Heartbeat(progress)) + ended + task;
+        assert!(sum < ITEM_LIMIT, "{sum} bytes");
+        assert!(!has_room(&job().ended_tasks), "no more tasks are remembered");
+    }
+
+    #[test]
+    fn of_what_is_too_long_the_part_is_kept_that_tells_most() {
+        let failure = Failure {
+            class: Class::CommandFailed,
+            message: format!("first {}", "x".repeat(5000)),
+            output: Some(format!("{} last", "x".repeat(5000))),
+        };
+        let loss = News::Lost(Loss { failure, given_up: false });
+        let News::Lost(Loss { failure: kept, .. }) = bounded(report(loss, ""), &job()).news else {
+            panic!("a loss")
+        };
+        assert!(kept.message.starts_with("first ") && kept.message.len() == MESSAGE_LIMIT);
+        assert!(kept.output.is_some_and(|output| output.ends_with(" last") && output.len() == OUTPUT_LIMIT));
+    }
+
+    #[test]
+    fn a_task_without_a_usable_arn_is_none() {
+        for (arn, is_kept) in [("", false), ("arn:aws:ecs:…", true), (worst(501).as_str(), false)] {
+            let lost = News::UrlsWanted { downloads: Vec::new(), uploads: Vec::new() };
+            assert_eq!(bounded(report(lost, arn), &job()).task_arn.is_some(), is_kept);
+        }
+    }
+}
