@@ -137,7 +137,7 @@ impl Class {
 /// The remedies where a word of the worker's, or of S3's, says more than the class.
 /// Source: S3 API Reference, "Error responses"; S3 user guide, "Restoring an archived object" and "Protecting data with
 /// server-side encryption".
-const SPECIAL_REMEDIES: [(Class, &str, &str); 3] = [
+const SPECIAL_REMEDIES: [(Class, &str, &str); 6] = [
     (
         Class::InputUnavailable,
         "(InvalidObjectState",
@@ -148,6 +148,24 @@ const SPECIAL_REMEDIES: [(Class, &str, &str); 3] = [
         Class::InputUnavailable,
         "it asks to wait",
         "Run it again later, with a longer `timeoutMinutes`, or bring the file into one of the stack's `DataBuckets`.",
+    ),
+    (
+        Class::InputUnavailable,
+        "to perform: kms:",
+        "Add the KMS key in the message to the stack's parameter `DataKeyArns`, and see that the key's own policy lets the \
+         stack's data role decrypt with it.",
+    ),
+    (
+        Class::UploadFailed,
+        "to perform: kms:",
+        "Add the KMS key in the message to the stack's parameter `DataKeyArns`, and see that the key's own policy lets the \
+         stack's data role generate data keys with it.",
+    ),
+    (
+        Class::AccessDenied,
+        "Access to KMS is not allowed",
+        "Add the KMS key of the secret to the stack's parameter `DataKeyArns`, and see that the key's own policy lets the \
+         stack's execution role decrypt with it.",
     ),
     (
         Class::UploadFailed,
@@ -337,10 +355,15 @@ mod tests {
         let busy = "HTTP 429 Too Many Requests; it asks to wait 31536000 s";
         let denied = "HTTP 403 Forbidden (AccessDenied: User: arn:aws:sts::111122223333:assumed-role/mayfly/job is not \
                       authorized to perform: s3:PutObject with an explicit deny in a resource-based policy)";
+        let no_key = "HTTP 403 Forbidden (AccessDenied: User: arn:aws:sts::111122223333:assumed-role/mayfly/job is not \
+                      authorized to perform: kms:Decrypt on resource: arn:aws:kms:eu-central-1:111122223333:key/1234)";
         let cases = [
             (Class::InputUnavailable, archived, "restore it"),
             (Class::InputUnavailable, busy, "Run it again later"),
             (Class::InputUnavailable, denied, "See that the file is there"),
+            (Class::InputUnavailable, no_key, "`DataKeyArns`"),
+            (Class::UploadFailed, no_key, "`DataKeyArns`"),
+            (Class::AccessDenied, "AccessDeniedException: Access to KMS is not allowed", "`DataKeyArns`"),
             (Class::UploadFailed, denied, "the bucket's default encryption"),
             (Class::UploadFailed, "HTTP 404 Not Found (NoSuchBucket)", "See that the command writes"),
         ];

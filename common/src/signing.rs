@@ -39,7 +39,8 @@ pub const POST_LIMIT: u64 = 5 * 1024 * 1024 * 1024;
 /// Source: S3 API Reference, "Signature calculations for the Authorization header", `UriEncode()`.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// What a session of the data role may do with its keys.
+/// What a session of the data role may do with its keys; with a customer's KMS key, S3 needs a right to that as well.
+/// Source: S3 user guide, "Using server-side encryption with AWS KMS keys", permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// `s3:GetObject`, and `s3:ListBucket`, without which S3 says 403 and not 404 to a key that does not exist.
@@ -47,6 +48,16 @@ pub enum Access {
     Read,
     /// `s3:PutObject`
     Write,
+}
+
+impl Access {
+    /// What S3 does with the KMS key of what is read or written.
+    fn of_kms(self) -> &'static str {
+        match self {
+            Self::Read => "kms:Decrypt",
+            Self::Write => "kms:GenerateDataKey",
+        }
+    }
 }
 
 /// Keys that one session of the data role is good for.
@@ -65,7 +76,7 @@ impl<'a> KeyGroup<'a> {
         for uri in uris {
             if let Some(group) = groups.last_mut() {
                 group.uris.push(uri.clone());
-                if group.policy().len() <= GROUP_LIMIT {
+                if document(&group.of_keys()).len() <= GROUP_LIMIT {
                     continue;
                 }
                 group.uris.pop();
@@ -96,8 +107,15 @@ impl<'a> KeyGroup<'a> {
         Some(vec![Self { uris, ..self.clone() }, self])
     }
 
-    /// The session policy.
+    /// The session policy. Which KMS keys are meant, the role's own policy says: a session may do what both allow.
+    /// Source: IAM user guide, "Policies and permissions", session policies.
     pub fn policy(&self) -> String {
+        let mut statements = self.of_keys();
+        statements.push(allow(self.access.of_kms(), "*"));
+        document(&statements)
+    }
+
+    fn of_keys(&self) -> Vec<Value> {
         let object = |uri: &S3Uri<'_>| {
             let key = match self.kept {
                 Some(kept) => pattern(&uri.key.chars().take(kept).collect::<String>()) + "*",
@@ -108,15 +126,19 @@ impl<'a> KeyGroup<'a> {
         let objects: Vec<String> = self.uris.iter().map(object).collect();
         let buckets: BTreeSet<String> =
             self.uris.iter().map(|uri| format!("arn:aws:s3:::{}", uri.bucket)).collect();
-        let allow = |action: &str, resources: Value| json!({ "Effect": "Allow", "Action": action, "Resource": resources });
-        let statements = match self.access {
-            Access::Read => {
-                vec![allow("s3:GetObject", json!(objects)), allow("s3:ListBucket", json!(buckets))]
-            }
-            Access::Write => vec![allow("s3:PutObject", json!(objects))],
-        };
-        json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+        match self.access {
+            Access::Read => vec![allow("s3:GetObject", objects), allow("s3:ListBucket", json!(buckets))],
+            Access::Write => vec![allow("s3:PutObject", objects)],
+        }
     }
+}
+
+fn allow(action: &str, resources: impl Into<Value>) -> Value {
+    json!({ "Effect": "Allow", "Action": action, "Resource": resources.into() })
+}
+
+fn document(statements: &[Value]) -> String {
+    json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
 }
 
 /// What stands for `key` in a policy.
@@ -281,8 +303,17 @@ mod tests {
     fn the_keys_of_many_files_are_grouped_as_sts_packs_them() {
         let keys: Vec<String> = (0..100).map(|i| format!("{i}-{}", "k".repeat(200))).collect();
         let groups = groups(&keys);
-        assert!(groups.iter().all(|group| group.policy().len() <= GROUP_LIMIT && group.uris().len() > 1));
+        assert!(groups.iter().all(|group| group.policy().len() < 900 && group.uris().len() > 1));
         assert_eq!(groups.iter().flat_map(|group| group.uris()).count(), 100);
+    }
+
+    #[test]
+    fn a_session_may_use_the_kms_keys_that_the_role_may_use() {
+        for (access, action) in [(Access::Read, "kms:Decrypt"), (Access::Write, "kms:GenerateDataKey")] {
+            let [group] = KeyGroup::split(access, [uri("key")]).try_into().unwrap();
+            let statement = format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"*"}}"#);
+            assert!(group.policy().contains(&statement), "{}", group.policy());
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use crate::cloud::{Queues, assignment};
-use crate::server::{header, http, no_content, quick, s3_error, serve};
+use crate::server::{header, http, no_content, quick, s3_error, s3_error_saying, serve};
 use crate::urls::reporter;
 
 /// Runs an attempt whose files are at `place`, and signs for it: each signature is a number, from 1 on. Tells also how
@@ -144,6 +144,29 @@ async fn an_upload_is_sent_again_however_often_its_signature_expires() {
     let (finished, questions) = run(&place, with_output("echo done >out")).await;
     assert_eq!((finished.failure, questions), (None, 4));
     assert_eq!(finished.outputs[0].bytes, 5);
+}
+
+/// The words of S3 for a key of KMS that the data role may not use.
+#[tokio::test]
+async fn a_denial_by_kms_names_the_key_and_the_remedy() {
+    const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let place = serve(async |request: Request| {
+        let action = if request.method() == "GET" { "kms:Decrypt" } else { "kms:GenerateDataKey" };
+        let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+        let user = "arn:aws:sts::111122223333:assumed-role/mayfly-DataRole-ABCDEFGHIJKL/dispatch-job";
+        let words = format!(
+            "User: {user} is not authorized to perform: {action} on resource: {KEY} because no identity-based policy \
+             allows the {action} action"
+        );
+        s3_error_saying(403, "AccessDenied", &words)
+    })
+    .await;
+    for assignment in [with_input(signed(&place, "in", 1), "exit 0"), with_output("echo done >out")] {
+        let (finished, _) = run(&place, assignment).await;
+        let Failure { class, message, .. } = finished.failure.unwrap();
+        assert!(message.contains(&format!("on resource: {KEY}")), "{message}");
+        assert!(class.remedy(&message).contains("parameter `DataKeyArns`"), "{class}: {message}");
+    }
 }
 
 #[tokio::test]

@@ -57,7 +57,11 @@ impl Stack {
         let secret = secrets.create_secret().name(NAME).secret_string("s3cr3t").send().await?;
         let secret = secret.arn.context("a secret has an ARN")?;
         // Nobody is to take a job that is held for one that is lost.
-        let parameters = [format!("SecretArns={secret}"), "HeartbeatSeconds=3600".to_owned()];
+        let parameters = [
+            format!("SecretArns={secret}"),
+            format!("DataKeyArns=arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000"),
+            "HeartbeatSeconds=3600".to_owned(),
+        ];
         let parameters = parameters.each_ref().map(String::as_str);
         world
             .cloud()
