@@ -2,6 +2,7 @@
 
 use std::io::{Write, stdout};
 
+use mayfly_common::names::job_id;
 use anyhow::{Result, bail};
 use mayfly_common::inventory::Receipt;
 use mayfly_common::outcome::Outcome;
@@ -101,7 +102,7 @@ async fn conclude_cut_off(
     }
     if json {
         let document = json!({
-            "job": job, "status": end.status.name(), "error": end.error, "message": end.document, "receipt": receipt,
+            "job": job_id(job), "status": end.status.name(), "error": end.error, "message": end.document, "receipt": receipt,
         });
         writeln!(stdout(), "{document:#}")?;
     }
@@ -149,7 +150,8 @@ async fn follow_teardown(
 }
 
 fn teardown_command(stack: &Stack, job: &str) -> String {
-    let machine = &stack.tear_down;
+    // An id needs no quotes of a shell.
+    let (machine, job) = (&stack.tear_down, job_id(job));
     format!(
         "aws stepfunctions start-execution --state-machine-arn {machine} --input '{{\"job\": \"{job}\"}}'"
     )

@@ -61,7 +61,7 @@ pub async fn streams(stack: &Stack, job: &str, task_arn: Option<&str>) -> Result
     // The awslogs driver names a stream PREFIX/CONTAINER/TASK-ID.
     // Source: ECS developer guide, "Send Amazon ECS logs to CloudWatch", awslogs-stream-prefix.
     let task = task_arn.and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
-    let prefix = format!("{}/worker/{task}", Names::new(&stack.name, job).base());
+    let prefix = format!("{}/worker/{task}", Names::new(&stack.name, &job_id(job)).base());
     let listed = stack
         .logs
         .describe_log_streams()

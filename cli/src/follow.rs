@@ -10,6 +10,7 @@ use aws_sdk_sfn::operation::get_execution_history::GetExecutionHistoryError;
 use aws_sdk_sfn::types::HistoryEvent;
 use console::{Key, Term};
 use jiff::Timestamp;
+use mayfly_common::names::job_id;
 use mayfly_common::record;
 use tokio::time::Instant;
 
@@ -220,7 +221,7 @@ async fn progress(stack: &Stack, job: &str) -> Result<Option<String>> {
         .dynamodb
         .get_item()
         .table_name(&stack.jobs_table)
-        .key(record::JOB, AttributeValue::S(job.to_owned()))
+        .key(record::JOB, AttributeValue::S(job_id(job)))
         // Nothing else: the item also has the task token.
         .projection_expression("#progress")
         .expression_attribute_names("#progress", record::PROGRESS)

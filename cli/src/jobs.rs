@@ -4,6 +4,7 @@ use anyhow::Result;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
 use aws_sdk_sfn::primitives::DateTime;
 use jiff::Timestamp;
+use mayfly_common::names::{is_derived, job_id};
 use serde_json::Value;
 
 use crate::stack::{Stack, aws};
@@ -29,7 +30,27 @@ impl Job {
     }
 }
 
-/// Describes `job`.
+/// The name of the execution that is `job`. A person may also call it by the id that stands in its outcome and tags.
+///
+/// # Errors
+/// Where `job` can only be such an id and no execution has it.
+pub async fn name(stack: &Stack, job: String) -> Result<String> {
+    if !is_derived(&job) {
+        return Ok(job);
+    }
+    // The latest first. Source: Step Functions API Reference, ListExecutions.
+    let list = stack.states.list_executions().state_machine_arn(&stack.run_job);
+    let mut listed = list.into_paginator().items().send();
+    while let Some(execution) = listed.next().await {
+        let name = execution.map_err(aws("list the jobs"))?.name;
+        if job_id(&name) == job {
+            return Ok(name);
+        }
+    }
+    Err(stack.no_such_job(&job))
+}
+
+/// Describes the job whose execution is called `job`.
 ///
 /// # Errors
 /// Also where there is no such job.

@@ -9,6 +9,7 @@ use aws_sdk_sfn::types::{ExecutionListItem, ExecutionStatus};
 use console::Term;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use mayfly_common::names::job_id;
 use mayfly_common::message::Progress;
 use mayfly_common::record;
 use mayfly_common::turn::{Provider, Turn};
@@ -61,7 +62,7 @@ pub async fn ls(stack: &Stack, Query { all, limit, json }: Query) -> Result<()> 
     let rows: Vec<_> = names
         .into_iter()
         .zip(jobs)
-        .map(|(name, job)| Row::new(records.remove(&name).unwrap_or_default(), name, job))
+        .map(|(name, job)| Row::new(records.remove(&job_id(&name)).unwrap_or_default(), name, job))
         .collect();
     show(&rows, json)?;
     if rows.is_empty() {
@@ -101,12 +102,12 @@ struct Record {
     is_finished: bool,
 }
 
-/// What the table remembers of the jobs called `names`, by name.
+/// What the table remembers of the jobs called `names`, by their ids.
 async fn records(stack: &Stack, names: &[String]) -> Result<HashMap<String, Record>> {
     if names.is_empty() {
         return Ok(HashMap::new());
     }
-    let key = |name: &String| HashMap::from([(record::JOB.to_owned(), AttributeValue::S(name.clone()))]);
+    let key = |name: &String| HashMap::from([(record::JOB.to_owned(), AttributeValue::S(job_id(name)))]);
     // Nothing else: the item also has the task token.
     let attributes = [record::JOB, record::TURN, record::PROGRESS, record::RESULT];
     let wanted = KeysAndAttributes::builder()

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use mayfly_common::job::check_id;
+use mayfly_common::names::{check_execution_name, new_job_id};
 use serde_json::json;
 
 use crate::follow::{Followed, OnInterrupt};
@@ -69,7 +69,7 @@ const LS_EXAMPLES: &str = "\
 Examples:
   mayfly ls                       the jobs that run
   mayfly ls --all --limit 50      and those that have ended, the latest first
-  mayfly ls --json | jq '.[].job' their ids, for a script
+  mayfly ls --json | jq '.[].job' their names, for a script
 
 Exit code: 0, also if there is no job; 1 if the jobs could not be listed; 2 for a wrong command line.";
 
@@ -123,8 +123,9 @@ enum Command {
 struct Run {
     /// The job document, JSON; `-` reads it from standard input
     file: PathBuf,
-    /// The job's id: 1 to 64 of A-Z, a-z, 0-9, - and _ [default: the file's name and a random number]
-    #[arg(long, value_parser = job_id)]
+    /// The job's name, which is also its id if it has at most 64 of A-Z, a-z, 0-9, - and _ [default: the file's name and
+    /// a random number]
+    #[arg(long, value_parser = new_name)]
     name: Option<String>,
     /// Submit the job and leave it running
     #[arg(long)]
@@ -136,8 +137,8 @@ struct Run {
 
 #[derive(Args)]
 struct Follow {
-    /// The job's id
-    #[arg(value_parser = job_id)]
+    /// The job's name or id
+    #[arg(value_parser = name)]
     job: String,
     /// Print nothing but the outcome, as JSON; progress goes to standard error
     #[arg(long)]
@@ -159,8 +160,8 @@ struct Ls {
 
 #[derive(Args)]
 struct Stop {
-    /// The job's id
-    #[arg(value_parser = job_id)]
+    /// The job's name or id
+    #[arg(value_parser = name)]
     job: String,
     /// Do not ask
     #[arg(long)]
@@ -169,16 +170,27 @@ struct Stop {
 
 #[derive(Args)]
 struct Logs {
-    /// The job's id
-    #[arg(value_parser = job_id)]
+    /// The job's name or id
+    #[arg(value_parser = name)]
     job: String,
     /// Go on until the job has ended and its last lines have come
     #[arg(long)]
     follow: bool,
 }
 
-fn job_id(text: &str) -> Result<String, String> {
-    check_id(text).map(|()| text.to_owned())
+#[derive(Args)]
+struct Drain {
+    /// Stop the jobs that run instead of waiting for them
+    #[arg(long)]
+    stop: bool,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    check_execution_name(text).map(|()| text.to_owned())
+}
+
+fn new_name(text: &str) -> Result<String, String> {
+    new_job_id(text).and_then(|_| name(text))
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -214,6 +226,7 @@ async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
 fn printed(done: Result<()>) -> Result<ExitCode> {
     match done {
         Err(error)
+            let job = jobs::name(&stack, job).await?;
             if error
                 .downcast_ref::<std::io::Error>()
                 .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) =>

@@ -90,10 +90,10 @@ impl Stack {
         })
     }
 
-    /// The ARN of the execution that is the job called `job`.
+    /// The ARN of the execution called `name`, which is a job.
     /// Source: Service Authorization Reference, "AWS Step Functions", resource types.
-    pub fn execution(&self, job: &str) -> String {
-        format!("{}:{job}", self.run_job.replacen(":stateMachine:", ":execution:", 1))
+    pub fn execution(&self, name: &str) -> String {
+        format!("{}:{name}", self.run_job.replacen(":stateMachine:", ":execution:", 1))
     }
 
     /// Says that there is no job called `job`.

@@ -1,11 +1,11 @@
-//! Submitting a job: the document as it is, under a name that is the job's id.
+//! Submitting a job: the document as it is, under the name that its execution gets.
 
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
-use mayfly_common::job::check_id;
+use mayfly_common::names::job_id;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ const STEM_LIMIT: usize = 64 - 9;
 
 /// A job that is ready to be started.
 pub struct Submission {
-    /// The job's id.
+    /// The name of its execution.
     pub name: String,
     document: String,
 }
@@ -81,13 +81,13 @@ fn check_json(document: &str) -> Result<()> {
     Ok(())
 }
 
-/// A job's id that begins like `stem` and that no other job has.
+/// A name that begins like `stem`, that no other job has, and that is also the job's id.
 fn name_like(stem: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     let stem: String = stem.chars().take(STEM_LIMIT).map(allowed).collect();
     let number = &Uuid::new_v4().simple().to_string()[..8];
     let name = format!("{stem}-{number}");
-    debug_assert_eq!(check_id(&name), Ok(()));
+    debug_assert_eq!(job_id(&name), name);
     name
 }
 
@@ -99,7 +99,7 @@ mod tests {
     fn any_file_name_becomes_a_valid_job_id() {
         for stem in ["run-job", "my job (2)", "Übung", "", &"x".repeat(200)] {
             let name = name_like(stem);
-            assert_eq!(check_id(&name), Ok(()), "{name}");
+            assert_eq!(job_id(&name), name);
             assert_ne!(name, name_like(stem));
         }
         assert!(name_like("run-job.v2").starts_with("run-job-v2-"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
 use jiff::{Timestamp, ToSpan};
+use mayfly_common::names::job_id;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -78,7 +79,7 @@ async fn look(
 
 /// Whether `input`, that of a teardown, is about `job`.
 fn is_about(input: &Value, job: &str) -> bool {
-    input["job"] == job
+    input["job"].as_str().is_some_and(|name| job_id(name) == job_id(job))
 }
 
 #[cfg(test)]
@@ -91,6 +92,9 @@ mod tests {
     fn a_teardown_is_known_by_the_job_in_its_input() {
         assert!(is_about(&json!({ "job": "a", "caller": "sweep-expired" }), "a"));
         assert!(!is_about(&json!({ "job": "ab" }), "a"));
+        // By its execution's name or by its id.
+        assert!(is_about(&json!({ "job": job_id("v1.2") }), "v1.2"));
+        assert!(is_about(&json!({ "job": "v1.2" }), "v1.2"));
         // Each job's own teardown is called by `run-job`, which is the name of a job as well.
         assert!(!is_about(&json!({ "job": "a", "caller": "run-job" }), "run-job"));
     }

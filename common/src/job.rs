@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::turn::Provider;
 
-pub use check::{check_id, check_size, is_s3_bucket};
+pub use check::{check_size, is_s3_bucket};
 
 /// The largest job document, in bytes of JSON.
 pub const DOCUMENT_LIMIT: usize = 32 * 1024;

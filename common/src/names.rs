@@ -2,7 +2,10 @@
 //! and character limit of AWS holds for a 64-character id, and no two jobs or stacks share a name.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
+
+use crate::shown::shown;
 
 /// The longest name of an SQS queue.
 /// Source: SQS API Reference, `CreateQueue`, `QueueName`.
@@ -18,6 +21,79 @@ pub const STACK_LIMIT: usize = QUEUE_NAME_LIMIT - (1 + 8) - (1 + SECRET_LENGTH);
 /// Source: ECS API Reference, `DescribeServices`, `services`.
 pub const LAUNCHES_LIMIT: u32 = 10;
 
+/// The longest id of a job: with it every name below keeps within AWS's limits.
+const ID_LIMIT: usize = 64;
+
+/// The hexadecimal digits at the end of an id that was derived: 80 bits, so that nobody finds two names with one id, and
+/// as many as no hash, UUID or object id has that a name is likely to end with.
+const DIGITS: usize = 20;
+
+/// The id of the job whose execution is called `name`.
+///
+/// A name that can be an id is the id. Of any other the id is a readable slice, `-` and 20 hexadecimal digits of the
+/// name's SHA-256. An id is its own id, so whoever takes a name or an id applies this, and need not know which it is.
+pub fn job_id(name: &str) -> String {
+    if (1..=ID_LIMIT).contains(&name.len()) && name.chars().all(is_of_id) {
+        return name.to_owned();
+    }
+    let slice = name.chars().take(ID_LIMIT - 1 - DIGITS).map(|c| if is_of_id(c) { c } else { '_' });
+    let digest = hex::encode(Sha256::digest(name));
+    format!("{}-{}", slice.collect::<String>(), &digest[..DIGITS])
+}
+
+/// The id of a job that is being started as the execution `name`.
+///
+/// # Errors
+/// In words, for a name that looks like an id of another name: two jobs could then have one id. Such an execution is no
+/// job, and has nothing.
+pub fn new_job_id(name: &str) -> Result<String, String> {
+    if is_derived(name) {
+        return Err(format!(
+            "the execution's name: given {name}; allowed: any but one that ends with - and {DIGITS} hexadecimal digits, \
+             as the ids do that long or unusual names are given; add a letter"
+        ));
+    }
+    Ok(job_id(name))
+}
+
+/// Whether `text` has the form of an id that was derived from a name; only then the execution of the job with this id is
+/// called something else.
+pub fn is_derived(text: &str) -> bool {
+    let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+    text.len() <= ID_LIMIT
+        && text.chars().all(is_of_id)
+        && text.rsplit_once('-').is_some_and(|(_, end)| end.len() == DIGITS && end.chars().all(is_digit))
+}
+
+/// Whether an execution can be called `name`.
+///
+/// # Errors
+/// In words.
+/// Source: Step Functions API Reference, `StartExecution`, `name`.
+pub fn check_execution_name(name: &str) -> Result<(), String> {
+    let is_right = |c: char| !c.is_whitespace() && !c.is_control() && !"<>{}[]?*\"#%\\^|~`$&,;:/".contains(c);
+    if (1..=80).contains(&name.chars().count()) && name.chars().all(is_right) {
+        return Ok(());
+    }
+    Err(format!(
+        "the execution's name: given {}; allowed: 1 to 80 characters without white space and none of \
+         < > {{ }} [ ] ? * \" # % \\ ^ | ~ ` $ & , ; : /",
+        shown(name)
+    ))
+}
+
+fn is_of_id(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// A field that takes a job's id, or the name of its execution, and holds the id.
+///
+/// # Errors
+/// Where there is no text.
+pub fn deserialize_job_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|name| job_id(&name))
+}
+
 /// The names of everything that belongs to one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
@@ -28,7 +104,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of `job` in `stack`.
+    /// The names of the job with the id `job` in `stack`.
     pub fn new(stack: &str, job: &str) -> Self {
         let digest = Sha256::digest(format!("{stack}/{job}"));
         let hash = hex::encode(&digest[..4]);
@@ -97,7 +173,64 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// Of an execution that an EventBridge rule has started.
+    const OF_RULE: &str = "6f0f9b70-6d6c-4b3b-9d8e-0a1b2c3d4e5f_0c7d1c52-3b0e-4f6e-8a53-5d3f1f9a7b21";
+
+    #[test]
+    fn every_name_that_step_functions_takes_has_an_id_which_is_its_own() {
+        for name in
+            [OF_RULE, "v1.2.3", "Übung", "it's(1)", "\u{1f99f}", ".", "-", &"n".repeat(80), &"ä".repeat(80)]
+        {
+            check_execution_name(name).unwrap();
+            let id = new_job_id(name).unwrap();
+            assert!((1..=ID_LIMIT).contains(&id.len()) && id.chars().all(is_of_id), "{name}: {id}");
+            assert_eq!(job_id(&id), id, "{name}");
+            assert_eq!(is_derived(&id), id != name, "{name}: {id}");
+        }
+        assert_eq!(job_id(OF_RULE), "6f0f9b70-6d6c-4b3b-9d8e-0a1b2c3d4e5f_0c7d1c-28f14c906afa6ef947f9");
+        assert_eq!(job_id("v1.2.3"), "v1_2_3-e3cad1a6f905017fd828");
+    }
+
+    #[test]
+    fn a_name_that_is_an_id_stays() {
+        for name in ["my-job", "a", "_", &"j".repeat(64), "6f0f9b70-6d6c-4b3b-9d8e-0a1b2c3d4e5f"] {
+            assert_eq!(new_job_id(name).as_deref(), Ok(name));
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_a_character_differ_in_their_ids() {
+        let long = "n".repeat(79);
+        let names = ["a.b", "a-b", "a,b", "ä", "a\u{308}", "Ä", &format!("{long}1"), &format!("{long}2")];
+        let ids: BTreeSet<_> = names.iter().map(|name| job_id(name)).collect();
+        assert_eq!(ids.len(), names.len(), "{ids:?}");
+    }
+
+    #[test]
+    fn a_name_in_the_form_of_a_derived_id_is_refused_with_a_word() {
+        let id = job_id("v1.2.3");
+        let refused = new_job_id(&id).unwrap_err();
+        assert!(refused.contains(&id) && refused.contains("add a letter"), "{refused}");
+        assert_eq!(new_job_id(&format!("{id}x")), Ok(format!("{id}x")));
+        // Names that end with other hashes are as good as any.
+        for digits in [7, 12, 16, 32, 40] {
+            assert!(
+                new_job_id(&format!("build-{}", "0123456789abcdef".repeat(4).split_at(digits).0)).is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn what_step_functions_refuses_is_no_name() {
+        for name in ["", "a b", "a/b", "*", "a:b", "a\u{7}", &"n".repeat(81)] {
+            let refused = check_execution_name(name).unwrap_err();
+            assert!(refused.starts_with("the execution's name: given "), "{refused}");
+        }
+    }
 
     #[test]
     fn names_keep_within_every_limit_for_the_longest_ids() {

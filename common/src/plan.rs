@@ -14,7 +14,7 @@ use crate::turn::Turn;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// The job's id: the execution's name.
+    /// The job's id, which is made of the execution's name.
     pub job: String,
     /// The execution's ARN.
     pub execution: String,

@@ -6,14 +6,20 @@ use crate::names::Names;
 
 /// The stack that made the resource.
 pub const STACK: &str = "mayfly:stack";
-/// The job's id.
+/// The job's id, see [`job_id`](crate::names::job_id).
 pub const JOB: &str = "mayfly:job";
-/// The ARN of the job's execution.
+/// The ARN of the job's execution, with `_` for what no tag can hold.
 pub const EXECUTION: &str = "mayfly:execution";
 /// When the resource is overdue, RFC 3339 UTC.
 pub const EXPIRY: &str = "expiry";
 /// Who submitted the job.
 pub const USER: &str = "user";
+
+/// Whether every service that Mayfly tags takes `c` in a tag's value.
+/// Source: ECS API Reference, `Tag`; EC2 user guide, "Tag your Amazon EC2 resources", tag restrictions.
+pub fn is_of_value(c: char) -> bool {
+    c.is_alphanumeric() || " _.:/=+-@".contains(c)
+}
 
 /// Tag keys and values.
 pub type Tags = BTreeMap<String, String>;

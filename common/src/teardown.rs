@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Receipt;
+use crate::names::deserialize_job_id;
 
 /// The job whose resources a function of tear-down looks for or deletes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The job's id.
+    #[serde(deserialize_with = "deserialize_job_id")]
     pub job: String,
 }
 
@@ -35,6 +37,7 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Search {
     /// The job's id.
+    #[serde(deserialize_with = "deserialize_job_id")]
     pub job: String,
     /// What earlier searches saw.
     #[serde(default)]

@@ -62,13 +62,14 @@ async fn follows(world: Arc<World>, job: String) -> Result<()> {
 }
 
 /// One run of `mayfly`: its exit code and what it printed.
-struct Ran {
-    code: Option<i32>,
-    output: String,
-    error: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub output: String,
+    pub error: String,
 }
 
-async fn mayfly(world: &World, arguments: &[&str]) -> Result<Ran> {
+/// Runs `mayfly` to its end.
+pub async fn mayfly(world: &World, arguments: &[&str]) -> Result<Ran> {
     let ran = world.command("mayfly").args(arguments).output().await?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Ran { code: ran.status.code(), output: text(ran.stdout), error: text(ran.stderr) })

@@ -26,6 +26,7 @@ mod invalid_documents; // what cannot run is refused in words, before anything i
 mod leftovers; // a teardown that cannot remove everything says so
 mod many_files; // a job may have as many files, with as long keys, as its document holds
 mod neighbours; // jobs of the same or a similar name never touch each other
+mod names; // every name that Step Functions takes is a job's
 mod networks; // a job runs in the network that it names
 mod private; // a job has a network of its own, and nothing of it is left
 mod quotas; // a full quota is told, or waited for
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         neighbours::trials,
         networks::trials,
         stopped::trials,
+        names::trials,
         invalid_documents::trials,
         leftovers::trials,
         samples::trials,

@@ -16,7 +16,7 @@ const JOB: &str = "sample";
 
 /// The functions in an order in which each finds what its sample names, and what each says for as long as it is to be
 /// called again.
-const FUNCTIONS: [(&str, Option<&str>); 37] = [
+const FUNCTIONS: [(&str, Option<&str>); 38] = [
     ("plan-job", None),
     ("create-queue", None),
     ("dispatch-job", None),
@@ -42,6 +42,7 @@ const FUNCTIONS: [(&str, Option<&str>); 37] = [
     ("create-service", None),
     ("find-task", Some("TaskStarting")),
     ("handle-stopped-task", None),
+    ("stop-execution", None),
     ("find-leftovers", None),
     ("delete-service", Some("StillInUse")),
     ("delete-task", None),

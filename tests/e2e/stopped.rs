@@ -191,7 +191,7 @@ async fn of_no_job_id(world: Arc<World>, name: String) -> Result<()> {
     let teardown = world.ended(&teardown).await?;
     assert_eq!((teardown.status(), teardown.error()), (&ExecutionStatus::Failed, Some("InvalidJob")));
     let cause = teardown.cause().context("a failure has a cause")?;
-    assert!(cause.contains("the execution's name: given *; allowed: 1 to 64"), "{cause}");
+    assert!(cause.contains("the execution's name: given *; allowed: 1 to 80"), "{cause}");
     let events = world.history(teardown.execution_arn()).await?;
     let deleted =
         states_entered(&events).find(|state| state.starts_with("Delete") || state.starts_with("Release"));

@@ -7,6 +7,7 @@ mod logs;
 mod ls;
 mod stop;
 mod terminal;
+mod names;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::{Container, JobDocument, Network, NetworkMode, S3Uri, Task};
 use crate::shown::shown;
+use crate::tags;
 
 /// Files in and out together.
 const FILES_LIMIT: usize = 100;
@@ -47,17 +48,6 @@ const SIZES: [(u32, Memory); 8] = [
 ];
 
 type Check = Result<(), String>;
-
-/// Refuses `id` unless it is 1 to 64 of `A-Za-z0-9-_`.
-pub fn check_id(id: &str) -> Check {
-    let right = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    require(
-        (1..=64).contains(&id.len()) && id.chars().all(right),
-        "the execution's name",
-        id,
-        "1 to 64 of A-Z, a-z, 0-9, - and _; it is the job's id",
-    )
-}
 
 /// Whether `name` can be a bucket's.
 /// Source: S3 user guide, "General purpose bucket naming rules".
@@ -351,7 +341,7 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Check {
 
 /// Source: "Tag naming limits and requirements", Tagging AWS Resources User Guide; the set that all services take.
 fn is_tag_text(text: &str, limit: usize) -> bool {
-    text.chars().count() <= limit && text.chars().all(|c| c.is_alphanumeric() || " _.:/=+-@".contains(c))
+    text.chars().count() <= limit && text.chars().all(tags::is_of_value)
 }
 
 fn require(right: bool, field: &str, given: impl Display, allowed: impl Display) -> Check {

@@ -7,6 +7,7 @@ use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::attempt::Ending;
 use mayfly_common::error::{Class, Error};
 use mayfly_common::inventory::{Kind, Receipt, Resource};
+use mayfly_common::names::deserialize_job_id;
 use mayfly_common::outcome::{CAUSE_LIMIT, JobFailure, JobResult, Outcome, Status, message_of};
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
@@ -26,6 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Input {
+    #[serde(deserialize_with = "deserialize_job_id")]
     job: String,
     /// What plan-job has made, unless it refused the job.
     planned: Option<Planned>,

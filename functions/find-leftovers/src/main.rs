@@ -7,7 +7,6 @@ mod network;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::inventory::Receipt;
-use mayfly_common::job::check_id;
 use mayfly_common::outcome::CAUSE_LIMIT;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
@@ -42,7 +41,6 @@ struct Clients {
 
 #[tracing::instrument(skip_all, fields(job = search.job), err(level = "warn"))]
 async fn handler(clients: &Clients, settings: &Settings, search: Search) -> Result<Found, Error> {
-    check_id(&search.job).map_err(Error::InvalidJob)?;
     let Clients { ec2, ecs, sqs } = clients;
     let (stack, job) = (settings.stack.as_str(), search.job.as_str());
     let owner = Owner { stack, job };

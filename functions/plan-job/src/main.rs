@@ -7,7 +7,8 @@ mod plan;
 
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
-use mayfly_common::job::{JobDocument, check_id};
+use mayfly_common::job::JobDocument;
+use mayfly_common::names::new_job_id;
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use serde::Deserialize;
@@ -36,7 +37,7 @@ struct Clients {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Submission {
-    /// The execution's name, which is the job's id.
+    /// The execution's name, of which the job's id is made.
     job: String,
     /// The execution's ARN.
     execution: String,
@@ -47,8 +48,8 @@ struct Submission {
 }
 
 #[tracing::instrument(skip_all, fields(job = submission.job), err(level = "warn"))]
-async fn handler(clients: &Clients, settings: &Settings, submission: Submission) -> Result<Plan, Error> {
-    check_id(&submission.job).map_err(Error::InvalidJob)?;
+async fn handler(clients: &Clients, settings: &Settings, mut submission: Submission) -> Result<Plan, Error> {
+    submission.job = new_job_id(&submission.job).map_err(Error::InvalidJob)?;
     let document = JobDocument::parse(&submission.document, &settings.buckets)?;
     network::check(&clients.ec2, document.network.as_ref()).await?;
     let plan = plan::make(settings, &submission, document)?;

@@ -210,7 +210,8 @@ fn default_capacity(name: &str) -> Result<Capacity, Error> {
     })
 }
 
-/// The console of EC2 shows the tag `Name`, unless the job has one of its own.
+/// The console of EC2 shows the tag `Name`, unless the job has one of its own. A name of an execution may have characters
+/// that no tag can hold; who reads the tag compares the id.
 fn tags(
     settings: &Settings,
     submission: &Submission,
@@ -219,10 +220,12 @@ fn tags(
     expiry: &str,
 ) -> Tags {
     let name = [("Name".to_owned(), names.base())];
+    let execution: String =
+        submission.execution.chars().map(|c| if tags::is_of_value(c) { c } else { '_' }).collect();
     let own = [
         (tags::STACK, settings.stack.as_str()),
         (tags::JOB, &submission.job),
-        (tags::EXECUTION, &submission.execution),
+        (tags::EXECUTION, &execution),
         (tags::EXPIRY, expiry),
         (tags::USER, document.user.as_deref().unwrap_or("unknown")),
     ];

@@ -101,7 +101,7 @@ async fn handler(ecs: &Client, settings: &Settings, input: Input) -> Result<Regi
 async fn find(ecs: &Client, stack: &str, plan: &Plan) -> Result<Option<String>, Error> {
     let owner = Owner { stack, job: &plan.job };
     let found = mayfly_compute::task_definitions(ecs, owner, TaskDefinitionStatus::Active).await?;
-    let run = (tags::EXECUTION, plan.execution.as_str());
+    let run = (tags::EXECUTION, plan.tags.get(tags::EXECUTION).map_or("", String::as_str));
     let own = found.into_iter().find(|(_, tags)| pairs(tags).any(|tag| tag == run));
     Ok(own.map(|(arn, _)| arn))
 }

@@ -8,18 +8,19 @@ use mayfly_common::error::Class;
 use mayfly_common::message::{
     Failure, FileSize, Finished, News, Order, Phase, Progress, Report, SignedUrls, Upload,
 };
-use mayfly_common::names::Names;
+use mayfly_common::names::{Names, job_id};
+use mayfly_common::tags;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::Rights;
 use super::network::Network;
-use super::stack::{Failed, NAME, PRIVATE, SOLO, Stack, denies, pascal};
+use super::stack::{Failed, NAME, PRIVATE, SOLO, Stack, denies, execution, pascal};
 use crate::world::{self, until};
 
 /// In an order in which each finds what those before it have made. Neither `sweep-expired` nor those that make a
 /// network.
-const FUNCTIONS: [&str; 23] = [
+const FUNCTIONS: [&str; 24] = [
     "plan-job",
     "create-queue",
     "register-task",
@@ -27,6 +28,7 @@ const FUNCTIONS: [&str; 23] = [
     "find-task",
     "dispatch-job",
     "collect-result",
+    "stop-execution",
     "find-leftovers",
     "conclude-job",
     "handle-report",
@@ -83,7 +85,8 @@ pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
             // right has all that it finds by its others torn down.
             0 => {
                 let job = format!("{SOLO}-{}", stack.number());
-                let plan = stack.plan(&job).await?;
+                let mut plan = stack.plan(&job).await?;
+                plan.tags.insert(tags::EXECUTION.to_owned(), execution("run-job", &job));
                 stack.mailbox(&job, LONG_AHEAD).await?;
                 stack.call("register-task", &json!({ "plan": plan })).await?;
                 stack.call("create-cluster", &json!({ "plan": plan })).await?;
@@ -260,6 +263,9 @@ async fn payload(stack: &Stack, network: &Network, function: &str, scene: u32) -
             network.associate(stack).await?;
             json!({ "job": PRIVATE })
         }
+        ("stop-execution", 0) => json!({ "job": SOLO, "caller": "a person" }),
+        // The name is looked for.
+        ("stop-execution", 1) => json!({ "job": job_id("rights.solo"), "caller": "a person" }),
         // Its actions are tried in the order of their names, so the one service is there until DeleteService is tried.
         ("find-leftovers" | "delete-service", 0) => json!({ "job": SOLO }),
         ("delete-queue", 0) => {

@@ -12,6 +12,7 @@ use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::{ACCOUNT, REGION};
 use mayfly_common::names::{Names, SECRET_LENGTH};
 use mayfly_common::plan::{Plan, PlannedNetwork};
+use mayfly_common::tags;
 use percent_encoding::percent_decode_str;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -261,7 +262,13 @@ impl Stack {
 
     /// Makes a mailbox of the job without asking the job, and gives its URL.
     pub async fn mailbox(&self, job: &str, expiry: &str) -> Result<String> {
-        let tags = [("mayfly:stack", NAME), ("mayfly:job", job), ("expiry", expiry)];
+        let execution = execution("run-job", job);
+        let tags = [
+            (tags::STACK, NAME),
+            (tags::JOB, job),
+            (tags::EXECUTION, execution.as_str()),
+            (tags::EXPIRY, expiry),
+        ];
         let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let secret = format!("{:0>SECRET_LENGTH$}", self.number());
         let name = Names::new(NAME, job).mailbox(&secret);
@@ -330,7 +337,7 @@ impl Stack {
             }
         }
         let swept = self.call("sweep-expired", &json!({})).await?;
-        ensure!(swept == json!({ "stopped": [], "tornDown": [] }), "a last sweep: {swept:#}");
+        ensure!(swept == nothing_swept(), "a last sweep: {swept:#}");
         for job in jobs {
             self.world.nothing_left(&job).await?;
         }
@@ -343,6 +350,11 @@ impl Stack {
         ensure!(ended.status == ExecutionStatus::Succeeded, "{arn}: {:?} {:?}", ended.error, ended.cause);
         Ok(())
     }
+}
+
+/// The answer of a sweep that has found nothing to do.
+pub fn nothing_swept() -> Value {
+    json!({ "found": [], "stopped": [], "tornDown": [], "strays": [] })
 }
 
 /// The ARN of an execution of one of the stack's machines.

@@ -11,7 +11,7 @@ use mayfly_common::names::Names;
 use serde_json::json;
 
 use super::network::Network;
-use super::stack::{NAME, Stack, machine, pascal};
+use super::stack::{NAME, Stack, machine, nothing_swept, pascal};
 use crate::made::Made;
 use crate::world::{STACK, World, command};
 
@@ -83,8 +83,10 @@ async fn look_alikes(stack: &Stack, job: &str, others: &Others) -> Result<()> {
         let deleted = stack.call(function, &json!({ "job": job })).await?;
         ensure!(deleted == json!({ "deleted": 0 }), "{function} of {NAME}: {deleted:#}");
     }
-    let swept = stack.call("sweep-expired", &json!({})).await?;
-    ensure!(swept == json!({ "stopped": [], "tornDown": [] }), "{NAME} sweeps {swept:#}");
+    let mut swept = stack.call("sweep-expired", &json!({})).await?;
+    // And what its own job has.
+    swept["found"] = json!([]);
+    ensure!(swept == nothing_swept(), "{NAME} sweeps {swept:#}");
     let left = stack.world.cloud().leftovers(job).await?;
     let Others { vpc, subnet, table, group, gateway, address } = others;
     for id in [&look_alike, vpc, subnet, table, group, gateway, address] {
