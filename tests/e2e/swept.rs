@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
 use mayfly_common::names::{Names, SECRET_LENGTH};
 use mayfly_common::tags;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::harness::Harness;
 use crate::made::Made;
-use crate::world::{self, STACK, World};
+use crate::world::{self, STACK, World, job_arn};
 
 /// A sweep takes a job without an execution for one that has been forgotten; tests that make such a job, or sweep, take
 /// turns.
@@ -33,6 +33,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial_in_turn("what_a_forgotten_job_has_left_is_torn_down", turn, a_forgotten_job),
         harness.trial_in_turn("what_a_forgotten_network_has_left_is_torn_down", turn, a_forgotten_network),
         harness.trial_in_turn("a_job_past_its_expiry_is_stopped", turn, an_expired_job),
+        harness.trial_in_turn("a_sweep_goes_on_past_a_tag_that_is_no_id_and_says_so", turn, a_stray),
     ]
 }
 
@@ -45,20 +46,24 @@ async fn a_forgotten_job(world: Arc<World>, job: String, _turn: Turn) -> Result<
 async fn a_forgotten_network(world: Arc<World>, base: String, _turn: Turn) -> Result<()> {
     let [of_vpc, of_gateway, of_address, of_nat] =
         ["vpc", "gateway", "address", "nat"].map(|part| format!("{base}-{part}"));
-    let tags = |job| [(tags::STACK, STACK), (tags::JOB, job), (tags::EXPIRY, LONG_AHEAD)];
+    let arns = [&of_vpc, &of_gateway, &of_address, &of_nat].map(|job| job_arn(job));
+    let [arn_of_vpc, arn_of_gateway, arn_of_address, arn_of_nat] = arns.each_ref();
+    let tags = |job, arn| {
+        [(tags::STACK, STACK), (tags::JOB, job), (tags::EXECUTION, arn), (tags::EXPIRY, LONG_AHEAD)]
+    };
     let mut others = Made::nothing(&world);
     let vpc = others.vpc("10.9.0.0/16").await?;
     others.internet_gateway(Some(&vpc)).await?;
     let subnet = others.subnet(&vpc, "10.9.1.0/24", &world.zone().await?).await?;
     let address = others.address().await?;
     let mut jobs = Made::nothing(&world);
-    jobs.tag(&tags(&of_vpc));
+    jobs.tag(&tags(&of_vpc, arn_of_vpc));
     jobs.vpc("10.9.0.0/16").await?;
-    jobs.tag(&tags(&of_gateway));
+    jobs.tag(&tags(&of_gateway, arn_of_gateway));
     jobs.internet_gateway(None).await?;
-    jobs.tag(&tags(&of_address));
+    jobs.tag(&tags(&of_address, arn_of_address));
     jobs.address().await?;
-    jobs.tag(&tags(&of_nat));
+    jobs.tag(&tags(&of_nat, arn_of_nat));
     jobs.nat_gateway(&subnet, &address).await?;
     swept_and_torn_down(&world, &[&of_vpc, &of_gateway, &of_address, &of_nat]).await?;
     others.remove().await
@@ -94,20 +99,40 @@ async fn an_expired_job(world: Arc<World>, job: String, _turn: Turn) -> Result<(
     world.nothing_left(&job).await
 }
 
+/// Nobody knows what job this is of, so it stays; what another has left goes all the same.
+async fn a_stray(world: Arc<World>, job: String, _turn: Turn) -> Result<()> {
+    let name = format!("{STACK}-{job}-stray");
+    let tags = [(tags::STACK, STACK), (tags::JOB, "two words")];
+    let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let stray = world.sqs.create_queue().queue_name(name).set_tags(Some(tags.into())).send().await?;
+    let stray = stray.queue_url.context("a queue has a URL")?;
+    make_mailbox(&world, &job, LONG_AHEAD).await?;
+    swept_and_torn_down(&world, &[&job]).await?;
+    let swept = sweep(&world).await?;
+    let words = format!("{stray} has the tag mayfly:job with \"two words\", which is no job's id");
+    assert_eq!(swept["strays"], json!([words]), "{swept:#}");
+    world.sqs.delete_queue().queue_url(stray).send().await?;
+    Ok(())
+}
+
 async fn make_mailbox(world: &World, job: &str, expiry: &str) -> Result<()> {
-    let tags = [(tags::STACK, STACK), (tags::JOB, job), (tags::EXPIRY, expiry)];
+    let execution = job_arn(job);
+    let tags =
+        [(tags::STACK, STACK), (tags::JOB, job), (tags::EXECUTION, &execution), (tags::EXPIRY, expiry)];
     let tags: HashMap<String, String> = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let name = Names::new(STACK, job).mailbox(&"x".repeat(SECRET_LENGTH));
     world.sqs.create_queue().queue_name(name).set_tags(Some(tags)).send().await?;
     Ok(())
 }
 
-async fn sweep(world: &World) -> Result<Value> {
+/// One sweep, as the schedule starts it.
+pub async fn sweep(world: &World) -> Result<Value> {
     let event = world::sample("sweep-expired.json")?;
     let swept = world.invoke(&world.function("sweep-expired").await?, event).await?;
     swept.map_err(|error| anyhow!("the sweep failed: {error:#}"))
 }
 
-fn names<'a>(swept: &'a Value, what: &str) -> Vec<&'a str> {
+/// The jobs with which a sweep has done this.
+pub fn names<'a>(swept: &'a Value, what: &str) -> Vec<&'a str> {
     swept[what].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

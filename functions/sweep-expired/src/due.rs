@@ -13,6 +13,8 @@ pub enum Execution {
     Ended(Option<Timestamp>),
     /// Step Functions does not know it, or not any more.
     Unknown,
+    /// No tag names it, so it may be running.
+    Unnamed,
 }
 
 /// What is to be done.
@@ -29,7 +31,8 @@ pub fn due(execution: Execution, expiry: Option<Timestamp>, now: Timestamp) -> D
         Execution::Running if expiry.is_some_and(|expiry| expiry < now) => Due::Stop,
         Execution::Ended(at) if at.is_none_or(|at| at + GRACE < now) => Due::TearDown,
         Execution::Unknown => Due::TearDown,
-        Execution::Running | Execution::Ended(_) => Due::Nothing,
+        Execution::Unnamed if expiry.is_none_or(|expiry| expiry < now) => Due::TearDown,
+        Execution::Running | Execution::Ended(_) | Execution::Unnamed => Due::Nothing,
     }
 }
 
@@ -45,6 +48,13 @@ mod tests {
         assert_eq!(due(Execution::Running, Some(NOW - MINUTE), NOW), Due::Stop);
         assert_eq!(due(Execution::Running, Some(NOW + MINUTE), NOW), Due::Nothing);
         assert_eq!(due(Execution::Running, None, NOW), Due::Nothing);
+    }
+
+    #[test]
+    fn a_job_whose_execution_has_no_name_is_left_alone_until_its_expiry() {
+        assert_eq!(due(Execution::Unnamed, Some(NOW + MINUTE), NOW), Due::Nothing);
+        assert_eq!(due(Execution::Unnamed, Some(NOW - MINUTE), NOW), Due::TearDown);
+        assert_eq!(due(Execution::Unnamed, None, NOW), Due::TearDown);
     }
 
     #[test]

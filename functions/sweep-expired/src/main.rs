@@ -14,8 +14,8 @@ use mayfly_common::error::Error;
 use mayfly_common::names::Names;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::due::{Due, Execution};
 use crate::jobs::{Found, Job};
@@ -39,7 +39,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         sfn: aws_sdk_sfn::Client::new(&config),
         sqs: aws_sdk_sqs::Client::new(&config),
     };
-    run(service_fn(|_: LambdaEvent<Value>| handler(&clients, &settings))).await
+    run(service_fn(|event: LambdaEvent<Input>| handler(&clients, &settings, event.payload))).await
 }
 
 struct Settings {
@@ -57,19 +57,31 @@ struct Clients {
     sqs: aws_sdk_sqs::Client,
 }
 
-/// What was done, by job.
+/// What the schedule sends has nothing of this.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Input {
+    /// Only to tell what is found, for whoever is about to delete the stack.
+    look_only: bool,
+}
+
+/// What was found and done, by job.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Swept {
+    /// Those that have anything, running ones included.
+    found: BTreeSet<String>,
     stopped: BTreeSet<String>,
     torn_down: BTreeSet<String>,
+    /// What bears the stack's tag and no job's, in words: nobody knows what becomes of it.
+    strays: BTreeSet<String>,
 }
 
 /// Fails at its end where anything has failed, so that it is seen and Lambda tries again.
 /// Source: Lambda developer guide, "How Lambda handles errors and retries with asynchronous invocation".
-async fn handler(clients: &Clients, settings: &Settings) -> Result<Swept, Error> {
-    let mut sweep =
-        Sweep { clients, settings, seen: BTreeSet::new(), swept: Swept::default(), failure: None };
+async fn handler(clients: &Clients, settings: &Settings, input: Input) -> Result<Swept, Error> {
+    let (seen, swept) = (BTreeSet::new(), Swept::default());
+    let mut sweep = Sweep { clients, settings, look_only: input.look_only, seen, swept, failure: None };
     // What costs most comes first, and is swept before the rest is searched for: time may run out.
     sweep.take(Ok(jobs::networks(clients, settings).await)).await;
     sweep.take(jobs::services(clients, settings).await).await;
@@ -77,13 +89,15 @@ async fn handler(clients: &Clients, settings: &Settings) -> Result<Swept, Error>
     sweep.take(jobs::mailboxes(clients, settings).await).await;
     sweep.take(jobs::task_definitions(clients, settings).await).await;
     let Sweep { swept, failure, .. } = sweep;
-    tracing::info!(stopped = ?swept.stopped, torn_down = ?swept.torn_down, "jobs swept");
+    let Swept { found, stopped, torn_down, strays } = &swept;
+    tracing::info!(found = found.len(), ?stopped, ?torn_down, strays = strays.len(), "jobs swept");
     failure.map_or(Ok(swept), Err)
 }
 
 struct Sweep<'a> {
     clients: &'a Clients,
     settings: &'a Settings,
+    look_only: bool,
     seen: BTreeSet<Job>,
     swept: Swept,
     /// The first one.
@@ -93,11 +107,19 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     /// Sweeps what a search has found and no other before it.
     async fn take(&mut self, found: Result<Found, Error>) {
-        let Found { jobs, failures } =
+        let Found { jobs, strays, failures } =
             found.unwrap_or_else(|error| Found { failures: vec![error], ..Found::default() });
         for error in failures {
             tracing::error!(%error, "search failed");
             self.failure.get_or_insert(error);
+        }
+        for stray in strays {
+            tracing::warn!(stray, "resource passed over");
+            self.swept.strays.insert(stray);
+        }
+        self.swept.found.extend(jobs.iter().map(|job| job.id.clone()));
+        if self.look_only {
+            return;
         }
         let (clients, settings) = (self.clients, self.settings);
         let new: Vec<Job> = jobs.difference(&self.seen).cloned().collect();
@@ -121,10 +143,10 @@ impl Sweep<'_> {
 
 /// Does what is due, and tells what it was.
 async fn sweep(clients: &Clients, settings: &Settings, job: &Job) -> Result<Due, Error> {
-    let due = due::due(execution(clients, settings, job).await?, job.expiry, Timestamp::now());
+    let due = due::due(execution(clients, job).await?, job.expiry, Timestamp::now());
     match due {
         Due::Nothing => {}
-        Due::Stop => stop(clients, settings, job).await?,
+        Due::Stop => stop(clients, job).await?,
         Due::TearDown => tear_down(clients, settings, job).await?,
     }
     Ok(due)
@@ -132,8 +154,9 @@ async fn sweep(clients: &Clients, settings: &Settings, job: &Job) -> Result<Due,
 
 /// Step Functions forgets an execution 90 days after its end.
 /// Source: Step Functions developer guide, "Service quotas", execution history retention time.
-async fn execution(clients: &Clients, settings: &Settings, job: &Job) -> Result<Execution, Error> {
-    let described = clients.sfn.describe_execution().execution_arn(job.execution(settings)).send().await;
+async fn execution(clients: &Clients, job: &Job) -> Result<Execution, Error> {
+    let Some(arn) = &job.execution else { return Ok(Execution::Unnamed) };
+    let described = clients.sfn.describe_execution().execution_arn(arn).send().await;
     match described {
         Ok(execution) if execution.status == ExecutionStatus::Running => Ok(Execution::Running),
         Ok(execution) => {
@@ -147,11 +170,11 @@ async fn execution(clients: &Clients, settings: &Settings, job: &Job) -> Result<
     }
 }
 
-async fn stop(clients: &Clients, settings: &Settings, job: &Job) -> Result<(), Error> {
+async fn stop(clients: &Clients, job: &Job) -> Result<(), Error> {
     clients
         .sfn
         .stop_execution()
-        .execution_arn(job.execution(settings))
+        .set_execution_arn(job.execution.clone())
         .error("Expired")
         .cause("the job is past its expiry")
         .send()
