@@ -15,6 +15,8 @@ mod project;
 mod rights;
 /// Every sample is what it says it is.
 mod samples;
+/// Two stacks can be deployed side by side.
+mod stacks;
 /// Time-outs that depend on one another.
 mod times;
 /// The stack's subnets can be moved to other zones.
