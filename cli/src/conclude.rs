@@ -1,19 +1,17 @@
 //! A job's end: its outcome, the container's log where it failed, the teardown where the job did not live to run it.
 
-use std::io::{Write, stdout};
-
-use mayfly_common::names::job_id;
 use anyhow::{Result, bail};
 use mayfly_common::inventory::Receipt;
 use mayfly_common::outcome::Outcome;
 use serde_json::{Value, json};
+use mayfly_common::visible::settled;
 
 use crate::events::Status;
 use crate::follow::{Ended, Followed, OnInterrupt, follow};
 use crate::report::{self, Line};
 use crate::stack::Stack;
 use crate::view::{Tone, View};
-use crate::{container_log, teardown};
+use crate::{container_log, out, teardown};
 
 /// The exit code of a job that was cut off by something else.
 const FAILED: u8 = 1;
@@ -44,7 +42,7 @@ pub async fn conclude(
     show_outcome(stack, view, &outcome).await?;
     if json {
         // As it came, so that nothing is lost that this version does not know.
-        writeln!(stdout(), "{:#}", serde_json::from_str::<Value>(document.unwrap_or_default())?)?;
+        out::print_json(&serde_json::from_str::<Value>(document.unwrap_or_default())?)?;
     }
     Ok(Conclusion { code: report::exit_code(&outcome), receipt: Some(outcome.receipt) })
 }
@@ -61,7 +59,8 @@ async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome) -> Resu
     outcome.failure.as_ref().map_or(Ok(()), |failure| show(view, report::remedy(failure)))
 }
 
-/// Shows the end of the container's log; where there is none, the output that the worker reported.
+/// Shows the end of the output that the worker reported, which is also in the outcome; where it reported none, the end of
+/// the container's log.
 async fn show_log(
     stack: &Stack,
     view: &mut View,
@@ -69,15 +68,14 @@ async fn show_log(
     task_arn: Option<&str>,
     reported: Option<&str>,
 ) -> Result<()> {
-    let log = match container_log::last_lines(stack, job, task_arn).await {
-        Ok(log) => log,
-        Err(error) => {
-            view.line(Tone::Faint, &format!("{error:#}"))?;
-            Vec::new()
-        }
-    };
-    let reported = || reported.unwrap_or_default().lines().map(Into::into).collect();
-    show(view, report::log(&if log.is_empty() { reported() } else { log }))
+    let reported: Vec<_> = reported.unwrap_or_default().split_terminator('\n').map(settled).collect();
+    if !reported.is_empty() {
+        return show(view, report::log(&reported));
+    }
+    match container_log::last_lines(stack, job, task_arn).await {
+        Ok(log) => show(view, report::log(&log)),
+        Err(error) => view.line(Tone::Faint, &format!("{error:#}")),
+    }
 }
 
 /// A job that was stopped, or ended by a fault of its machine, left its teardown to the rule: follows that.
@@ -104,7 +102,7 @@ async fn conclude_cut_off(
         let document = json!({
             "job": job_id(job), "status": end.status.name(), "error": end.error, "message": end.document, "receipt": receipt,
         });
-        writeln!(stdout(), "{document:#}")?;
+        out::print_json(&document)?;
     }
     let was_stopped_here = ended.stopped_here && end.status == Status::Aborted;
     Ok(Conclusion { code: if was_stopped_here { INTERRUPTED } else { FAILED }, receipt })

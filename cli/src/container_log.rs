@@ -6,7 +6,8 @@
 
 use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
-use mayfly_common::names::Names;
+use mayfly_common::names::{Names, job_id};
+use mayfly_common::visible::settled;
 
 use crate::stack::{Stack, aws};
 
@@ -78,7 +79,7 @@ pub async fn streams(stack: &Stack, job: &str, task_arn: Option<&str>) -> Result
     Ok(named.map(|name| LogStream { name, token: None }).collect())
 }
 
-/// The last lines of `job`'s container: of the task called `task_arn`, or of all its tasks where none is known.
+/// The last lines, settled, of `job`'s container: of the task called `task_arn`, or of all its tasks where none is known.
 pub async fn last_lines(stack: &Stack, job: &str, task_arn: Option<&str>) -> Result<Vec<String>> {
     let mut events = Vec::new();
     for stream in streams(stack, job, task_arn).await? {
@@ -96,5 +97,5 @@ pub async fn last_lines(stack: &Stack, job: &str, task_arn: Option<&str>) -> Res
     }
     events.sort_by_key(|event| event.timestamp);
     let surplus = events.len().saturating_sub(LINES.into());
-    Ok(events.into_iter().skip(surplus).filter_map(|event| event.message).collect())
+    Ok(events.into_iter().skip(surplus).filter_map(|event| event.message.as_deref().map(settled)).collect())
 }

@@ -63,14 +63,14 @@ pub async fn describe(stack: &Stack, job: &str) -> Result<Job> {
         aws(&format!("look at the job `{job}`"))(error)
     })?;
     let document: Option<Value> = described.input.and_then(|input| serde_json::from_str(&input).ok());
+    // A document that was refused may have anything here.
     let user = document.as_ref().and_then(|document| document.get("user")?.as_str());
     Ok(Job {
         status: described.status.as_str().to_owned(),
         started: timestamp(&described.start_date),
         ended: described.stop_date.as_ref().map(timestamp),
         error: described.error,
-        // A document that was refused may have anything here.
-        user: user.map(|user| user.chars().filter(|c| !c.is_control()).collect()),
+        user: user.map(ToOwned::to_owned),
     })
 }
 

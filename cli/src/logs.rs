@@ -1,14 +1,15 @@
 //! `mayfly logs`: everything that a job's containers have written.
 
-use std::io::{Write, stdout};
 use std::time::Duration;
 
 use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use jiff::{SignedDuration, Timestamp};
+use mayfly_common::visible::settled;
 
 use crate::container_log::{self, LogStream};
 use crate::jobs;
+use crate::out;
 use crate::stack::Stack;
 
 /// Between two looks. Each is one call for each container, of the 10 to 25 that AWS allows in a second.
@@ -29,12 +30,12 @@ pub async fn logs(stack: &Stack, job: &str, follow: bool) -> Result<()> {
             ended.is_some_and(|ended| !has_news && Timestamp::now().duration_since(ended) > LATENESS);
         if !follow || is_over {
             if log.is_empty() {
-                eprintln!("{}", no_log(job, ended.is_some()));
+                out::tell(&no_log(job, ended.is_some()));
             }
             return Ok(());
         }
         if log.is_empty() && !is_wait_told {
-            eprintln!("{}", no_log(job, ended.is_some()));
+            out::tell(&no_log(job, ended.is_some()));
             is_wait_told = true;
         }
         tokio::time::sleep(PAUSE).await;
@@ -77,12 +78,11 @@ impl Log {
             let print = |task: &str, events: Vec<_>| {
                 has_news |= !events.is_empty();
                 if !events.is_empty() && last.as_deref() != Some(task) {
-                    eprintln!("==> task {task} <==");
+                    out::tell(&format!("==> task {task} <=="));
                     *last = Some(task.to_owned());
                 }
-                let mut out = stdout().lock();
                 let lines = events.into_iter().filter_map(|event: OutputLogEvent| event.message);
-                lines.into_iter().try_for_each(|line| writeln!(out, "{line}"))?;
+                lines.into_iter().try_for_each(|line| out::print(&settled(&line)))?;
                 Ok(())
             };
             stream.read_on(stack, print).await?;

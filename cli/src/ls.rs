@@ -1,7 +1,6 @@
 //! `mayfly ls`: the jobs that run, and those that have ended.
 
 use std::collections::HashMap;
-use std::io::{Write, stdout};
 
 use anyhow::Result;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
@@ -13,9 +12,11 @@ use mayfly_common::names::job_id;
 use mayfly_common::message::Progress;
 use mayfly_common::record;
 use mayfly_common::turn::{Provider, Turn};
+use mayfly_common::visible::visible;
 use serde::Serialize;
 
 use crate::jobs::{self, Job};
+use crate::out;
 use crate::report::duration;
 use crate::stack::{Stack, aws};
 use crate::table;
@@ -54,7 +55,7 @@ pub async fn ls(stack: &Stack, Query { all, limit, json }: Query) -> Result<()> 
     let names: Vec<_> = listed.into_iter().map(|execution| execution.name).collect();
     let mut records = records(stack, &names).await.unwrap_or_else(|error| {
         // A person may see the jobs without the right to read the table.
-        eprintln!("attempts and progress are not shown: {error:#}");
+        out::tell(&format!("attempts and progress are not shown: {error:#}"));
         HashMap::new()
     });
     let jobs: Vec<Job> =
@@ -66,9 +67,9 @@ pub async fn ls(stack: &Stack, Query { all, limit, json }: Query) -> Result<()> 
         .collect();
     show(&rows, json)?;
     if rows.is_empty() {
-        eprintln!("{}", nothing(&stack.name, all));
+        out::tell(&nothing(&stack.name, all));
     } else if has_more {
-        eprintln!("there are more; up to {LIMIT} are listed with --limit");
+        out::tell(&format!("there are more; up to {LIMIT} are listed with --limit"));
     }
     Ok(())
 }
@@ -217,15 +218,15 @@ impl Row {
 
 fn show(rows: &[Row], json: bool) -> Result<()> {
     if json {
-        return Ok(writeln!(stdout(), "{}", serde_json::to_string_pretty(rows)?)?);
+        return Ok(out::print_json(&rows)?);
     }
     if rows.is_empty() {
         return Ok(());
     }
     let heading = ["JOB", "STATUS", "ATTEMPT", "START", "NOW OR WHY", "TIME", "USER"].map(ToOwned::to_owned);
-    let cells: Vec<_> = std::iter::once(heading).chain(rows.iter().map(Row::cells)).collect();
+    // Before they are measured; a cell is one line.
+    let cells = rows.iter().map(|row| row.cells().map(|cell| visible(&cell).replace('\n', " ")));
+    let cells: Vec<_> = std::iter::once(heading).chain(cells).collect();
     let width = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
-    let mut out = stdout().lock();
-    table::lines(&cells, width).into_iter().try_for_each(|line| writeln!(out, "{line}"))?;
-    Ok(())
+    Ok(out::print(&table::lines(&cells, width).join("\n"))?)
 }

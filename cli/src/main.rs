@@ -1,6 +1,9 @@
 //! `mayfly`: runs, follows, lists and stops jobs with AWS's own APIs, so that it is the same on AWS and on the local
 //! cloud.
 
+// `out` and `view` are the way to the terminal.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod conclude;
 mod container_log;
 mod events;
@@ -9,6 +12,7 @@ mod jobs;
 mod logs;
 mod ls;
 mod report;
+mod out;
 mod stack;
 mod steps;
 mod stop;
@@ -19,7 +23,7 @@ mod turns;
 mod view;
 mod waits;
 
-use std::io::{ErrorKind, Write, stdout};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -197,7 +201,7 @@ fn new_name(text: &str) -> Result<String, String> {
 async fn main() -> ExitCode {
     let Arguments { stack, command } = Arguments::parse();
     execute(&stack, command).await.unwrap_or_else(|error| {
-        eprintln!("mayfly: {error:#}");
+        out::tell(&format!("mayfly: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -214,7 +218,9 @@ async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
             printed(ls::ls(&Stack::find(stack).await?, Query { all, limit, json }).await)
         }
         Command::Stop(Stop { job, yes }) => {
-            stop::stop(&Stack::find(stack).await?, &mut View::on_stdout(), &job, yes).await
+            let stack = Stack::find(stack).await?;
+            let job = jobs::name(&stack, job).await?;
+            stop::stop(&stack, &mut View::on_stdout(), &job, yes).await
         }
         Command::Logs(Logs { job, follow }) => {
             printed(logs::logs(&Stack::find(stack).await?, &job, follow).await)
@@ -244,9 +250,9 @@ async fn run(stack: &str, Run { file, name, detach, json }: Run) -> Result<ExitC
     if detach {
         let job = &submission.name;
         if json {
-            writeln!(stdout(), "{:#}", json!({ "job": job, "executionArn": execution }))?;
+            out::print_json(&json!({ "job": job, "executionArn": execution }))?;
         } else {
-            writeln!(stdout(), "job {job} is running as {execution}\n{}", how_to_go_on(&stack, job))?;
+            out::print(&format!("job {job} is running as {execution}\n{}", how_to_go_on(&stack, job)))?;
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::conclude::conclude;
 use crate::follow::{Ended, stop_execution, wait_for_end};
 use crate::jobs::{self, Job};
+use crate::out;
 use crate::report::duration;
 use crate::stack::Stack;
 use crate::view::{Tone, View};
@@ -28,7 +29,7 @@ pub async fn stop(stack: &Stack, view: &mut View, job: &str, is_agreed: bool) ->
     }
     if !is_agreed {
         if !(stdin().is_terminal() && stderr().is_terminal()) {
-            eprintln!("mayfly: there is no terminal to ask on; add --yes to stop job {job}");
+            out::tell(&format!("mayfly: there is no terminal to ask on; add --yes to stop job {job}"));
             return Ok(USAGE.into());
         }
         if !agrees(job, &described)? {
@@ -48,7 +49,9 @@ pub async fn stop(stack: &Stack, view: &mut View, job: &str, is_agreed: bool) ->
 
 fn agrees(job: &str, described: &Job) -> Result<bool> {
     let so_far = duration(described.seconds());
-    eprint!("Stop job {job}, which has run for {so_far}? What it has not delivered is lost. [y/N] ");
+    out::ask(&format!(
+        "Stop job {job}, which has run for {so_far}? What it has not delivered is lost. [y/N]"
+    ))?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mayfly_common::message::{Phase, Progress};
+use mayfly_common::visible::{settled, visible};
 
 use crate::report::duration;
 use crate::steps::{Change, Leaving, StepId, What};
@@ -82,6 +83,7 @@ impl View {
 
     /// Shows a line, or several.
     pub fn line(&mut self, tone: Tone, text: &str) -> Result<()> {
+        let text = &*visible(text);
         match &mut self.surface {
             Surface::Terminal(bars) => {
                 bars.suspend(|| writeln!(std::io::stdout(), "{}", paint(tone, text)))?;
@@ -154,7 +156,7 @@ impl View {
     pub fn progress(&mut self, number: usize, step: StepId, progress: &Progress) -> Result<()> {
         let Some(shown) = self.steps.get_mut(&(number, step)) else { return Ok(()) };
         let Progress { phase, percent, line } = progress;
-        let line = line.as_deref().unwrap_or_default();
+        let line = settled(line.as_deref().unwrap_or_default());
         let percent = percent.map(whole);
         if let Some(bar) = &shown.bar {
             bar.set_message(format!("{}  {line}", name(*phase)));
@@ -200,7 +202,7 @@ impl View {
         let Surface::Terminal(bars) = &self.surface else { return None };
         let so_far = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
         let bar = bars.add(ProgressBar::new(100).with_style(without_percent()).with_elapsed(so_far));
-        bar.set_prefix(format!("{}  {}", self.clock(since), padded(label)));
+        bar.set_prefix(format!("{}  {}", self.clock(since), visible(&padded(label))));
         bar.set_message(reason);
         bar.enable_steady_tick(TICK);
         Some(bar)

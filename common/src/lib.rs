@@ -19,3 +19,4 @@ pub mod tags;
 pub mod teardown;
 pub mod tree;
 pub mod turn;
+pub mod visible;

@@ -101,13 +101,13 @@ async fn json_has_every_field_that_is_known() {
         jobs[0],
         json!({ "job": "working", "status": "RUNNING", "attempt": 2, "start": 3, "capacity": "FARGATE",
                 "now": "running", "percent": 42.5, "startedAt": "1970-01-01T01:00:00Z", "seconds": 0,
-                "user": "alice" })
+                "user": "al\u{1b}[31mice" })
     );
     assert_eq!(
         jobs[4],
         json!({ "job": "failed-late", "status": "FAILED", "error": "OutOfMemory",
                 "startedAt": "1970-01-01T00:50:00Z", "endedAt": "1970-01-01T00:51:00Z", "seconds": 60.0,
-                "user": "alice" })
+                "user": "al\u{1b}[31mice" })
     );
 }
 

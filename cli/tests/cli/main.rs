@@ -57,7 +57,7 @@ receipt  created 2, deleted 2, nothing is left
 }
 
 #[tokio::test]
-async fn a_failed_command_gives_its_exit_code_and_shows_the_containers_log() {
+async fn a_failed_command_gives_its_exit_code_and_shows_the_output_that_it_reported() {
     let cloud = Cloud::start().await;
     cloud.shows("my-job", History::new(0).fail("CommandFailed", &failure().to_string()));
     cloud.log("0123", &["Conversion failed!", "ended with 3"]);
@@ -72,24 +72,26 @@ job my-job on stack mayfly
 FAILED after 1.0 s
 failure  CommandFailed: the command `ffmpeg` ended with code 3
          attempt 1, exit code 3, arn:aws:ecs:eu-west-1:111111111111:task/mayfly/0123
-log      Conversion failed!
-         ended with 3
+log      reported output
 receipt  created 2, deleted 2, nothing is left
          Service           s
          Queue             q
 remedy   Read the end of the output, try the command on your own machine, and correct it or its inputs.
 "
     );
-    let prefix = cloud.calls_of("DescribeLogStreams")[0]["logStreamNamePrefix"].as_str().unwrap().to_owned();
-    assert!(prefix.starts_with("my-job-") && prefix.ends_with("/worker/0123"), "{prefix}");
 }
 
 #[tokio::test]
-async fn the_reported_output_stands_in_for_a_log_that_is_not_there() {
+async fn the_containers_log_stands_in_for_an_output_that_was_not_reported() {
     let cloud = Cloud::start().await;
-    cloud.shows("my-job", History::new(0).fail("CommandFailed", &failure().to_string()));
+    let mut document = failure();
+    document.as_object_mut().unwrap().remove("output");
+    cloud.shows("my-job", History::new(0).fail("OutOfMemory", &document.to_string()));
+    cloud.log("0123", &["Conversion failed!", "ended with 3"]);
     let Ran { out, .. } = cloud.mayfly(&["follow", "my-job"]).await;
-    assert!(out.contains("\nlog      reported output\n"), "{out}");
+    assert!(out.contains("\nlog      Conversion failed!\n         ended with 3\n"), "{out}");
+    let prefix = cloud.calls_of("DescribeLogStreams")[0]["logStreamNamePrefix"].as_str().unwrap().to_owned();
+    assert!(prefix.starts_with("my-job-") && prefix.ends_with("/worker/0123"), "{prefix}");
 }
 
 #[tokio::test]

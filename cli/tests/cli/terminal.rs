@@ -34,6 +34,13 @@ impl Terminal {
         self.screen.write_all(answer.as_bytes()).unwrap();
     }
 
+    /// What the command has shown up to its end, with everything that was for the terminal only.
+    pub async fn end_as_it_is(mut self) -> String {
+        while self.read().await {}
+        self.child.wait().await.unwrap();
+        self.shown
+    }
+
     /// What the command has shown up to its end, without colours, and how it ended.
     pub async fn end(mut self) -> (ExitStatus, String) {
         while self.read().await {}

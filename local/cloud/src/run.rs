@@ -9,6 +9,7 @@ use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::{Cloud, Options, ffmpeg};
 use local_ecs::Rule;
 use mayfly_common::outcome::{Outcome, Status};
+use mayfly_common::visible::visible;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,7 +44,8 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     eprintln!("Made a test video of {VIDEO_SECONDS} s: s3://{DATA_BUCKET}/in.mp4\n");
 
     let stem = job.file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
-    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name: String =
+        stem.chars().take(64).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let rules = faults(job)?;
     if !rules.is_empty() {
         eprintln!("What goes wrong with it: {}\n", faults_file(job).display());
@@ -68,11 +70,11 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
         serde_json::from_value(document).context("the outcome is not the document it should be")?;
     for output in outcome.result.iter().flat_map(|result| &result.outputs) {
         fetch(&s3, &output.to, &to.join(&output.file)).await?;
-        eprintln!("The output is in  {}", to.join(&output.file).display());
+        eprintln!("The output is in  {}", visible(&to.join(&output.file).display().to_string()));
     }
     let left = cloud.leftovers(&name).await?;
     for what in &left {
-        eprintln!("left behind: {what}");
+        eprintln!("left behind: {}", visible(what));
     }
     let right = status.success() && outcome.status == Status::Succeeded;
     let clean = left.is_empty() && outcome.receipt.residual.is_empty();
