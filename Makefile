@@ -19,7 +19,7 @@ JOB ?= events/run-job.json
 STACK ?= mayfly
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test bench critical-path check build sizes push-image deploy tools programs
+.PHONY: help run cloud test bench critical-path check build sizes push-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -68,6 +68,11 @@ deploy: build ## Deploy to the AWS account of your credentials
 	@aws iam get-role --role-name AWSServiceRoleForECS >/dev/null 2>&1 \
 	  || aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com >/dev/null
 	sam deploy --guided
+
+# A NAT gateway of a job whose teardown went with the stack would bill for ever.
+delete: tools ## Wait for the jobs that run (ARGS=--stop stops them), see that nothing is left, and delete the stack: make delete [STACK=mayfly]
+	cargo run --quiet --package mayfly -- drain --stack $(STACK) $(ARGS)
+	sam delete --stack-name $(STACK)
 
 tools: $(VENV)/.complete
 

@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail};
 use mayfly_common::inventory::Receipt;
+use mayfly_common::names::job_id;
 use mayfly_common::outcome::Outcome;
-use serde_json::{Value, json};
 use mayfly_common::visible::settled;
+use serde_json::{Value, json};
 
 use crate::events::Status;
 use crate::follow::{Ended, Followed, OnInterrupt, follow};

@@ -1,4 +1,4 @@
-//! `mayfly`: runs, follows, lists and stops jobs with AWS's own APIs, so that it is the same on AWS and on the local
+//! `mayfly`: runs, follows, lists and stops jobs, and empties the stack, with AWS's own APIs, so that it is the same on AWS and on the local
 //! cloud.
 
 // `out` and `view` are the way to the terminal.
@@ -6,13 +6,14 @@
 
 mod conclude;
 mod container_log;
+mod drain;
 mod events;
 mod follow;
 mod jobs;
 mod logs;
 mod ls;
-mod report;
 mod out;
+mod report;
 mod stack;
 mod steps;
 mod stop;
@@ -46,6 +47,7 @@ Examples:
   mayfly ls                                    see what runs
   mayfly logs nightly --follow                 read what its containers write
   mayfly stop nightly                          stop it and see that nothing is left
+  mayfly drain                                 see that nothing of any job is left
 
 Where it runs is the environment's: AWS_PROFILE or AWS_ACCESS_KEY_ID and its companions, AWS_REGION, and on the
 local cloud AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_SFN.
@@ -93,6 +95,16 @@ Examples:
 
 Exit code: 0, also if there is no log; 1 if there is no such job; 2 for a wrong command line.";
 
+const DRAIN_EXAMPLES: &str = "\
+Examples:
+  mayfly drain         wait until no job runs, and see that nothing of any is left
+  mayfly drain --stop  the same, but stop the jobs that run
+
+Start no job meanwhile. `make delete` does this and then deletes the stack.
+
+Exit code: 0 if no job runs and nothing is left; 1 if something is left or could not be looked for; 2 for a wrong
+command line.";
+
 /// Run container jobs on Fargate that leave nothing behind.
 #[derive(Parser)]
 #[command(name = "mayfly", version, after_help = EXAMPLES)]
@@ -121,6 +133,9 @@ enum Command {
     /// Print what a job's containers have written in the last 3 days
     #[command(after_help = LOGS_EXAMPLES)]
     Logs(Logs),
+    /// See that no job runs and nothing of any is left, before the stack is deleted
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain(Drain),
 }
 
 #[derive(Args)]
@@ -211,6 +226,7 @@ async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
         Command::Run(arguments) => run(stack, arguments).await,
         Command::Follow(Follow { job, json }) => {
             let stack = Stack::find(stack).await?;
+            let job = jobs::name(&stack, job).await?;
             let execution = stack.execution(&job);
             see_through(&stack, &job, &execution, json).await
         }
@@ -223,7 +239,12 @@ async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
             stop::stop(&stack, &mut View::on_stdout(), &job, yes).await
         }
         Command::Logs(Logs { job, follow }) => {
-            printed(logs::logs(&Stack::find(stack).await?, &job, follow).await)
+            let stack = Stack::find(stack).await?;
+            let job = jobs::name(&stack, job).await?;
+            printed(logs::logs(&stack, &job, follow).await)
+        }
+        Command::Drain(Drain { stop }) => {
+            drain::drain(&Stack::find(stack).await?, &mut View::on_stdout(), stop).await
         }
     }
 }
@@ -232,7 +253,6 @@ async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
 fn printed(done: Result<()>) -> Result<ExitCode> {
     match done {
         Err(error)
-            let job = jobs::name(&stack, job).await?;
             if error
                 .downcast_ref::<std::io::Error>()
                 .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) =>

@@ -23,10 +23,14 @@ pub struct Stack {
     pub jobs_table: String,
     /// The log group of the containers.
     pub log_group: String,
+    /// The name of the function that finds what jobs have left.
+    pub sweeper: String,
     /// Step Functions.
     pub states: aws_sdk_sfn::Client,
     /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Lambda.
+    pub lambda: aws_sdk_lambda::Client,
     /// CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
 }
@@ -73,6 +77,7 @@ impl Stack {
         };
         let (run_job, tear_down) = (output("RunJobMachineArn")?, output("TearDownMachineArn")?);
         let (jobs_table, log_group) = (output("JobsTableName")?, output("LogGroupName")?);
+        let sweeper = output("SweepExpiredFunctionName")?;
 
         let patient = config
             .into_builder()
@@ -84,8 +89,10 @@ impl Stack {
             tear_down,
             jobs_table,
             log_group,
+            sweeper,
             states: aws_sdk_sfn::Client::new(&patient),
             dynamodb: aws_sdk_dynamodb::Client::new(&patient),
+            lambda: aws_sdk_lambda::Client::new(&patient),
             logs: aws_sdk_cloudwatchlogs::Client::new(&patient),
         })
     }

@@ -19,14 +19,15 @@ mod classes; // every class of failure, by a real cause
 mod cli; // `mayfly` tells a job's outcome by its exit code and its output
 mod command_fails; // a job that fails says why, and is torn down all the same
 mod consistency; // what EC2 does not know yet, or does not answer now, is tried again
+mod drained; // a stack is deleted only when nothing of any job is left
 mod expiry; // signed URLs expire, and a job that outlives them delivers all the same
 mod five_jobs; // jobs at the same time never see each other's messages
 mod held_up; // a result counts however long its handling is held up
 mod invalid_documents; // what cannot run is refused in words, before anything is created
 mod leftovers; // a teardown that cannot remove everything says so
 mod many_files; // a job may have as many files, with as long keys, as its document holds
-mod neighbours; // jobs of the same or a similar name never touch each other
 mod names; // every name that Step Functions takes is a job's
+mod neighbours; // jobs of the same or a similar name never touch each other
 mod networks; // a job runs in the network that it names
 mod private; // a job has a network of its own, and nothing of it is left
 mod quotas; // a full quota is told, or waited for
@@ -69,14 +70,15 @@ fn main() -> ExitCode {
         attempts::trials,
         reports::trials,
         expiry::trials,
+        drained::trials,
         private::trials,
         many_files::trials,
         consistency::trials,
         slow_to_go::trials,
         neighbours::trials,
+        names::trials,
         networks::trials,
         stopped::trials,
-        names::trials,
         invalid_documents::trials,
         leftovers::trials,
         samples::trials,

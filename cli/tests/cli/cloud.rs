@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -40,6 +40,10 @@ struct Script {
     /// is what comes of stopping the execution.
     histories: HashMap<String, VecDeque<Vec<Value>>>,
     name_is_taken: bool,
+    /// The jobs that have ended once they are stopped.
+    end_when_stopped: Vec<String>,
+    /// What the sweeper answers: whether that is an error, and what; the last one stays.
+    sweeper: VecDeque<(bool, Value)>,
     progress: Option<String>,
     /// The container's logs: a task's id and its lines.
     logs: Vec<(String, Vec<String>)>,
@@ -61,14 +65,16 @@ struct Execution {
     start: f64,
     stop: Option<f64>,
     error: Option<String>,
+    cause: Option<String>,
     input: String,
 }
 
 impl Execution {
     fn view(&self) -> Value {
-        let Self { machine, name, status, start, stop, error, input } = self;
+        let Self { machine, name, status, start, stop, error, cause, input } = self;
         json!({ "executionArn": execution(machine, name), "name": name, "status": status, "startDate": start,
-                "stateMachineArn": format!("{MACHINE}:{machine}"), "stopDate": stop, "error": error, "input": input })
+                "stateMachineArn": format!("{MACHINE}:{machine}"), "stopDate": stop, "error": error, "cause": cause,
+                "input": input })
     }
 }
 
@@ -107,6 +113,22 @@ impl Cloud {
         script.histories.entry(name.to_owned()).or_default().push_back(history.events().to_vec());
     }
 
+    /// The job called `name` has ended once it is stopped.
+    pub fn ends_when_stopped(&self, name: &str) {
+        self.script.lock().unwrap().end_when_stopped.push(name.to_owned());
+    }
+
+    /// The sweeper answers this, after what was said before.
+    pub fn sweeper_answers(&self, answer: &Value) {
+        self.script.lock().unwrap().sweeper.push_back((false, answer.clone()));
+    }
+
+    /// The sweeper fails with this error.
+    pub fn sweeper_fails(&self, error: &str) {
+        let error = json!({ "errorType": error, "errorMessage": "in words" });
+        self.script.lock().unwrap().sweeper.push_back((true, error));
+    }
+
     /// The table has `progress` for every job.
     pub fn progress(&self, progress: &Value) {
         self.script.lock().unwrap().progress = Some(progress.to_string());
@@ -127,7 +149,22 @@ impl Cloud {
             start,
             stop: None,
             error: None,
+            cause: None,
             input: input.to_string(),
+        });
+    }
+
+    /// The teardown of `job` that is started here ends at once, with `cause` where it fails.
+    pub fn has_ended_teardown(&self, job: &str, status: &str, cause: Option<&str>) {
+        self.has(Execution {
+            machine: "tear-down",
+            name: job.to_owned(),
+            status: status.to_owned(),
+            start: 0.0,
+            stop: Some(1.0),
+            error: None,
+            cause: cause.map(ToOwned::to_owned),
+            input: json!({ "job": job }).to_string(),
         });
     }
 
@@ -140,7 +177,8 @@ impl Cloud {
             start,
             stop: (status != "RUNNING").then_some(start + 60.0),
             error: error.map(ToOwned::to_owned),
-            input: json!({ "task": {}, "user": "al\u{1b}ice" }).to_string(),
+            cause: None,
+            input: json!({ "task": {}, "user": "al\u{1b}[31mice" }).to_string(),
         });
     }
 
@@ -209,8 +247,16 @@ fn without_now(line: &str) -> String {
     line + "\n"
 }
 
-async fn answer(State(script): State<Arc<Mutex<Script>>>, headers: HeaderMap, body: String) -> Response {
+async fn answer(
+    State(script): State<Arc<Mutex<Script>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
     let mut script = script.lock().unwrap();
+    if uri.path() == "/2015-03-31/functions/sweeper/invocations" {
+        return script.invoke(&body);
+    }
     let Some(target) = headers.get("x-amz-target") else { return script.describe_stacks() };
     let action = target.to_str().unwrap().rsplit('.').next().unwrap().to_owned();
     let input: Value = serde_json::from_str(&body).unwrap();
@@ -249,6 +295,7 @@ impl Script {
             ("TearDownMachineArn", format!("{MACHINE}:tear-down")),
             ("JobsTableName", "jobs".into()),
             ("LogGroupName", "group".into()),
+            ("SweepExpiredFunctionName", "sweeper".into()),
         ];
         let outputs = outputs.map(|(key, value)| {
             format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
@@ -262,18 +309,40 @@ impl Script {
         ([(header::CONTENT_TYPE, "text/xml")], answer).into_response()
     }
 
+    fn invoke(&mut self, body: &str) -> Response {
+        self.calls.push(("Invoke".into(), serde_json::from_str(body).unwrap()));
+        let stays = self.sweeper.len() == 1;
+        let (is_error, answer) = self.sweeper.pop_front().expect("a test says what the sweeper answers");
+        let text = answer.to_string();
+        if stays {
+            self.sweeper.push_back((is_error, answer));
+        }
+        if is_error {
+            ([("x-amz-function-error", "Unhandled")], text).into_response()
+        } else {
+            text.into_response()
+        }
+    }
+
     fn json(&mut self, action: &str, input: &Value) -> Result<Value, &'static str> {
         Ok(match action {
             "StartExecution" if self.name_is_taken => return Err("ExecutionAlreadyExists"),
             "StartExecution" => {
-                let name = input["name"].as_str().unwrap();
-                json!({ "executionArn": execution("run-job", name), "startDate": 1 })
+                let machine = input["stateMachineArn"].as_str().unwrap().rsplit(':').next().unwrap();
+                // A teardown is known by its job.
+                let given: Value = serde_json::from_str(input["input"].as_str().unwrap()).unwrap_or_default();
+                let name = input["name"].as_str().or(given["job"].as_str()).unwrap();
+                json!({ "executionArn": execution(machine, name), "startDate": 1 })
             }
             "GetExecutionHistory" => self.history(input)?,
             "StopExecution" => {
                 let name = input["executionArn"].as_str().unwrap().rsplit(':').next().unwrap();
                 let shows = self.histories.get_mut(name).ok_or("ExecutionDoesNotExist")?;
                 shows.drain(..shows.len() - 1);
+                if self.end_when_stopped.iter().any(|ended| ended == name) {
+                    let job = self.executions.iter_mut().find(|execution| execution.name == name).unwrap();
+                    (job.status, job.stop) = ("ABORTED".into(), Some(job.start + 1.0));
+                }
                 json!({ "stopDate": 1 })
             }
             "ListExecutions" => {

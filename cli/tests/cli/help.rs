@@ -5,7 +5,7 @@ use crate::cloud::Cloud;
 #[tokio::test]
 async fn every_command_has_examples_and_its_exit_codes() {
     let cloud = Cloud::start().await;
-    for command in ["run", "follow", "ls", "stop", "logs"] {
+    for command in ["run", "follow", "ls", "stop", "logs", "drain"] {
         let help = cloud.mayfly(&[command, "--help"]).await.out;
         assert!(help.contains(&format!("Examples:\n  mayfly {command}")), "{help}");
         assert!(help.contains("\nExit code: "), "{help}");

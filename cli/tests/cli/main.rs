@@ -1,13 +1,15 @@
 //! The command line against a scripted cloud: what a person types, what he sees, and the exit code.
 
 mod cloud;
+mod drain;
+mod escapes;
 mod help;
 mod history;
 mod logs;
 mod ls;
+mod names;
 mod stop;
 mod terminal;
-mod names;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
