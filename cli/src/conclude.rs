@@ -1,4 +1,4 @@
-//! A job's end: its outcome, the container's log where it failed, the teardown where the job did not live to run it.
+//! A job's end: its outcome, the end of the output where it failed, the teardown where the job did not live to run it.
 
 use anyhow::{Result, bail};
 use mayfly_common::inventory::Receipt;
