@@ -156,7 +156,17 @@ impl Service {
 
 /// Where the Python tools are.
 pub fn tools() -> Result<PathBuf> {
-    Ok(std::env::var_os("MAYFLY_TOOLS").context("MAYFLY_TOOLS is not set; run `make test`")?.into())
+    folder("MAYFLY_TOOLS")
+}
+
+/// The folder of this project's programs.
+pub fn programs() -> Result<PathBuf> {
+    folder("MAYFLY_PROGRAMS")
+}
+
+fn folder(variable: &str) -> Result<PathBuf> {
+    let folder = std::env::var_os(variable);
+    Ok(folder.with_context(|| format!("{variable} is not set; run `make test`"))?.into())
 }
 
 /// AWS itself ends EC2's with a slash, and botocore's model does not. Source: EC2 API Reference, the examples.

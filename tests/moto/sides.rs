@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::REGION;
-use crate::model::tools;
+use crate::model::{programs, tools};
 
 /// The account that moto speaks for.
 const ACCOUNT: &str = "123456789012";
@@ -124,6 +124,7 @@ impl Sides {
             images: Images::parse(IMAGES, &BTreeMap::new())?,
             faults: Faults::default(),
             quotas: Quotas::default(),
+            init: programs()?.join("mayfly-cloud"),
             work_dir: folder.path().join("tasks"),
             upstream,
         };

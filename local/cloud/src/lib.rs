@@ -110,6 +110,7 @@ impl Cloud {
                 images,
                 faults: faults.clone(),
                 quotas: options.ecs_quotas,
+                init: program(&options, "mayfly-cloud")?,
                 work_dir: folder.path().join("tasks"),
             },
             stop.clone(),
@@ -232,10 +233,15 @@ fn environment(upstream: &Upstream) -> Vec<(String, String)> {
     .to_vec()
 }
 
+fn program(options: &Options, name: &str) -> Result<PathBuf> {
+    let program = options.programs.join(name);
+    ensure!(program.is_file(), "{} is missing; `make run` builds it", program.display());
+    Ok(program)
+}
+
 fn images(options: &Options, folder: &Path) -> Result<Images> {
     let ffmpeg = ffmpeg::install(&options.tools, &folder.join("image/bin"))?;
-    let worker = options.programs.join("mayfly-worker");
-    ensure!(worker.is_file(), "{} is missing; `make run` builds it", worker.display());
+    let worker = program(options, "mayfly-worker")?;
     let places = BTreeMap::from([
         ("WORKER".to_owned(), worker.display().to_string()),
         ("FFMPEG_DIR".to_owned(), ffmpeg.parent().unwrap_or(&ffmpeg).display().to_string()),

@@ -41,8 +41,12 @@ enum Command {
     },
 }
 
+fn main() -> Result<ExitCode> {
+    local_ecs::init::run_if_asked().map_or_else(serve, Ok)
+}
+
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn serve() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     // The tools are programs and so must be named from where this one was started.
     let tools = std::path::absolute(arguments.tools)?;

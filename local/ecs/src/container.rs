@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use mayfly_common::tree;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -22,7 +22,7 @@ use crate::images::Image;
 use crate::logs::{self, LogStream};
 use crate::memory::{self, Memory};
 use crate::processes::{Processes, send};
-use crate::{Ecs, agent};
+use crate::{Ecs, agent, init};
 
 /// The `PATH` of an image that sets none, as Docker has it.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -40,9 +40,8 @@ impl Ecs {
         let mut set = |name: &str, value: OsString| environment.insert(name.to_owned(), value);
         let path = image.path.iter().map(String::as_str).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":");
         set("PATH", path.into());
-        // A container has its own file system; a process gets its own folders instead.
+        // A container has its own file system; a process gets its own folder instead.
         set("HOME", files(folder).into());
-        set("TMPDIR", temporary(folder).into());
         set(memory::VARIABLE, control_group(folder).into());
 
         let state = self.state();
@@ -86,25 +85,21 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Starts a program in its own folder and session, its output going to `output.log` and to `logs`. All its processes
-    /// together may hold `memory` bytes.
+    /// Starts a program in its own folder, below the init process that the program `init` is; its output goes to
+    /// `output.log` and to `logs`. All its processes together may hold `memory` bytes.
     pub async fn start(
+        init: &Path,
         arguments: &[String],
         environment: Environment,
         folder: &Path,
         logs: Option<LogStream>,
         memory: u64,
     ) -> anyhow::Result<Self> {
-        let (program, arguments) = arguments.split_first().context("no command specified")?;
-        for folder in [files(folder), temporary(folder)] {
-            fs::create_dir_all(folder).await?;
-        }
+        ensure!(!arguments.is_empty(), "no command specified");
+        fs::create_dir_all(files(folder)).await?;
         let file = fs::File::create(folder.join("output.log")).await?;
-        // Two programs of util-linux that each become the next one, because Rust has neither without `unsafe`: setsid, for
-        // a session, by which all processes of the container are known, and setpriv, so that a task does not outlive a
-        // local cloud that was killed.
-        let mut child = Command::new("/usr/bin/setsid")
-            .args(["/usr/bin/setpriv", "--pdeathsig", "KILL", "--", program])
+        let mut child = Command::new(init)
+            .arg(init::ARGUMENT)
             .args(arguments)
             .env_clear()
             .envs(environment)
@@ -112,11 +107,10 @@ impl Container {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("cannot run {program:?}"))?;
-        let leader = child.id().and_then(|id| id.try_into().ok()).context("the process has no id")?;
-        let processes = Processes { leader: Pid::from_raw(leader) };
+            .with_context(|| format!("cannot run {}", init.display()))?;
+        let id = child.id().and_then(|id| id.try_into().ok()).context("the process has no id")?;
+        let processes = Processes { init: Pid::from_raw(id) };
         let memory = Memory::watch(processes, memory, control_group(folder)).await?;
         let output = TaskTracker::new();
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
@@ -126,8 +120,7 @@ impl Container {
         Ok(Self { child, processes, memory, output, exit_code: None })
     }
 
-    /// Waits for the process to end by itself, and ends what it leaves behind: a container ends with its PID
-    /// 1. The code is 128 plus the signal's number for a process that died of a signal, as Docker reports it.
+    /// Waits for the container to end by itself; its init process then leaves nothing behind.
     pub async fn exit_code(&mut self) -> i32 {
         if let Some(exit_code) = self.exit_code {
             return exit_code;
@@ -139,19 +132,16 @@ impl Container {
                 255
             }
         };
-        self.kill();
         if timeout(LAST_WORDS, self.output.wait()).await.is_err() {
-            tracing::warn!(leader = %self.processes.leader, "output of an ended task is still held open");
+            tracing::warn!(init = %self.processes.init, "output of an ended task is still held open");
         }
         self.exit_code = Some(exit_code);
         exit_code
     }
 
-    /// SIGTERM to the leader alone, as Docker signals PID 1, and SIGKILL to all after `grace`.
+    /// SIGTERM to the init process, as Docker signals PID 1, and SIGKILL to all after `grace`.
     pub async fn stop(&mut self, grace: Duration) -> i32 {
-        if self.child.id().is_some() {
-            send(self.processes.leader, Signal::SIGTERM);
-        }
+        self.tell(Signal::SIGTERM);
         if let Ok(exit_code) = timeout(grace, self.exit_code()).await {
             return exit_code;
         }
@@ -171,8 +161,13 @@ impl Container {
 
     /// SIGKILL to all of its processes.
     pub fn kill(&self) {
-        if self.exit_code.is_none() {
-            self.processes.signal(Signal::SIGKILL);
+        self.tell(init::KILL_ALL);
+    }
+
+    /// Sends the init process a signal, unless that has ended.
+    fn tell(&self, signal: Signal) {
+        if self.child.id().is_some() {
+            send(self.processes.init, signal);
         }
     }
 }
@@ -189,13 +184,9 @@ fn host_name(address: &str, region: &str) -> String {
     format!("ip-{}.{domain}", address.replace('.', "-"))
 }
 
-/// The container's working directory and home.
+/// The container's working directory.
 fn files(folder: &Path) -> PathBuf {
     folder.join("files")
-}
-
-fn temporary(folder: &Path) -> PathBuf {
-    folder.join("tmp")
 }
 
 fn control_group(folder: &Path) -> PathBuf {
@@ -204,7 +195,7 @@ fn control_group(folder: &Path) -> PathBuf {
 
 /// Removes what would be gone with a container: all files but the log.
 pub(crate) async fn discard_files(folder: &Path) -> io::Result<()> {
-    for folder in [files(folder), temporary(folder), control_group(folder)] {
+    for folder in [files(folder), control_group(folder)] {
         match spawn_blocking(move || tree::remove(&folder)).await? {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

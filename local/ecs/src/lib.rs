@@ -17,6 +17,7 @@ mod error;
 mod fargate;
 mod faults;
 mod images;
+pub mod init;
 mod lifecycle;
 mod limits;
 mod logs;
@@ -82,6 +83,8 @@ pub struct Config {
     pub faults: Faults,
     /// What the account may have at once.
     pub quotas: Quotas,
+    /// The program that is the init process of every container, by way of [`init::run_if_asked`].
+    pub init: PathBuf,
     /// Each task has a folder below this one: its files while it runs, and `output.log`, which stays.
     pub work_dir: PathBuf,
 }

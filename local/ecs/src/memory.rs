@@ -61,7 +61,8 @@ async fn watch(processes: Processes, limit: u64, folder: PathBuf, exhausted: Arc
         // A process that is dying gives its memory back soon.
         let is_dying = alive.iter().any(|process| Some(process.pid) == victim);
         if used > limit && !is_dying {
-            let others = alive.iter().filter(|process| process.pid != processes.leader.as_raw());
+            let first = alive.iter().map(|process| (process.starttime, process.pid)).min();
+            let others = alive.iter().filter(|process| Some((process.starttime, process.pid)) != first);
             let Some(largest) = others.max_by_key(|process| resident(process)) else {
                 exhausted.store(true, Ordering::Relaxed);
                 processes.signal(Signal::SIGKILL);

@@ -2,39 +2,24 @@
 
 use std::collections::HashSet;
 
+use mayfly_worker::descendants;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use procfs::process::{Stat, all_processes};
+use procfs::process::Stat;
 
-/// All processes of a container, known by the one that it was started with: on AWS they share a PID namespace. Here they
-/// share the session of that process, or descend from one that does, whatever their process group.
+/// All processes of a container: on AWS they share a PID namespace. Here they descend from its init process, which adopts
+/// the orphans among them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Processes {
-    /// Docker's PID 1, which leads the session.
-    pub leader: Pid,
+    /// The init process, which is not counted among them.
+    pub init: Pid,
 }
 
 impl Processes {
     /// Those that are alive now.
     pub fn alive(self) -> Vec<Stat> {
-        let leader = self.leader.as_raw();
-        let all = all_processes().inspect_err(|error| tracing::error!(%error, "/proc cannot be read"));
-        // A process that ends meanwhile cannot be read, and a zombie is dead.
-        let stats = all.into_iter().flatten().filter_map(|process| process.ok()?.stat().ok());
-        let stats = stats.filter(|process| !matches!(process.state, 'Z' | 'X'));
-        let (mut own, mut others): (Vec<_>, Vec<_>) =
-            stats.partition(|process| process.session == leader || process.pid == leader);
-        loop {
-            let parents: HashSet<_> = own.iter().map(|process| process.pid).collect();
-            let (children, rest): (Vec<_>, Vec<_>) =
-                others.into_iter().partition(|process| parents.contains(&process.ppid));
-            if children.is_empty() {
-                return own;
-            }
-            own.extend(children);
-            others = rest;
-        }
+        descendants::below(self.init)
     }
 
     /// Sends `signal`, SIGKILL or SIGSTOP, to all of them: looks until nobody has been born between look and signal.

@@ -41,13 +41,14 @@ const SCALE: f64 = 0.005;
 pub const STANDSTILL: f64 = 1000.0;
 
 /// The images of the tests. `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file
-/// `child`; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes all memory, and
+/// `child`; `crash` starts a daemon, whose id is in the same file, and dies; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes all memory, and
 /// writes down how that ended; `glutton` takes all memory itself.
 const IMAGES: &str = r#"{
     "sleep": { "entrypoint": ["/bin/sleep", "600"] },
     "false": { "entrypoint": ["/bin/false"] },
     "env": { "entrypoint": ["/bin/sh", "-c"], "command": ["env; echo told >&2; exec sleep 600"], "path": ["${TOOLS}"] },
     "stubborn": { "entrypoint": ["/bin/sh", "-c", "trap '' TERM; sleep 600 & echo $! > child; wait"] },
+    "crash": { "entrypoint": ["/bin/sh", "-c", "setsid -f sh -c 'echo $$ >child; exec sleep 600'; until [ -s child ]; do sleep 0.01; done; kill -KILL $$"] },
     "family": { "entrypoint": ["/bin/sh", "-mc", "sleep 600 & echo $!; wait"] },
     "hog": { "entrypoint": ["/bin/sh", "-c", "tail /dev/zero; { echo $?; cat $MAYFLY_CGROUP/memory.events; echo end; } > seen; exec sleep 600"] },
     "glutton": { "entrypoint": ["/usr/bin/tail", "/dev/zero"] }
@@ -117,6 +118,7 @@ impl Cloud {
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
             faults: Faults::default(),
             quotas,
+            init: env!("CARGO_BIN_EXE_local-ecs-init").into(),
             work_dir: folder.path().join("tasks"),
             upstream: upstream.clone(),
         };

@@ -290,6 +290,49 @@ async fn a_task_that_ignores_sigterm_is_killed_with_all_its_processes() {
 }
 
 #[tokio::test]
+async fn a_daemon_ends_with_its_container_however_that_ends() {
+    let cloud = Cloud::start().await;
+    let definition = cloud.register("crash").await;
+    cloud.service("job", &definition).send().await.unwrap();
+    let stopped = cloud.task_in("job", "STOPPED").await;
+    assert_eq!(stopped.containers()[0].exit_code(), Some(137));
+    // The log is all that stays of its files, so the daemon is looked for.
+    let folder = cloud.folder(&stopped);
+    assert_eq!(processes_in(&folder), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_daemon_ends_when_the_local_cloud_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = "setsid -f sh -c 'echo $$ >child; exec sleep 600'; exec sleep 600";
+    // The shell stands for the cloud.
+    let script = format!("'{}' be-init-of sh -c \"$0\" & wait", env!("CARGO_BIN_EXE_local-ecs-init"));
+    let mut cloud = tokio::process::Command::new("sh")
+        .args(["-c", &script, daemon])
+        .current_dir(&folder)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let file = folder.path().join("child");
+    let child = eventually("the daemon's id", || async {
+        std::fs::read_to_string(&file).ok().filter(|id| id.ends_with('\n'))
+    })
+    .await;
+    assert!(is_alive(&child));
+    cloud.kill().await.unwrap();
+    eventually("the end of the daemon", || async { (!is_alive(&child)).then_some(()) }).await;
+}
+
+/// The ids of the processes that are somewhere below this folder.
+fn processes_in(folder: &std::path::Path) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let is_in = |process: &std::path::PathBuf| {
+        std::fs::read_link(process.join("cwd")).is_ok_and(|place| place.starts_with(folder))
+    };
+    processes.filter(is_in).map(|process| process.display().to_string()).collect()
+}
+
+#[tokio::test]
 async fn nothing_survives_the_stand_in() {
     let mut cloud = Cloud::start().await;
     let definition = cloud.register("stubborn").await;
