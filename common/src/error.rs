@@ -90,8 +90,8 @@ impl Class {
                  Quotas."
             }
             Self::StartFailed => {
-                "Run it again. If that ends in the same way, see that the subnets have a route to the internet and \
-                 that the image's entry point is the worker."
+                "Run it again. If that ends in the same way, read the container's log (`mayfly logs`), and see that the \
+                 subnets have a route to the internet and that the image's entry point is the worker."
             }
             Self::ImagePullFailed => {
                 "See that `container.image` is right and pushed; `make push-image` pushes the stack's own."

@@ -23,6 +23,7 @@ use tracing::info;
 
 use crate::command::{self, Place};
 use crate::descendants::Subreaper;
+use crate::disk::free;
 use crate::done::Reporter;
 use crate::download::{self, Partial};
 use crate::folder::{self, Folder};
@@ -216,7 +217,7 @@ impl Attempt {
         let Tools { cgroup, runs_as, subreaper, .. } = &self.tools;
         let (stdout, (runs_as, subreaper)) = (io::stdout(), (*runs_as, *subreaper));
         let console = stdout.as_fd();
-        let place = Place { work: &work, temporary: &temporary, runs_as, cgroup, subreaper, console };
+        let place = Place { work: &work, temporary: &temporary, runs_as, cgroup, free, subreaper, console };
         let ended = command::run(command, place, self.progress.clone(), &self.stop).await?;
         self.finished.exit_code = ended.status.code();
         info!(exit_code = ended.status.code(), "command ended");

@@ -1,8 +1,7 @@
 //! Runs the command.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::future::pending;
 use std::io;
@@ -18,7 +17,7 @@ use mayfly_common::error::Class;
 use mayfly_common::message::{Failure, Phase, Progress};
 use mayfly_common::shown::shown;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid, User, geteuid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
@@ -29,22 +28,23 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::descendants::Subreaper;
+use crate::disk::DiskWatch;
+use crate::environment::of_command;
 use crate::oom::OomWatch;
 use crate::output::{Piece, Splitter, Tail};
 use crate::progress::Meter;
-use crate::settings::OWN_PREFIXES;
 use crate::stop::StopSignal;
 
 /// What is still in the pipe when the command has ended arrives in this time; a process that could not be killed may hold
 /// it open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 const CHUNK: usize = 16 * 1024;
-/// What the C library says, and so nearly every program, when the disk is full.
-/// Source: strerror(3), `ENOSPC`.
-const DISK_FULL: &str = "No space left on device";
 
 /// Root's home, which other users may not enter; Docker sets `HOME` to it where the image sets no other.
 const ROOTS_HOME: &str = "/root";
+
+/// The name of the command's user, unless the image's `/etc/passwd` has another for its number.
+const USER_NAME: &str = "mayfly";
 
 /// Where a command runs, and as whom.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,8 @@ pub struct Place<'a> {
     pub runs_as: Option<u32>,
     /// The folder of the container's control group.
     pub cgroup: &'a Path,
+    /// How many bytes of disk are left for files in a folder.
+    pub free: fn(&Path) -> Option<u64>,
     /// Who ends what the command leaves behind; none where this process has children of its own, whose end that would be
     /// too. Then only the command's process group ends with it.
     pub subreaper: Option<Subreaper>,
@@ -72,6 +74,7 @@ pub struct Ended {
     /// The last 4 KB of what it printed.
     pub output: String,
     out_of_memory: bool,
+    disk_full: bool,
 }
 
 /// Runs `argv` at its `place`, without a shell, and passes its output on to the worker's own. `progress` follows it. At
@@ -82,7 +85,8 @@ pub async fn run(
     progress: Arc<watch::Sender<Progress>>,
     stop: &StopSignal,
 ) -> Result<Ended, Failure> {
-    let oom = OomWatch::begin(place.cgroup);
+    let (oom, disk) = (OomWatch::begin(place.cgroup), DiskWatch::begin());
+    let look = || (place.free)(place.work);
     let (mut child, printed) = spawn(argv, place).map_err(|error| could_not_start(&argv[0], &error))?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     prefer_to_kill(group);
@@ -101,7 +105,9 @@ pub async fn run(
         status = child.wait() => (status, None),
         reason = stop.stopped() => (end(&mut child, group, reason.grace()).await, Some(reason)),
         never = burials => match never {},
+        never = disk.watch(look) => match never {},
     };
+    disk.note(look());
     signal(group, Signal::SIGKILL);
     if let Some(subreaper) = place.subreaper {
         subreaper.end_all().await;
@@ -115,7 +121,7 @@ pub async fn run(
         return Err(Failure { output: Some(output), ..stop.failure(reason, Phase::Running) });
     }
     let status = status.map_err(|error| could_not_start(&argv[0], &error))?;
-    Ok(Ended { status, output, out_of_memory: oom.rose() })
+    Ok(Ended { status, output, out_of_memory: oom.rose(), disk_full: disk.was_full() })
 }
 
 impl Ended {
@@ -125,6 +131,13 @@ impl Ended {
             return Ok(());
         }
         let program = shown(program);
+        let end = match (self.status.signal(), self.status.code()) {
+            (Some(number), _) => {
+                let name = Signal::try_from(number).map(|signal| signal.to_string());
+                format!("was killed by {}", name.unwrap_or_else(|_| format!("signal {number}")))
+            }
+            (None, code) => format!("ended with code {}", code.unwrap_or_default()),
+        };
         // A program whose own child was killed ends with a code.
         let (class, message) = if self.out_of_memory {
             let message = format!(
@@ -132,15 +145,13 @@ impl Ended {
                  raise container.memoryMiB"
             );
             (Class::OutOfMemory, message)
-        } else if self.output.contains(DISK_FULL) {
-            (Class::DiskFull, format!("the command `{program}` filled the disk; raise container.storageGiB"))
-        } else if let Some(number) = self.status.signal() {
-            let name = Signal::try_from(number)
-                .map_or_else(|_| format!("signal {number}"), |signal| signal.to_string());
-            (Class::CommandFailed, format!("the command `{program}` was killed by {name}"))
+        } else if self.disk_full {
+            let message = format!(
+                "the command `{program}` {end}, and the disk was full while it ran; raise container.storageGiB"
+            );
+            (Class::DiskFull, message)
         } else {
-            let code = self.status.code().unwrap_or_default();
-            (Class::CommandFailed, format!("the command `{program}` ended with code {code}"))
+            (Class::CommandFailed, format!("the command `{program}` {end}"))
         };
         Err(Failure { class, message, output: Some(self.output) })
     }
@@ -162,20 +173,22 @@ fn spawn(argv: &[String], place: Place<'_>) -> io::Result<(Child, Receiver)> {
     Ok((child, Receiver::from_owned_fd(reader.into())?))
 }
 
-/// What the command sees of the container's environment.
+/// The command's own variables, and what a program expects to find beside them.
 fn environment(place: Place<'_>) -> BTreeMap<OsString, OsString> {
-    let mut environment: BTreeMap<_, _> = env::vars_os().filter(|(name, _)| !is_own(name)).collect();
+    let mut environment = of_command();
     let temporary = place.temporary.as_os_str();
     environment.entry("TMPDIR".into()).or_insert_with(|| temporary.to_owned());
-    if place.runs_as.is_some() && environment.get(OsStr::new("HOME")).is_none_or(|home| home == ROOTS_HOME) {
-        environment.insert("HOME".into(), temporary.to_owned());
+    let home = environment.entry("HOME".into()).or_insert_with(|| temporary.to_owned());
+    if place.runs_as.is_some() && home == ROOTS_HOME {
+        *home = temporary.to_owned();
+    }
+    // Programs ask the environment first, and then the table of users, where an image may have nobody of this number.
+    let user = User::from_uid(place.runs_as.map_or_else(geteuid, Uid::from_raw)).ok().flatten();
+    let name = user.map_or_else(|| USER_NAME.to_owned(), |user| user.name);
+    for variable in ["USER", "LOGNAME"] {
+        environment.entry(variable.into()).or_insert_with(|| name.clone().into());
     }
     environment
-}
-
-/// Whether a variable is the worker's own: credentials, metadata and queues.
-fn is_own(name: &OsStr) -> bool {
-    OWN_PREFIXES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
 }
 
 /// When memory is short the kernel should kill the command, and leave the worker to report it.

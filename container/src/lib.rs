@@ -4,8 +4,10 @@
 pub mod attempt;
 pub mod command;
 pub mod descendants;
+pub mod disk;
 pub mod done;
 pub mod download;
+pub mod environment;
 pub mod folder;
 pub mod http;
 pub mod links;

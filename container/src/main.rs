@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
+use mayfly_worker::environment;
 use mayfly_worker::settings::Settings;
 use mayfly_worker::worker::Worker;
 use nix::sys::prctl;
@@ -11,11 +13,11 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-// One thread: the worker waits and copies, and the container's CPUs are the command's.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     log_as_json();
-    match run().await {
+    // Before any library has looked at the environment.
+    let lived = environment::set_apart().context("it cannot execute itself again").and_then(|()| run());
+    match lived {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("the worker cannot go on: {error:#}");
@@ -24,6 +26,8 @@ async fn main() -> ExitCode {
     }
 }
 
+// One thread: the worker waits and copies, and the container's CPUs are the command's.
+#[tokio::main(flavor = "current_thread")]
 async fn run() -> anyhow::Result<()> {
     // Nothing else in the container may read this process's memory and environment, where its credentials are.
     // Source: PR_SET_DUMPABLE(2const), ptrace(2) and proc(5).
@@ -40,7 +44,7 @@ async fn run() -> anyhow::Result<()> {
     life.instrument(span).await
 }
 
-/// The level is fixed: the environment is also the user's, whose `RUST_LOG` must not make the HTTP crates log URLs.
+/// The level is fixed: more would make the HTTP crates log URLs.
 fn log_as_json() {
     let filter =
         Targets::new().with_target("mayfly_worker", LevelFilter::INFO).with_default(LevelFilter::ERROR);

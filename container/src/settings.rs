@@ -7,10 +7,7 @@ use anyhow::Context;
 use nix::unistd::geteuid;
 use url::Url;
 
-/// The prefixes of the variables that are the worker's own; the command never sees them.
-pub const OWN_PREFIXES: [&str; 3] = ["AWS_", "ECS_", "MAYFLY_"];
-
-/// The user and the group that a worker which is root runs the command as. An image needs no entry for them.
+/// The user and the group that a worker which is root runs the command as. An image need not have an entry for them.
 const COMMAND_UID: u32 = 10001;
 /// Where a container sees its own control group.
 const CGROUP: &str = "/sys/fs/cgroup";
@@ -26,7 +23,7 @@ pub struct Settings {
     pub done_queue_url: String,
     /// `ECS_CONTAINER_METADATA_URI_V4`: the metadata endpoint of this container.
     pub metadata_url: Url,
-    /// `AWS_ENDPOINT_URL`: set on a local cloud only, whose origin may be talked to in plain http.
+    /// `MAYFLY_ENDPOINT_URL`: set on a local cloud only, whose origin may be talked to in plain http.
     pub endpoint: Option<Url>,
     /// `MAYFLY_CGROUP`: the folder of this container's control group. Set on a local cloud only, which plays the kernel.
     pub cgroup: PathBuf,
@@ -46,7 +43,7 @@ impl Settings {
             mailbox_url: text("MAYFLY_MAILBOX_URL")?,
             done_queue_url: text("MAYFLY_DONE_QUEUE_URL")?,
             metadata_url: url("ECS_CONTAINER_METADATA_URI_V4")?,
-            endpoint: env::var_os("AWS_ENDPOINT_URL").map(|_| url("AWS_ENDPOINT_URL")).transpose()?,
+            endpoint: env::var_os("MAYFLY_ENDPOINT_URL").map(|_| url("MAYFLY_ENDPOINT_URL")).transpose()?,
             cgroup: env::var_os("MAYFLY_CGROUP").unwrap_or_else(|| CGROUP.into()).into(),
             runs_as: geteuid().is_root().then_some(COMMAND_UID),
         })

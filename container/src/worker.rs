@@ -52,7 +52,9 @@ impl Worker {
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(mailbox::LONG_POLL + done::PATIENCE).build();
         let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
-        let sqs = aws_sdk_sqs::Client::new(&config);
+        let mut config = config.into_builder();
+        config.set_endpoint_url(endpoint.map(String::from));
+        let sqs = aws_sdk_sqs::Client::new(&config.build());
         let orders = mailbox::open(sqs.clone(), mailbox_url, told_to_stop.clone());
         info!(task_arn, runs_as, "worker started");
         Ok(Some(Self {

@@ -21,8 +21,9 @@ use crate::networks::Network;
 use crate::stopped::snake_case;
 use crate::world::{HEARTBEAT_SECONDS, STACK, World, command, until};
 
-/// The classes that other files are about: `invalid_documents.rs` and `command_fails.rs`.
-const ELSEWHERE: [Class; 2] = [Class::InvalidJob, Class::CommandFailed];
+/// The classes that other files are about: `invalid_documents.rs`, `command_fails.rs`, and the worker's `command.rs`, where
+/// a test can play the disk.
+const ELSEWHERE: [Class; 3] = [Class::InvalidJob, Class::CommandFailed, Class::DiskFull];
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     // Those that wait long come first.
@@ -43,7 +44,6 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("class_input_unavailable_an_object_that_does_not_exist", object_does_not_exist),
         harness.trial("class_upload_failed_a_place_that_is_closed", place_is_closed),
         harness.trial("class_upload_failed_an_output_too_large_for_a_post", output_too_large),
-        harness.trial("class_disk_full_a_command_that_meets_the_end_of_the_disk", end_of_the_disk),
         harness.trial("class_access_denied_a_right_that_was_taken_away", right_taken_away),
     ];
     let names: Vec<_> = trials.iter().map(|trial| trial.name().to_owned()).collect();
@@ -223,18 +223,6 @@ async fn output_too_large(world: Arc<World>, job: String) -> Result<()> {
         failure.message,
         "the output out.bin has 6.0 GB (6442450944 bytes); S3 takes at most 5 GB in one POST; split it"
     );
-    assert_eq!(course.starts_and_launches(), (1, 1));
-    Ok(())
-}
-
-/// /dev/full is a disk that has just been filled: the kernel's own ENOSPC.
-async fn end_of_the_disk(world: Arc<World>, job: String) -> Result<()> {
-    let course =
-        course::run(&world, &job, &command(&["dd", "if=/dev/zero", "of=/dev/full", "count=1"]), []).await?;
-    let failure = course.failure(Class::DiskFull, Some(1))?;
-    assert_eq!(failure.message, "the command `dd` filled the disk; raise container.storageGiB");
-    let output = failure.output.as_deref().context("the end of the command's output")?;
-    assert!(output.contains("No space left on device"), "{output}");
     assert_eq!(course.starts_and_launches(), (1, 1));
     Ok(())
 }

@@ -155,8 +155,17 @@ impl Cloud {
         Self::start_as(None, Queues::with(Arc::new(files)).await)
     }
 
+    /// Starts both, with these variables in the container's environment as well.
+    pub async fn start_in(environment: &[(&str, &str)]) -> Self {
+        Self::start_with(None, Queues::start().await, environment)
+    }
+
     /// Starts the worker as `user`, or else as this process's own.
     pub fn start_as(user: Option<u32>, queues: Queues) -> Self {
+        Self::start_with(user, queues, &[])
+    }
+
+    fn start_with(user: Option<u32>, queues: Queues, environment: &[(&str, &str)]) -> Self {
         static CLOUDS: AtomicUsize = AtomicUsize::new(0);
         let unguessable = format!("unguessable-{}-{}", process::id(), CLOUDS.fetch_add(1, Ordering::Relaxed));
         let place = |path: &str| queues.url.join(path).unwrap().to_string();
@@ -190,12 +199,13 @@ impl Cloud {
             .env("RUST_LOG", "trace")
             .env("AWS_REGION", "us-east-1")
             .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", place(&format!("credentials/{unguessable}")))
-            .env("AWS_ENDPOINT_URL", place(""))
+            .env("MAYFLY_ENDPOINT_URL", place(""))
             .env("ECS_CONTAINER_METADATA_URI_V4", place(&format!("metadata/{unguessable}")))
             .env("MAYFLY_JOB", "my-job")
             .env("MAYFLY_CGROUP", cgroup.path())
             .env("MAYFLY_MAILBOX_URL", place(&format!("123456789012/{unguessable}")))
             .env("MAYFLY_DONE_QUEUE_URL", place("123456789012/done"))
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

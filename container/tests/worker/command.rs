@@ -1,7 +1,8 @@
 //! Commands: small real programs.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,7 @@ impl Stage {
             temporary: folder,
             runs_as: None,
             cgroup: folder,
+            free,
             subreaper: None,
             console,
         };
@@ -68,12 +70,12 @@ async fn verdict(script: &str) -> Result<(), Failure> {
 }
 
 #[tokio::test]
-async fn a_command_runs_in_its_folder_with_the_users_environment_and_no_input() {
+async fn a_command_runs_in_its_folder_with_a_home_and_no_input() {
     let stage = Stage::new();
     let ended = stage.shell("pwd; cat; echo warning >&2; echo $HOME; echo said >/dev/stdout").await.unwrap();
     assert_eq!(ended.status.code(), Some(0));
-    let home = std::env::var("HOME").unwrap();
-    let expected = format!("{}\nwarning\n{home}\nsaid\n", stage.folder.path().display());
+    let folder = stage.folder.path().display();
+    let expected = format!("{folder}\nwarning\n{folder}\nsaid\n");
     assert_eq!(ended.output, expected);
 }
 
@@ -95,10 +97,39 @@ async fn a_code_and_a_signal_are_told_with_the_output() {
     assert_eq!(failure.message, "the command `sh` was killed by SIGSEGV");
 }
 
+/// The command plays the disk: it writes what is left of it into the file `free`, and finds `seen` when somebody has looked.
+fn free(folder: &Path) -> Option<u64> {
+    let free = fs::read_to_string(folder.join("free")).ok()?.trim().parse().ok()?;
+    fs::write(folder.join("seen"), "").unwrap();
+    Some(free)
+}
+
 #[tokio::test]
-async fn a_command_that_fills_the_disk_is_a_full_disk() {
-    let failure = verdict("dd if=/dev/zero of=/dev/full count=1").await.unwrap_err();
-    assert_eq!(failure.class, Class::DiskFull);
+async fn a_disk_that_was_full_while_the_command_ran_is_told_with_its_exit_code() {
+    let hides_it = "echo 0 >free; until [ -e seen ]; do sleep 0.01; done; rm free; exit 3";
+    for (script, end) in [
+        (hides_it, "ended with code 3"),
+        ("echo 0 >free; exit 1", "ended with code 1"),
+        ("echo 0 >free; kill -BUS $$", "was killed by SIGBUS"),
+    ] {
+        let failure = verdict(script).await.unwrap_err();
+        let expected =
+            format!("the command `sh` {end}, and the disk was full while it ran; raise container.storageGiB");
+        assert_eq!((failure.class, failure.message), (Class::DiskFull, expected));
+    }
+    verdict("echo 0 >free").await.expect("a command that gets by has succeeded");
+}
+
+#[tokio::test]
+async fn words_about_a_full_device_are_no_full_disk() {
+    for script in [
+        "echo 'inotify_add_watch(/work/src): No space left on device' >&2; exit 1",
+        "echo 100000000 >free; dd if=/dev/zero of=/dev/full bs=1k count=1",
+    ] {
+        let failure = verdict(script).await.unwrap_err();
+        assert_eq!(failure.class, Class::CommandFailed, "{}", failure.message);
+        assert!(failure.output.unwrap().contains("No space left on device"));
+    }
 }
 
 #[tokio::test]
@@ -112,7 +143,7 @@ async fn a_command_that_the_kernel_kills_for_want_of_memory_is_told_so() {
 
 #[tokio::test]
 async fn the_kernel_would_rather_kill_the_command_than_the_worker() {
-    let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    let own = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
     assert_ne!(own, "1000\n");
     let script = "until grep -q 1000 /proc/self/oom_score_adj; do :; done; cat /proc/self/oom_score_adj";
     assert_eq!(Stage::new().shell(script).await.unwrap().output, "1000\n");
@@ -128,7 +159,7 @@ async fn a_program_that_cannot_be_started_is_told_in_a_sentence() {
         "{}",
         failure.message
     );
-    std::fs::write(stage.folder.path().join("script.sh"), "#!/bin/sh\n").unwrap();
+    fs::write(stage.folder.path().join("script.sh"), "#!/bin/sh\n").unwrap();
     let failure = stage.run(&["./script.sh"]).await.unwrap_err();
     assert!(failure.message.contains("it is not executable"), "{}", failure.message);
 }

@@ -4,6 +4,7 @@ mod attempt;
 mod cloud;
 mod command;
 mod download;
+mod environment;
 mod secrets;
 mod security;
 mod server;

@@ -31,6 +31,23 @@ pub fn classify(event: &Event, service: &Service) -> Option<Loss> {
     Some(Loss { failure: Failure { class, message, output: None }, given_up })
 }
 
+/// The same where no report has come from the task: a container that has ended by itself was not at work yet, and its own
+/// log says why.
+pub fn before_work(event: &Body, mut loss: Loss) -> Loss {
+    let Body::Task(task) = event else { return loss };
+    // A signal's number is above.
+    let ended_by_itself = exit_code(task).is_some_and(|code| code < 128);
+    if ended_by_itself && loss.failure.class == Class::HeartbeatLost {
+        loss.failure.class = Class::StartFailed;
+        loss.failure.message += "; it had not reported for work, and its log says why (`mayfly logs`)";
+    }
+    loss
+}
+
+fn exit_code(task: &TaskChange) -> Option<i32> {
+    task.containers.iter().find_map(|container| container.exit_code)
+}
+
 fn of_task(task: &TaskChange) -> (Class, String) {
     let mut reasons: Vec<&str> = [task.stopped_reason.as_str()]
         .into_iter()
@@ -51,8 +68,8 @@ fn of_task(task: &TaskChange) -> (Class, String) {
         }
         "TaskFailedToStart" => of_start(&reason),
         _ => {
-            let code = task.containers.iter().find_map(|container| container.exit_code);
-            let code = code.map_or("without an exit code".to_owned(), |code| format!("with code {code}"));
+            let code =
+                exit_code(task).map_or("without an exit code".to_owned(), |code| format!("with code {code}"));
             (Class::HeartbeatLost, format!("the container ended {code} and without a report: {reason}"))
         }
     }
@@ -222,6 +239,25 @@ mod tests {
                 "{stop_code}: {stopped_reason}"
             );
         }
+    }
+
+    #[test]
+    fn a_worker_that_could_not_start_is_no_lost_heartbeat() {
+        let class_of = |stop_code: &str, exit_code: Option<i32>| {
+            let containers = vec![Container { exit_code, reason: String::new() }];
+            let task = TaskChange { stop_code: stop_code.into(), containers, ..TaskChange::default() };
+            let (class, message) = of_task(&task);
+            let loss = Loss { failure: Failure { class, message, output: None }, given_up: false };
+            before_work(&Body::Task(task), loss).failure
+        };
+        let failure = class_of("EssentialContainerExited", Some(101));
+        assert_eq!(failure.class, Class::StartFailed);
+        let words =
+            "the container ended with code 101 and without a report: ECS gave no reason; it had not reported";
+        assert!(failure.message.starts_with(words), "{}", failure.message);
+        assert_eq!(class_of("EssentialContainerExited", Some(137)).class, Class::HeartbeatLost);
+        assert_eq!(class_of("EssentialContainerExited", None).class, Class::HeartbeatLost);
+        assert_eq!(class_of("SpotInterruption", Some(1)).class, Class::SpotInterrupted);
     }
 
     #[test]

@@ -79,11 +79,13 @@ async fn handler(clients: &Clients, settings: &Settings, event: Event) -> Result
     let Some(loss) = classify::classify(&event, &service) else {
         return ignored("it is no failure");
     };
-    let (turn, nonce) = match look_up(clients, settings, &job).await? {
+    let (turn, nonce, at_work) = match look_up(clients, settings, &job).await? {
         Known::Nothing => return Err(not_dispatched()),
         Known::Finished => return ignored("the job is finished"),
-        Known::GoingOn { turn, nonce } => (turn, nonce),
+        Known::GoingOn { turn, nonce, at_work } => (turn, nonce, at_work),
     };
+    let has_reported = at_work.as_deref() == event.task_arn();
+    let loss = if has_reported { loss } else { classify::before_work(&event.body, loss) };
     let names = Names::new(&settings.stack, &job);
     if (1..turn.launch).any(|launch| names.service(launch) == name) {
         return ignored("it is about an earlier service of the job");
@@ -143,7 +145,12 @@ enum Known {
     /// It has a result.
     Finished,
     /// It is being worked at.
-    GoingOn { turn: Turn, nonce: String },
+    GoingOn {
+        turn: Turn,
+        nonce: String,
+        /// The task that has reported for this start.
+        at_work: Option<String>,
+    },
 }
 
 async fn look_up(clients: &Clients, settings: &Settings, job: &str) -> Result<Known, Error> {
@@ -151,7 +158,12 @@ async fn look_up(clients: &Clients, settings: &Settings, job: &str) -> Result<Kn
         None => Known::Nothing,
         Some(record) if record.find_text(record::RESULT).is_some() => Known::Finished,
         Some(record) => {
-            Known::GoingOn { turn: record.json(record::TURN)?, nonce: record.text(record::NONCE)?.to_owned() }
+            let at_work = record.find_text(record::TASK_ARN).map(str::to_owned);
+            Known::GoingOn {
+                turn: record.json(record::TURN)?,
+                nonce: record.text(record::NONCE)?.to_owned(),
+                at_work,
+            }
         }
     })
 }

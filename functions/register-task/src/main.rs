@@ -7,6 +7,7 @@ use aws_sdk_ecs::types::{
 };
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::{Error, given};
+use mayfly_common::names::COMMAND_VARIABLE;
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
@@ -113,10 +114,10 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         ("MAYFLY_DONE_QUEUE_URL", &settings.done_queue_url),
     ];
     let own = own.into_iter().map(|(name, value)| variable(name, value));
-    let users = plan.container.environment.iter().map(|(name, value)| variable(name, value));
+    let users = plan.container.environment.iter().map(|(name, value)| variable(&commands(name), value));
     let secrets = plan.container.secrets.iter().map(|(name, arn)| {
         Secret::builder()
-            .name(name)
+            .name(commands(name))
             .value_from(arn)
             .build()
             .map_err(|error| Error::internal("could not describe a secret of the container", error))
@@ -144,6 +145,11 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         .build())
 }
 
+/// What the container calls a variable of the command.
+fn commands(name: &str) -> String {
+    format!("{COMMAND_VARIABLE}{name}")
+}
+
 fn variable(name: &str, value: &str) -> KeyValuePair {
     KeyValuePair::builder().name(name).value(value).build()
 }
@@ -157,9 +163,11 @@ fn storage(gib: u32) -> Result<EphemeralStorage, Error> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_container_waits_for_a_slow_log_and_loses_no_line() {
-        let sample: Input = serde_json::from_str(include_str!("../../../events/register-task.json")).unwrap();
+    /// The container of the sample event, after a change of its plan.
+    fn container(change: impl FnOnce(&mut Plan)) -> ContainerDefinition {
+        let sample = include_str!("../../../events/register-task.json");
+        let mut sample: Input = serde_json::from_str(sample).unwrap();
+        change(&mut sample.plan);
         let settings = Settings {
             stack: "mayfly".into(),
             region: "eu-central-1".into(),
@@ -169,8 +177,27 @@ mod tests {
             log_group: "/mayfly/mayfly/jobs".into(),
             architecture: CpuArchitecture::X8664,
         };
-        let container = container_definition(&settings, &sample.plan).unwrap();
+        container_definition(&settings, &sample.plan).unwrap()
+    }
+
+    #[test]
+    fn a_container_waits_for_a_slow_log_and_loses_no_line() {
+        let container = container(|_| {});
         let options = container.log_configuration().and_then(|log| log.options());
         assert_eq!(options.and_then(|options| options.get("mode")).map(String::as_str), Some("blocking"));
+    }
+
+    #[test]
+    fn the_documents_variables_and_secrets_are_named_for_the_command_alone() {
+        let container = container(|plan| {
+            let secret = "arn:aws:ssm:eu-central-1:123456789012:parameter/key";
+            plan.container.environment = [("HTTPS_PROXY".into(), "http://proxy".into())].into();
+            plan.container.secrets = [("SSL_CERT_FILE".into(), secret.into())].into();
+        });
+        let names: Vec<_> = container.environment().iter().filter_map(KeyValuePair::name).collect();
+        let expected =
+            ["MAYFLY_JOB", "MAYFLY_MAILBOX_URL", "MAYFLY_DONE_QUEUE_URL", "MAYFLY_VAR_HTTPS_PROXY"];
+        assert_eq!(names, expected);
+        assert_eq!(container.secrets()[0].name(), "MAYFLY_VAR_SSL_CERT_FILE");
     }
 }

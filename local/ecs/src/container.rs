@@ -40,8 +40,6 @@ impl Ecs {
         let mut set = |name: &str, value: OsString| environment.insert(name.to_owned(), value);
         let path = image.path.iter().map(String::as_str).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":");
         set("PATH", path.into());
-        // A container has its own file system; a process gets its own folder instead.
-        set("HOME", files(folder).into());
         set(memory::VARIABLE, control_group(folder).into());
 
         let state = self.state();
@@ -63,8 +61,8 @@ impl Ecs {
         if let Some(interface) = &task.interface {
             set("HOSTNAME", host_name(&interface.private_ip, &self.upstream.region).into());
         }
-        // What makes the cloud a local one.
-        set("AWS_ENDPOINT_URL", self.upstream.ministack.clone().into());
+        // What makes the cloud a local one, and no image can name by chance.
+        set("MAYFLY_ENDPOINT_URL", self.upstream.ministack.clone().into());
 
         for variable in &task.definition.request.container_definitions[0].environment {
             set(&variable.name, variable.value.clone().into());

@@ -165,9 +165,12 @@ impl Life {
         ecs.scale.sleep(ACTIVATING).await;
         let environment = ecs.environment(&self.arn, image, secrets, &self.folder);
         let arguments = image.arguments(definition.entry_point.as_deref(), definition.command.as_deref());
-        let container = Container::start(&ecs.init, &arguments, environment, &self.folder, logs, self.memory())
-            .await
-            .map_err(|error| StartFailure::of_container(format!("CannotStartContainerError: {error:#}")))?;
+        let container =
+            Container::start(&ecs.init, &arguments, environment, &self.folder, logs, self.memory())
+                .await
+                .map_err(|error| {
+                    StartFailure::of_container(format!("CannotStartContainerError: {error:#}"))
+                })?;
         self.container = Some(container);
         self.change(|task| {
             task.last_status = LastStatus::Running;

@@ -188,7 +188,7 @@ async fn a_task_finds_what_a_container_on_fargate_finds() {
     assert_eq!(variable("GREETING"), Some("hello"));
     assert_eq!(variable("AWS_EXECUTION_ENV"), Some("AWS_ECS_FARGATE"));
     assert_eq!(variable("AWS_REGION"), Some(crate::cloud::REGION));
-    assert_eq!(variable("AWS_ENDPOINT_URL"), Some(cloud.upstream.ministack.as_str()));
+    assert_eq!(variable("MAYFLY_ENDPOINT_URL"), Some(cloud.upstream.ministack.as_str()));
     let address =
         task.containers()[0].network_interfaces()[0].private_ipv4_address().unwrap().replace('.', "-");
     assert_eq!(variable("HOSTNAME"), Some(format!("ip-{address}.eu-west-1.compute.internal").as_str()));
