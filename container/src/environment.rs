@@ -79,7 +79,7 @@ fn sorted(mut environment: BTreeMap<OsString, OsString>) -> Option<BTreeMap<OsSt
 /// What the command calls the variable; none where it is not the command's.
 fn commands_name(name: &OsStr) -> Option<OsString> {
     let name = name.as_bytes().strip_prefix(COMMAND_VARIABLE.as_bytes())?;
-    Some(OsString::from_vec(name.to_owned()))
+    (!name.is_empty()).then(|| OsString::from_vec(name.to_owned()))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ mod slow_to_go; // what AWS is slow to delete holds up no teardown and deceives 
 mod stopped; // a job that is stopped, wherever it stands, leaves nothing
 mod swept; // the sweeper finds what every other teardown has missed
 mod transcode; // a video becomes smaller, and nothing is left
+mod variables; // what the document gives the command rules nobody else
 
 use std::process::ExitCode;
 
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         command_fails::trials,
         five_jobs::trials,
         same_name::trials,
+        variables::trials,
         swept::trials,
         aws_cli::trials,
         cli::trials,
