@@ -33,7 +33,8 @@ async fn main() -> Result<ExitCode> {
     let cloud = Cloud::start(Options {
         tools: folder("MAYFLY_TOOLS")?,
         programs: folder("MAYFLY_PROGRAMS")?,
-        time_scale: TimeScale::new(1.0),
+        time_scale: TimeScale::REAL,
+        work_scale: TimeScale::REAL,
         ec2_quotas: local_ec2::Quotas::default(),
         ecs_quotas: local_ecs::Quotas::default(),
     })

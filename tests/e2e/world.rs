@@ -66,11 +66,14 @@ impl World {
     /// Starts the account's cloud, deploys the stack and puts the test video into its bucket.
     pub async fn start(account: Account) -> Result<Self> {
         let scale = std::env::var("MAYFLY_TIME_SCALE").map_or(Ok(TimeScale::new(0.1)), |text| text.parse());
+        let scale = scale.map_err(|error| anyhow!("MAYFLY_TIME_SCALE: {error}"))?;
         let (ec2_quotas, ecs_quotas) = account.quotas();
         let options = Options {
             tools: folder("MAYFLY_TOOLS")?,
             programs: folder("MAYFLY_PROGRAMS")?,
-            time_scale: scale.map_err(|error| anyhow!("MAYFLY_TIME_SCALE: {error}"))?,
+            time_scale: scale,
+            // What the tests' containers do takes seconds, and a test of their clocks shall not wait for minutes.
+            work_scale: scale,
             ec2_quotas,
             ecs_quotas,
         };

@@ -119,6 +119,7 @@ impl Sides {
             guard: guard.clone(),
             bus: EventBus::new(upstream.clone()),
             scale,
+            work_scale: scale,
             calls: calls.clone(),
             ec2: network.clone(),
             images: Images::parse(IMAGES, &BTreeMap::new())?,

@@ -1,4 +1,6 @@
-//! Scaled time: one factor for every wait, time-out and delay of the local cloud.
+//! Scaled time. A local cloud has two factors: one for all that the cloud itself does or waits for, and one for a job's
+//! work, which no clock makes faster: from a container's first report on, its time-out and its heartbeat, and what it has
+//! between SIGTERM and SIGKILL.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +12,9 @@ const NOT_POSITIVE: &str = "is not a positive number";
 pub struct TimeScale(f64);
 
 impl TimeScale {
+    /// A second lasts a second.
+    pub const REAL: Self = Self(1.0);
+
     /// `factor` is in real seconds per second of the cloud: 1 is real time, 0.1 is ten times faster.
     ///
     /// # Panics
@@ -25,6 +30,11 @@ impl TimeScale {
     /// The real duration of `cloud`, a duration in the cloud's time.
     pub fn real(self, cloud: Duration) -> Duration {
         cloud.mul_f64(self.0)
+    }
+
+    /// The duration in the cloud's time that `real` is.
+    pub fn cloud(self, real: Duration) -> Duration {
+        real.div_f64(self.0)
     }
 
     /// Sleeps for `cloud`, a duration in the cloud's time.

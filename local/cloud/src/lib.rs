@@ -47,6 +47,9 @@ pub struct Options {
     pub programs: PathBuf,
     /// How many real seconds one second of the cloud lasts.
     pub time_scale: TimeScale,
+    /// The same for a job's work: from a container's first report on, its time-out and its heartbeat, and the time in which
+    /// it has to stop.
+    pub work_scale: TimeScale,
     /// What the account may have of networks.
     pub ec2_quotas: local_ec2::Quotas,
     /// What the account may have of ECS and Fargate.
@@ -105,6 +108,7 @@ impl Cloud {
                 guard: guard.clone(),
                 bus: bus.clone(),
                 scale: options.time_scale,
+                work_scale: options.work_scale,
                 calls: calls.clone(),
                 ec2: network,
                 images,
@@ -122,6 +126,7 @@ impl Cloud {
                 guard: guard.clone(),
                 bus,
                 scale: options.time_scale,
+                work_scale: options.work_scale,
                 calls: calls.clone(),
             },
             stop.clone(),

@@ -20,7 +20,7 @@ struct Arguments {
     /// The `bin` folder of the virtual environment with MiniStack, the SAM CLI and imageio-ffmpeg.
     #[arg(long, env = "MAYFLY_TOOLS")]
     tools: PathBuf,
-    /// Real seconds per second of the cloud's waits, delays and time-outs.
+    /// Real seconds per second of the cloud's waits, delays and time-outs. A job's work has real time.
     #[arg(long, env = "MAYFLY_TIME_SCALE", default_value = "0.1")]
     time_scale: TimeScale,
     #[command(subcommand)]
@@ -61,6 +61,7 @@ async fn serve() -> Result<ExitCode> {
         tools,
         programs,
         time_scale: arguments.time_scale,
+        work_scale: TimeScale::REAL,
         ec2_quotas: local_ec2::Quotas::default(),
         ecs_quotas: local_ecs::Quotas::default(),
     };

@@ -73,6 +73,8 @@ pub struct Config {
     pub bus: EventBus,
     /// How fast the cloud's time runs.
     pub scale: TimeScale,
+    /// How fast it runs for a container that is told to stop, until it is killed.
+    pub work_scale: TimeScale,
     /// Where each answered call is noted.
     pub calls: CallLog,
     /// Where the tasks' network interfaces are made.

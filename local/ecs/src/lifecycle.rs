@@ -326,7 +326,7 @@ impl Life {
         self.ecs.scale.sleep(DEACTIVATING).await;
         self.change(|task| task.last_status = LastStatus::Stopping);
         let timeout = self.definition.request.container_definitions[0].stop_timeout.unwrap_or(STOP_TIMEOUT);
-        let grace = self.ecs.scale.real(Duration::from_secs(timeout)).max(LEAST_GRACE);
+        let grace = self.ecs.work_scale.real(Duration::from_secs(timeout)).max(LEAST_GRACE);
         match &mut self.container {
             Some(container) => container.stop(grace).await,
             None => 0,

@@ -35,6 +35,9 @@ pub struct Engine<W> {
     pub world: W,
     /// How long a second lasts.
     pub scale: TimeScale,
+    /// How long it lasts for a task that waits for its token, from its first heartbeat on: it is at work then, and work
+    /// does not run faster with the clock.
+    pub work_scale: TimeScale,
     /// The task tokens.
     pub tokens: Tokens,
     machines: Mutex<HashMap<String, Arc<Machine>>>,
@@ -45,10 +48,11 @@ pub struct Engine<W> {
 impl<W: World> Engine<W> {
     /// An engine without executions. Whatever runs is dropped, without a word in its history, when `stop` is
     /// cancelled.
-    pub fn new(world: W, scale: TimeScale, stop: CancellationToken) -> Arc<Self> {
+    pub fn new(world: W, scale: TimeScale, work_scale: TimeScale, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             world,
             scale,
+            work_scale,
             tokens: Tokens::default(),
             machines: Mutex::default(),
             executions: Mutex::default(),

@@ -43,6 +43,8 @@ pub struct Config {
     pub bus: EventBus,
     /// How long a second lasts, in every wait, retry, time-out and heartbeat.
     pub scale: TimeScale,
+    /// How long it lasts for a task that waits for its token, from its first heartbeat on.
+    pub work_scale: TimeScale,
     /// Where each call is noted.
     pub calls: CallLog,
 }
@@ -52,7 +54,7 @@ pub struct Config {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let Config { upstream, guard, bus, scale, calls } = config;
-    let engine = Engine::new(MiniStack::new(upstream, guard, bus), scale, stop.clone());
+    let Config { upstream, guard, bus, scale, work_scale, calls } = config;
+    let engine = Engine::new(MiniStack::new(upstream, guard, bus), scale, work_scale, stop.clone());
     serve_engine(listener, Arc::clone(&engine), calls, stop).await
 }

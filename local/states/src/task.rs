@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::callback::{Callback, Signal};
 use crate::engine::Engine;
@@ -56,12 +57,18 @@ impl<W: World> Run<W> {
         });
         self.push_task(resource, cursor, "Scheduled", scheduled)?;
         self.push_task(resource, cursor, "Started", json!({}))?;
-        let call = self.call(resource, &parameters, callback.as_mut(), heartbeat, cursor);
-        let outcome = match timeout {
-            None => call.await,
-            Some(limit) => tokio::time::timeout(self.real_limit(resource, limit), call)
-                .await
-                .unwrap_or_else(|_| Err(Failure::timed_out(Clock::Total))),
+        let outcome = match (callback.as_mut(), timeout) {
+            (Some(callback), _) => {
+                self.wait_for_token(&parameters, callback, timeout, heartbeat, cursor).await
+            }
+            // A heartbeat is for those who hold a token: without one it has no effect ("Task state fields").
+            (None, None) => self.call(resource, &parameters, cursor).await,
+            (None, Some(limit)) => {
+                let call = self.call(resource, &parameters, cursor);
+                tokio::time::timeout(self.real_limit(resource, limit), call)
+                    .await
+                    .unwrap_or_else(|_| Err(Failure::timed_out(Clock::Total)))
+            }
         };
         let outcome = outcome.and_then(|result| {
             let text = result.to_string();
@@ -86,7 +93,7 @@ impl<W: World> Run<W> {
     fn real_limit(&self, resource: Resource, limit: Duration) -> Duration {
         let scaled = self.engine.scale.real(limit);
         match resource {
-            Resource::InvokeForToken | Resource::StartExecutionSync => scaled,
+            Resource::StartExecutionSync => scaled,
             _ => scaled.max(limit.min(W::WORK_TIME)),
         }
     }
@@ -118,44 +125,49 @@ impl<W: World> Run<W> {
         &self,
         resource: Resource,
         parameters: &Value,
-        callback: Option<&mut Callback>,
-        heartbeat: Option<Duration>,
         cursor: &mut Cursor,
     ) -> Result<Value, Failure> {
-        match (resource, callback) {
-            (_, Some(callback)) => self.wait_for_token(parameters, callback, heartbeat, cursor).await,
-            // A heartbeat is for those who hold a token: without one it has no effect ("Task state fields").
-            (Resource::Invoke | Resource::InvokeForToken, None) => self.invoke(parameters).await,
-            (Resource::StartExecution, None) => Ok(started(&*self.start_child(parameters).await?)),
-            (Resource::StartExecutionSync, None) => self.run_child(parameters, cursor).await,
-            (Resource::StopExecution, None) => self.stop_other(parameters).await,
-            (Resource::DescribeExecution, None) => self.describe_other(parameters).await,
-            (Resource::PutEvents, None) => self.put_events(parameters).await,
+        match resource {
+            Resource::Invoke | Resource::InvokeForToken => self.invoke(parameters).await,
+            Resource::StartExecution => Ok(started(&*self.start_child(parameters).await?)),
+            Resource::StartExecutionSync => self.run_child(parameters, cursor).await,
+            Resource::StopExecution => self.stop_other(parameters).await,
+            Resource::DescribeExecution => self.describe_other(parameters).await,
+            Resource::PutEvents => self.put_events(parameters).await,
         }
     }
 
     /// Invokes a function, then waits for its token to come back, whatever the function returned. A function that
-    /// throws fails the task at once.
+    /// throws fails the task at once. From the first heartbeat on both clocks are those of work.
     async fn wait_for_token(
         &self,
         parameters: &Value,
         callback: &mut Callback,
+        timeout: Option<Duration>,
         heartbeat: Option<Duration>,
         cursor: &mut Cursor,
     ) -> Result<Value, Failure> {
-        let silence = heartbeat.map(|heartbeat| self.engine.scale.real(heartbeat));
-        let mut alarm = pin!(tokio::time::sleep(silence.unwrap_or_default()));
+        let Engine { scale, work_scale, .. } = &*self.engine;
+        let began = Instant::now();
+        let mut total = pin!(sleep(scale.real(timeout.unwrap_or_default())));
+        let mut silence = pin!(sleep(scale.real(heartbeat.unwrap_or_default())));
         let mut invocation = pin!(self.invoke(parameters));
-        let mut submitted = false;
+        let (mut submitted, mut at_work) = (false, false);
         loop {
             tokio::select! {
                 biased;
                 signal = callback.signal() => match signal {
                     Signal::Done(outcome) => return outcome,
                     // A heartbeat leaves no event and does not touch the total clock (API reference,
-                    // SendTaskHeartbeat).
+                    // SendTaskHeartbeat), but for what is left on it to pass at the speed of work.
                     Signal::Heartbeat => {
-                        alarm.as_mut().reset(tokio::time::Instant::now() + silence.unwrap_or_default());
+                        let now = Instant::now();
+                        if !std::mem::replace(&mut at_work, true) {
+                            let passed = scale.cloud(now - began);
+                            let left = timeout.unwrap_or_default().saturating_sub(passed);
+                            total.as_mut().reset(now + work_scale.real(left));
+                        }
+                        silence.as_mut().reset(now + work_scale.real(heartbeat.unwrap_or_default()));
                     }
                 },
                 returned = &mut invocation, if !submitted => {
@@ -163,7 +175,8 @@ impl<W: World> Run<W> {
                     self.push_task(Resource::InvokeForToken, cursor, "Submitted", details)?;
                     submitted = true;
                 }
-                () = &mut alarm, if silence.is_some() => return Err(Failure::timed_out(Clock::Heartbeat)),
+                () = &mut total, if timeout.is_some() => return Err(Failure::timed_out(Clock::Total)),
+                () = &mut silence, if heartbeat.is_some() => return Err(Failure::timed_out(Clock::Heartbeat)),
             }
         }
     }

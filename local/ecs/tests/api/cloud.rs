@@ -40,13 +40,15 @@ const SCALE: f64 = 0.005;
 /// The same for a cloud in which nothing ends while one looks.
 pub const STANDSTILL: f64 = 1000.0;
 
-/// The images of the tests. `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file
-/// `child`; `crash` starts a daemon, whose id is in the same file, and dies; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes all memory, and
-/// writes down how that ended; `glutton` takes all memory itself.
+/// The images of the tests. `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file `child`;
+/// `slow` has one as well, and takes longer for its end than any scaled time lasts; `crash` starts a daemon, whose id is in
+/// the same file, and dies; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes
+/// all memory, and writes down how that ended; `glutton` takes all memory itself.
 const IMAGES: &str = r#"{
     "sleep": { "entrypoint": ["/bin/sleep", "600"] },
     "false": { "entrypoint": ["/bin/false"] },
     "env": { "entrypoint": ["/bin/sh", "-c"], "command": ["env; echo told >&2; exec sleep 600"], "path": ["${TOOLS}"] },
+    "slow": { "entrypoint": ["/bin/sh", "-c", "trap 'sleep 1.5; exit 7' TERM; sleep 600 & echo $! > child; wait"] },
     "stubborn": { "entrypoint": ["/bin/sh", "-c", "trap '' TERM; sleep 600 & echo $! > child; wait"] },
     "crash": { "entrypoint": ["/bin/sh", "-c", "setsid -f sh -c 'echo $$ >child; exec sleep 600'; until [ -s child ]; do sleep 0.01; done; kill -KILL $$"] },
     "family": { "entrypoint": ["/bin/sh", "-mc", "sleep 600 & echo $!; wait"] },
@@ -70,25 +72,30 @@ pub struct Cloud {
 
 impl Cloud {
     pub async fn start() -> Self {
-        Self::start_with(SCALE, SCALE, Quotas::default()).await
+        Self::at_scale(SCALE).await
     }
 
     /// With a scale of its own, in real seconds per second of the cloud.
     pub async fn at_scale(scale: f64) -> Self {
-        Self::start_with(scale, scale, Quotas::default()).await
+        Self::start_with(scale, scale, scale, Quotas::default()).await
+    }
+
+    /// In which a container that is told to stop has real time.
+    pub async fn where_work_has_real_time() -> Self {
+        Self::start_with(SCALE, SCALE, 1.0, Quotas::default()).await
     }
 
     /// In which no network interface is ever detached, so that a task that stops remains DEPROVISIONING.
     pub async fn where_tasks_do_not_end() -> Self {
-        Self::start_with(SCALE, STANDSTILL, Quotas::default()).await
+        Self::start_with(SCALE, STANDSTILL, SCALE, Quotas::default()).await
     }
 
     /// In an account with other quotas.
     pub async fn with_quotas(quotas: Quotas) -> Self {
-        Self::start_with(SCALE, SCALE, quotas).await
+        Self::start_with(SCALE, SCALE, SCALE, quotas).await
     }
 
-    async fn start_with(scale: f64, scale_of_ec2: f64, quotas: Quotas) -> Self {
+    async fn start_with(scale: f64, scale_of_ec2: f64, scale_of_work: f64, quotas: Quotas) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let ministack = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -113,6 +120,7 @@ impl Cloud {
             guard: Guard::new(upstream.clone()),
             bus: EventBus::new(upstream.clone()),
             scale,
+            work_scale: TimeScale::new(scale_of_work),
             calls: CallLog::default(),
             ec2: Ec2::new(upstream.clone(), TimeScale::new(scale_of_ec2)),
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
@@ -163,7 +171,7 @@ impl Cloud {
             .image(format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}"))
             .environment(variable)
             .secrets(secret.build().unwrap())
-            .stop_timeout(2)
+            .stop_timeout(20)
             .log_configuration(logs.build().unwrap());
         let answer = self
             .ecs

@@ -60,6 +60,18 @@ async fn a_service_starts_its_task_and_drains_it() {
 }
 
 #[tokio::test]
+async fn a_container_that_is_told_to_stop_has_its_time_out_in_the_works_time() {
+    for (cloud, exit_code) in [(Cloud::where_work_has_real_time().await, 7), (Cloud::start().await, 137)] {
+        let definition = cloud.register("slow").await;
+        cloud.service("job", &definition).send().await.unwrap();
+        child_of(&cloud).await;
+        cloud.ecs.delete_service().cluster(CLUSTER).service("job").force(true).send().await.unwrap();
+        let stopped = cloud.task_in("job", "STOPPED").await;
+        assert_eq!(stopped.containers()[0].exit_code(), Some(exit_code));
+    }
+}
+
+#[tokio::test]
 async fn a_draining_service_is_hidden_and_keeps_its_name() {
     // So slowly that it is still draining while it is looked at.
     let cloud = Cloud::at_scale(STANDSTILL).await;

@@ -93,6 +93,42 @@ async fn heartbeats_reset_only_the_heartbeat_clock() {
     assert_eq!(end.entered(), ["Wait", "Late"]);
 }
 
+/// The local cloud's own rule: until its first heartbeat, a task that waits for its token has both clocks in the cloud's
+/// time, then in the work's, which may be slower. What the cloud's time does meanwhile is measured by a Wait.
+#[tokio::test]
+async fn both_clocks_run_in_the_works_time_from_the_first_heartbeat_on() {
+    let cloud = Cloud::with_work(0.001, 1.0);
+    cloud.always("Dispatch", Reply::Returns(json!(null)));
+    let machine = only(&callback("Dispatch", &json!({ "HeartbeatSeconds": 600, "TimeoutSeconds": 900 })));
+    let at_work = cloud.start(&machine, &json!({})).await;
+    let payload = cloud.next_call("Dispatch").await;
+    cloud.engine.tokens.send(token(&payload), Signal::Heartbeat).expect("the token is good");
+
+    let starting = cloud.run(&machine, &json!({})).await;
+    assert_eq!(starting.error(), "States.Timeout", "a start has the cloud's time");
+    let after = only(&json!({ "Type": "Wait", "Seconds": 1200 }));
+    assert_eq!(cloud.run(&after, &json!({})).await.status, Status::Succeeded);
+    assert_eq!(at_work.status(), Status::Running, "neither clock has run out");
+    cloud.engine.tokens.send(token(&payload), Signal::Done(Ok(json!(1)))).expect("the token is good");
+    assert_eq!(ended(&at_work).await.succeeded(), json!(1));
+}
+
+/// What is left of either clock at the first heartbeat is the work's to use up.
+#[tokio::test]
+async fn work_has_its_own_clocks_too() {
+    for (clocks, cause) in [
+        (json!({ "HeartbeatSeconds": 20, "TimeoutSeconds": 1_000_000 }), "silence"),
+        (json!({ "TimeoutSeconds": 20 }), "total"),
+    ] {
+        let cloud = Cloud::with_work(100.0, 0.01);
+        cloud.always("Dispatch", Reply::Returns(json!(null)));
+        let execution = cloud.start(&only(&callback("Dispatch", &clocks)), &json!({})).await;
+        let payload = cloud.next_call("Dispatch").await;
+        cloud.engine.tokens.send(token(&payload), Signal::Heartbeat).expect("the token is good");
+        assert_eq!(ended(&execution).await.error(), "States.Timeout", "{cause}");
+    }
+}
+
 /// A heartbeat must be smaller than the time-out, also where both come from the input.
 #[tokio::test]
 async fn a_heartbeat_of_the_time_outs_length_is_refused() {

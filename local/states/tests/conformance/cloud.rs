@@ -143,10 +143,15 @@ impl Cloud {
     }
 
     pub fn scaled(factor: f64) -> Self {
+        Self::with_work(factor, factor)
+    }
+
+    /// With another scale for tasks that have sent a heartbeat.
+    pub fn with_work(factor: f64, work: f64) -> Self {
         let (sender, calls) = unbounded_channel();
         let world = Scripted { calls: Mutex::new(Some(sender)), ..Scripted::default() };
         let stop = CancellationToken::new();
-        let engine = Engine::new(world, TimeScale::new(factor), stop.clone());
+        let engine = Engine::new(world, TimeScale::new(factor), TimeScale::new(work), stop.clone());
         Self { engine, stop, calls: calls.into() }
     }
 
