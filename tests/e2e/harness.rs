@@ -158,7 +158,15 @@ impl Shared {
     {
         let world = self.runtime.block_on(self.world(account))?;
         let turn = self.runtime.block_on(turn());
-        let work = || self.runtime.block_on(self.limited(test(world.clone(), job.to_owned(), turn)));
+        let test = test(world.clone(), job.to_owned(), turn);
+        let work = || {
+            self.runtime.block_on(self.limited(async {
+                tokio::select! {
+                    outcome = test => outcome,
+                    broken = world.cloud().broken() => Err(broken),
+                }
+            }))
+        };
         let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");

@@ -15,6 +15,7 @@ mod world;
 
 mod attempts; // what is tried again, on what, and how often
 mod aws_cli; // the unmodified AWS CLI sees what AWS's documentation says
+mod broken; // a local cloud that has lost a part of itself says so
 mod classes; // every class of failure, by a real cause
 mod cli; // `mayfly` tells a job's outcome by its exit code and its output
 mod command_fails; // a job that fails says why, and is torn down all the same
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         variables::trials,
         swept::trials,
         aws_cli::trials,
+        broken::trials,
         cli::trials,
         // Last, when there is most to search.
         secrets::trials,

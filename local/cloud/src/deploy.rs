@@ -58,6 +58,7 @@ impl Cloud {
             .env("SAM_CLI_TELEMETRY", "0")
             .env("SAM_CLI_POLL_DELAY", "1")
             .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
             .output()
             .await
             .with_context(|| format!("could not start {}/sam", self.options().tools.display()))?;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use local_aws::auth::Guard;
@@ -24,7 +24,8 @@ use local_ec2::Ec2;
 use local_ecs::{Faults, Images};
 use nix::sys::statvfs::statvfs;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::sync::Mutex;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::folder::CloudFolder;
@@ -65,8 +66,13 @@ pub struct Cloud {
     faults: Faults,
     ec2_faults: local_ec2::Faults,
     folder: CloudFolder,
-    ministack: MiniStack,
     stop: CancellationToken,
+    running: Mutex<Running>,
+}
+
+/// What runs for as long as the cloud does.
+struct Running {
+    ministack: MiniStack,
     servers: JoinSet<Result<()>>,
 }
 
@@ -131,7 +137,21 @@ impl Cloud {
             },
             stop.clone(),
         ));
-        Ok(Self { options, upstream, guard, calls, faults, ec2_faults, folder, ministack, stop, servers })
+        let running = Mutex::new(Running { ministack, servers });
+        Ok(Self { options, upstream, guard, calls, faults, ec2_faults, folder, stop, running })
+    }
+
+    /// Waits until the cloud is of no more use, because a part of it has ended by itself; says which and what to do.
+    /// Whoever waits for anything else in the cloud waits for this beside it.
+    pub async fn broken(&self) -> anyhow::Error {
+        let Running { ministack, servers } = &mut *self.running.lock().await;
+        tokio::select! {
+            ended = ministack.ended() => ended,
+            Some(server) = servers.join_next() => {
+                let how = told(server).err().unwrap_or_else(|| anyhow!("it has stopped"));
+                how.context("a stand-in of the local cloud has ended by itself; start the local cloud again")
+            }
+        }
     }
 
     /// What a person exports to try `aws`, `sam` and `mayfly` by hand.
@@ -183,15 +203,21 @@ impl Cloud {
     ///
     /// # Errors
     /// When a stand-in had failed.
-    pub async fn stop(mut self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
         self.stop.cancel();
+        let Running { mut ministack, mut servers } = self.running.into_inner();
         let mut outcome = Ok(());
-        while let Some(server) = self.servers.join_next().await {
-            outcome = outcome.and(server.context("a stand-in panicked").and_then(|result| result));
+        while let Some(server) = servers.join_next().await {
+            outcome = outcome.and(told(server));
         }
-        self.ministack.stop().await?;
+        ministack.stop().await?;
         outcome
     }
+}
+
+/// How a stand-in has ended.
+fn told(server: Result<Result<()>, JoinError>) -> Result<()> {
+    server.context("a stand-in panicked").flatten()
 }
 
 fn check_disk(folder: &Path) -> Result<()> {

@@ -82,13 +82,19 @@ async fn up(options: Options) -> Result<ExitCode> {
     println!("export MAYFLY_STACK={STACK}");
     println!("export PATH={}:{}:$PATH", cloud.options().tools.display(), cloud.options().programs.display());
     println!("\nThe bucket for jobs is {}. Ctrl-C stops everything.", local_cloud::deploy::DATA_BUCKET);
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
-    }
+    let outcome = tokio::select! {
+        _ = interrupted.recv() => Ok(ExitCode::SUCCESS),
+        _ = terminated.recv() => Ok(ExitCode::SUCCESS),
+        broken = cloud.broken() => Err(broken),
+    };
     println!("stopping");
-    cloud.stop().await?;
-    Ok(ExitCode::SUCCESS)
+    stop(cloud, outcome).await
+}
+
+/// Stops the cloud; what went wrong before counts for more than what goes wrong now.
+async fn stop(cloud: Cloud, outcome: Result<ExitCode>) -> Result<ExitCode> {
+    let stopped = cloud.stop().await;
+    outcome.and_then(|code| stopped.map(|()| code))
 }
 
 /// Starts the cloud and deploys the stack, and says so.
@@ -99,9 +105,13 @@ async fn start(options: Options) -> Result<Cloud> {
     eprintln!("{:.1} s", began.elapsed().as_secs_f64());
     eprint!("Deploying template.yaml with the SAM CLI ... ");
     let began = std::time::Instant::now();
-    if let Err(error) = cloud.deploy(Path::new("."), STACK, &["ReportEverySeconds=1"]).await {
+    let deployed = tokio::select! {
+        deployed = cloud.deploy(Path::new("."), STACK, &["ReportEverySeconds=1"]) => deployed,
+        broken = cloud.broken() => Err(broken),
+    };
+    if let Err(error) = deployed {
         eprintln!("failed");
-        cloud.stop().await?;
+        let _ = cloud.stop().await;
         return Err(error);
     }
     eprintln!("{:.1} s", began.elapsed().as_secs_f64());

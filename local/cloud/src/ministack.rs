@@ -1,11 +1,11 @@
 //! MiniStack as a child process.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use local_aws::upstream::Upstream;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -18,6 +18,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 pub struct MiniStack {
     child: Child,
     group: Pid,
+    log: PathBuf,
 }
 
 impl MiniStack {
@@ -25,6 +26,7 @@ impl MiniStack {
     pub async fn start(tools: &Path, folder: &Path, upstream: &mut Upstream) -> Result<Self> {
         // MiniStack takes a port number only; between the look for a free one and its start another program may take
         // it, and MiniStack ends at once.
+        let mut how = String::new();
         for _ in 0..5 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
             upstream.ministack = format!("http://127.0.0.1:{port}");
@@ -32,13 +34,16 @@ impl MiniStack {
             if ministack.is_ready(&upstream.ministack).await? {
                 return Ok(ministack);
             }
+            let status = ministack.child.wait().await?;
+            how = ministack.told(status);
             ministack.stop().await?;
         }
-        bail!("MiniStack does not start; its log is {}", folder.join("ministack.log").display())
+        bail!("MiniStack does not start: {how}")
     }
 
     fn spawn(tools: &Path, folder: &Path, upstream: &Upstream, port: u16) -> Result<Self> {
-        let log = std::fs::File::create(folder.join("ministack.log"))?;
+        let path = folder.join("ministack.log");
+        let log = std::fs::File::create(&path)?;
         let scratch = folder.join("tmp");
         std::fs::create_dir_all(&scratch)?;
         let python = tools.join("python");
@@ -76,7 +81,7 @@ impl MiniStack {
                 format!("could not start {}/python; `make tools` installs it", tools.display())
             })?;
         let id = child.id().context("MiniStack ended at once")?;
-        Ok(Self { child, group: Pid::from_raw(i32::try_from(id)?) })
+        Ok(Self { child, group: Pid::from_raw(i32::try_from(id)?), log: path })
     }
 
     /// Waits until MiniStack answers; false where it has ended.
@@ -95,6 +100,29 @@ impl MiniStack {
         }
     }
 
+    /// Waits for an end that nobody has asked for; gives it in words, with the remedy.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        let how = match self.child.wait().await {
+            Ok(status) => self.told(status),
+            Err(error) => error.to_string(),
+        };
+        anyhow!(
+            "MiniStack, which most of the local cloud runs in, has ended by itself ({how}), and all that was in this \
+             cloud is gone with it; start the local cloud again, with more memory to spare if a signal ended it"
+        )
+    }
+
+    /// How MiniStack has ended, and what it said last. The log goes with the cloud's folder, so it cannot be referred to.
+    fn told(&self, status: ExitStatus) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        match log.lines().rfind(|line| !line.trim().is_empty()) {
+            // What a signal interrupts has no last words: the line is about something else.
+            Some(line) if status.code().is_some() => format!("{status}, {}", line.trim()),
+            _ => status.to_string(),
+        }
+    }
+
     /// Stops MiniStack and the functions that it runs.
     pub async fn stop(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_none() {
@@ -107,5 +135,36 @@ impl MiniStack {
         // Functions that outlived MiniStack; none is the usual case.
         let _ = killpg(self.group, Signal::SIGKILL);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a MiniStack that is this script.
+    async fn end_of(script: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("ministack.log");
+        let output = std::fs::File::create(&log).unwrap();
+        let child = Command::new("sh").args(["-c", script]).stdout(output).process_group(0).spawn().unwrap();
+        let group = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+        let mut ministack = MiniStack { child, group, log };
+        let told = timeout(STOP_LIMIT, ministack.ended()).await.unwrap().to_string();
+        ministack.stop().await.unwrap();
+        told
+    }
+
+    #[tokio::test]
+    async fn an_end_that_nobody_asked_for_is_told_with_its_last_words_and_the_remedy() {
+        let told = end_of("echo starting; echo 'MemoryError: out of it'; exit 3").await;
+        assert!(told.contains("ended by itself (exit status: 3, MemoryError: out of it)"), "{told}");
+        assert!(told.contains("start the local cloud again"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn what_a_signal_ends_has_no_last_words() {
+        let told = end_of("echo 'GET /something 200'; kill -9 $$").await;
+        assert!(told.contains("ended by itself (signal: 9 (SIGKILL)), and"), "{told}");
     }
 }

@@ -25,9 +25,9 @@ pub async fn run(options: Options, job: &Path, to: &Path) -> Result<ExitCode> {
     let outcome = tokio::select! {
         outcome = run_on(&cloud, job, to) => outcome,
         _ = terminated.recv() => Err(anyhow::anyhow!("terminated")),
+        broken = cloud.broken() => Err(broken),
     };
-    cloud.stop().await?;
-    outcome
+    crate::stop(cloud, outcome).await
 }
 
 async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
