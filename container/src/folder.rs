@@ -195,7 +195,9 @@ fn check(metadata: &Metadata, owner: u32) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use nix::sys::stat::Mode;
 
@@ -235,6 +237,30 @@ mod tests {
         assert_eq!(folder.open_file("absolute").unwrap().1, 4);
         folder.open_file("outside").unwrap_err();
         folder.open_file("etc/passwd").unwrap_err();
+    }
+
+    #[test]
+    fn a_link_that_is_put_there_meanwhile_leads_out_no_more_than_another() {
+        let (folder, elsewhere) = (folder(), tempfile::tempdir().unwrap());
+        fs::write(elsewhere.path().join("file"), "of another").unwrap();
+        fs::create_dir(folder.work().join("inside")).unwrap();
+        fs::write(folder.work().join("inside/file"), "own").unwrap();
+        let way = folder.work().join("way");
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    for target in [Path::new("inside"), elsewhere.path()] {
+                        symlink(target, folder.work().join("next")).unwrap();
+                        fs::rename(folder.work().join("next"), &way).unwrap();
+                    }
+                }
+            });
+            let opened = (0..5000).filter_map(|_| folder.open_file("way/file").ok());
+            let contents: HashSet<_> = opened.map(|(file, _)| io::read_to_string(file).unwrap()).collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(contents, ["own".to_owned()].into());
+        });
     }
 
     #[test]
