@@ -89,7 +89,7 @@ pub async fn fetch(
             Err(Trouble::Transient(cause)) if partial.furthest > before => {
                 info!(bytes = partial.written, "download interrupted, going on: {cause}");
             }
-            Err(trouble) => tries.wait(trouble).await?,
+            Err(trouble) => tries.wait(url, trouble).await?,
             Ok(()) => return Ok(()),
         }
     }

@@ -285,11 +285,11 @@ impl Tries {
         Self { delays: backoff.build(), began: Instant::now(), time }
     }
 
-    /// Waits before the next try.
+    /// Waits before the next try of the transfer with `url`.
     ///
     /// # Errors
     /// Where another try will not help, or there is none: `trouble`.
-    pub async fn wait(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+    pub async fn wait(&mut self, url: &Url, trouble: Trouble) -> Result<(), Trouble> {
         let least = match &trouble {
             Trouble::Transient(_) => Duration::ZERO,
             Trouble::Busy(_, wait) => *wait,
@@ -303,7 +303,7 @@ impl Tries {
         }
         let Some(delay) = self.delays.next() else { return Err(trouble) };
         let delay = delay.max(least);
-        info!(seconds = delay.as_secs(), "transfer failed, trying again: {trouble}");
+        info!(place = place(url), "transfer failed, trying again in {} s: {trouble}", delay.as_secs());
         sleep(delay).await;
         Ok(())
     }
@@ -360,7 +360,10 @@ impl Reason {
 /// The ARN of the task that this container belongs to.
 /// Source: ECS developer guide, "Task metadata endpoint version 4 for tasks on Fargate", `${ECS_CONTAINER_METADATA_URI_V4}/task`;
 /// it is link-local and speaks plain http.
-pub async fn task_arn(metadata_url: &Url) -> anyhow::Result<String> {
+///
+/// # Errors
+/// Where `backoff` has no more tries. The URL, which nobody but the worker may know, is not told.
+pub async fn task_arn(metadata_url: &Url, backoff: ExponentialBuilder) -> anyhow::Result<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Task {
@@ -370,14 +373,17 @@ pub async fn task_arn(metadata_url: &Url) -> anyhow::Result<String> {
     let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(CONNECT).build()?;
     let url = format!("{}/task", metadata_url.as_str().trim_end_matches('/'));
     let ask = async || {
-        let response = client.get(&url).send().await?.error_for_status()?;
-        let task: Task = serde_json::from_slice(&response.bytes().await?).context("the task's metadata")?;
+        let response = client.get(&url).send().await.and_then(Response::error_for_status);
+        let response = response.map_err(reqwest::Error::without_url)?;
+        let task: Task =
+            serde_json::from_slice(&response.bytes().await.map_err(reqwest::Error::without_url)?)
+                .context("the task's metadata")?;
         if task.task_arn.is_empty() {
             bail!("the task's metadata has no ARN yet");
         }
         Ok(task.task_arn)
     };
-    ask.retry(ExponentialBuilder::new().with_jitter().with_max_times(7)).await
+    ask.retry(backoff).await
 }
 
 #[cfg(test)]

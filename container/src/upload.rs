@@ -28,7 +28,7 @@ pub async fn post(
     let url = http.parse(&upload.url)?;
     loop {
         match post_once(http, &url, upload, open()?, bytes, progress.clone()).await {
-            Err(trouble) => tries.wait(trouble).await?,
+            Err(trouble) => tries.wait(&url, trouble).await?,
             Ok(()) => return Ok(()),
         }
     }

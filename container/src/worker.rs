@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
+use backon::ExponentialBuilder;
 use mayfly_common::message::{Assignment, News, Order};
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,8 +45,9 @@ impl Worker {
         let subreaper = Some(Subreaper::begin()?);
         let Settings { job, mailbox_url, done_queue_url, metadata_url, endpoint, cgroup, runs_as } = settings;
         let http = Arc::new(Http::new(endpoint.as_ref())?);
+        let tries = ExponentialBuilder::new().with_jitter().with_max_times(7);
         let task_arn = select! {
-            task_arn = http::task_arn(&metadata_url) => task_arn.context("the task's metadata could not be read")?,
+            task_arn = http::task_arn(&metadata_url, tries) => task_arn.context("the task's metadata could not be read")?,
             () = told_to_stop.cancelled() => return Ok(None),
         };
         // Without a limit a dead connection would hold up a heartbeat for ever; 20 s are a long poll's own.

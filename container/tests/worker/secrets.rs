@@ -11,9 +11,10 @@ use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use mayfly_common::error::Class;
 use mayfly_common::message::{Assignment, Download, News, Order, SignedUrls};
+use mayfly_worker::http;
 
 use crate::cloud::{Cloud, KEYS, NONCE, assignment};
-use crate::server::{header, no_content, s3_error_saying};
+use crate::server::{header, no_content, quick, s3_error_saying, serve};
 
 const SIGNATURE: &str = "5161a70be0ff5161a70be0ff";
 const TOKEN: &str = "IQoJb3JpZ2luX2Vj/EXAMPLE+TOKEN/of+session==";
@@ -161,6 +162,23 @@ async fn nothing_that_proves_a_right_is_told() {
     for secret in secrets {
         assert!(!log.contains(secret), "{secret} is in {log}");
         assert!(!news.contains(secret), "{secret} is in {news}");
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_endpoint_is_not_told() {
+    let answers: [fn() -> Response; 3] = [
+        || Response::builder().status(404).body(Body::empty()).unwrap(),
+        || Response::new(Body::from("no document")),
+        || Response::new(Body::from_stream(stream::iter([Err::<&str, _>(io::Error::other("cut"))]))),
+    ];
+    let mut places = vec!["http://127.0.0.1:1/".parse().unwrap()];
+    for answer in answers {
+        places.push(serve(move |_| async move { answer() }).await);
+    }
+    for place in places {
+        let error = http::task_arn(&place.join("unguessable").unwrap(), quick()).await.unwrap_err();
+        assert!(!format!("{error:#}").contains("unguessable"), "{error:#}");
     }
 }
 
