@@ -6,7 +6,6 @@ use std::io::SeekFrom;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue};
 use reqwest::{Response, StatusCode};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
-use tracing::info;
 use url::Url;
 
 use crate::http::{Http, Tries, Trouble};
@@ -74,8 +73,7 @@ fn whole_length(response: &Response) -> Option<u64> {
 /// Brings what is missing of `partial` from `url`. `progress` is told the bytes that have arrived and the total, where
 /// the server says it.
 ///
-/// A connection that brought something is followed by the next one at once; one that brought nothing uses up one of
-/// `tries`.
+/// Each connection that brings nothing uses up one of `tries`; one that brings something renews them.
 pub async fn fetch(
     http: &Http,
     url: &Url,
@@ -85,13 +83,11 @@ pub async fn fetch(
 ) -> Result<(), Trouble> {
     loop {
         let before = partial.furthest;
-        match fetch_once(http, url, partial, &progress).await {
-            Err(Trouble::Transient(cause)) if partial.furthest > before => {
-                info!(bytes = partial.written, "download interrupted, going on: {cause}");
-            }
-            Err(trouble) => tries.wait(url, trouble).await?,
-            Ok(()) => return Ok(()),
+        let Err(trouble) = fetch_once(http, url, partial, &progress).await else { return Ok(()) };
+        if partial.furthest > before {
+            tries.renew();
         }
+        tries.wait(url, trouble).await?;
     }
 }
 

@@ -274,6 +274,7 @@ fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
 /// The tries of one transfer.
 #[derive(Debug)]
 pub struct Tries {
+    backoff: ExponentialBuilder,
     delays: ExponentialBackoff,
     began: Instant,
     time: Duration,
@@ -282,7 +283,12 @@ pub struct Tries {
 impl Tries {
     /// As many as `backoff` says, within `time`.
     pub fn new(backoff: ExponentialBuilder, time: Duration) -> Self {
-        Self { delays: backoff.build(), began: Instant::now(), time }
+        Self { backoff, delays: backoff.build(), began: Instant::now(), time }
+    }
+
+    /// Counts from the first again, for a transfer that has got further.
+    pub fn renew(&mut self) {
+        self.delays = self.backoff.build();
     }
 
     /// Waits before the next try of the transfer with `url`.

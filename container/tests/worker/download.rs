@@ -11,9 +11,10 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::response::Response;
+use backon::ExponentialBuilder;
 use futures_util::{StreamExt, stream};
 use mayfly_worker::download::{Partial, fetch};
-use mayfly_worker::http::{Http, Trouble};
+use mayfly_worker::http::{Http, Tries, Trouble};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -74,6 +75,21 @@ async fn a_broken_download_goes_on_where_it_was() {
     result.unwrap();
     assert_eq!(content, "abcdefghijklmnop");
     assert_eq!(starts.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_off_after_every_byte_is_not_asked_again_at_once() {
+    const PAUSE: Duration = Duration::from_millis(200);
+    let url = serve(async |request| some_of("abcd", "\"1\"", &request, 1)).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut partial = Partial::new(file.reopen().unwrap());
+    // Fewer tries than breaks: each byte renews them.
+    let backoff = ExponentialBuilder::new().with_min_delay(PAUSE).with_max_times(1);
+    let tries = Tries::new(backoff, Duration::from_mins(1));
+    let began = Instant::now();
+    fetch(&http(&url), &url, &mut partial, tries, |_, _| {}).await.unwrap();
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), "abcd");
+    assert!(began.elapsed() >= 3 * PAUSE, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ async fn nothing_that_proves_a_right_is_told() {
     let news = cloud.queues.state.news.lock().unwrap().join("\n");
     let (_, log) = cloud.ended().await;
     assert!(log.contains("signature refused, asking for a fresh one: HTTP 403"), "{log}");
-    assert!(log.contains("going on") && log.contains("report not sent"), "{log}");
+    assert!(log.contains("trying again") && log.contains("report not sent"), "{log}");
     // What is harmless is told all the same.
     let expected = [
         "HTTP 403 Forbidden (SignatureDoesNotMatch)",
