@@ -69,9 +69,10 @@ impl Resource {
             // Deletion has been accepted; the revision goes when nothing refers to it any more.
             // Source: ECS API Reference, `DeleteTaskDefinitions`.
             Kind::TaskDefinition => self.state == "DELETE_IN_PROGRESS",
-            // Not described any more once deletion was accepted (a queue), or deleted (the others).
+            // Find-leftovers says so of a queue whose deletion SQS has accepted.
+            Kind::Queue => self.state == "DELETED",
+            // Not described any more once deleted.
             Kind::NetworkInterface
-            | Kind::Queue
             | Kind::Vpc
             | Kind::Subnet
             | Kind::InternetGateway
@@ -159,6 +160,7 @@ mod tests {
             (Kind::VpcEndpoint, "Deleted", true),
             (Kind::Address, "EXISTS", false),
             (Kind::Queue, "EXISTS", false),
+            (Kind::Queue, "DELETED", true),
             (Kind::NetworkInterface, "in-use", false),
         ];
         for (kind, state, gone) in table {

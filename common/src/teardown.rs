@@ -20,6 +20,14 @@ pub struct Deleted {
     pub deleted: usize,
 }
 
+/// The output of delete-queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedQueues {
+    /// The URLs of the mailboxes that are gone as soon as SQS no longer answers for them.
+    #[serde(default)]
+    pub accepted: Vec<String>,
+}
+
 /// The output of find-leftovers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
@@ -42,4 +50,7 @@ pub struct Search {
     /// What earlier searches saw.
     #[serde(default)]
     pub receipt: Receipt,
+    /// What delete-queue has said in this round.
+    #[serde(default)]
+    pub queues: DeletedQueues,
 }

@@ -101,8 +101,16 @@ async fn services_in(ecs: &Client, cluster: &str, owner: Owner<'_>) -> Result<Ve
         .include(ServiceField::Tags);
     let described = unless_no_cluster("describe the job's services", description.send().await)?;
     let mut services = described.and_then(|described| described.services).unwrap_or_default();
-    services.retain(|service| owner.owns(pairs(service.tags())));
+    services.retain(|service| is_of(owner, service));
     Ok(services)
+}
+
+/// A service that is deleted may have lost its tags and drain for minutes. Its exact name, in a cluster of the stack's or of
+/// the job's own, then says whose it is; one with another's tags is never the job's.
+/// Source: ECS API Reference, `CreateService`, `tags`: "When a service is deleted, the tags are deleted as well."
+fn is_of(owner: Owner<'_>, service: &Service) -> bool {
+    let is_deleted = service.status().is_some_and(|status| status != "ACTIVE");
+    owner.owns(pairs(service.tags())) || (is_deleted && service.tags().is_empty())
 }
 
 /// Those that are to run come first, so that one which is stopped meanwhile is not missed.
@@ -138,5 +146,30 @@ where
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.code() == Some("ClusterNotFoundException") => Ok(None),
         Err(error) => Err(Error::aws(doing)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_has_lost_its_tags_while_it_drains_is_still_its_jobs() {
+        let owner = Owner { stack: "mayfly", job: "a" };
+        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+        let service = |status: &str, job: Option<&str>| {
+            let tags = job.map(|job| vec![tag("mayfly:stack", "mayfly"), tag("mayfly:job", job)]);
+            Service::builder().status(status).set_tags(tags).build()
+        };
+        for (status, job, is_the_jobs) in [
+            ("ACTIVE", Some("a"), true),
+            ("DRAINING", None, true),
+            ("INACTIVE", None, true),
+            ("DRAINING", Some("b"), false),
+            // One that lives has the tags that its creation gave it.
+            ("ACTIVE", None, false),
+        ] {
+            assert_eq!(is_of(owner, &service(status, job)), is_the_jobs, "{status} {job:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use libtest_mimic::Trial;
 use local_ec2::Fault;
 use local_ecs::Rule;
+use mayfly_common::names::Names;
 use mayfly_common::tags;
 
 use crate::course;
@@ -13,7 +14,7 @@ use crate::harness::Harness;
 use crate::history::{refusals, states_entered};
 use crate::made::Made;
 use crate::private::private;
-use crate::world::{self, STACK, World, command, nested_arn};
+use crate::world::{self, STACK, World, command, job_arn, nested_arn, until};
 
 /// The second search may have begun before there is something to find; another job then tries again.
 const TRIES: usize = 10;
@@ -23,6 +24,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("what_aws_is_slow_to_delete_is_waited_for", slow_to_delete),
         harness.trial("what_is_deleted_and_still_listed_is_not_called_gone", still_listed),
         harness.trial("what_the_first_proof_does_not_see_the_second_does", first_proof),
+        harness.trial("a_queue_that_answers_after_its_deletion_costs_no_round", queue_that_answers),
     ]
 }
 
@@ -73,4 +75,29 @@ async fn first_proof(world: Arc<World>, base: String) -> Result<()> {
         made.remove().await?;
     }
     bail!("{TRIES} teardowns have found nothing after their first proof")
+}
+
+/// MiniStack's queue is gone at once, so it is put back until the teardown is over.
+/// Source: SQS API Reference, `DeleteQueue`: calls may succeed for up to 60 seconds.
+async fn queue_that_answers(world: Arc<World>, job: String) -> Result<()> {
+    world.start_job(&job, &command(&["true"])).await?;
+    let prefix = Names::new(STACK, &job).mailbox_prefix();
+    let list = async || {
+        let listed = world.sqs.list_queues().queue_name_prefix(&prefix).send().await?;
+        anyhow::Ok(listed.queue_urls.unwrap_or_default().pop())
+    };
+    let url = until(&format!("the mailbox of {job}"), &list).await?;
+    let tags = world.sqs.list_queue_tags().queue_url(&url).send().await?.tags;
+    until(&format!("the deletion of {url}"), async || Ok(list().await?.is_none().then_some(()))).await?;
+    let name = url.rsplit('/').next().unwrap_or_default();
+    world.sqs.create_queue().queue_name(name).set_tags(tags).send().await?;
+
+    let receipt = world::outcome(&world.ended(&job_arn(&job)).await?)?.receipt;
+    world.sqs.delete_queue().queue_url(&url).send().await?;
+    assert_eq!((&receipt.deleted, &receipt.residual[..]), (&receipt.created, &[][..]));
+    assert!(receipt.created.iter().any(|created| created.id == url), "{receipt:#?}");
+    let events = world.history(&nested_arn(&job)).await?;
+    let searches = states_entered(&events).filter(|state| *state == "FindLeftovers").count();
+    assert_eq!(searches, 3, "one round and its two proofs");
+    world.nothing_left(&job).await
 }

@@ -5,7 +5,7 @@ use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
 use mayfly_common::error::Error;
 use mayfly_common::sdk;
 use mayfly_common::settings::setting;
-use mayfly_common::teardown::{Deleted, Target};
+use mayfly_common::teardown::{DeletedQueues, Target};
 use mayfly_compute::Owner;
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,15 +17,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 #[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
-async fn handler(sqs: &Client, stack: &str, target: Target) -> Result<Deleted, Error> {
-    let mut deleted = 0;
-    for url in mayfly_compute::mailboxes(sqs, Owner { stack, job: &target.job }).await? {
+async fn handler(sqs: &Client, stack: &str, target: Target) -> Result<DeletedQueues, Error> {
+    let urls = mayfly_compute::mailboxes(sqs, Owner { stack, job: &target.job }).await?;
+    for url in &urls {
         match sqs.delete_queue().queue_url(url).send().await {
             Ok(_) => tracing::info!("queue deleted"),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => continue,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => {}
             Err(error) => return Err(Error::aws("delete a mailbox")(error)),
         }
-        deleted += 1;
     }
-    Ok(Deleted { deleted })
+    Ok(DeletedQueues { accepted: urls })
 }

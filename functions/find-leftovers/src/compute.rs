@@ -4,6 +4,7 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Task, TaskDefinitionStatus};
 use mayfly_common::error::Error;
 use mayfly_common::inventory::{Kind, Resource};
+use mayfly_common::teardown::DeletedQueues;
 use mayfly_compute::Owner;
 
 pub async fn cluster(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
@@ -47,11 +48,35 @@ pub async fn task_definitions(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Reso
     Ok(found)
 }
 
-pub async fn mailboxes(sqs: &aws_sdk_sqs::Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
+pub async fn mailboxes(
+    sqs: &aws_sdk_sqs::Client,
+    owner: Owner<'_>,
+    deleted: &DeletedQueues,
+) -> Result<Vec<Resource>, Error> {
     let found = mayfly_compute::mailboxes(sqs, owner).await?;
-    Ok(found.iter().map(|url| resource(Kind::Queue, Some(url), Some("EXISTS"))).collect())
+    Ok(found.iter().map(|url| mailbox(url, deleted)).collect())
+}
+
+/// SQS does not say of a queue that it is being deleted, and answers for it up to a minute longer.
+/// Source: SQS API Reference, `DeleteQueue`.
+fn mailbox(url: &str, deleted: &DeletedQueues) -> Resource {
+    let is_going = deleted.accepted.iter().any(|accepted| accepted == url);
+    resource(Kind::Queue, Some(url), Some(if is_going { "DELETED" } else { "EXISTS" }))
 }
 
 fn resource(kind: Kind, id: Option<&str>, state: Option<&str>) -> Resource {
     Resource { kind, id: id.unwrap_or_default().to_owned(), state: state.unwrap_or("UNKNOWN").to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_that_still_answers_is_gone_once_its_own_deletion_was_accepted() {
+        let deleted = DeletedQueues { accepted: vec!["https://sqs/1/mine".into()] };
+        assert!(mailbox("https://sqs/1/mine", &deleted).is_gone());
+        assert!(!mailbox("https://sqs/1/mine-2", &deleted).is_gone());
+        assert!(!mailbox("https://sqs/1/mine", &DeletedQueues::default()).is_gone());
+    }
 }

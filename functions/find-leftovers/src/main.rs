@@ -49,7 +49,7 @@ async fn handler(clients: &Clients, settings: &Settings, search: Search) -> Resu
         compute::tasks(ecs, &settings.cluster, owner),
         compute::cluster(ecs, owner),
         compute::task_definitions(ecs, owner),
-        compute::mailboxes(sqs, owner),
+        compute::mailboxes(sqs, owner, &search.queues),
         network::parts(ec2, owner),
     )?;
     let mut interfaces = network::interfaces(ec2, interfaces).await?;

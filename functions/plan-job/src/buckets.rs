@@ -26,22 +26,13 @@ pub async fn check(s3: &Client, region: &str, task: &Task) -> Result<(), Error> 
                 Some(response) if response.status().as_u16() == 301 => {
                     response.headers().get("x-amz-bucket-region").map(str::to_owned)
                 }
-                Some(response) if response.status().as_u16() == 404 => {
-                    return Err(Error::InvalidJob(format!(
-                        "the bucket {bucket} does not exist; create it in {region}"
-                    )));
+                response => {
+                    let told =
+                        response.and_then(|response| refusal(bucket, region, response.status().as_u16()));
+                    return Err(
+                        told.unwrap_or_else(|| Error::aws(&format!("look at the bucket {bucket}"))(error))
+                    );
                 }
-                // A HEAD's answer has no body that could say why.
-                Some(response) if response.status().as_u16() == 403 => {
-                    return Err(Error::AccessDenied {
-                        doing: format!("could not look at the bucket {bucket}"),
-                        detail:
-                            "S3 denied s3:ListBucket: the bucket may be another account's, or its policy \
-                                 forbids it"
-                                .into(),
-                    });
-                }
-                _ => return Err(Error::aws(&format!("look at the bucket {bucket}"))(error)),
             },
         };
         if let Some(found) = found.filter(|found| found != region) {
@@ -51,4 +42,40 @@ pub async fn check(s3: &Client, region: &str, task: &Task) -> Result<(), Error> 
         }
     }
     Ok(())
+}
+
+/// What the status alone says, since a HEAD's answer has no body that could say why.
+fn refusal(bucket: &str, region: &str, status: u16) -> Option<Error> {
+    let doing = format!("could not look at the bucket {bucket}");
+    match status {
+        404 => Some(Error::InvalidJob(format!("the bucket {bucket} does not exist; create it in {region}"))),
+        403 => Some(Error::AccessDenied {
+            doing,
+            detail: "S3 denied s3:ListBucket: the bucket may be another account's, or its policy forbids it"
+                .into(),
+        }),
+        // Source: S3 API Reference, "Error responses": 503 `SlowDown`, 500 `InternalError`; 429 where others throttle.
+        429 | 500..=599 => Some(Error::Unavailable { doing, detail: format!("S3 answered {status}") }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_s3_that_is_busy_is_asked_again() {
+        for (status, name) in [
+            (404, Some("InvalidJob")),
+            (403, Some("AccessDenied")),
+            (429, Some("Unavailable")),
+            (500, Some("Unavailable")),
+            (503, Some("Unavailable")),
+            (400, None),
+        ] {
+            let told = refusal("videos", "eu-west-1", status);
+            assert_eq!(told.as_ref().map(Error::name), name, "{status}");
+        }
+    }
 }

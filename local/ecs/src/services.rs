@@ -111,6 +111,11 @@ impl Service {
         self.status != Status::Inactive
     }
 
+    /// "When a service is deleted, the tags are deleted as well": API Reference, `CreateService$tags`. At once, here.
+    pub fn tags(&self) -> &[Tag] {
+        if self.is_active() { &self.request.tags } else { &[] }
+    }
+
     /// The service's own tags and what else its tasks get: Developer Guide, "Tag Amazon ECS resources".
     pub fn task_tags(&self, cluster: &str) -> Vec<Tag> {
         let mut tags = match self.request.propagate_tags {
@@ -206,7 +211,7 @@ impl State {
         let service = &self.services[arn];
         let mut document = service.document(self.tasks_of(arn));
         if with_tags {
-            document["tags"] = json!(service.request.tags);
+            document["tags"] = json!(service.tags());
         }
         document
     }
@@ -285,7 +290,7 @@ async fn authorized(
 ) -> Result<String> {
     let cluster = ecs.cluster(cluster).await?;
     let arn = service_arn(ecs, &cluster, short_name(reference));
-    let tags = ecs.state().services.get(&arn).map(|service| service.request.tags.clone()).unwrap_or_default();
+    let tags = ecs.state().services.get(&arn).map(|service| service.tags().to_vec()).unwrap_or_default();
     ecs.allow(caller, action, &arn, &cluster.arn, &tags).await?;
     Ok(arn)
 }

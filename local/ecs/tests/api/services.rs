@@ -59,6 +59,22 @@ async fn a_service_starts_its_task_and_drains_it() {
     cloud.service("job", &definition).send().await.expect("the name is free again");
 }
 
+/// API Reference, `CreateService$tags`: "When a service is deleted, the tags are deleted as well."
+#[tokio::test]
+async fn a_deleted_service_has_lost_its_tags_while_it_drains() {
+    // So slowly that it is still draining while it is looked at.
+    let cloud = Cloud::at_scale(STANDSTILL).await;
+    let definition = cloud.register("sleep").await;
+    cloud.service("job", &definition).send().await.unwrap();
+    let describe =
+        || cloud.ecs.describe_services().cluster(CLUSTER).services("job").include(ServiceField::Tags);
+    assert_eq!(describe().send().await.unwrap().services()[0].tags().len(), 1);
+    cloud.ecs.delete_service().cluster(CLUSTER).service("job").force(true).send().await.unwrap();
+    let described = describe().send().await.unwrap();
+    let [service] = described.services() else { panic!("{described:#?}") };
+    assert_eq!((service.status(), service.tags()), (Some("DRAINING"), &[][..]));
+}
+
 #[tokio::test]
 async fn a_container_that_is_told_to_stop_has_its_time_out_in_the_works_time() {
     for (cloud, exit_code) in [(Cloud::where_work_has_real_time().await, 7), (Cloud::start().await, 137)] {

@@ -129,9 +129,17 @@ async fn what_a_step_says_for_good_is_not_repeated() {
 
 /// Runs a teardown; `search` is find-leftovers, told which search it is, from 1.
 async fn tear_down(search: impl Fn(usize) -> Reply + Send + Sync + 'static) -> (Ended, usize) {
+    tear_down_with(Reply::Returns(json!({ "accepted": [] })), move |_, call| search(call)).await
+}
+
+async fn tear_down_with(
+    queue: Reply,
+    search: impl Fn(&Value, usize) -> Reply + Send + Sync + 'static,
+) -> (Ended, usize) {
     let cloud = Cloud::scaled(0.001);
-    cloud.function("FindLeftovers", move |_, call| search(call));
-    for name in ["Service", "Queue", "Task", "Cluster", "NatGateway", "Endpoints", "InternetGateway"] {
+    cloud.function("FindLeftovers", search);
+    cloud.always("DeleteQueue", queue);
+    for name in ["Service", "Task", "Cluster", "NatGateway", "Endpoints", "InternetGateway"] {
         cloud.always(&format!("Delete{name}"), Reply::Returns(json!({ "deleted": 0 })));
     }
     for name in ["DeleteSecurityGroups", "DeleteRouteTables", "DeleteSubnets", "DeleteVpc", "ReleaseAddress"]
@@ -181,4 +189,16 @@ async fn a_search_that_fails_proves_nothing_and_holds_up_no_deletion() {
     let (ended, _) = tear_down(|_| Reply::Throws("Internal")).await;
     assert_eq!(ended.error(), "LeftoversRemain");
     assert_eq!(ended.entered().iter().filter(|state| **state == "DeleteVpc").count(), 5);
+}
+
+/// SQS says nowhere else that a queue which still answers is going.
+#[tokio::test]
+async fn the_search_is_told_which_deletions_of_queues_were_accepted() {
+    let accepted = json!({ "accepted": ["q"] });
+    let is_told = |payload: &Value| payload["queues"] == json!({ "accepted": ["q"] });
+    let search = move |payload: &Value, _| Reply::Returns(found(is_told(payload)));
+    let (ended, searches) = tear_down_with(Reply::Returns(accepted), search).await;
+    assert_eq!((ended.status, searches), (Status::Succeeded, 3));
+    let (ended, _) = tear_down_with(Reply::Throws("AccessDenied"), search).await;
+    assert_eq!(ended.error(), "LeftoversRemain");
 }
