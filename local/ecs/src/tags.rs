@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use icu_properties::CodePointMapData;
+use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
 use local_aws::auth::{Caller, Context};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -50,8 +52,7 @@ pub(crate) fn validate(tags: &[Tag]) -> Result<()> {
         if key.to_ascii_lowercase().starts_with("aws:") || value.to_ascii_lowercase().starts_with("aws:") {
             return refuse(format!("the tag {key:?} uses the prefix aws:, which is reserved for AWS"));
         }
-        let allowed = |c: char| c.is_alphanumeric() || " +-=._:/@".contains(c);
-        if !key.chars().chain(value.chars()).all(allowed) {
+        if !key.chars().chain(value.chars()).all(is_allowed) {
             return refuse(format!(
                 "the tag {key:?} may only have letters, digits, spaces and + - = . _ : / @"
             ));
@@ -61,6 +62,15 @@ pub(crate) fn validate(tags: &[Tag]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Letters, numbers and separators by their Unicode category, so no combining mark, and some signs.
+/// Source: CloudFormation template reference, `AWS::ECS::Service Tag`, pattern, read in November 2026.
+fn is_allowed(c: char) -> bool {
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    let [letter, number, separator] =
+        [GeneralCategoryGroup::Letter, GeneralCategoryGroup::Number, GeneralCategoryGroup::Separator];
+    "_.:/=+-@".contains(c) || letter.union(number).union(separator).contains(category)
 }
 
 /// `ListTagsForResource`, of a cluster, service, task or task definition.
@@ -126,7 +136,11 @@ mod tests {
             (vec![Tag::new(&"k".repeat(129), "v")], "1 to 128"),
             (vec![Tag::new("k", &"v".repeat(257))], "at most 256"),
             (vec![Tag::new("AWS:x", "v")], "reserved"),
+            (vec![Tag::new("k", "aws:x")], "reserved"),
             (vec![Tag::new("k", "a;b")], "letters, digits"),
+            (vec![Tag::new("k", "\u{93f}")], "letters, digits"),
+            (vec![Tag::new("u\u{308}", "v")], "letters, digits"),
+            (vec![Tag::new("k", "\u{24b6}")], "letters, digits"),
             (vec![Tag::new("k", "1"), Tag::new("k", "2")], "twice"),
         ];
         for (tags, expected) in cases {
