@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
+use mayfly_common::job::read;
 use mayfly_common::names::job_id;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::stack::{Stack, aws};
@@ -24,7 +24,8 @@ pub struct Submission {
 impl Submission {
     /// Reads the job document from `file`, or from standard input if that is `-`.
     ///
-    /// Only JSON itself is checked: what a job may be is for plan-job alone to judge.
+    /// Only the text is checked, of which Step Functions shows plan-job what its own parser made: what a job may be is
+    /// for plan-job alone to judge.
     pub fn read(file: &Path, name: Option<String>) -> Result<Self> {
         let is_stdin = file == Path::new("-");
         let source = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
@@ -35,7 +36,7 @@ impl Submission {
             std::fs::read_to_string(file)
         };
         let document = document.with_context(|| format!("could not read {source}"))?;
-        check_json(&document).with_context(|| format!("{source} is not a job document"))?;
+        check_json(&document).with_context(|| source.clone())?;
         let name = match name {
             Some(name) => name,
             None if is_stdin => name_like("job"),
@@ -74,7 +75,7 @@ impl Submission {
 }
 
 fn check_json(document: &str) -> Result<()> {
-    let value: Value = serde_json::from_str(document)?;
+    let value = read(document).map_err(anyhow::Error::msg)?;
     if !value.is_object() {
         bail!("it must be a JSON object such as {{\"task\": {{\"command\": [\"true\"]}}}}");
     }
@@ -106,9 +107,15 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_refused_with_its_place() {
-        let error = check_json("{\n  \"task\": }").unwrap_err().to_string();
-        assert_eq!(error, "expected value at line 2 column 11");
+    fn what_step_functions_would_hide_or_refuse_in_its_own_words_is_refused_before_it_is_sent() {
+        for (text, words) in [
+            ("{\n  \"task\": }", "no JSON: expected value at line 2 column 11"),
+            ("\u{feff}{\"task\": {\"command\": [\"true\"]}}", "byte order mark"),
+            (r#"{"task": {"command": ["true"]}, "task": {"command": ["sh"]}}"#, "task: given twice"),
+        ] {
+            let error = check_json(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

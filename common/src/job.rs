@@ -1,17 +1,20 @@
 //! The job document: what a person writes, and what makes it refusable before anything is created.
 
 mod check;
+#[cfg(test)]
+mod tests;
+mod text;
 mod words;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::error::Error;
 use crate::turn::Provider;
 
-pub use check::{check_size, is_s3_bucket};
+pub use check::check_size;
+pub use text::read;
 
 /// The largest job document, in bytes of JSON.
 pub const DOCUMENT_LIMIT: usize = 32 * 1024;
@@ -181,21 +184,26 @@ pub struct S3Uri<'a> {
 }
 
 impl<'a> S3Uri<'a> {
-    /// Parses `s3://BUCKET/KEY`.
+    /// Parses `s3://BUCKET/KEY`; none where S3 can have no such object.
     pub fn parse(uri: &'a str) -> Option<Self> {
+        Self::split(uri).filter(|uri| check::is_bucket(uri.bucket) && uri.key.len() <= check::KEY_LIMIT)
+    }
+
+    fn split(uri: &'a str) -> Option<Self> {
         let (bucket, key) = uri.strip_prefix("s3://")?.split_once('/')?;
-        (is_s3_bucket(bucket) && !key.is_empty() && key.len() <= 1024).then_some(Self { bucket, key })
+        (!key.is_empty()).then_some(Self { bucket, key })
     }
 }
 
 impl JobDocument {
-    /// Reads and checks a document.
+    /// Reads and checks a document's text.
     ///
     /// `buckets` are the stack's data buckets.
     ///
     /// # Errors
     /// [`Error::InvalidJob`] names the field, what was given and what is allowed.
-    pub fn parse(document: &Value, buckets: &[String]) -> Result<Self, Error> {
+    pub fn parse(document: &str, buckets: &[String]) -> Result<Self, Error> {
+        let document = &read(document).map_err(Error::InvalidJob)?;
         let size = document.to_string().len();
         if size > DOCUMENT_LIMIT {
             return Err(Error::InvalidJob(format!(

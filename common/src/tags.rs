@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use icu_properties::CodePointMapData;
+use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
+
 use crate::names::Names;
 
 /// The stack that made the resource.
@@ -15,10 +18,14 @@ pub const EXPIRY: &str = "expiry";
 /// Who submitted the job.
 pub const USER: &str = "user";
 
-/// Whether every service that Mayfly tags takes `c` in a tag's value.
-/// Source: ECS API Reference, `Tag`; EC2 user guide, "Tag your Amazon EC2 resources", tag restrictions.
+/// Whether every service that Mayfly tags takes `c` in a tag's value. A letter is what Unicode's category says, so a
+/// combining mark is none.
+/// Source: CloudFormation template reference, `AWS::ECS::Service Tag`, pattern: `\p{L}`, `\p{Z}`, `\p{N}` and
+/// `_.:/=+-@`, read in November 2026; EC2 user guide, "Tag your Amazon EC2 resources", tag restrictions.
 pub fn is_of_value(c: char) -> bool {
-    c.is_alphanumeric() || " _.:/=+-@".contains(c)
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    " _.:/=+-@".contains(c)
+        || GeneralCategoryGroup::Letter.union(GeneralCategoryGroup::Number).contains(category)
 }
 
 /// Tag keys and values.

@@ -180,7 +180,7 @@ fn networks() -> Table {
         ),
         row(
             network(json!({ "mode": "private", "egressPorts": [70_000] })),
-            "network.egressPorts[0]: given 70000; allowed: a whole number, 0 to 65535",
+            "network.egressPorts[0]: given 70000; allowed: a whole number in digits alone, 1 to 65535",
         ),
         row(
             network(json!({ "mode": "private", "egressPorts": [443, 443] })),
@@ -231,18 +231,19 @@ fn networks() -> Table {
 fn containers() -> Table {
     let image = "an image reference such as public.ecr.aws/docker/library/busybox:1";
     let name = "a name of letters, digits and _ that does not begin with a digit";
-    let whole = "a whole number, 0 to 4294967295";
+    let storage = "a whole number in digits alone, 20 to 200";
+    let sizes = "one of 256, 512, 1024, 2048, 4096, 8192, 16384, 32768";
     vec![
         row(
             container(json!({ "memory": 2048 })),
             "container.memory: there is no such field; \
              allowed: image, cpu, memoryMiB, storageGiB, environment, secrets",
         ),
-        row(container(json!({ "cpu": "1024" })), format!("container.cpu: given \"1024\"; allowed: {whole}")),
-        row(container(json!({ "cpu": 1.5 })), format!("container.cpu: given 1.5; allowed: {whole}")),
+        row(container(json!({ "cpu": "1024" })), format!("container.cpu: given \"1024\"; allowed: {sizes}")),
+        row(container(json!({ "cpu": 1.5 })), format!("container.cpu: given 1.5; allowed: {sizes}")),
         row(
             container(json!({ "memoryMiB": -1 })),
-            format!("container.memoryMiB: given -1; allowed: {whole}"),
+            "container.memoryMiB: given -1; allowed: a whole number in digits alone, 512 to 249856",
         ),
         row(
             container(json!({ "cpu": 256, "memoryMiB": 4096 })),
@@ -262,8 +263,14 @@ fn containers() -> Table {
             "container.memoryMiB: given 245760; \
              allowed: one of 61440, 122880, 249856, for container.cpu 32768",
         ),
-        row(container(json!({ "storageGiB": 19 })), "container.storageGiB: given 19; allowed: 20 to 200"),
-        row(container(json!({ "storageGiB": 201 })), "container.storageGiB: given 201; allowed: 20 to 200"),
+        row(
+            container(json!({ "storageGiB": 19 })),
+            format!("container.storageGiB: given 19; allowed: {storage}"),
+        ),
+        row(
+            container(json!({ "storageGiB": 201 })),
+            format!("container.storageGiB: given 201; allowed: {storage}"),
+        ),
         row(
             container(json!({ "image": "" })),
             format!("container.image: given an empty text; allowed: {image}"),
@@ -291,11 +298,11 @@ fn containers() -> Table {
         ),
         row(
             container(json!({ "environment": { "DEBUG": 1 } })),
-            "container.environment.DEBUG: given 1; allowed: a text",
+            "container.environment.DEBUG: given a number; allowed: a text",
         ),
         row(
             container(json!({ "environment": { "DEBUG": "\0" } })),
-            "container.environment.DEBUG: given a value with a NUL character; allowed: text without one",
+            "container.environment.DEBUG: given a text with NUL, U+FFFE or U+FFFF; allowed: text without them",
         ),
         row(
             container(json!({ "secrets": { "PASSWORD": "hunter2" } })),
@@ -313,7 +320,7 @@ fn containers() -> Table {
 }
 
 fn commands_and_files() -> Table {
-    let inside = "a name inside the working directory: relative, without .. and without \\";
+    let inside = "a name inside the working directory: relative, no URL, without .. and without \\";
     let source = "s3://BUCKET/KEY or an https URL on port 443 without a user name";
     let bucket = "a bucket of this stack (mayfly-data); add it to the stack's parameter DataBuckets";
     let object = "s3://mayfly-data/key";
@@ -322,7 +329,7 @@ fn commands_and_files() -> Table {
         row(command(&[""]), "task.command[0]: given an empty text; allowed: a program"),
         row(
             command(&["echo", "a\0b"]),
-            "task.command[1]: given a text with a NUL character; allowed: text without one",
+            "task.command[1]: given a text with NUL, U+FFFE or U+FFFF; allowed: text without them",
         ),
         row(json!({ "task": { "command": "ls -l" } }), "task.command: given \"ls -l\"; allowed: a list"),
         row(json!({ "task": { "command": ["ls", 1] } }), "task.command[1]: given 1; allowed: a text"),
@@ -356,6 +363,34 @@ fn commands_and_files() -> Table {
         row(
             output("a", "https://example.com/a"),
             "task.outputs[0].to: given https://example.com/a; allowed: s3://BUCKET/KEY",
+        ),
+        row(
+            input("a", "https:/acct.blob.core.windows.net/c/out.mp4?sig=TOPSECRET%3D"),
+            format!(
+                "task.inputs[0].from: given https:/acct.blob.core.windows.net/c/out.mp4?***; allowed: {source}"
+            ),
+        ),
+        row(
+            input("a", "http//x?sig=TOPSECRET"),
+            format!("task.inputs[0].from: given http//x?***; allowed: {source}"),
+        ),
+        row(
+            task_with(
+                "inputs",
+                json!([{ "file": "ref", "from": object }, { "file": "ref/genome.fa", "from": object }]),
+            ),
+            "task.inputs[1].file: given ref/genome.fa; \
+             allowed: a name outside of ref, which is a file: task.inputs[0].file",
+        ),
+        row(
+            output("seg_*.ts", object),
+            "task.outputs[0].file: given seg_*.ts; allowed: the name of one file, without *, ? and [; \
+             name each file, or let the command pack them into an archive",
+        ),
+        row(
+            output("hls", "s3://mayfly-data/hls/"),
+            "task.outputs[0].to: given s3://mayfly-data/hls/; \
+             allowed: the key of one object, which does not end with /; a folder goes as an archive",
         ),
         row(output("../a", object), format!("task.outputs[0].file: given ../a; allowed: {inside}")),
         row(
@@ -391,21 +426,32 @@ fn commands_and_files() -> Table {
 }
 
 fn limits_and_tags() -> Table {
-    let text = "up to 256 letters, digits, spaces and _ . : / = + - @";
+    let whole = "a whole number in digits alone";
+    let text = "up to 256 letters, digits, spaces and _ . : / = + - @, no combining marks, and no aws: at the beginning";
     let tags: serde_json::Map<_, _> = (0..41).map(|n| (format!("tag-{n}"), json!("x"))).collect();
     let mut table = vec![
-        row(job_with("timeoutMinutes", json!(0)), "timeoutMinutes: given 0; allowed: 1 to 10080"),
-        row(job_with("timeoutMinutes", json!(10_081)), "timeoutMinutes: given 10081; allowed: 1 to 10080"),
-        row(job_with("attempts", json!(0)), "attempts: given 0; allowed: 1 to 10"),
-        row(job_with("attempts", json!(11)), "attempts: given 11; allowed: 1 to 10"),
-        row(job_with("queueMinutes", json!(10_081)), "queueMinutes: given 10081; allowed: 0 to 10080"),
+        row(
+            job_with("timeoutMinutes", json!(0)),
+            format!("timeoutMinutes: given 0; allowed: {whole}, 1 to 10080"),
+        ),
+        row(
+            job_with("timeoutMinutes", json!(10_081)),
+            format!("timeoutMinutes: given 10081; allowed: {whole}, 1 to 10080"),
+        ),
+        row(job_with("attempts", json!(0)), format!("attempts: given 0; allowed: {whole}, 1 to 10")),
+        row(job_with("attempts", json!(11)), format!("attempts: given 11; allowed: {whole}, 1 to 10")),
+        row(
+            job_with("queueMinutes", json!(10_081)),
+            format!("queueMinutes: given 10081; allowed: {whole}, 0 to 10080"),
+        ),
         row(job_with("user", json!("")), format!("user: given an empty text; allowed: {text}")),
         row(job_with("user", json!("a<b")), format!("user: given a<b; allowed: {text}")),
         row(job_with("tags", json!(["a"])), "tags: given a list; allowed: an object"),
         row(job_with("tags", json!({ "team": "a;b" })), format!("tags.team: given a;b; allowed: {text}")),
         row(
             job_with("tags", json!({ "": "x" })),
-            "tags: given an empty text; allowed: keys of 1 to 128 letters, digits, spaces and _ . : / = + - @",
+            "tags: given an empty text; allowed: keys of 1 to 128 letters, digits, spaces and _ . : / = + - @, \
+             no combining marks",
         ),
         row(job_with("tags", tags.into()), "tags: given 41 tags; allowed: at most 40"),
     ];

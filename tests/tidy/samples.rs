@@ -46,7 +46,7 @@ fn filled(sample: &Value) -> Value {
 }
 
 fn check_job(sample: &str, document: &Value) {
-    let job = JobDocument::parse(document, &["mayfly-data".to_owned()]);
+    let job = JobDocument::parse(&document.to_string(), &["mayfly-data".to_owned()]);
     match (job, sample.contains("invalid")) {
         (Ok(_), false) | (Err(_), true) => {}
         (Ok(_), true) => panic!("events/{sample}: the job is valid; say so in the name"),

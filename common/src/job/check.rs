@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::net::Ipv4Addr;
 
 use url::Url;
 
@@ -12,9 +13,15 @@ use crate::tags;
 /// Files in and out together.
 const FILES_LIMIT: usize = 100;
 /// Seven days.
-const TIMEOUT_MINUTES_LIMIT: u32 = 7 * 24 * 60;
-const ATTEMPTS_LIMIT: u32 = 10;
-const QUEUE_MINUTES_LIMIT: u32 = 7 * 24 * 60;
+const WEEK_IN_MINUTES: u32 = 7 * 24 * 60;
+/// The least and the greatest number in each field.
+const RANGES: [(&str, u32, u32); 4] = [
+    ("timeoutMinutes", 1, WEEK_IN_MINUTES),
+    ("attempts", 1, 10),
+    ("queueMinutes", 0, WEEK_IN_MINUTES),
+    // Source: ECS API Reference, `EphemeralStorage`; 20 is what a task has without asking.
+    ("container.storageGiB", 20, 200),
+];
 /// Source: ECS API Reference, `AwsVpcConfiguration`, `subnets`.
 const SUBNETS_LIMIT: usize = 16;
 /// Source: ECS API Reference, `AwsVpcConfiguration`, `securityGroups`.
@@ -24,14 +31,28 @@ const SECURITY_GROUPS_LIMIT: usize = 5;
 const EGRESS_PORTS_LIMIT: usize = 20;
 /// AWS allows 50 tags; Mayfly's own and some to spare are kept back.
 const TAGS_LIMIT: usize = 40;
+/// What Linux takes as a path that leaves room for the working directory's.
+const FILE_LIMIT: usize = 1024;
+/// Source: `NAME_MAX` in Linux's limits.h; no file system of a container takes more.
+const FILE_PART_LIMIT: usize = 255;
+/// Source: S3 user guide, "Naming Amazon S3 objects": 1,024 bytes of UTF-8.
+pub(super) const KEY_LIMIT: usize = 1024;
 
 /// What memory in MiB a number of CPU units may have.
 #[derive(Clone, Copy)]
 enum Memory {
     /// The least, the greatest and the step.
     Steps(u32, u32, u32),
-    /// These alone.
+    /// These alone, in their order.
     OneOf([u32; 3]),
+}
+
+impl Memory {
+    fn bounds(self) -> (u32, u32) {
+        match self {
+            Self::Steps(least, greatest, _) | Self::OneOf([least, _, greatest]) => (least, greatest),
+        }
+    }
 }
 
 /// Fargate's sizes: CPU units and their memory.
@@ -50,10 +71,42 @@ const SIZES: [(u32, Memory); 8] = [
 type Check = Result<(), String>;
 
 /// Whether `name` can be a bucket's.
-/// Source: S3 user guide, "General purpose bucket naming rules".
-pub fn is_s3_bucket(name: &str) -> bool {
+/// Source: S3 user guide, "General purpose bucket naming rules", read in November 2026.
+pub(super) fn is_bucket(name: &str) -> bool {
     let right = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    (3..=63).contains(&name.len()) && name.chars().all(right)
+    let ends = |c: char| right(c) && c.is_ascii_alphanumeric();
+    (3..=63).contains(&name.len())
+        && name.chars().all(right)
+        && name.starts_with(ends)
+        && name.ends_with(ends)
+        && !name.contains("..")
+        && name.parse::<Ipv4Addr>().is_err()
+        && !["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|prefix| name.starts_with(prefix))
+        && !["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"]
+            .iter()
+            .any(|suffix| name.ends_with(suffix))
+}
+
+/// What the number in `field` may be, in the field's own terms.
+pub(super) fn number(field: &str) -> String {
+    let range = |least, greatest| format!("a whole number in digits alone, {least} to {greatest}");
+    if let Some((_, least, greatest)) = RANGES.iter().find(|(name, ..)| *name == field) {
+        return range(*least, *greatest);
+    }
+    match field {
+        "container.cpu" => format!("one of {}", cpu_sizes()),
+        "container.memoryMiB" => {
+            let (least, greatest) = SIZES
+                .iter()
+                .fold((u32::MAX, 0), |(least, greatest), size| (least.min(size.1), greatest.max(size.2)));
+            range(least, greatest)
+        }
+        _ => range(1, u16::MAX.into()),
+    }
+}
+
+fn cpu_sizes() -> String {
+    SIZES.map(|size| size.0.to_string()).join(", ")
 }
 
 pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
@@ -64,11 +117,11 @@ pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
         check_container(container)?;
     }
     check_task(&job.task, buckets)?;
-    check_range("timeoutMinutes", job.timeout_minutes, 1, TIMEOUT_MINUTES_LIMIT)?;
-    check_range("attempts", job.attempts, 1, ATTEMPTS_LIMIT)?;
-    check_range("queueMinutes", job.queue_minutes, 0, QUEUE_MINUTES_LIMIT)?;
+    check_range("timeoutMinutes", job.timeout_minutes)?;
+    check_range("attempts", job.attempts)?;
+    check_range("queueMinutes", job.queue_minutes)?;
     if let Some(user) = &job.user {
-        require(!user.is_empty() && is_tag_text(user, 256), "user", user, TAG_VALUE)?;
+        require(!user.is_empty() && is_tag_value(user), "user", user, TAG_VALUE)?;
     }
     check_tags(&job.tags)
 }
@@ -144,21 +197,13 @@ fn check_container(container: &Container) -> Check {
         )?;
     }
     if let Some(cpu) = container.cpu {
-        let allowed: Vec<String> = SIZES.iter().map(|size| size.0.to_string()).collect();
-        require(
-            SIZES.iter().any(|size| size.0 == cpu),
-            "container.cpu",
-            cpu,
-            format!("one of {}", allowed.join(", ")),
-        )?;
+        require(SIZES.iter().any(|size| size.0 == cpu), "container.cpu", cpu, number("container.cpu"))?;
     }
-    if let Some(storage) = container.storage_gib {
-        require((20..=200).contains(&storage), "container.storageGiB", storage, "20 to 200")?;
-    }
+    check_range("container.storageGiB", container.storage_gib)?;
     for (name, value) in &container.environment {
         let field = format!("container.environment.{name}");
         check_variable(&field, name)?;
-        require(!value.contains('\0'), &field, "a value with a NUL character", "text without one")?;
+        check_text(&field, value)?;
     }
     for (name, value) in &container.secrets {
         let field = format!("container.secrets.{name}");
@@ -185,8 +230,7 @@ fn check_container(container: &Container) -> Check {
 /// Refuses a size that Fargate would refuse at `RegisterTaskDefinition`. Called when defaults are in.
 pub fn check_size(cpu: u32, memory: u32) -> Check {
     let Some(&(_, sizes)) = SIZES.iter().find(|size| size.0 == cpu) else {
-        let sizes = SIZES.map(|size| size.0.to_string()).join(", ");
-        return Err(format!("container.cpu: given {cpu}; allowed: one of {sizes}"));
+        return Err(format!("container.cpu: given {cpu}; allowed: one of {}", cpu_sizes()));
     };
     let (is_right, allowed) = match sizes {
         Memory::OneOf(sizes) => {
@@ -207,6 +251,8 @@ pub fn check_size(cpu: u32, memory: u32) -> Check {
 fn check_variable(field: &str, name: &str) -> Check {
     let first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let rest = |c: char| first(c) || c.is_ascii_digit();
+    // What comes after the sign may be a secret.
+    require(!name.contains('='), field, "a name with =", "a name alone; the value stands behind the colon")?;
     require(
         name.starts_with(first) && name.chars().all(rest),
         field,
@@ -226,12 +272,7 @@ fn check_task(task: &Task, buckets: &[String]) -> Check {
     require(!task.command.is_empty(), "task.command", "an empty list", "a program and its arguments")?;
     require(!task.command[0].is_empty(), "task.command[0]", "", "a program")?;
     for (i, argument) in task.command.iter().enumerate() {
-        require(
-            !argument.contains('\0'),
-            &format!("task.command[{i}]"),
-            "a text with a NUL character",
-            "text without one",
-        )?;
+        check_text(&format!("task.command[{i}]"), argument)?;
     }
     let files = task.inputs.len() + task.outputs.len();
     require(
@@ -247,7 +288,14 @@ fn check_task(task: &Task, buckets: &[String]) -> Check {
     }
     let (mut seen, mut places) = (BTreeSet::new(), BTreeSet::new());
     for (i, output) in task.outputs.iter().enumerate() {
-        check_file(&format!("task.outputs[{i}].file"), &output.file, &mut seen)?;
+        let field = format!("task.outputs[{i}].file");
+        check_file(&field, &output.file, &mut seen)?;
+        require(
+            !output.file.contains(['*', '?', '[']),
+            &field,
+            &output.file,
+            "the name of one file, without *, ? and [; name each file, or let the command pack them into an archive",
+        )?;
         let field = format!("task.outputs[{i}].to");
         check_s3(&field, &output.to, buckets)?;
         // Source: S3 API Reference, "POST Object", form field `key`.
@@ -259,23 +307,67 @@ fn check_task(task: &Task, buckets: &[String]) -> Check {
         )?;
         require(places.insert(&output.to), &field, &output.to, "a place that no other output has")?;
     }
-    Ok(())
+    check_folders(task)
 }
 
 fn check_file<'a>(field: &str, file: &'a str, seen: &mut BTreeSet<&'a str>) -> Check {
+    check_text(field, file)?;
     let inside = file.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-    let right = inside && file.len() <= 1024 && !file.contains(['\\', '\0']);
-    require(right, field, file, "a name inside the working directory: relative, without .. and without \\")?;
+    require(
+        inside && !file.contains('\\') && !file.contains(":/"),
+        field,
+        file,
+        "a name inside the working directory: relative, no URL, without .. and without \\",
+    )?;
+    let bytes = |limit: usize| format!("at most {limit} bytes of UTF-8");
+    require(file.len() <= FILE_LIMIT, field, format!("{} bytes", file.len()), bytes(FILE_LIMIT))?;
+    let longest = file.split('/').map(str::len).max().unwrap_or_default();
+    require(
+        longest <= FILE_PART_LIMIT,
+        field,
+        format!("a part of {longest} bytes"),
+        format!("parts between slashes of {}", bytes(FILE_PART_LIMIT)),
+    )?;
     require(seen.insert(file), field, file, "a name that is given only once")
+}
+
+/// Refuses a file in a folder that is another file: `ref/genome.fa` beside `ref`.
+fn check_folders(task: &Task) -> Check {
+    let inputs = task.inputs.iter().map(|input| &input.file).enumerate();
+    let inputs = inputs.map(|(i, file)| (file.as_str(), format!("task.inputs[{i}].file")));
+    let outputs = task.outputs.iter().map(|output| &output.file).enumerate();
+    let outputs = outputs.map(|(i, file)| (file.as_str(), format!("task.outputs[{i}].file")));
+    let files: BTreeMap<&str, String> = outputs.chain(inputs).collect();
+    for (file, field) in &files {
+        let mut folders = file.match_indices('/').map(|(end, _)| &file[..end]);
+        if let Some(folder) = folders.find(|folder| files.contains_key(folder)) {
+            let allowed = format!("a name outside of {}, which is a file: {}", shown(folder), files[folder]);
+            return require(false, field, file, allowed);
+        }
+    }
+    Ok(())
+}
+
+/// No argument, variable or path holds a NUL, and a message in SQS neither of the other two.
+/// Source: SQS API Reference, `SendMessage`, `MessageBody`, read in November 2026.
+fn check_text(field: &str, text: &str) -> Check {
+    require(
+        !text.contains(['\0', '\u{fffe}', '\u{ffff}']),
+        field,
+        "a text with NUL, U+FFFE or U+FFFF",
+        "text without them",
+    )
 }
 
 fn check_source(field: &str, from: &str, buckets: &[String]) -> Check {
     if from.starts_with("s3://") {
         return check_s3(field, from, buckets);
     }
-    let url = Url::parse(from).ok();
-    let right = url.as_ref().is_some_and(|url| {
-        url.scheme() == "https"
+    check_text(field, from)?;
+    // The parser adds slashes that are missing.
+    let is_whole = from.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+    let right = Url::parse(from).is_ok_and(|url| {
+        is_whole
             && url.port_or_known_default() == Some(443)
             && url.has_host()
             && url.username().is_empty()
@@ -285,30 +377,45 @@ fn check_source(field: &str, from: &str, buckets: &[String]) -> Check {
 }
 
 fn check_s3(field: &str, uri: &str, buckets: &[String]) -> Check {
-    let Some(uri_parts) = S3Uri::parse(uri) else {
+    check_text(field, uri)?;
+    let Some(S3Uri { bucket, key }) = S3Uri::split(uri) else {
         return require(false, field, uri, "s3://BUCKET/KEY");
     };
+    require(
+        is_bucket(bucket),
+        field,
+        uri,
+        "a bucket's name: 3 to 63 of a-z, 0-9, - and . that begin and end with a letter or digit, no IP address, \
+         without .. and without what S3 reserves, such as -s3alias at the end",
+    )?;
+    let bytes = format!("a key of {} bytes", key.len());
+    require(key.len() <= KEY_LIMIT, field, bytes, format!("a key of at most {KEY_LIMIT} bytes of UTF-8"))?;
     let allowed = format!(
         "a bucket of this stack ({}); add it to the stack's parameter DataBuckets",
-        if buckets.is_empty() { "it has none".to_owned() } else { buckets.join(", ") }
+        if buckets.is_empty() { "it has none".to_owned() } else { shown(&buckets.join(", ")) }
     );
-    require(buckets.iter().any(|bucket| bucket == uri_parts.bucket), field, uri, allowed)?;
+    require(buckets.iter().any(|own| own == bucket), field, uri, allowed)?;
     // Clients take such parts out of a URL, and so out of what is signed.
     // Source: S3 user guide, "Naming Amazon S3 objects", period-only path segments.
-    let whole = uri_parts.key.split('/').all(|part| part != "." && part != "..");
-    require(whole, field, uri, "a key without the parts . and ..")
+    let whole = key.split('/').all(|part| part != "." && part != "..");
+    require(whole, field, uri, "a key without the parts . and ..")?;
+    require(
+        !key.ends_with('/'),
+        field,
+        uri,
+        "the key of one object, which does not end with /; a folder goes as an archive",
+    )
 }
 
-fn check_range(field: &str, value: Option<u32>, least: u32, greatest: u32) -> Check {
-    match value {
-        Some(value) => {
-            require((least..=greatest).contains(&value), field, value, format!("{least} to {greatest}"))
-        }
-        None => Ok(()),
-    }
+fn check_range(field: &str, value: Option<u32>) -> Check {
+    let Some(value) = value else { return Ok(()) };
+    let is_within =
+        |(name, least, greatest): &(&str, u32, u32)| *name == field && (*least..=*greatest).contains(&value);
+    require(RANGES.iter().any(is_within), field, value, number(field))
 }
 
-const TAG_VALUE: &str = "up to 256 letters, digits, spaces and _ . : / = + - @";
+const TAG_VALUE: &str = "up to 256 letters, digits, spaces and _ . : / = + - @, no combining marks, and no aws: at \
+                         the beginning";
 
 fn check_tags(tags: &BTreeMap<String, String>) -> Check {
     require(
@@ -323,32 +430,49 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Check {
             !key.is_empty() && is_tag_text(key, 128),
             "tags",
             key,
-            "keys of 1 to 128 letters, digits, spaces and _ . : / = + - @",
+            "keys of 1 to 128 letters, digits, spaces and _ . : / = + - @, no combining marks",
         )?;
         let lower = key.to_ascii_lowercase();
         let reserved =
-            lower.starts_with("aws:") || lower.starts_with("mayfly:") || lower == "expiry" || lower == "user";
+            is_aws_own(key) || lower.starts_with("mayfly:") || lower == "expiry" || lower == "user";
         require(
             !reserved,
             &field,
             key,
             "a key other than expiry and user that does not begin with aws: or mayfly:",
         )?;
-        require(is_tag_text(value, 256), &field, value, TAG_VALUE)?;
+        require(is_tag_value(value), &field, value, TAG_VALUE)?;
     }
     Ok(())
 }
 
-/// Source: "Tag naming limits and requirements", Tagging AWS Resources User Guide; the set that all services take.
+fn is_tag_value(value: &str) -> bool {
+    is_tag_text(value, 256) && !is_aws_own(value)
+}
+
+/// ECS keeps the prefix, in whatever case, for AWS's own keys and values.
+/// Source: ECS API Reference, `Tag`, read in November 2026.
+fn is_aws_own(text: &str) -> bool {
+    text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"))
+}
+
 fn is_tag_text(text: &str, limit: usize) -> bool {
     text.chars().count() <= limit && text.chars().all(tags::is_of_value)
+}
+
+/// A field's name, in which a person's own words may stand: a variable's, or a tag's.
+pub(super) fn shown_field(field: &str) -> String {
+    match field.split_once('=') {
+        Some((name, _)) => format!("{}=***", shown(name)),
+        None => shown(field),
+    }
 }
 
 fn require(right: bool, field: &str, given: impl Display, allowed: impl Display) -> Check {
     if right {
         Ok(())
     } else {
-        Err(format!("{}: given {}; allowed: {allowed}", shown(field), shown(&given.to_string())))
+        Err(format!("{}: given {}; allowed: {allowed}", shown_field(field), shown(&given.to_string())))
     }
 }
 

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+use super::check;
+use crate::shown::shown;
+
 /// Refuses a list in the place of an object, which serde would take as the object's fields in their order.
 pub(super) fn refuse_lists(document: &Value) -> Result<(), String> {
     let objects = ["network", "container", "task"].map(|name| (name.to_owned(), document.get(name)));
@@ -18,37 +21,48 @@ pub(super) fn refuse_lists(document: &Value) -> Result<(), String> {
 
 /// `message` is serde's about the field at `path`.
 pub(super) fn explain(path: &str, message: &str) -> String {
-    if let Some(field) = message.strip_prefix("missing field ") {
-        let parent = if path == "." { String::new() } else { format!("{path}.") };
-        return format!("{parent}{}: missing; it is required", plain(field));
+    let field = check::shown_field(path);
+    if let Some(missing) = message.strip_prefix("missing field ") {
+        let parent = if path == "." { String::new() } else { format!("{field}.") };
+        return format!("{parent}{}: missing; it is required", plain(missing));
     }
     let Some((problem, expected)) = message.rsplit_once(", expected ") else {
-        return format!("{path}: {message}");
+        return format!("{field}: {}", shown(message));
     };
     if problem.starts_with("unknown field ") {
-        return format!("{path}: there is no such field; allowed: {}", plain(expected));
+        return format!("{field}: there is no such field; allowed: {}", plain(expected));
     }
     let prefixes = ["unknown variant ", "invalid type: ", "invalid value: "];
     let given = prefixes.iter().find_map(|prefix| problem.strip_prefix(prefix)).unwrap_or(problem);
-    format!("{path}: given {}; allowed: {}", value(given), kind(expected))
+    // What stands in the place of a secret may be one.
+    let is_secret =
+        ["container.environment", "container.secrets"].iter().any(|place| path.starts_with(place));
+    let (kind, value) = parts(given);
+    let given = if is_secret { kind.to_owned() } else { value };
+    format!("{field}: given {given}; allowed: {}", allowed(path, expected))
 }
 
-/// serde_json names a value by its type in Rust and the value.
-fn value(given: &str) -> String {
-    match given {
-        "map" => "an object".into(),
-        "sequence" => "a list".into(),
-        _ => ["string ", "integer ", "floating point ", "boolean "]
-            .iter()
-            .find_map(|name| given.strip_prefix(name))
-            .map_or_else(|| plain(given), plain),
+/// serde_json names a value by its type in Rust and the value: what JSON calls the type, and the value.
+fn parts(given: &str) -> (&'static str, String) {
+    let types = [
+        ("string ", "a text"),
+        ("integer ", "a number"),
+        ("floating point ", "a number"),
+        ("boolean ", "true or false"),
+        ("map", "an object"),
+        ("sequence", "a list"),
+    ];
+    let named = types.iter().find_map(|(name, kind)| Some((*kind, given.strip_prefix(name)?)));
+    match named {
+        Some((kind, "")) => (kind, kind.to_owned()),
+        Some((kind, value)) => (kind, shown(&plain(value))),
+        None => ("something else", shown(&plain(given))),
     }
 }
 
-fn kind(expected: &str) -> String {
+fn allowed(path: &str, expected: &str) -> String {
     match expected {
-        "u32" => "a whole number, 0 to 4294967295".into(),
-        "u16" => "a whole number, 0 to 65535".into(),
+        "u32" | "u16" => check::number(path),
         "a string" | "string or map" => "a text".into(),
         "a sequence" => "a list".into(),
         "a map" => "an object".into(),

@@ -12,7 +12,7 @@ use mayfly_common::names::new_job_id;
 use mayfly_common::plan::Plan;
 use mayfly_common::sdk;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::plan::Settings;
 
@@ -43,17 +43,56 @@ struct Submission {
     execution: String,
     /// When the execution started.
     start_time: jiff::Timestamp,
-    /// The execution's input.
-    document: Value,
+    /// The execution's input, as it came: the runtime's own reader would make other errors than `InvalidJob` of what
+    /// it cannot read.
+    document: Box<RawValue>,
 }
 
 #[tracing::instrument(skip_all, fields(job = submission.job), err(level = "warn"))]
 async fn handler(clients: &Clients, settings: &Settings, mut submission: Submission) -> Result<Plan, Error> {
     submission.job = new_job_id(&submission.job).map_err(Error::InvalidJob)?;
-    let document = JobDocument::parse(&submission.document, &settings.buckets)?;
+    let document = JobDocument::parse(submission.document.get(), &settings.buckets)?;
     network::check(&clients.ec2, document.network.as_ref()).await?;
     let plan = plan::make(settings, &submission, document)?;
     buckets::check(&clients.s3, &settings.region, &plan.task).await?;
     tracing::info!(expiry = plan.expiry, "job planned");
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the runtime reads an event: `lambda_runtime` 1.5, `deserializer.rs`.
+    fn refusal(document: &str) -> String {
+        let event = format!(
+            r#"{{"job": "j", "execution": "arn", "startTime": "2030-01-01T00:00:00Z", "document": {document}}}"#
+        );
+        let mut json = serde_json::Deserializer::from_slice(event.as_bytes());
+        let submission: Submission =
+            serde_path_to_error::deserialize(&mut json).expect("any document is taken");
+        match JobDocument::parse(submission.document.get(), &[]) {
+            Err(Error::InvalidJob(message)) => message,
+            other => panic!("{document} is no InvalidJob but {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_document_that_the_runtime_cannot_read_is_an_invalid_job() {
+        let nested = format!("{{\"tags\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        for (document, words) in [
+            (
+                r#"{"task": {"command": ["\ud800"]}}"#,
+                "task.command[0]: given a text with half of a character",
+            ),
+            (r#"{"timeoutMinutes": 1e400}"#, "timeoutMinutes: given a number that is out of range"),
+            (r#"{"timeoutMinutes": -1e400}"#, "timeoutMinutes: given a number that is out of range"),
+            (nested.as_str(), "more than 127 levels"),
+            (r#"{"task": {}, "task": {}}"#, "task: given twice"),
+            ("null", "must be a JSON object"),
+        ] {
+            let message = refusal(document);
+            assert!(message.contains(words), "{message}");
+        }
+    }
 }

@@ -160,7 +160,7 @@ fn check_secret(name: &str, arn: &str, known: &[String]) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::InvalidJob(format!(
-        "container.secrets.{name}: given {arn}; allowed: an ARN that the stack's parameter SecretArns names"
+        "container.secrets.{name}: given another ARN; allowed: one that the stack's parameter SecretArns names"
     )))
 }
 
