@@ -1,6 +1,7 @@
 //! The job document: what a person writes, and what makes it refusable before anything is created.
 
 mod check;
+mod limits;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -14,6 +15,7 @@ use crate::error::Error;
 use crate::turn::Provider;
 
 pub use check::check_size;
+pub use limits::Limits;
 pub use text::read;
 
 /// The largest job document, in bytes of JSON.
@@ -198,11 +200,9 @@ impl<'a> S3Uri<'a> {
 impl JobDocument {
     /// Reads and checks a document's text.
     ///
-    /// `buckets` are the stack's data buckets.
-    ///
     /// # Errors
     /// [`Error::InvalidJob`] names the field, what was given and what is allowed.
-    pub fn parse(document: &str, buckets: &[String]) -> Result<Self, Error> {
+    pub fn parse(document: &str, limits: &Limits) -> Result<Self, Error> {
         let document = &read(document).map_err(Error::InvalidJob)?;
         let size = document.to_string().len();
         if size > DOCUMENT_LIMIT {
@@ -221,7 +221,7 @@ impl JobDocument {
             let path = error.path().to_string();
             Error::InvalidJob(words::explain(&path, &error.into_inner().to_string()))
         })?;
-        check::check(&job, buckets).map_err(Error::InvalidJob)?;
+        check::check(&job, limits).map_err(Error::InvalidJob)?;
         Ok(job)
     }
 }

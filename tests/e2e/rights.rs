@@ -13,12 +13,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::try_join;
 
 use crate::harness::Harness;
-use crate::rights::stack::Stack;
-use crate::world::{World, repository};
+use crate::rights::stack::{IMAGES, NAME, PREFIXES, Stack};
+use crate::world::{self, World, repository};
 
 /// What was proven, by role; made by this test.
 const PROVEN: &str = "tests/rights/proven.json";
@@ -33,13 +34,20 @@ type Rights = BTreeMap<String, BTreeSet<String>>;
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     // One test at a time uses the stack; the first one deploys it.
     let shared = Arc::new(Mutex::new(None));
-    let also_shared = shared.clone();
+    let (also_shared, shared_too) = (shared.clone(), shared.clone());
     vec![
         harness.trial_in_turn(
             "two_stacks_never_touch_each_other",
             || shared.lock_owned(),
             |world, job, mut shared| async move {
                 strangers::meet(deployed(&mut shared, &world).await?, &job).await
+            },
+        ),
+        harness.trial_in_turn(
+            "jobs_and_roles_reach_no_further_than_the_stacks_parameters",
+            || shared_too.lock_owned(),
+            |world, _, mut shared| async move {
+                no_further(deployed(&mut shared, &world).await?, &world).await
             },
         ),
         harness.trial_in_turn(
@@ -57,6 +65,39 @@ async fn deployed<'a>(shared: &'a mut Option<Stack>, world: &Arc<World>) -> Resu
         *shared = Some(Stack::deploy(world.clone()).await?);
     }
     shared.as_ref().context("the stack has just been deployed")
+}
+
+async fn no_further(stack: &Stack, world: &World) -> Result<()> {
+    let keys: BTreeSet<_> = PREFIXES.map(|prefix| format!("arn:aws:s3:::{prefix}*")).into();
+    let data = stack.granted_to("DataRole");
+    assert_eq!((&data["s3:GetObject"], &data["s3:PutObject"]), (&keys, &keys));
+    let images = &stack.granted_to("ExecutionRole")["ecr:BatchGetImage"];
+    let has = |end: &str| images.iter().any(|arn| arn.ends_with(end));
+    assert!(
+        images.len() == 2 && has(&format!(":repository/{IMAGES}")),
+        "the stack's own and these: {images:?}"
+    );
+    assert!(!has(":repository/*"), "{images:?}");
+
+    let plan_job = world.function_of(NAME, "plan-job").await?;
+    let refusals = [
+        (
+            json!({ "task": { "command": ["true"], "inputs": [{ "file": "a", "from": "s3://mayfly-data/b" }] } }),
+            "DataPrefixes",
+        ),
+        (json!({ "task": { "command": ["true"] }, "container": { "image": "tools/evil" } }), "AllowedImages"),
+    ];
+    for (document, parameter) in refusals {
+        let mut submission = world::sample("plan-job.json")?;
+        submission["document"] = document;
+        let (Ok(answer) | Err(answer)) = world.invoke(&plan_job, submission).await?;
+        assert_eq!(answer["errorType"], "InvalidJob", "{answer}");
+        assert!(
+            answer["errorMessage"].as_str().is_some_and(|message| message.contains(parameter)),
+            "{answer}"
+        );
+    }
+    Ok(())
 }
 
 async fn every_right(stack: &Stack) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Every sample is what it says it is.
 
-use mayfly_common::job::JobDocument;
+use mayfly_common::job::{JobDocument, Limits};
 use mayfly_common::plan::Plan;
 use serde_json::Value;
 
@@ -46,7 +46,14 @@ fn filled(sample: &Value) -> Value {
 }
 
 fn check_job(sample: &str, document: &Value) {
-    let job = JobDocument::parse(&document.to_string(), &["mayfly-data".to_owned()]);
+    let any = vec!["*".to_owned()];
+    let limits = Limits {
+        buckets: vec!["mayfly-data".to_owned()],
+        subnets: any.clone(),
+        security_groups: any,
+        ..Limits::default()
+    };
+    let job = JobDocument::parse(&document.to_string(), &limits);
     match (job, sample.contains("invalid")) {
         (Ok(_), false) | (Err(_), true) => {}
         (Ok(_), true) => panic!("events/{sample}: the job is valid; say so in the name"),

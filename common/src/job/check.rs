@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use url::Url;
 
-use super::{Container, JobDocument, Network, NetworkMode, S3Uri, Task};
+use super::{Container, JobDocument, Limits, Network, NetworkMode, S3Uri, Task};
 use crate::shown::shown;
 use crate::tags;
 
@@ -68,7 +68,7 @@ const SIZES: [(u32, Memory); 8] = [
     (32768, Memory::OneOf([61440, 122_880, 249_856])),
 ];
 
-type Check = Result<(), String>;
+pub(super) type Check = Result<(), String>;
 
 /// Whether `name` can be a bucket's.
 /// Source: S3 user guide, "General purpose bucket naming rules", read in November 2026.
@@ -96,10 +96,10 @@ pub(super) fn number(field: &str) -> String {
     match field {
         "container.cpu" => format!("one of {}", cpu_sizes()),
         "container.memoryMiB" => {
-            let (least, greatest) = SIZES
-                .iter()
-                .fold((u32::MAX, 0), |(least, greatest), size| (least.min(size.1), greatest.max(size.2)));
-            range(least, greatest)
+            let bounds = SIZES.map(|size| size.1.bounds());
+            let least = bounds.map(|(least, _)| least).into_iter().min();
+            let greatest = bounds.map(|(_, greatest)| greatest).into_iter().max();
+            range(least.unwrap_or_default(), greatest.unwrap_or_default())
         }
         _ => range(1, u16::MAX.into()),
     }
@@ -109,14 +109,14 @@ fn cpu_sizes() -> String {
     SIZES.map(|size| size.0.to_string()).join(", ")
 }
 
-pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
+pub(super) fn check(job: &JobDocument, limits: &Limits) -> Check {
     if let Some(network) = &job.network {
-        check_network(network)?;
+        check_network(network, limits)?;
     }
     if let Some(container) = &job.container {
-        check_container(container)?;
+        check_container(container, limits)?;
     }
-    check_task(&job.task, buckets)?;
+    check_task(&job.task, limits)?;
     check_range("timeoutMinutes", job.timeout_minutes)?;
     check_range("attempts", job.attempts)?;
     check_range("queueMinutes", job.queue_minutes)?;
@@ -126,7 +126,7 @@ pub(super) fn check(job: &JobDocument, buckets: &[String]) -> Check {
     check_tags(&job.tags)
 }
 
-fn check_network(network: &Network) -> Check {
+fn check_network(network: &Network, limits: &Limits) -> Check {
     let Network { mode, subnets, security_groups, assign_public_ip, egress, egress_ports } = network;
     let of_modes = [
         ("subnets", subnets.is_some(), NetworkMode::Existing),
@@ -142,8 +142,14 @@ fn check_network(network: &Network) -> Check {
     match mode {
         NetworkMode::Public => Ok(()),
         NetworkMode::Existing => {
-            check_ids("network.subnets", subnets.as_deref(), "subnet-", SUBNETS_LIMIT)?;
-            check_ids("network.securityGroups", security_groups.as_deref(), "sg-", SECURITY_GROUPS_LIMIT)
+            limits.check_existing()?;
+            let (subnets, groups) = (subnets.as_deref(), security_groups.as_deref());
+            check_ids("network.subnets", subnets, "subnet-", SUBNETS_LIMIT, |field, id| {
+                limits.check_subnet(field, id)
+            })?;
+            check_ids("network.securityGroups", groups, "sg-", SECURITY_GROUPS_LIMIT, |field, id| {
+                limits.check_security_group(field, id)
+            })
         }
         NetworkMode::Private => check_ports(egress_ports.as_deref()),
     }
@@ -169,7 +175,13 @@ fn check_ports(ports: Option<&[u16]>) -> Check {
 }
 
 /// Ids that AWS gives: a prefix and hexadecimal digits.
-fn check_ids(field: &str, ids: Option<&[String]>, prefix: &str, limit: usize) -> Check {
+fn check_ids(
+    field: &str,
+    ids: Option<&[String]>,
+    prefix: &str,
+    limit: usize,
+    check_allowed: impl Fn(&str, &str) -> Check,
+) -> Check {
     let ids = ids.unwrap_or_default();
     let allowed = format!("1 to {limit} ids that begin with {prefix}");
     require((1..=limit).contains(&ids.len()), field, format!("{} ids", ids.len()), allowed)?;
@@ -180,11 +192,12 @@ fn check_ids(field: &str, ids: Option<&[String]>, prefix: &str, limit: usize) ->
         let right = id.strip_prefix(prefix).is_some_and(is_hex);
         require(right, &field, id, format!("an id such as {prefix}0a1b2c3d4e5f60718"))?;
         require(seen.insert(id), &field, id, "an id that is given only once")?;
+        check_allowed(&field, id)?;
     }
     Ok(())
 }
 
-fn check_container(container: &Container) -> Check {
+fn check_container(container: &Container, limits: &Limits) -> Check {
     if let Some(image) = &container.image {
         // Source: ECS API Reference, `ContainerDefinition`, `image`; a digest comes after an @. A URL is no reference.
         let part = |c: char| c.is_ascii_alphanumeric() || "-_:./#@".contains(c);
@@ -195,6 +208,7 @@ fn check_container(container: &Container) -> Check {
             image,
             "an image reference such as public.ecr.aws/docker/library/busybox:1",
         )?;
+        limits.check_image(image)?;
     }
     if let Some(cpu) = container.cpu {
         require(SIZES.iter().any(|size| size.0 == cpu), "container.cpu", cpu, number("container.cpu"))?;
@@ -223,6 +237,7 @@ fn check_container(container: &Container) -> Check {
             name,
             "a name that container.environment does not have",
         )?;
+        limits.check_secret(&field, value)?;
     }
     Ok(())
 }
@@ -268,7 +283,7 @@ fn check_variable(field: &str, name: &str) -> Check {
     )
 }
 
-fn check_task(task: &Task, buckets: &[String]) -> Check {
+fn check_task(task: &Task, limits: &Limits) -> Check {
     require(!task.command.is_empty(), "task.command", "an empty list", "a program and its arguments")?;
     require(!task.command[0].is_empty(), "task.command[0]", "", "a program")?;
     for (i, argument) in task.command.iter().enumerate() {
@@ -284,7 +299,7 @@ fn check_task(task: &Task, buckets: &[String]) -> Check {
     let mut seen = BTreeSet::new();
     for (i, input) in task.inputs.iter().enumerate() {
         check_file(&format!("task.inputs[{i}].file"), &input.file, &mut seen)?;
-        check_source(&format!("task.inputs[{i}].from"), &input.from, buckets)?;
+        check_source(&format!("task.inputs[{i}].from"), &input.from, limits)?;
     }
     let (mut seen, mut places) = (BTreeSet::new(), BTreeSet::new());
     for (i, output) in task.outputs.iter().enumerate() {
@@ -297,7 +312,7 @@ fn check_task(task: &Task, buckets: &[String]) -> Check {
             "the name of one file, without *, ? and [; name each file, or let the command pack them into an archive",
         )?;
         let field = format!("task.outputs[{i}].to");
-        check_s3(&field, &output.to, buckets)?;
+        check_s3(&field, &output.to, limits)?;
         // Source: S3 API Reference, "POST Object", form field `key`.
         require(
             !output.to.contains("${filename}"),
@@ -359,9 +374,9 @@ fn check_text(field: &str, text: &str) -> Check {
     )
 }
 
-fn check_source(field: &str, from: &str, buckets: &[String]) -> Check {
+fn check_source(field: &str, from: &str, limits: &Limits) -> Check {
     if from.starts_with("s3://") {
-        return check_s3(field, from, buckets);
+        return check_s3(field, from, limits);
     }
     check_text(field, from)?;
     // The parser adds slashes that are missing.
@@ -376,7 +391,7 @@ fn check_source(field: &str, from: &str, buckets: &[String]) -> Check {
     require(right, field, from, "s3://BUCKET/KEY or an https URL on port 443 without a user name")
 }
 
-fn check_s3(field: &str, uri: &str, buckets: &[String]) -> Check {
+fn check_s3(field: &str, uri: &str, limits: &Limits) -> Check {
     check_text(field, uri)?;
     let Some(S3Uri { bucket, key }) = S3Uri::split(uri) else {
         return require(false, field, uri, "s3://BUCKET/KEY");
@@ -390,11 +405,7 @@ fn check_s3(field: &str, uri: &str, buckets: &[String]) -> Check {
     )?;
     let bytes = format!("a key of {} bytes", key.len());
     require(key.len() <= KEY_LIMIT, field, bytes, format!("a key of at most {KEY_LIMIT} bytes of UTF-8"))?;
-    let allowed = format!(
-        "a bucket of this stack ({}); add it to the stack's parameter DataBuckets",
-        if buckets.is_empty() { "it has none".to_owned() } else { shown(&buckets.join(", ")) }
-    );
-    require(buckets.iter().any(|own| own == bucket), field, uri, allowed)?;
+    limits.check_object(field, uri, &S3Uri { bucket, key })?;
     // Clients take such parts out of a URL, and so out of what is signed.
     // Source: S3 user guide, "Naming Amazon S3 objects", period-only path segments.
     let whole = key.split('/').all(|part| part != "." && part != "..");
@@ -468,7 +479,7 @@ pub(super) fn shown_field(field: &str) -> String {
     }
 }
 
-fn require(right: bool, field: &str, given: impl Display, allowed: impl Display) -> Check {
+pub(super) fn require(right: bool, field: &str, given: impl Display, allowed: impl Display) -> Check {
     if right {
         Ok(())
     } else {

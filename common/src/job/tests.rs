@@ -7,8 +7,18 @@ use crate::shown::SHOWN_LIMIT;
 
 const PLACE: &str = "s3://mayfly-data/in.mp4";
 
+fn limits() -> Limits {
+    let any = vec!["*".to_owned()];
+    let buckets = vec!["mayfly-data".to_owned()];
+    Limits { buckets, subnets: any.clone(), security_groups: any, ..Limits::default() }
+}
+
 fn parse(document: &str) -> Result<JobDocument, String> {
-    JobDocument::parse(document, &["mayfly-data".to_owned()]).map_err(|error| match error {
+    parse_within(&limits(), document)
+}
+
+fn parse_within(limits: &Limits, document: &str) -> Result<JobDocument, String> {
+    JobDocument::parse(document, limits).map_err(|error| match error {
         Error::InvalidJob(message) => message,
         error => panic!("{document} is no InvalidJob but {error:?}"),
     })
@@ -111,9 +121,9 @@ fn no_message_repeats_more_than_200_characters_of_anything() {
             assert!(!message.contains(&"x".repeat(SHOWN_LIMIT + 1)), "{document} is answered by {message}");
         }
     }
-    let buckets: Vec<_> = (0..100).map(|n| format!("bucket-{n}")).collect();
-    let error = JobDocument::parse(&from(PLACE).to_string(), &buckets).expect_err("another stack's bucket");
-    assert!(error.to_string().len() < 500, "{error}");
+    let many: Vec<_> = (0..100).map(|n| format!("bucket-{n}")).collect();
+    let message = parse_within(&Limits { buckets: many, ..limits() }, &from(PLACE).to_string());
+    assert!(message.expect_err("another stack's bucket").len() < 500);
 }
 
 #[test]
@@ -296,4 +306,102 @@ fn what_sqs_or_ecs_would_refuse_later_is_refused_at_once() {
     for value in ["aws", "laws:x", "ü日本½Ⅷ", "a b_.:/=+-@1"] {
         assert!(parse(&with("user", json!(value)).to_string()).is_ok(), "{value}");
     }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn outside(limits: &Limits, document: &Value) -> String {
+    parse_within(limits, &document.to_string()).expect_err(&document.to_string())
+}
+
+#[test]
+fn keys_outside_of_the_stacks_prefixes_are_refused() {
+    let narrow = Limits { prefixes: names(&["mayfly-data/team-a/", "other/"]), ..limits() };
+    for place in ["s3://mayfly-data/in.mp4", "s3://mayfly-data/team-b/x", "s3://mayfly-data/other/x"] {
+        let allowed =
+            "BUCKET/KEY that begins as the stack's parameter DataPrefixes says (mayfly-data/team-a/, other/)";
+        assert_eq!(
+            outside(&narrow, &from(place)),
+            format!("task.inputs[0].from: given {place}; allowed: {allowed}")
+        );
+        assert!(outside(&narrow, &to(place)).starts_with("task.outputs[0].to: given"));
+    }
+    for document in [from("s3://mayfly-data/team-a/x"), to("s3://mayfly-data/team-a/y/z")] {
+        assert!(parse_within(&narrow, &document.to_string()).is_ok());
+    }
+}
+
+#[test]
+fn images_outside_of_the_stacks_patterns_are_refused() {
+    let narrow = Limits {
+        images: names(&["tools/*", "public.ecr.aws/docker/library/*"]),
+        own_image: "registry.example/own:latest".to_owned(),
+        registry: "111122223333.dkr.ecr.eu-central-1.amazonaws.com".to_owned(),
+        ..limits()
+    };
+    let of = |image: &str| with("container", json!({ "image": image }));
+    for image in [
+        "tools/evil",
+        "444455556666.dkr.ecr.eu-central-1.amazonaws.com/tools/x",
+        "evil.example/public.ecr.aws/docker/library/x",
+        "111122223333.dkr.ecr.eu-central-1.amazonaws.com/other:1",
+        "registry.example/own:1",
+    ] {
+        let allowed = "an image of a repository in the stack's parameter AllowedImages (tools/*, \
+                       public.ecr.aws/docker/library/*)";
+        assert_eq!(
+            outside(&narrow, &of(image)),
+            format!("container.image: given {image}; allowed: {allowed}")
+        );
+    }
+    for image in [
+        "111122223333.dkr.ecr.eu-central-1.amazonaws.com/tools/ffmpeg:7",
+        "public.ecr.aws/docker/library/busybox@sha256:0a1b",
+        "registry.example/own:latest",
+    ] {
+        assert!(parse_within(&narrow, &of(image).to_string()).is_ok(), "{image}");
+        assert!(parse(&of(image).to_string()).is_ok(), "without patterns any image is allowed");
+    }
+}
+
+#[test]
+fn a_network_that_the_stack_does_not_name_is_refused() {
+    let of = |subnet: &str, group: &str| {
+        with("network", json!({ "mode": "existing", "subnets": [subnet], "securityGroups": [group] }))
+    };
+    let off = "network.mode: given existing; allowed: public or private; the stack's parameters ExistingSubnets and \
+               ExistingSecurityGroups name nothing to use";
+    for closed in
+        [Limits { subnets: Vec::new(), ..limits() }, Limits { security_groups: Vec::new(), ..limits() }]
+    {
+        assert_eq!(outside(&closed, &of("subnet-1a", "sg-1a")), off);
+    }
+    let narrow =
+        Limits { subnets: names(&["subnet-1a"]), security_groups: names(&["sg-1a", "sg-2b"]), ..limits() };
+    assert_eq!(
+        outside(&narrow, &of("subnet-2b", "sg-1a")),
+        "network.subnets[0]: given subnet-2b; allowed: what the stack's parameter ExistingSubnets names (subnet-1a)"
+    );
+    assert_eq!(
+        outside(&narrow, &of("subnet-1a", "sg-3c")),
+        "network.securityGroups[0]: given sg-3c; \
+         allowed: what the stack's parameter ExistingSecurityGroups names (sg-1a, sg-2b)"
+    );
+    assert!(parse_within(&narrow, &of("subnet-1a", "sg-2b").to_string()).is_ok());
+}
+
+#[test]
+fn a_secret_that_the_stack_does_not_name_is_refused() {
+    let arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:own-AbCdEf";
+    let narrow = Limits { secrets: names(&[arn]), ..limits() };
+    let of = |arn: &str| with("container", json!({ "secrets": { "KEY": arn } }));
+    for own in [arn.to_owned(), format!("{arn}:key::")] {
+        assert!(parse_within(&narrow, &of(&own).to_string()).is_ok());
+    }
+    assert_eq!(
+        outside(&narrow, &of(&format!("{arn}x"))),
+        "container.secrets.KEY: given another ARN; allowed: one that the stack's parameter SecretArns names"
+    );
 }

@@ -51,7 +51,7 @@ struct Submission {
 #[tracing::instrument(skip_all, fields(job = submission.job), err(level = "warn"))]
 async fn handler(clients: &Clients, settings: &Settings, mut submission: Submission) -> Result<Plan, Error> {
     submission.job = new_job_id(&submission.job).map_err(Error::InvalidJob)?;
-    let document = JobDocument::parse(submission.document.get(), &settings.buckets)?;
+    let document = JobDocument::parse(submission.document.get(), &settings.limits)?;
     network::check(&clients.ec2, document.network.as_ref()).await?;
     let plan = plan::make(settings, &submission, document)?;
     buckets::check(&clients.s3, &settings.region, &plan.task).await?;
@@ -61,6 +61,8 @@ async fn handler(clients: &Clients, settings: &Settings, mut submission: Submiss
 
 #[cfg(test)]
 mod tests {
+    use mayfly_common::job::Limits;
+
     use super::*;
 
     /// As the runtime reads an event: `lambda_runtime` 1.5, `deserializer.rs`.
@@ -71,7 +73,7 @@ mod tests {
         let mut json = serde_json::Deserializer::from_slice(event.as_bytes());
         let submission: Submission =
             serde_path_to_error::deserialize(&mut json).expect("any document is taken");
-        match JobDocument::parse(submission.document.get(), &[]) {
+        match JobDocument::parse(submission.document.get(), &Limits::default()) {
             Err(Error::InvalidJob(message)) => message,
             other => panic!("{document} is no InvalidJob but {other:?}"),
         }

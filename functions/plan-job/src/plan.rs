@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mayfly_common::error::Error;
-use mayfly_common::job::{Capacity, JobDocument, Network, NetworkMode, check_size};
+use mayfly_common::job::{Capacity, JobDocument, Limits, Network, NetworkMode, check_size};
 use mayfly_common::names::{Names, SECRET_LENGTH, STACK_LIMIT};
 use mayfly_common::plan::{Plan, PlannedContainer, PlannedNetwork, PrivateNetwork};
 use mayfly_common::settings::{list_setting, setting};
@@ -37,7 +37,6 @@ pub struct Settings {
     pub subnets: Vec<String>,
     pub security_group: String,
     pub availability_zones: [String; 2],
-    pub image: String,
     pub cpu: u32,
     pub memory_mib: u32,
     pub storage_gib: u32,
@@ -45,8 +44,7 @@ pub struct Settings {
     pub timeout_minutes: u32,
     pub attempts: u32,
     pub heartbeat_seconds: u32,
-    pub buckets: Vec<String>,
-    pub secrets: Vec<String>,
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -61,7 +59,6 @@ impl Settings {
             availability_zones: list_setting("AVAILABILITY_ZONES")?
                 .try_into()
                 .map_err(|zones| format!("AVAILABILITY_ZONES is {zones:?}, not two zones"))?,
-            image: setting("DEFAULT_IMAGE")?,
             cpu: setting("DEFAULT_CPU")?,
             memory_mib: setting("DEFAULT_MEMORY")?,
             storage_gib: setting("DEFAULT_STORAGE")?,
@@ -69,8 +66,16 @@ impl Settings {
             timeout_minutes: setting("DEFAULT_TIMEOUT_MINUTES")?,
             attempts: setting("DEFAULT_ATTEMPTS")?,
             heartbeat_seconds: setting("HEARTBEAT_SECONDS")?,
-            buckets: list_setting("DATA_BUCKETS")?,
-            secrets: list_setting("SECRET_ARNS")?,
+            limits: Limits {
+                buckets: list_setting("DATA_BUCKETS")?,
+                prefixes: list_setting("DATA_PREFIXES")?,
+                images: list_setting("ALLOWED_IMAGES")?,
+                own_image: setting("DEFAULT_IMAGE")?,
+                registry: setting("REGISTRY")?,
+                subnets: list_setting("EXISTING_SUBNETS")?,
+                security_groups: list_setting("EXISTING_SECURITY_GROUPS")?,
+                secrets: list_setting("SECRET_ARNS")?,
+            },
         })
     }
 }
@@ -136,11 +141,8 @@ fn container(settings: &Settings, document: &JobDocument) -> Result<PlannedConta
     let cpu = given.cpu.unwrap_or(settings.cpu);
     let memory_mib = given.memory_mib.unwrap_or(settings.memory_mib);
     check_size(cpu, memory_mib).map_err(Error::InvalidJob)?;
-    for (name, arn) in &given.secrets {
-        check_secret(name, arn, &settings.secrets)?;
-    }
     Ok(PlannedContainer {
-        image: given.image.unwrap_or_else(|| settings.image.clone()),
+        image: given.image.unwrap_or_else(|| settings.limits.own_image.clone()),
         cpu,
         memory_mib,
         storage_gib: Some(given.storage_gib.unwrap_or(settings.storage_gib))
@@ -148,20 +150,6 @@ fn container(settings: &Settings, document: &JobDocument) -> Result<PlannedConta
         environment: given.environment,
         secrets: given.secrets,
     })
-}
-
-/// The container's start would fail without a word in the execution. A reference may go on with a key and a version.
-/// Source: ECS developer guide, "Pass Secrets Manager secrets through environment variables".
-fn check_secret(name: &str, arn: &str, known: &[String]) -> Result<(), Error> {
-    let is_of = |known: &String| {
-        arn.strip_prefix(known.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-    };
-    if known.iter().any(is_of) {
-        return Ok(());
-    }
-    Err(Error::InvalidJob(format!(
-        "container.secrets.{name}: given another ARN; allowed: one that the stack's parameter SecretArns names"
-    )))
 }
 
 /// The stack's own network or one that the job names; or the one that is made for the job alone.

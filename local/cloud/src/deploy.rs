@@ -25,7 +25,8 @@ const REPORT_GRACE: Duration = Duration::from_mins(1);
 pub const DATA_BUCKET: &str = "mayfly-data";
 
 impl Cloud {
-    /// Deploys the repository's stack under `stack`, with `parameters` besides the data bucket.
+    /// Deploys the repository's stack under `stack`, with `parameters` besides the data bucket and the networks that
+    /// jobs may name: any.
     ///
     /// # Errors
     /// With the SAM CLI's own words.
@@ -51,6 +52,7 @@ impl Cloud {
             .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
             .arg("--parameter-overrides")
             .arg(format!("DataBuckets={DATA_BUCKET}"))
+            .args(["ExistingSubnets=*", "ExistingSecurityGroups=*"])
             .arg(format!("ReportGraceSeconds={}", self.options().time_scale.real(REPORT_GRACE).as_secs()))
             .args(parameters)
             .current_dir(&stage)

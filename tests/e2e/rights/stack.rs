@@ -30,6 +30,11 @@ pub const SOLO: &str = "rights-solo";
 /// Another one, which has a network of its own.
 pub const PRIVATE: &str = "rights-private";
 
+/// The keys that the stack's jobs may read and write.
+pub const PREFIXES: [&str; 2] = ["mayfly-data/in.mp4", "mayfly-data/mayfly-rights/"];
+/// The images that its jobs may name.
+pub const IMAGES: &str = "tools/*";
+
 /// A deployed stack.
 pub struct Stack {
     pub world: Arc<World>,
@@ -61,6 +66,8 @@ impl Stack {
         let parameters = [
             format!("SecretArns={secret}"),
             format!("DataKeyArns=arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000"),
+            format!("DataPrefixes={}", PREFIXES.join(",")),
+            format!("AllowedImages={IMAGES}"),
             "HeartbeatSeconds=3600".to_owned(),
         ];
         let parameters = parameters.each_ref().map(String::as_str);
