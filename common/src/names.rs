@@ -21,6 +21,10 @@ pub const STACK_LIMIT: usize = QUEUE_NAME_LIMIT - (1 + 8) - (1 + SECRET_LENGTH);
 /// Source: ECS API Reference, `DescribeServices`, `services`.
 pub const LAUNCHES_LIMIT: u32 = 10;
 
+/// What the names of the command's variables begin with in a container's environment, so that none of them is one that
+/// the worker, or a library of its, goes by.
+pub const COMMAND_VARIABLE: &str = "MAYFLY_VAR_";
+
 /// The longest id of a job: with it every name below keeps within AWS's limits.
 const ID_LIMIT: usize = 64;
 
@@ -93,9 +97,6 @@ fn is_of_id(c: char) -> bool {
 pub fn deserialize_job_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     String::deserialize(deserializer).map(|name| job_id(&name))
 }
-/// What the names of the command's variables begin with in a container's environment, so that none of them is one that
-/// the worker, or a library of its, goes by.
-pub const COMMAND_VARIABLE: &str = "MAYFLY_VAR_";
 
 /// The names of everything that belongs to one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
