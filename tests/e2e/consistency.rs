@@ -26,9 +26,10 @@ use crate::world::{STACK, World, command, until};
 
 /// States that may find everything seen that they need: by then a step before them has waited for something that was
 /// made as late, for the attachment, the route table that it associates, or the NAT gateway that it looks at.
-const SEEN_BY_THEN: [&str; 5] = [
+const SEEN_BY_THEN: [&str; 6] = [
     "CreateNatGateway",
     "AssociatePublicRouteTable",
+    "AssociateSecondPrivateRouteTable",
     "CreatePublicRoute",
     "CreateEndpoints",
     "CreatePrivateRoute",
