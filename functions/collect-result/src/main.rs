@@ -105,7 +105,7 @@ fn silence(input: &Input, has_reported: bool) -> Failure {
                 input.plan.heartbeat_seconds + input.turn.queue_seconds
             ),
         ),
-        // ECS tries as seldom as every 15 minutes, and says nothing in between.
+        // ECS tries as seldom as every 27 minutes, and says nothing in between.
         // Source: ECS developer guide, "Service throttle logic".
         "States.HeartbeatTimeout" if input.turn.awaits_quota() => (
             Class::QuotaExceeded,

@@ -14,11 +14,11 @@ use crate::strategy::choose;
 use crate::tasks::{self, LastStatus, StopCode};
 use crate::{Ecs, State, iso};
 
-/// A task that never started is tried again later and later, up to every 15 minutes: Developer Guide, "Amazon
+/// A task that never started is tried again later and later, up to every 27 minutes: Developer Guide, "Amazon
 /// ECS service throttle logic". The first pause and the number of failures until the service says so are not
 /// documented.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_PAUSE: Duration = Duration::from_mins(15);
+const LONGEST_PAUSE: Duration = Duration::from_mins(27);
 const IMPAIRED_AFTER: u32 = 3;
 
 /// Starts and stops tasks until the service has what it should have. To be called after every change.
