@@ -33,10 +33,10 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 test: programs ## Run all tests; ARGS='name' picks some
 	@cargo test --workspace --quiet --no-fail-fast -- $(ARGS)
 
-bench: tools ## Measure cold starts and the worker's transfers, in release builds
+bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
 	@echo "Building ..."
 	@cargo build --release --quiet --package create-queue --package dispatch-job --package register-task --package mayfly-worker
-	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release cargo test --workspace --quiet --bench bench
+	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release cargo test --workspace --quiet --bench bench -- $(ARGS)
 
 critical-path: programs ## See how long a job with a private network waits for its container, and for whom
 	@cargo test --workspace --quiet --bench critical-path

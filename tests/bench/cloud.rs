@@ -1,4 +1,5 @@
-//! A server that answers just what is asked of it here: Lambda's runtime API, four AWS services, and a bucket.
+//! A server that answers just what is asked of it here: Lambda's runtime API, four AWS services, and a bucket. The services
+//! speak TLS where a certificate is given; the runtime API never does.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,12 +10,15 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::serve::ListenerExt;
 use futures_util::{StreamExt, stream};
 use mayfly_common::message::{News, Order, Report, SignedUrls, Upload};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
+use crate::tls::Certificate;
 use crate::transfer::MEGABYTES;
 
 /// Where the samples' queues are said to be; the calls go to the server all the same.
@@ -38,8 +42,10 @@ pub enum Event {
 /// The server. It is gone when this is dropped.
 pub struct Cloud {
     pub url: String,
+    /// Where the AWS services are.
+    pub services: String,
     pub events: mpsc::UnboundedReceiver<Event>,
-    server: tokio::task::JoinHandle<()>,
+    _servers: JoinSet<()>,
 }
 
 struct State {
@@ -53,7 +59,11 @@ struct State {
 
 impl Cloud {
     /// A server with one invocation for a function and, in the mailbox, one order for a worker.
-    pub async fn start(invocation: Option<Value>, order: impl FnOnce(&str) -> Option<Order>) -> Result<Self> {
+    pub async fn start(
+        certificate: Option<&Certificate>,
+        invocation: Option<Value>,
+        order: impl FnOnce(&str) -> Option<Order>,
+    ) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let (sender, events) = mpsc::unbounded_channel();
@@ -61,15 +71,16 @@ impl Cloud {
         let state =
             Arc::new(State { url: url.clone(), invocation: Mutex::new(invocation), mail, events: sender });
         let router = Router::new().fallback(move |request| answer(state.clone(), request));
-        let server =
-            tokio::spawn(async { axum::serve(listener, router).await.expect("a server that serves") });
-        Ok(Self { url, events, server })
-    }
-}
-
-impl Drop for Cloud {
-    fn drop(&mut self) {
-        self.server.abort();
+        let (mut servers, mut services) = (JoinSet::new(), url.clone());
+        if let Some(certificate) = certificate {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            services = format!("https://{}", listener.local_addr()?);
+            let (listener, router) = (certificate.listen(listener), router.clone());
+            servers.spawn(async { axum::serve(listener, router).await.expect("a server that serves") });
+        }
+        let listener = listener.tap_io(|stream| stream.set_nodelay(true).expect("a new connection"));
+        servers.spawn(async { axum::serve(listener, router).await.expect("a server that serves") });
+        Ok(Self { url, services, events, _servers: servers })
     }
 }
 

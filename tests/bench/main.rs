@@ -6,27 +6,39 @@
 mod cloud;
 mod function;
 mod process;
+mod tls;
 mod transfer;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let programs = folder("MAYFLY_PROGRAMS")?;
     println!(
-        "\nA function's cold start: from the process's start to its first answer, its first AWS calls included."
+        "\nA function's cold start: from the process's start to its first answer, its first AWS calls over TLS included."
     );
     println!("Idle: resident memory of the process after that.\n");
-    function::table(&programs, &folder("MAYFLY_TOOLS")?).await?;
+    function::table(&programs, &folder("MAYFLY_TOOLS")?, &functions()?).await?;
     println!(
         "\nMoving one file of {} MiB between S3 and the disk, in the same run as curl.",
         transfer::MEGABYTES
     );
     println!("Peak: the most resident memory of the worker's process in all turns.\n");
     transfer::table(&programs).await
+}
+
+/// The functions that are to be measured: those of the arguments, or all.
+fn functions() -> Result<Vec<String>> {
+    // Cargo adds a flag of its own.
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let all = function::FUNCTIONS.map(str::to_owned);
+    if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
+        bail!("{unknown} is not among {}", all.join(", "));
+    }
+    Ok(if named.is_empty() { all.into() } else { named })
 }
 
 fn folder(variable: &str) -> Result<PathBuf> {

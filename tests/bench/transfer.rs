@@ -53,7 +53,7 @@ pub async fn table(programs: &Path) -> Result<()> {
 
 /// One job that takes the file and gives it back; then the worker's peak.
 async fn worker(program: &Path) -> Result<(Moved, f64)> {
-    let mut cloud = Cloud::start(None, |url| Some(order(url))).await?;
+    let mut cloud = Cloud::start(None, None, |url| Some(order(url))).await?;
     let folder = tempfile::tempdir()?;
     // As in the image, where the command's user may enter the folder.
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
@@ -82,7 +82,7 @@ async fn worker(program: &Path) -> Result<(Moved, f64)> {
 }
 
 async fn curl() -> Result<Moved> {
-    let mut cloud = Cloud::start(None, |_| None).await?;
+    let mut cloud = Cloud::start(None, None, |_| None).await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("in");
     let (get, form) = (format!("{}/bucket/in", cloud.url), format!("file=@{}", file.display()));
