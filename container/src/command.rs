@@ -180,7 +180,7 @@ fn environment(place: Place<'_>) -> BTreeMap<OsString, OsString> {
     environment.entry("TMPDIR".into()).or_insert_with(|| temporary.to_owned());
     let home = environment.entry("HOME".into()).or_insert_with(|| temporary.to_owned());
     if place.runs_as.is_some() && home == ROOTS_HOME {
-        *home = temporary.to_owned();
+        temporary.clone_into(home);
     }
     // Programs ask the environment first, and then the table of users, where an image may have nobody of this number.
     let user = User::from_uid(place.runs_as.map_or_else(geteuid, Uid::from_raw)).ok().flatten();
