@@ -28,7 +28,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 
 /// One document of each kind goes through the machine; plan-job alone is enough for its like.
 async fn documents(world: Arc<World>, base: String) -> Result<()> {
-    let kinds = [whole_documents()?, networks(), containers(), commands_and_files(), limits_and_tags()];
+    let kinds = [whole_documents()?, networks(), containers(), commands(), files(), limits_and_tags()];
     let plan_job = world.function("plan-job").await?;
     for (kind, table) in kinds.into_iter().enumerate() {
         let (document, message) = table.first().context("a kind has documents")?;
@@ -319,12 +319,8 @@ fn containers() -> Table {
     ]
 }
 
-fn commands_and_files() -> Table {
-    let inside = "a name inside the working directory: relative, no URL, without .. and without \\";
-    let source = "s3://BUCKET/KEY or an https URL on port 443 without a user name";
-    let bucket = "a bucket of this stack (mayfly-data); add it to the stack's parameter DataBuckets";
-    let object = "s3://mayfly-data/key";
-    let mut table = vec![
+fn commands() -> Table {
+    vec![
         row(command(&[]), "task.command: given an empty list; allowed: a program and its arguments"),
         row(command(&[""]), "task.command[0]: given an empty text; allowed: a program"),
         row(
@@ -337,6 +333,15 @@ fn commands_and_files() -> Table {
             task_with("cwd", json!("/tmp")),
             "task.cwd: there is no such field; allowed: inputs, command, outputs",
         ),
+    ]
+}
+
+fn files() -> Table {
+    let inside = "a name inside the working directory: relative, no URL, without .. and without \\";
+    let source = "s3://BUCKET/KEY or an https URL on port 443 without a user name";
+    let bucket = "a bucket of this stack (mayfly-data); add it to the stack's parameter DataBuckets";
+    let object = "s3://mayfly-data/key";
+    let mut table = vec![
         row(task_with("inputs", json!({})), "task.inputs: given an object; allowed: a list"),
         row(task_with("inputs", json!([{ "file": "a" }])), "task.inputs[0].from: missing; it is required"),
         row(task_with("inputs", json!([["a", object]])), "task.inputs[0]: given a list; allowed: an object"),

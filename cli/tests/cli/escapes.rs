@@ -1,6 +1,8 @@
 //! Whatever a job, a command or AWS says, no escape sequence of theirs reaches the terminal; and the end of the output is
 //! the same wherever a person sees it.
 
+use std::iter;
+
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Ran};
@@ -77,15 +79,13 @@ async fn why_a_job_was_stopped_and_what_aws_says_cannot_be_an_escape_sequence() 
 #[tokio::test]
 async fn the_end_of_the_output_is_the_same_in_follow_run_and_json() {
     let error = "ERROR: row 17 of input.csv is malformed";
-    let drafts: String = (0..100).map(|percent| format!("\rprogress {percent} %")).collect();
+    let drafts: Vec<_> = (0..100).map(|percent| format!("progress {percent} %")).collect();
     let cloud = Cloud::start().await;
     let mut document = failure();
-    document["output"] = json!(format!("{error}\n{drafts}\n"));
+    document["output"] = json!(format!("{error}\n\r{}\n", drafts.join("\r")));
     // An earlier worker wrote every draft as a line of its own.
-    let lines: Vec<_> = std::iter::once(error.to_owned())
-        .chain((0..100).map(|percent| format!("progress {percent} %")))
-        .collect();
-    cloud.log("0123", &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let lines: Vec<_> = iter::once(error).chain(drafts.iter().map(String::as_str)).collect();
+    cloud.log("0123", &lines);
     cloud.shows("my-job", History::new(0).fail("CommandFailed", &document.to_string()));
 
     let end = format!("\nlog      {error}\n         progress 99 %\nreceipt");

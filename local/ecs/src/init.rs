@@ -39,10 +39,11 @@ pub fn run_if_asked() -> Option<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let arguments: Vec<_> = arguments.collect();
     let exit_code = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(supervise(&arguments)));
-    Some(exit_code.map(ExitCode::from).unwrap_or_else(|error| {
+    let exit_code = exit_code.unwrap_or_else(|error| {
         eprintln!("{error:#}");
-        ExitCode::from(NO_PROGRAM)
-    }))
+        NO_PROGRAM
+    });
+    Some(ExitCode::from(exit_code))
 }
 
 async fn supervise(arguments: &[OsString]) -> anyhow::Result<u8> {
