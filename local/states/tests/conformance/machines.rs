@@ -38,7 +38,7 @@ impl Job {
     async fn run(&self, conclude: impl Fn(&Value, usize) -> Reply + Send + Sync + 'static) -> Ended {
         let cloud = Cloud::scaled(0.001);
         let plan = json!({
-            "network": { "cluster": "c" }, "firstTurn": { "queueSeconds": 0 }, "heartbeatSeconds": 600,
+            "job": "j", "network": { "cluster": "c" }, "firstTurn": { "queueSeconds": 0 }, "heartbeatSeconds": 600,
             "timeoutSeconds": 600, "teardownName": "teardown",
         });
         let refused = self.ending == Some(Value::Null);
