@@ -25,14 +25,16 @@ use crate::stopped::states;
 use crate::world::{STACK, World, command, until};
 
 /// States that may find everything seen that they need: by then a step before them has waited for something that was
-/// made as late, for the attachment, the route table that it associates, or the NAT gateway that it looks at.
-const SEEN_BY_THEN: [&str; 6] = [
+/// made as late, for the attachment, the route table that it associates, or the NAT gateway that it looks at. And
+/// DispatchJob needs nothing of EC2's, but the mailbox, which has a test of its own.
+const SEEN_BY_THEN: [&str; 7] = [
     "CreateNatGateway",
     "AssociatePublicRouteTable",
     "AssociateSecondPrivateRouteTable",
     "CreatePublicRoute",
     "CreateEndpoints",
     "CreatePrivateRoute",
+    "DispatchJob",
 ];
 
 /// How many jobs may try to be refused.
