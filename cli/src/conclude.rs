@@ -1,10 +1,10 @@
 //! A job's end: its outcome, the end of the output where it failed, the teardown where the job did not live to run it.
 
 use anyhow::{Result, bail};
-use mayfly_common::inventory::Receipt;
-use mayfly_common::names::job_id;
-use mayfly_common::outcome::Outcome;
-use mayfly_common::visible::settled;
+use mayfly_model::inventory::Receipt;
+use mayfly_model::names::job_id;
+use mayfly_model::outcome::Outcome;
+use mayfly_model::visible::settled;
 use serde_json::{Value, json};
 
 use crate::events::Status;

@@ -6,8 +6,8 @@
 
 use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
-use mayfly_common::names::{Names, job_id};
-use mayfly_common::visible::settled;
+use mayfly_model::names::{Names, job_id};
+use mayfly_model::visible::settled;
 
 use crate::stack::{Stack, aws};
 

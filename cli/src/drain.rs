@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::types::{ExecutionListItem, ExecutionStatus};
 use jiff::{SignedDuration, Timestamp};
-use mayfly_common::names::job_id;
+use mayfly_model::names::job_id;
 use serde::Deserialize;
 use serde_json::json;
 

@@ -10,8 +10,8 @@ use aws_sdk_sfn::operation::get_execution_history::GetExecutionHistoryError;
 use aws_sdk_sfn::types::HistoryEvent;
 use console::{Key, Term};
 use jiff::Timestamp;
-use mayfly_common::names::job_id;
-use mayfly_common::record;
+use mayfly_model::names::job_id;
+use mayfly_model::record;
 use tokio::time::Instant;
 
 use crate::events::{self, End};
@@ -215,7 +215,7 @@ async fn history_after(stack: &Stack, execution: &str, seen: i64) -> Result<Vec<
     Ok(events)
 }
 
-/// The container's last progress, JSON of [`mayfly_common::message::Progress`].
+/// The container's last progress, JSON of [`mayfly_model::message::Progress`].
 async fn progress(stack: &Stack, job: &str) -> Result<Option<String>> {
     let item = stack
         .dynamodb

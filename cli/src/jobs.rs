@@ -4,7 +4,7 @@ use anyhow::Result;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
 use aws_sdk_sfn::primitives::DateTime;
 use jiff::Timestamp;
-use mayfly_common::names::{is_derived, job_id};
+use mayfly_model::names::{is_derived, job_id};
 use serde_json::Value;
 
 use crate::stack::{Stack, aws};

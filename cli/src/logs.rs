@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
 use jiff::{SignedDuration, Timestamp};
-use mayfly_common::visible::settled;
+use mayfly_model::visible::settled;
 
 use crate::container_log::{self, LogStream};
 use crate::jobs;

@@ -8,11 +8,11 @@ use aws_sdk_sfn::types::{ExecutionListItem, ExecutionStatus};
 use console::Term;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use mayfly_common::message::Progress;
-use mayfly_common::names::job_id;
-use mayfly_common::record;
-use mayfly_common::turn::{Provider, Turn};
-use mayfly_common::visible::visible;
+use mayfly_model::message::Progress;
+use mayfly_model::names::job_id;
+use mayfly_model::record;
+use mayfly_model::turn::{Provider, Turn};
+use mayfly_model::visible::visible;
 use serde::Serialize;
 
 use crate::jobs::{self, Job};

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use mayfly_common::names::{check_execution_name, new_job_id};
+use mayfly_model::names::{check_execution_name, new_job_id};
 use serde_json::json;
 
 use crate::follow::{Followed, OnInterrupt};

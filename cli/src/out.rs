@@ -3,7 +3,7 @@
 
 use std::io::{Result, Write, stderr, stdout};
 
-use mayfly_common::visible::{visible, visible_json};
+use mayfly_model::visible::{visible, visible_json};
 use serde::Serialize;
 
 /// Prints lines on standard output.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
-use mayfly_common::error::Class;
-use mayfly_common::inventory::{Kind, Named, Receipt};
-use mayfly_common::outcome::{JobFailure, JobResult, Outcome};
+use mayfly_model::class::Class;
+use mayfly_model::inventory::{Kind, Named, Receipt};
+use mayfly_model::outcome::{JobFailure, JobResult, Outcome};
 use serde::Deserialize;
 
 use crate::events::{End, Status};
@@ -155,7 +155,7 @@ fn section(label: &str, tone: Tone, lines: Vec<String>) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use mayfly_common::inventory::Resource;
+    use mayfly_model::inventory::Resource;
     use serde_json::json;
 
     use super::*;

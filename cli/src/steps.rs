@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType};
 use jiff::Timestamp;
-use mayfly_common::attempt::Ending;
+use mayfly_model::ending::Ending;
 use serde::Deserialize;
 
 use crate::events::{failure, time};
@@ -242,7 +242,7 @@ mod tests {
     use aws_sdk_sfn::types::{
         StateEnteredEventDetails, StateExitedEventDetails, TaskFailedEventDetails, TaskScheduledEventDetails,
     };
-    use mayfly_common::turn::{Provider, Turn};
+    use mayfly_model::turn::{Provider, Turn};
     use serde_json::json;
 
     use super::*;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
-use mayfly_common::job::read;
-use mayfly_common::names::job_id;
+use mayfly_model::job::read;
+use mayfly_model::names::job_id;
 use uuid::Uuid;
 
 use crate::stack::{Stack, aws};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
 use jiff::{Timestamp, ToSpan};
-use mayfly_common::names::job_id;
+use mayfly_model::names::job_id;
 use serde_json::Value;
 use tokio::time::Instant;
 

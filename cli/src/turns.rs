@@ -1,9 +1,9 @@
 //! How a job goes on after a start that failed, in words.
 
-use mayfly_common::attempt::{Ending, Next};
-use mayfly_common::error::Class;
-use mayfly_common::outcome::JobFailure;
-use mayfly_common::turn::{Provider, Turn};
+use mayfly_model::class::Class;
+use mayfly_model::ending::{Ending, Next};
+use mayfly_model::outcome::JobFailure;
+use mayfly_model::turn::{Provider, Turn};
 
 /// What was, and what comes next; nothing where the job is over.
 pub fn told(ending: &Ending) -> Option<String> {

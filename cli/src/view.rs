@@ -9,8 +9,8 @@ use console::style;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use mayfly_common::message::{Phase, Progress};
-use mayfly_common::visible::{settled, visible};
+use mayfly_model::message::{Phase, Progress};
+use mayfly_model::visible::{settled, visible};
 
 use crate::report::duration;
 use crate::steps::{Change, Leaving, StepId, What};

@@ -9,12 +9,12 @@ use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mayfly_common::error::Class;
-use mayfly_common::message::{
+use mayfly_model::class::Class;
+use mayfly_model::message::POST_LIMIT;
+use mayfly_model::message::{
     Assignment, Download, Failure, FileSize, Finished, News, Phase, Progress, SignedUrls, Upload,
 };
-use mayfly_common::shown::shown;
-use mayfly_common::signing::POST_LIMIT;
+use mayfly_model::shown::shown;
 use tokio::select;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;

@@ -13,9 +13,9 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mayfly_common::error::Class;
-use mayfly_common::message::{Failure, Phase, Progress};
-use mayfly_common::shown::shown;
+use mayfly_model::class::Class;
+use mayfly_model::message::{Failure, Phase, Progress};
+use mayfly_model::shown::shown;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, Uid, User, geteuid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

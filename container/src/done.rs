@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use backon::{ExponentialBuilder, Retryable};
-use mayfly_common::message::{Assignment, News, Report};
-use mayfly_common::turn::Turn;
+use mayfly_model::message::{Assignment, News, Report};
+use mayfly_model::turn::Turn;
 use tokio::select;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;

@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use mayfly_common::names::COMMAND_VARIABLE;
+use mayfly_model::names::COMMAND_VARIABLE;
 
 /// The variables that are the worker's.
 const OWN: [&str; 13] = [

@@ -10,13 +10,13 @@ use std::thread;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use mayfly_common::shown::shown;
-use mayfly_common::tree;
+use mayfly_model::shown::shown;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 use tracing::{Span, warn};
 
 use crate::links;
+use crate::tree;
 
 /// How many names [`Folder::listing`] shows.
 const LISTED: usize = 20;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, bail};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder, Retryable};
 use futures_util::TryStreamExt;
-use mayfly_common::shown::shown;
+use mayfly_model::shown::shown;
 use reqwest::header::{
     CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, IF_RANGE, LOCATION, RANGE, RETRY_AFTER, SET_COOKIE,
 };

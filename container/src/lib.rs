@@ -17,6 +17,7 @@ pub mod output;
 pub mod progress;
 pub mod settings;
 pub mod stop;
+pub mod tree;
 pub mod upload;
 pub mod urls;
 pub mod worker;

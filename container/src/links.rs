@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use cap_std::fs::Dir;
-use mayfly_common::shown::shown;
+use mayfly_model::shown::shown;
 
 /// More links on one way lead in a circle, as they do for the kernel.
 /// Source: path_resolution(7).

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::Message;
 use backon::{ExponentialBuilder, Retryable};
-use mayfly_common::message::Order;
+use mayfly_model::message::Order;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use mayfly_common::message::{Phase, Progress};
+use mayfly_model::message::{Phase, Progress};
 use regex::Regex;
 
 /// The longest line that a heartbeat carries, in characters.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use mayfly_common::error::Class;
-use mayfly_common::message::{Failure, Phase};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Failure, Phase};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::sleep;

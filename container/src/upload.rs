@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 
 use futures_util::TryStreamExt;
-use mayfly_common::message::Upload;
+use mayfly_model::message::Upload;
 use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 use tokio::io::AsyncReadExt;

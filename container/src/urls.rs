@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
-use mayfly_common::message::{FileSize, News, SignedUrls, Upload};
+use mayfly_model::message::{FileSize, News, SignedUrls, Upload};
 use tokio::select;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{interval, timeout};

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
 use backon::ExponentialBuilder;
-use mayfly_common::message::{Assignment, News, Order};
+use mayfly_model::message::{Assignment, News, Order};
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;

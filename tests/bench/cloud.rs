@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::serve::ListenerExt;
 use futures_util::{StreamExt, stream};
-use mayfly_common::message::{News, Order, Report, SignedUrls, Upload};
+use mayfly_model::message::{News, Order, Report, SignedUrls, Upload};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;

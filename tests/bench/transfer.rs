@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use mayfly_common::message::{Assignment, Download, News, Order};
-use mayfly_common::turn::{Provider, Turn};
+use mayfly_model::message::{Assignment, Download, News, Order};
+use mayfly_model::turn::{Provider, Turn};
 use tokio::process::Command;
 use tokio::time::timeout;
 

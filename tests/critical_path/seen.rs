@@ -10,7 +10,7 @@ use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use jiff::Timestamp;
 use local_aws::calls::CallLog;
 use local_cloud::Cloud;
-use mayfly_common::names::Names;
+use mayfly_model::names::Names;
 use tokio::time::sleep;
 
 use crate::path::Span;

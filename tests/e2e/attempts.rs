@@ -8,9 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use local_ecs::{Fault, Rule, SpotStopCode, Stage};
-use mayfly_common::error::Class;
-use mayfly_common::message::{Failure, Loss, News, Report};
-use mayfly_common::turn::{Provider, Turn};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Failure, Loss, News, Report};
+use mayfly_model::turn::{Provider, Turn};
 use serde_json::{Value, json};
 use tokio::process::Command;
 

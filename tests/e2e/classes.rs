@@ -8,10 +8,10 @@ use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use local_cloud::{ACCOUNT, REGION};
 use local_ecs::{Fault, Refusal, Rule, SpotStopCode, Stage};
-use mayfly_common::error::Class;
-use mayfly_common::message::Order;
-use mayfly_common::names::Names;
-use mayfly_common::turn::LOSSES_LIMIT;
+use mayfly_model::class::Class;
+use mayfly_model::message::Order;
+use mayfly_model::names::Names;
+use mayfly_model::turn::LOSSES_LIMIT;
 use serde_json::json;
 
 use crate::course::{self, AT_WORK, always, sample};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
-use mayfly_common::error::Class;
-use mayfly_common::outcome::{JobFailure, Status};
+use mayfly_model::class::Class;
+use mayfly_model::outcome::{JobFailure, Status};
 use serde_json::{Value, json};
 
 use crate::harness::Harness;

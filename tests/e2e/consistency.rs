@@ -12,8 +12,8 @@ use local_aws::calls::Call;
 use local_cloud::{ACCOUNT, REGION};
 use local_ec2::Fault;
 use local_ecs::Rule;
-use mayfly_common::error::Class;
-use mayfly_common::names::Names;
+use mayfly_model::class::Class;
+use mayfly_model::names::Names;
 use serde_json::{Value, json};
 
 use crate::course;

@@ -3,10 +3,10 @@
 use anyhow::{Result, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
 use local_ecs::{Fault, Stage};
-use mayfly_common::error::Class;
-use mayfly_common::message::{Failure, Finished, Loss, News, Phase, Progress, Report};
-use mayfly_common::record::{self, Stored};
-use mayfly_common::turn::Turn;
+use mayfly_model::class::Class;
+use mayfly_model::message::{Failure, Finished, Loss, News, Phase, Progress, Report};
+use mayfly_model::record::{self, Stored};
+use mayfly_model::turn::Turn;
 use serde_json::{Value, json};
 
 use crate::course::always;

@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_ecs::{Fault, Rule};
-use mayfly_common::error::Class;
-use mayfly_common::names::Names;
-use mayfly_common::outcome::{JobFailure, JobResult, Outcome, Status};
-use mayfly_common::turn::Turn;
+use mayfly_model::class::Class;
+use mayfly_model::names::Names;
+use mayfly_model::outcome::{JobFailure, JobResult, Outcome, Status};
+use mayfly_model::turn::Turn;
 use serde_json::Value;
 
 use crate::history::states_entered;

@@ -12,9 +12,9 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::primitives::ByteStream;
 use libtest_mimic::Trial;
 use local_ecs::{Fault, Rule};
-use mayfly_common::message::{FileSize, News, Order, Upload};
-use mayfly_common::names::Names;
-use mayfly_common::record;
+use mayfly_model::message::{FileSize, News, Order, Upload};
+use mayfly_model::names::Names;
+use mayfly_model::record;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 

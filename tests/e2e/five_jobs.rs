@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
-use mayfly_common::record::Stored;
+use mayfly_model::record::Stored;
 use serde_json::json;
 
 use crate::account::SPARE_ADDRESSES;

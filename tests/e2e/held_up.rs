@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use local_cloud::{ACCOUNT, REGION};
-use mayfly_common::error::Class;
-use mayfly_common::message::News;
-use mayfly_common::names::Names;
-use mayfly_common::record;
+use mayfly_model::class::Class;
+use mayfly_model::message::News;
+use mayfly_model::names::Names;
+use mayfly_model::record;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 

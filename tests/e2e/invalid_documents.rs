@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
-use mayfly_common::error::Class;
-use mayfly_common::inventory::Receipt;
-use mayfly_common::names::{job_id, new_job_id};
+use mayfly_model::class::Class;
+use mayfly_model::inventory::Receipt;
+use mayfly_model::names::{job_id, new_job_id};
 use serde_json::{Value, json};
 
 use crate::harness::Harness;

@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
 use local_cloud::{ACCOUNT, REGION};
-use mayfly_common::inventory::{Kind, Receipt, Resource};
-use mayfly_common::names::Names;
-use mayfly_common::outcome::Status;
-use mayfly_common::tags;
+use mayfly_model::inventory::{Kind, Receipt, Resource};
+use mayfly_model::names::Names;
+use mayfly_model::outcome::Status;
+use mayfly_model::tags;
 use serde_json::json;
 
 use crate::denial::Denial;

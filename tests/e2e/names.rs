@@ -8,8 +8,8 @@ use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
 use local_cloud::leftovers::Belonging;
-use mayfly_common::names::{is_derived, job_id};
-use mayfly_common::outcome::Status;
+use mayfly_model::names::{is_derived, job_id};
+use mayfly_model::outcome::Status;
 use serde_json::{Value, json};
 
 use crate::cli::mayfly;

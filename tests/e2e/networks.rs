@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use aws_sdk_ec2::types::{Filter, NetworkInterface};
 use aws_sdk_ecs::types::Task;
 use libtest_mimic::Trial;
-use mayfly_common::error::Class;
+use mayfly_model::class::Class;
 use serde_json::{Value, json};
 
 use crate::course::{self, sample};

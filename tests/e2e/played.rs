@@ -5,10 +5,10 @@ use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_ecs::{Fault, Rule, Stage};
-use mayfly_common::message::{News, Report};
-use mayfly_common::outcome::JobResult;
-use mayfly_common::record::{self, Stored};
-use mayfly_common::turn::Turn;
+use mayfly_model::message::{News, Report};
+use mayfly_model::outcome::JobResult;
+use mayfly_model::record::{self, Stored};
+use mayfly_model::turn::Turn;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

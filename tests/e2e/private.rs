@@ -10,9 +10,9 @@ use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use futures_util::future::try_join;
 use libtest_mimic::Trial;
 use local_ec2::{Fault, NatFailure};
-use mayfly_common::error::Class;
-use mayfly_common::inventory::Kind;
-use mayfly_common::names::Names;
+use mayfly_model::class::Class;
+use mayfly_model::inventory::Kind;
+use mayfly_model::names::Names;
 use serde_json::{Value, json};
 
 use crate::course;

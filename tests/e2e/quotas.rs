@@ -9,7 +9,7 @@ use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use futures_util::future::try_join;
 use libtest_mimic::Trial;
-use mayfly_common::error::Class;
+use mayfly_model::class::Class;
 use serde_json::{Value, json};
 
 use crate::course;

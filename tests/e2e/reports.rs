@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use libtest_mimic::Trial;
 use local_cloud::{ACCOUNT, REGION};
-use mayfly_common::error::Class;
-use mayfly_common::message::{Failure, FileSize, Finished, News, Report};
-use mayfly_common::names::Names;
+use mayfly_model::class::Class;
+use mayfly_model::message::{Failure, FileSize, Finished, News, Report};
+use mayfly_model::names::Names;
 use serde_json::json;
 
 use crate::container::{Container, TASK, deliver, failure, handle, heartbeat, lost, success};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use libtest_mimic::Trial;
 use local_ecs::{Fault, Rule};
-use mayfly_common::error::Class;
-use mayfly_common::message::{Finished, News};
-use mayfly_common::record::Stored;
+use mayfly_model::class::Class;
+use mayfly_model::message::{Finished, News};
+use mayfly_model::record::Stored;
 use serde_json::{Value, json};
 use tokio::time::interval;
 

@@ -9,7 +9,7 @@ use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use aws_sdk_sqs::types::QueueAttributeName;
 use libtest_mimic::Trial;
 use local_ecs::{Fault, Rule};
-use mayfly_common::record;
+use mayfly_model::record;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Value, json};
 

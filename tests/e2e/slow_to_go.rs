@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use libtest_mimic::Trial;
 use local_ec2::Fault;
 use local_ecs::Rule;
-use mayfly_common::names::Names;
-use mayfly_common::tags;
+use mayfly_model::names::Names;
+use mayfly_model::tags;
 
 use crate::course;
 use crate::harness::Harness;

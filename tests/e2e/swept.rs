@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
-use mayfly_common::names::{Names, SECRET_LENGTH};
-use mayfly_common::tags;
+use mayfly_model::names::{Names, SECRET_LENGTH};
+use mayfly_model::tags;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 

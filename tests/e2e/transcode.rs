@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
-use mayfly_common::inventory::Kind;
-use mayfly_common::outcome::Status;
-use mayfly_common::turn::Provider;
+use mayfly_model::inventory::Kind;
+use mayfly_model::outcome::Status;
+use mayfly_model::turn::Provider;
 use tokio::process::Command;
 
 use crate::harness::Harness;

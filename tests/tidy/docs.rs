@@ -1,6 +1,6 @@
 //! The README and the architecture name everything a reader may look for.
 
-use mayfly_common::error::Class;
+use mayfly_model::class::Class;
 use regex::Regex;
 
 use crate::project::{functions, read, template};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use local_states::language::definition::parse;
-use mayfly_common::error::{Class, Error};
+use mayfly_lambda::error::Error;
+use mayfly_model::class::Class;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -285,7 +286,7 @@ fn an_error_that_a_machine_matches_is_one_that_a_function_can_return() {
                 let place = format!("{}: {}", machine.file, state.name);
                 assert!(
                     known.contains(name),
-                    "{place} matches {name}, which common/src/error.rs does not know"
+                    "{place} matches {name}, which crates/lambda/src/error.rs does not know"
                 );
             }
         }
@@ -301,7 +302,7 @@ fn an_error_that_is_no_class_is_matched_by_its_name() {
         let excused = OF_NO_MACHINE.iter().any(|(excused, _)| *excused == name);
         assert!(
             matched != excused,
-            "no state matches {name} of common/src/error.rs, so a person would see it: add a retrier; or one does, \
+            "no state matches {name} of crates/lambda/src/error.rs, so a person would see it: add a retrier; or one does, \
              and OF_NO_MACHINE of {} must not list it",
             file!()
         );

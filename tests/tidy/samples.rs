@@ -1,7 +1,7 @@
 //! Every sample is what it says it is.
 
-use mayfly_common::job::{JobDocument, Limits};
-use mayfly_common::plan::Plan;
+use mayfly_model::job::{JobDocument, Limits};
+use mayfly_model::plan::Plan;
 use serde_json::Value;
 
 use crate::project::{entries, functions, json};

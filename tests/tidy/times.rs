@@ -1,6 +1,6 @@
 //! Time-outs that depend on one another.
 
-use mayfly_common::repeats::hidden_for;
+use mayfly_sqs::repeats::hidden_for;
 use serde_json::{Value, json};
 
 use crate::project::{Machine, State, machines, template};

@@ -1,6 +1,6 @@
 //! Every name that `mayfly ls` shows is taken by every command, and so is the job's id.
 
-use mayfly_common::names::job_id;
+use mayfly_model::names::job_id;
 use serde_json::json;
 
 use crate::cloud::{Cloud, Ran, execution};

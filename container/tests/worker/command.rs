@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mayfly_common::error::Class;
-use mayfly_common::message::{Failure, Phase, Progress};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Failure, Phase, Progress};
 use mayfly_worker::command::{self, Ended, Place};
 use mayfly_worker::stop::{Stop, StopRequest, StopSignal};
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mayfly_common::message::{Assignment, Download, Order};
+use mayfly_model::message::{Assignment, Download, Order};
 use nix::unistd::{Uid, User, geteuid};
 
 use crate::cloud::{Cloud, assignment};

@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
-use mayfly_common::error::Class;
-use mayfly_common::message::{Assignment, Download, News, Order, SignedUrls};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Assignment, Download, News, Order, SignedUrls};
 use mayfly_worker::http;
 
 use crate::cloud::{Cloud, KEYS, NONCE, assignment};

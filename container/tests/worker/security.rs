@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use mayfly_common::error::Class;
-use mayfly_common::message::{Assignment, Download, FileSize, Order};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Assignment, Download, FileSize, Order};
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 

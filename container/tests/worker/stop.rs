@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
-use mayfly_common::error::Class;
-use mayfly_common::message::{Assignment, Download, News, Order, Phase};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Assignment, Download, News, Order, Phase};
 
 use crate::cloud::{Cloud, assignment};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::Request;
 use futures_util::TryStreamExt;
-use mayfly_common::message::Upload;
+use mayfly_model::message::Upload;
 use mayfly_worker::http::Trouble;
 use mayfly_worker::upload::post;
 use nix::sys::resource::{UsageWho, getrusage};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use mayfly_common::message::{FileSize, News, SignedUrls, Upload};
+use mayfly_model::message::{FileSize, News, SignedUrls, Upload};
 use mayfly_worker::done::{DoneQueue, Reporter};
 use mayfly_worker::urls::{Pace, UrlDesk};
 use tokio::sync::mpsc::{self, UnboundedSender};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use mayfly_common::error::Class;
-use mayfly_common::message::{Assignment, Download, FileSize, News, Order, SignedUrls, Upload};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Assignment, Download, FileSize, News, Order, SignedUrls, Upload};
 
 use crate::cloud::{Cloud, KEYS, NONCE, TASK_ARN, assignment, is_alive};
 

@@ -4,12 +4,13 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::InternetGateway;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_network::find::{self, Described};
-use mayfly_network::{Owner, creating_once};
+use mayfly_ec2::creating_once;
+use mayfly_ec2::find::{self, Described};
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::plan::Plan;
+use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
 
 const DOING: &str = "attach the job's internet gateway";

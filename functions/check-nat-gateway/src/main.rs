@@ -5,10 +5,10 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{NatGateway, NatGatewayState};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
-use mayfly_network::creating;
+use mayfly_ec2::creating;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 const DOING: &str = "could not prepare the job's NAT gateway";

@@ -5,16 +5,17 @@ mod next;
 
 use aws_sdk_dynamodb::Client;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::attempt::{Ending, Next};
-use mayfly_common::error::{Class, Error};
-use mayfly_common::message::{Failure, Loss};
-use mayfly_common::outcome::{JobFailure, JobResult, message_of};
-use mayfly_common::plan::Plan;
-use mayfly_common::record::{self, Stored};
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::turn::{Provider, Turn};
 use mayfly_jobs::Record;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::class::Class;
+use mayfly_model::ending::{Ending, Next};
+use mayfly_model::message::{Failure, Loss};
+use mayfly_model::outcome::{JobFailure, JobResult, message_of};
+use mayfly_model::plan::Plan;
+use mayfly_model::record::{self, Stored};
+use mayfly_model::turn::{Provider, Turn};
 use serde::Deserialize;
 
 #[tokio::main(flavor = "current_thread")]

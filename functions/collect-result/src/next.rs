@@ -1,12 +1,12 @@
 //! What comes after a start that failed: the class decides.
 
 use jiff::SignedDuration;
-use mayfly_common::attempt::Next;
-use mayfly_common::error::Class;
-use mayfly_common::job::Capacity;
-use mayfly_common::names::LAUNCHES_LIMIT;
-use mayfly_common::plan::Plan;
-use mayfly_common::turn::{LOSSES_LIMIT, Provider, Turn};
+use mayfly_model::class::Class;
+use mayfly_model::ending::Next;
+use mayfly_model::job::Capacity;
+use mayfly_model::names::LAUNCHES_LIMIT;
+use mayfly_model::plan::Plan;
+use mayfly_model::turn::{LOSSES_LIMIT, Provider, Turn};
 
 /// The Spot tasks that a job of the capacity `spot-then-on-demand` loses before it goes on demand.
 const LOSSES_ON_SPOT: u32 = 2;
@@ -34,9 +34,12 @@ pub fn after(plan: &Plan, turn: Turn, class: Class, given_up: bool) -> Option<(N
         }
         Class::NoCapacity | Class::QuotaExceeded if on_demand.is_some() => (Next::Relaunch, on_demand?),
         // ECS goes on trying, and nothing else of the job has to be made anew.
-        Class::QuotaExceeded if plan.waits_for_quotas() => {
+        Class::QuotaExceeded if plan.waits_for_quotas(jiff::Timestamp::now()) => {
             let (next, turn) = if given_up { (Next::Relaunch, relaunched) } else { (Next::Dispatch, again) };
-            (next, Turn { queue_seconds: queue_seconds(plan.queue_time_left()), ..turn })
+            (
+                next,
+                Turn { queue_seconds: queue_seconds(plan.queue_time_left(jiff::Timestamp::now())), ..turn },
+            )
         }
         // About one start in a hundred never comes.
         Class::StartFailed if turn.failed_starts == 0 => {

@@ -4,10 +4,10 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use mayfly_common::error::Error;
-use mayfly_common::plan::Plan;
-use mayfly_common::record::{self, Stored};
 use mayfly_jobs::Record;
+use mayfly_lambda::error::Error;
+use mayfly_model::plan::Plan;
+use mayfly_model::record::{self, Stored};
 
 /// The result that the table has by now; one that is stored from then on is too late.
 ///

@@ -4,14 +4,15 @@ mod late;
 
 use aws_sdk_dynamodb::Client;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::attempt::Ending;
-use mayfly_common::error::{Class, Error};
-use mayfly_common::inventory::{Kind, Receipt, Resource};
-use mayfly_common::names::deserialize_job_id;
-use mayfly_common::outcome::{CAUSE_LIMIT, JobFailure, JobResult, Outcome, Status, message_of};
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::class::Class;
+use mayfly_model::ending::Ending;
+use mayfly_model::inventory::{Kind, Receipt, Resource};
+use mayfly_model::names::deserialize_job_id;
+use mayfly_model::outcome::{CAUSE_LIMIT, JobFailure, JobResult, Outcome, Status, message_of};
+use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -4,12 +4,12 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::ProvideErrorMetadata;
 use aws_sdk_ecs::types::{ClusterSetting, ClusterSettingName};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::{Error, given};
-use mayfly_common::names::Names;
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::turn::Provider;
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::names::Names;
+use mayfly_model::plan::Plan;
+use mayfly_model::turn::Provider;
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,7 +42,7 @@ async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Err
         .capacity_providers(Provider::OnDemand.name())
         .capacity_providers(Provider::Spot.name())
         .settings(without_insights())
-        .set_tags(Some(mayfly_compute::tags(&plan.tags)))
+        .set_tags(Some(mayfly_ecs::tags(&plan.tags)))
         .send()
         .await;
     let created = match created {

@@ -4,11 +4,12 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, VpcEndpoint, VpcEndpointType};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::{Error, given};
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_network::{Owner, creating_once, find, tag_specification};
+use mayfly_ec2::{creating_once, find, tag_specification};
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::plan::Plan;
+use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]

@@ -3,9 +3,9 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::{Error, given};
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::sdk;
+use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 /// The longest an order stays unread: 14 days, SQS's longest, because a job may run for seven days.

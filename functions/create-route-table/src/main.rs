@@ -4,10 +4,10 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::ResourceType;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::{Error, given};
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
-use mayfly_network::{creating, tag_specification};
+use mayfly_ec2::{creating, tag_specification};
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::sdk;
+use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]

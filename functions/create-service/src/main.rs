@@ -6,12 +6,12 @@ use aws_sdk_ecs::types::{
     DeploymentCircuitBreaker, DeploymentConfiguration, NetworkConfiguration, PropagateTags,
 };
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::{Error, given};
-use mayfly_common::names::Names;
-use mayfly_common::plan::{Plan, PlannedNetwork};
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::turn::{Provider, Turn};
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::names::Names;
+use mayfly_model::plan::{Plan, PlannedNetwork};
+use mayfly_model::turn::{Provider, Turn};
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,7 +55,7 @@ async fn handler(ecs: &Client, stack: &str, input: Input) -> Result<Created, Err
         .deployment_configuration(deployment())
         .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled)
         .propagate_tags(PropagateTags::Service)
-        .set_tags(Some(mayfly_compute::tags(&plan.tags)))
+        .set_tags(Some(mayfly_ecs::tags(&plan.tags)))
         .send()
         .await
         .map_err(Error::aws(DOING))?;

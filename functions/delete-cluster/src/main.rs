@@ -3,11 +3,11 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Cluster;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::teardown::{Deleted, Target};
-use mayfly_compute::Owner;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::tags::Owner;
+use mayfly_model::teardown::{Deleted, Target};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -19,7 +19,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 #[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
 async fn handler(ecs: &Client, stack: &str, target: Target) -> Result<Deleted, Error> {
-    let found = mayfly_compute::cluster(ecs, Owner { stack, job: &target.job }).await?;
+    let found = mayfly_ecs::cluster(ecs, Owner { stack, job: &target.job }).await?;
     let Some(cluster) = found.filter(|cluster| cluster.status() != Some("INACTIVE")) else {
         return Ok(Deleted { deleted: 0 });
     };

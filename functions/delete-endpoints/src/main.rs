@@ -3,12 +3,13 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::VpcEndpoint;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::teardown::{Deleted, Target};
-use mayfly_network::find::{self, Described};
-use mayfly_network::{Owner, deleting, is_gone, most_retryable, pairs, unsuccessful};
+use mayfly_ec2::find::{self, Described};
+use mayfly_ec2::{deleting, is_gone, most_retryable, pairs, unsuccessful};
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::tags::Owner;
+use mayfly_model::teardown::{Deleted, Target};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

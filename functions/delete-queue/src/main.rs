@@ -2,11 +2,11 @@
 
 use aws_sdk_sqs::Client;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::teardown::{DeletedQueues, Target};
-use mayfly_compute::Owner;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::tags::Owner;
+use mayfly_model::teardown::{DeletedQueues, Target};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -18,7 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 
 #[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
 async fn handler(sqs: &Client, stack: &str, target: Target) -> Result<DeletedQueues, Error> {
-    let urls = mayfly_compute::mailboxes(sqs, Owner { stack, job: &target.job }).await?;
+    let urls = mayfly_sqs::mailboxes(sqs, Owner { stack, job: &target.job }).await?;
     for url in &urls {
         match sqs.delete_queue().queue_url(url).send().await {
             Ok(_) => tracing::info!("queue deleted"),

@@ -4,11 +4,11 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Service;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::teardown::{Deleted, Target};
-use mayfly_compute::Owner;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::tags::Owner;
+use mayfly_model::teardown::{Deleted, Target};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -26,11 +26,11 @@ struct Settings {
 #[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
 async fn handler(ecs: &Client, settings: &Settings, target: Target) -> Result<Deleted, Error> {
     let owner = Owner { stack: &settings.stack, job: &target.job };
-    let services = mayfly_compute::services(ecs, &settings.cluster, owner).await?;
+    let services = mayfly_ecs::services(ecs, &settings.cluster, owner).await?;
     for service in services.iter().filter(|service| service.status() == Some("ACTIVE")) {
         delete(ecs, service).await?;
     }
-    let tasks = mayfly_compute::tasks(ecs, &settings.cluster, owner).await?;
+    let tasks = mayfly_ecs::tasks(ecs, &settings.cluster, owner).await?;
     let draining = services
         .iter()
         .filter(|service| service.status() != Some("INACTIVE"))

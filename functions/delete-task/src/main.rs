@@ -3,11 +3,12 @@
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::TaskDefinitionStatus;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::teardown::{Deleted, Target};
-use mayfly_compute::{Owner, task_definitions};
+use mayfly_ecs::task_definitions;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::tags::Owner;
+use mayfly_model::teardown::{Deleted, Target};
 
 /// Source: ECS API Reference, `DeleteTaskDefinitions`, `taskDefinitions`.
 const DELETIONS_PER_CALL: usize = 10;

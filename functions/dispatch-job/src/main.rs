@@ -8,14 +8,14 @@ use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::message::{Assignment, Order};
-use mayfly_common::plan::Plan;
-use mayfly_common::record;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::turn::Turn;
 use mayfly_jobs::{DataRole, Record};
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::message::{Assignment, Order};
+use mayfly_model::plan::Plan;
+use mayfly_model::record;
+use mayfly_model::turn::Turn;
 use serde::{Deserialize, Serialize};
 
 /// How long the table remembers a job after everything of it is overdue.

@@ -2,18 +2,18 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Task, TaskDefinitionStatus};
-use mayfly_common::error::Error;
-use mayfly_common::inventory::{Kind, Resource};
-use mayfly_common::teardown::DeletedQueues;
-use mayfly_compute::Owner;
+use mayfly_lambda::error::Error;
+use mayfly_model::inventory::{Kind, Resource};
+use mayfly_model::tags::Owner;
+use mayfly_model::teardown::DeletedQueues;
 
 pub async fn cluster(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
-    let found = mayfly_compute::cluster(ecs, owner).await?;
+    let found = mayfly_ecs::cluster(ecs, owner).await?;
     Ok(found.iter().map(|c| resource(Kind::Cluster, c.cluster_arn(), c.status())).collect())
 }
 
 pub async fn services(ecs: &Client, stack_cluster: &str, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
-    let found = mayfly_compute::services(ecs, stack_cluster, owner).await?;
+    let found = mayfly_ecs::services(ecs, stack_cluster, owner).await?;
     Ok(found.iter().map(|s| resource(Kind::Service, s.service_arn(), s.status())).collect())
 }
 
@@ -23,7 +23,7 @@ pub async fn tasks(
     stack_cluster: &str,
     owner: Owner<'_>,
 ) -> Result<(Vec<Resource>, Vec<String>), Error> {
-    let found = mayfly_compute::tasks(ecs, stack_cluster, owner).await?;
+    let found = mayfly_ecs::tasks(ecs, stack_cluster, owner).await?;
     let tasks = found.iter().map(|task| resource(Kind::Task, task.task_arn(), task.last_status()));
     Ok((tasks.collect(), found.iter().flat_map(interface_ids).collect()))
 }
@@ -41,7 +41,7 @@ pub async fn task_definitions(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Reso
     for status in
         [TaskDefinitionStatus::Active, TaskDefinitionStatus::Inactive, TaskDefinitionStatus::DeleteInProgress]
     {
-        for (arn, _) in mayfly_compute::task_definitions(ecs, owner, status.clone()).await? {
+        for (arn, _) in mayfly_ecs::task_definitions(ecs, owner, status.clone()).await? {
             found.push(resource(Kind::TaskDefinition, Some(&arn), Some(status.as_str())));
         }
     }
@@ -53,7 +53,7 @@ pub async fn mailboxes(
     owner: Owner<'_>,
     deleted: &DeletedQueues,
 ) -> Result<Vec<Resource>, Error> {
-    let found = mayfly_compute::mailboxes(sqs, owner).await?;
+    let found = mayfly_sqs::mailboxes(sqs, owner).await?;
     Ok(found.iter().map(|url| mailbox(url, deleted)).collect())
 }
 

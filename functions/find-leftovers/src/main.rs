@@ -5,13 +5,13 @@ mod compute;
 mod network;
 
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::inventory::Receipt;
-use mayfly_common::outcome::CAUSE_LIMIT;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::tags::Owner;
-use mayfly_common::teardown::{Found, Search};
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::inventory::Receipt;
+use mayfly_model::outcome::CAUSE_LIMIT;
+use mayfly_model::tags::Owner;
+use mayfly_model::teardown::{Found, Search};
 use tokio::try_join;
 
 #[tokio::main(flavor = "current_thread")]
@@ -73,7 +73,7 @@ fn cause(receipt: &Receipt) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use mayfly_common::inventory::{Kind, Named};
+    use mayfly_model::inventory::{Kind, Named};
 
     use super::*;
 

@@ -5,10 +5,11 @@ use aws_sdk_ec2::types::{
     Address, Filter, InternetGateway, NatGateway, NetworkInterface, RouteTable, SecurityGroup, Subnet, Vpc,
     VpcEndpoint,
 };
-use mayfly_common::error::Error;
-use mayfly_common::inventory::{Kind, Resource};
-use mayfly_network::find::{self, Described};
-use mayfly_network::{Owner, pairs};
+use mayfly_ec2::find::{self, Described};
+use mayfly_ec2::pairs;
+use mayfly_lambda::error::Error;
+use mayfly_model::inventory::{Kind, Resource};
+use mayfly_model::tags::Owner;
 use tokio::try_join;
 
 /// What a resource is said to be that has no states.
@@ -89,7 +90,7 @@ fn unless_own<T: Described>(described: &T, owner: Owner<'_>, name: Option<&str>,
 #[cfg(test)]
 mod tests {
     use aws_sdk_ec2::types::{State, Tag};
-    use mayfly_common::tags;
+    use mayfly_model::tags;
 
     use super::*;
 

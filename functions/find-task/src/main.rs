@@ -2,8 +2,8 @@
 
 use aws_sdk_ecs::types::Task;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::{Error, given};
-use mayfly_common::sdk;
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::sdk;
 use serde::{Deserialize, Serialize};
 
 #[tokio::main(flavor = "current_thread")]

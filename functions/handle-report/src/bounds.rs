@@ -1,8 +1,8 @@
 //! What of a report is stored, however much it says: no report of a container's may fail because its job's item would
 //! become larger than DynamoDB takes.
 
-use mayfly_common::job::Task;
-use mayfly_common::message::{Failure, FileSize, Finished, Loss, News, Progress, Report};
+use mayfly_model::job::Task;
+use mayfly_model::message::{Failure, FileSize, Finished, Loss, News, Progress, Report};
 
 use crate::jobs::Job;
 
@@ -64,10 +64,10 @@ fn beginning(text: &str, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mayfly_common::error::Class;
-    use mayfly_common::job::{Capacity, Output};
-    use mayfly_common::message::Phase;
-    use mayfly_common::turn::{Provider, Turn};
+    use mayfly_model::class::Class;
+    use mayfly_model::job::{Capacity, Output};
+    use mayfly_model::message::Phase;
+    use mayfly_model::turn::{Provider, Turn};
 
     use super::*;
 

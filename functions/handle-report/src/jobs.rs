@@ -2,12 +2,12 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use mayfly_common::error::Error;
-use mayfly_common::job::{Capacity, Task};
-use mayfly_common::message::{Loss, News, Progress, Report};
-use mayfly_common::record::{self, Stored};
-use mayfly_common::sdk::SdkConfig;
 use mayfly_jobs::Record;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk::SdkConfig;
+use mayfly_model::job::{Capacity, Task};
+use mayfly_model::message::{Loss, News, Progress, Report};
+use mayfly_model::record::{self, Stored};
 use serde::Serialize;
 
 use crate::bounds::has_room;

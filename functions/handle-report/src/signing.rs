@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use mayfly_common::error::Error;
-use mayfly_common::job::{Input, S3Uri, Task};
-use mayfly_common::message::{Download, FileSize, Upload};
-use mayfly_common::signing::Access;
 use mayfly_jobs::DataRole;
+use mayfly_jobs::signing::Access;
+use mayfly_lambda::error::Error;
+use mayfly_model::job::{Input, S3Uri, Task};
+use mayfly_model::message::{Download, FileSize, Upload};
 
 pub async fn downloads(role: &DataRole, task: &Task, wanted: &[String]) -> Result<Vec<Download>, Error> {
     let is_wanted = |input: &&Input| wanted.contains(&input.file) && S3Uri::parse(&input.from).is_some();

@@ -3,8 +3,8 @@
 //! Reference, `Task`, `stopCode`.
 
 use aws_sdk_ecs::types::Service;
-use mayfly_common::error::Class;
-use mayfly_common::message::{Failure, Loss};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Failure, Loss};
 
 use crate::event::{Action, Body, Event, TaskChange};
 

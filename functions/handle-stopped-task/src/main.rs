@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use aws_sdk_ecs::types::{Service, ServiceField};
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::{Class, Error};
-use mayfly_common::message::{News, Report};
-use mayfly_common::names::Names;
-use mayfly_common::record;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::tags;
-use mayfly_common::turn::Turn;
 use mayfly_jobs::Record;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::class::Class;
+use mayfly_model::message::{News, Report};
+use mayfly_model::names::Names;
+use mayfly_model::record;
+use mayfly_model::tags;
+use mayfly_model::turn::Turn;
 use serde::Serialize;
 
 use crate::event::Event;

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Config;
-use mayfly_common::error::Error;
-use mayfly_common::job::{S3Uri, Task};
-use mayfly_common::sdk::SdkConfig;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk::SdkConfig;
+use mayfly_model::job::{S3Uri, Task};
 
 /// A local cloud has no host name per bucket.
 pub fn config(sdk: &SdkConfig) -> Config {

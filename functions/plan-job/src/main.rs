@@ -6,11 +6,11 @@ mod network;
 mod plan;
 
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::job::JobDocument;
-use mayfly_common::names::new_job_id;
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_model::job::JobDocument;
+use mayfly_model::names::new_job_id;
+use mayfly_model::plan::Plan;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -51,7 +51,8 @@ struct Submission {
 #[tracing::instrument(skip_all, fields(job = submission.job), err(level = "warn"))]
 async fn handler(clients: &Clients, settings: &Settings, mut submission: Submission) -> Result<Plan, Error> {
     submission.job = new_job_id(&submission.job).map_err(Error::InvalidJob)?;
-    let document = JobDocument::parse(submission.document.get(), &settings.limits)?;
+    let document =
+        JobDocument::parse(submission.document.get(), &settings.limits).map_err(Error::InvalidJob)?;
     network::check(&clients.ec2, document.network.as_ref()).await?;
     let plan = plan::make(settings, &submission, document)?;
     buckets::check(&clients.s3, &settings.region, &plan.task).await?;
@@ -61,7 +62,7 @@ async fn handler(clients: &Clients, settings: &Settings, mut submission: Submiss
 
 #[cfg(test)]
 mod tests {
-    use mayfly_common::job::Limits;
+    use mayfly_model::job::Limits;
 
     use super::*;
 
@@ -74,8 +75,8 @@ mod tests {
         let submission: Submission =
             serde_path_to_error::deserialize(&mut json).expect("any document is taken");
         match JobDocument::parse(submission.document.get(), &Limits::default()) {
-            Err(Error::InvalidJob(message)) => message,
-            other => panic!("{document} is no InvalidJob but {other:?}"),
+            Err(message) => message,
+            Ok(job) => panic!("{document} is taken for {job:?}"),
         }
     }
 

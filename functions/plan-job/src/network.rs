@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::Filter;
-use mayfly_common::error::Error;
-use mayfly_common::job::{Network, NetworkMode};
+use mayfly_lambda::error::Error;
+use mayfly_model::job::{Network, NetworkMode};
 
 pub async fn check(ec2: &Client, network: Option<&Network>) -> Result<(), Error> {
     let Some(network) = network.filter(|network| network.mode == NetworkMode::Existing) else {

@@ -1,13 +1,13 @@
 //! From a job document to a plan.
 
 use jiff::{SignedDuration, Timestamp};
-use mayfly_common::error::Error;
-use mayfly_common::job::{Capacity, JobDocument, Limits, Network, NetworkMode, check_size};
-use mayfly_common::names::{Names, SECRET_LENGTH, STACK_LIMIT};
-use mayfly_common::plan::{Plan, PlannedContainer, PlannedNetwork, PrivateNetwork};
-use mayfly_common::settings::{list_setting, setting};
-use mayfly_common::tags::{self, Tags};
-use mayfly_common::turn::{LOSSES_LIMIT, Turn};
+use mayfly_lambda::error::Error;
+use mayfly_lambda::settings::{list_setting, setting};
+use mayfly_model::job::{Capacity, JobDocument, Limits, Network, NetworkMode, check_size};
+use mayfly_model::names::{Names, SECRET_LENGTH, STACK_LIMIT};
+use mayfly_model::plan::{Plan, PlannedContainer, PlannedNetwork, PrivateNetwork};
+use mayfly_model::tags::{self, Tags};
+use mayfly_model::turn::{LOSSES_LIMIT, Turn};
 use rand::RngExt;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;

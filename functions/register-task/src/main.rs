@@ -6,13 +6,14 @@ use aws_sdk_ecs::types::{
     LogConfiguration, LogDriver, NetworkMode, OsFamily, RuntimePlatform, Secret, TaskDefinitionStatus,
 };
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::{Error, given};
-use mayfly_common::names::COMMAND_VARIABLE;
-use mayfly_common::plan::Plan;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
-use mayfly_common::tags;
-use mayfly_compute::{Owner, pairs};
+use mayfly_ecs::pairs;
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::names::COMMAND_VARIABLE;
+use mayfly_model::plan::Plan;
+use mayfly_model::tags;
+use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
 
 /// The longest that Fargate leaves a container between SIGTERM and SIGKILL, in seconds.
@@ -88,7 +89,7 @@ async fn handler(ecs: &Client, settings: &Settings, input: Input) -> Result<Regi
         .task_role_arn(&settings.task_role_arn)
         .execution_role_arn(&settings.execution_role_arn)
         .container_definitions(container_definition(settings, &plan)?)
-        .set_tags(Some(mayfly_compute::tags(&plan.tags)))
+        .set_tags(Some(mayfly_ecs::tags(&plan.tags)))
         .send()
         .await
         .map_err(Error::aws(DOING))?;
@@ -101,7 +102,7 @@ async fn handler(ecs: &Client, settings: &Settings, input: Input) -> Result<Regi
 /// The revision that an earlier try of the same run has made: RegisterTaskDefinition takes no client token.
 async fn find(ecs: &Client, stack: &str, plan: &Plan) -> Result<Option<String>, Error> {
     let owner = Owner { stack, job: &plan.job };
-    let found = mayfly_compute::task_definitions(ecs, owner, TaskDefinitionStatus::Active).await?;
+    let found = mayfly_ecs::task_definitions(ecs, owner, TaskDefinitionStatus::Active).await?;
     let run = (tags::EXECUTION, plan.tags.get(tags::EXECUTION).map_or("", String::as_str));
     let own = found.into_iter().find(|(_, tags)| pairs(tags).any(|tag| tag == run));
     Ok(own.map(|(arn, _)| arn))

@@ -3,10 +3,10 @@
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::ExecutionStatus;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::names::{check_execution_name, is_derived, job_id, new_job_id};
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::names::{check_execution_name, is_derived, job_id, new_job_id};
 use serde::{Deserialize, Serialize};
 
 /// The rule of the stack that starts a teardown when a job's execution has ended.

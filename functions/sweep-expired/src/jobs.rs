@@ -8,10 +8,10 @@ use aws_sdk_ecs::types::{
 };
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use mayfly_common::error::Error;
-use mayfly_common::names::job_id;
-use mayfly_common::tags;
-use mayfly_network::find::{self, Described};
+use mayfly_ec2::find::{self, Described};
+use mayfly_lambda::error::Error;
+use mayfly_model::names::job_id;
+use mayfly_model::tags;
 
 use crate::{Clients, SIDE_BY_SIDE, Settings};
 
@@ -107,7 +107,7 @@ pub async fn networks(clients: &Clients, settings: &Settings) -> Found {
 }
 
 fn owners<T: Described>(settings: &Settings, found: Result<Vec<T>, Error>) -> Result<Vec<Owner>, Error> {
-    let owner = |resource: &T| owner(settings, resource.id(), mayfly_network::pairs(resource.tag_list()));
+    let owner = |resource: &T| owner(settings, resource.id(), mayfly_ec2::pairs(resource.tag_list()));
     Ok(found?.iter().filter_map(owner).collect())
 }
 
@@ -130,7 +130,7 @@ pub async fn clusters(clients: &Clients, settings: &Settings) -> Result<Found, E
             .map_err(Error::aws("describe the clusters"))?;
         let left = described.clusters().iter().filter(|cluster| cluster.status() != Some("INACTIVE"));
         let owner = |cluster: &Cluster| {
-            owner(settings, cluster.cluster_arn().unwrap_or_default(), mayfly_compute::pairs(cluster.tags()))
+            owner(settings, cluster.cluster_arn().unwrap_or_default(), mayfly_ecs::pairs(cluster.tags()))
         };
         Ok(left.filter_map(owner).collect())
     };
@@ -153,7 +153,7 @@ pub async fn services(clients: &Clients, settings: &Settings) -> Result<Found, E
             .await
             .map_err(Error::aws("describe the cluster's services"))?;
         let owner = |service: &Service| {
-            owner(settings, service.service_arn().unwrap_or_default(), mayfly_compute::pairs(service.tags()))
+            owner(settings, service.service_arn().unwrap_or_default(), mayfly_ecs::pairs(service.tags()))
         };
         Ok(described.services().iter().filter_map(owner).collect())
     };
@@ -213,9 +213,7 @@ async fn family_owner(clients: &Clients, settings: &Settings, family: &str) -> R
         let description =
             clients.ecs.describe_task_definition().task_definition(arn).include(TaskDefinitionField::Tags);
         return match description.send().await {
-            Ok(described) => {
-                Ok(Vec::from_iter(owner(settings, arn, mayfly_compute::pairs(described.tags()))))
-            }
+            Ok(described) => Ok(Vec::from_iter(owner(settings, arn, mayfly_ecs::pairs(described.tags())))),
             // A teardown has deleted it since it was listed.
             Err(error) if error.as_service_error().is_some_and(|e| e.is_client_exception()) => Ok(Vec::new()),
             Err(error) => Err(Error::aws("describe a task definition")(error)),

@@ -10,10 +10,10 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_common::error::Error;
-use mayfly_common::names::Names;
-use mayfly_common::sdk;
-use mayfly_common::settings::setting;
+use mayfly_lambda::error::Error;
+use mayfly_lambda::sdk;
+use mayfly_lambda::settings::setting;
+use mayfly_model::names::Names;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

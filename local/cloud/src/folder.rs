@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use mayfly_common::tree;
+use mayfly_worker::tree;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use procfs::process::all_processes;

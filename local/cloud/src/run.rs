@@ -8,8 +8,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::{Cloud, Options, ffmpeg};
 use local_ecs::Rule;
-use mayfly_common::outcome::{Outcome, Status};
-use mayfly_common::visible::visible;
+use mayfly_model::outcome::{Outcome, Status};
+use mayfly_model::visible::visible;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -117,7 +117,7 @@ async fn document(cloud: &Cloud, name: &str) -> Result<serde_json::Value> {
 }
 
 async fn fetch(s3: &aws_sdk_s3::Client, uri: &str, file: &Path) -> Result<()> {
-    let uri = mayfly_common::job::S3Uri::parse(uri).context("an output is not in S3")?;
+    let uri = mayfly_model::job::S3Uri::parse(uri).context("an output is not in S3")?;
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }

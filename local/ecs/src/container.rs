@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use mayfly_common::tree;
+use mayfly_worker::tree;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::fs;

@@ -1,8 +1,8 @@
 //! What the container's two roles are for.
 
 use anyhow::{Context, Result, ensure};
-use mayfly_common::error::Class;
-use mayfly_common::outcome::Outcome;
+use mayfly_model::class::Class;
+use mayfly_model::outcome::Outcome;
 use serde_json::json;
 use tokio::try_join;
 

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 use local_ecs::{Fault, Rule, Stage};
-use mayfly_common::error::Class;
-use mayfly_common::message::{
+use mayfly_model::class::Class;
+use mayfly_model::message::{
     Failure, FileSize, Finished, News, Order, Phase, Progress, Report, SignedUrls, Upload,
 };
-use mayfly_common::names::{Names, job_id};
-use mayfly_common::tags;
+use mayfly_model::names::{Names, job_id};
+use mayfly_model::tags;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use aws_sdk_sfn::error::ProvideErrorMetadata;
 use local_cloud::{ACCOUNT, REGION};
-use mayfly_common::names::Names;
+use mayfly_model::names::Names;
 use serde_json::{Value, json};
 use tokio::try_join;
 

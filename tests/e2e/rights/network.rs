@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
-use mayfly_common::plan::{Plan, PlannedNetwork};
+use mayfly_model::plan::{Plan, PlannedNetwork};
 use serde_json::{Map, Value, json};
 
 use super::Rights;

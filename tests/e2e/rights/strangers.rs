@@ -7,7 +7,7 @@ use aws_sdk_ec2::types::{
 };
 use aws_sdk_ecs::error::ProvideErrorMetadata;
 use local_cloud::REGION;
-use mayfly_common::names::Names;
+use mayfly_model::names::Names;
 use serde_json::json;
 
 use super::network::Network;

@@ -1,0 +1,16 @@
+//! What the functions of a job's own network share: how a job's resources are found by their tags, how they are tagged
+//! inside the call that creates them, and what EC2's error codes mean.
+//!
+//! EC2's model declares no errors, so all is told from the code's text, here and nowhere else.
+
+mod blockers;
+mod codes;
+mod delete;
+pub mod find;
+mod quota;
+mod tags;
+
+pub use blockers::name_blockers;
+pub use codes::{creating, creating_once, deleted, deleting, is_gone, unsuccessful};
+pub use delete::{delete_each, most_retryable};
+pub use tags::{pairs, tag_specification};

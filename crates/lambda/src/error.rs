@@ -1,0 +1,176 @@
+//! The named errors that a function fails with and the state machines match.
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use lambda_runtime::Diagnostic;
+use strum::{IntoStaticStr, VariantNames};
+
+/// What a function fails with. The variant's name is the `errorType` that the state machines match.
+#[derive(Debug, thiserror::Error, IntoStaticStr, VariantNames)]
+pub enum Error {
+    /// The job document was refused; the message names the field, what was given and what is allowed.
+    #[error("{0}")]
+    InvalidJob(String),
+    /// AWS denied an action to the function's role.
+    #[error("{doing}: {detail}; give the function's role this right in template.yaml")]
+    AccessDenied {
+        /// What the function was doing.
+        doing: String,
+        /// AWS's own words, which name the action and the resource.
+        detail: String,
+    },
+    /// A quota of the account is used up, and the job does not wait for it; the message says which quota it is, its
+    /// number and where it can be raised.
+    #[error("{0}")]
+    QuotaExceeded(String),
+    /// The same, and the job's `queueMinutes` are not over yet; the state machine tries again.
+    #[error("{0}")]
+    QuotaFull(String),
+    /// Something that was just created is not known everywhere yet; the state machine tries again.
+    /// Source: EC2 developer guide, "Ensuring consistency" (eventual-consistency).
+    #[error("{doing}: {detail}")]
+    NotVisibleYet {
+        /// What the function was doing.
+        doing: String,
+        /// AWS's own words.
+        detail: String,
+    },
+    /// The NAT gateway is not available yet; the state machine looks again.
+    #[error("{0}")]
+    NatPending(String),
+    /// Something that is being deleted is still there; the state machine looks again.
+    #[error("{0}")]
+    StillInUse(String),
+    /// The service's task does not run yet; the state machine looks again.
+    #[error("{0}")]
+    TaskStarting(String),
+    /// The start has ended before it was dispatched: a report has come meanwhile.
+    #[error("{0}")]
+    AlreadyEnded(String),
+    /// Reports are on their way that may hold the job's result; the state machine looks again.
+    #[error("{0}")]
+    ReportsPending(String),
+    /// AWS was busy or out of reach; the state machine tries again.
+    #[error("{doing}: {detail}")]
+    Unavailable {
+        /// What the function was doing.
+        doing: String,
+        /// The cause, as the SDK tells it.
+        detail: String,
+    },
+    /// Anything else.
+    #[error("{doing}: {detail}")]
+    Internal {
+        /// What the function was doing.
+        doing: String,
+        /// The cause.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// The names of all errors.
+    pub const NAMES: &'static [&'static str] = Self::VARIANTS;
+
+    /// A fault that no AWS call reported.
+    pub fn internal(doing: impl Into<String>, detail: impl std::fmt::Display) -> Self {
+        Self::Internal { doing: doing.into(), detail: detail.to_string() }
+    }
+
+    /// Turns the failure of an AWS call into an error, for `map_err`. `doing` completes "could not …".
+    pub fn aws<E, R>(doing: &str) -> impl FnOnce(SdkError<E, R>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let doing = format!("could not {doing}");
+        move |error| {
+            let code = error.code().unwrap_or_default().to_owned();
+            if is_access_denied(&code) {
+                let detail = error.message().unwrap_or(&code).to_owned();
+                return Self::AccessDenied { doing, detail };
+            }
+            let detail = DisplayErrorContext(&error).to_string();
+            if is_transient(&code) || !matches!(error, SdkError::ServiceError(_)) {
+                return Self::Unavailable { doing, detail };
+            }
+            Self::Internal { doing, detail }
+        }
+    }
+
+    /// The `errorType` that Step Functions sees.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Self { error_type: error.name().to_owned(), error_message: error.to_string() }
+    }
+}
+
+/// What AWS's answer holds in `field`. `doing` completes "could not …".
+///
+/// # Errors
+/// [`Error::Internal`] where it holds nothing: an empty id would fail only in a later step.
+pub fn given<T>(doing: &str, field: &str, value: Option<T>) -> Result<T, Error> {
+    let missing = || Error::internal(format!("could not {doing}"), format!("AWS's answer has no {field}"));
+    value.ok_or_else(missing)
+}
+
+/// The spellings of a denial in EC2 (`UnauthorizedOperation`), the JSON services and the query services.
+fn is_access_denied(code: &str) -> bool {
+    matches!(
+        code,
+        "AccessDenied"
+            | "AccessDeniedException"
+            | "AuthorizationError"
+            | "UnauthorizedOperation"
+            | "Forbidden"
+    )
+}
+
+/// The codes that AWS documents as "try again": EC2's `errors-overview` and the SDKs' throttling codes.
+fn is_transient(code: &str) -> bool {
+    matches!(
+        code,
+        "EC2ThrottledException"
+            | "InternalError"
+            | "InternalFailure"
+            | "InternalServerError"
+            | "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "ServerException"
+            | "ServiceUnavailable"
+            | "SlowDown"
+            | "ThrottledException"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequestsException"
+            | "Unavailable"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_by_its_variants_name() {
+        let diagnostic = Diagnostic::from(Error::StillInUse("1 task is still stopping".into()));
+        assert_eq!(diagnostic.error_type, "StillInUse");
+        assert_eq!(diagnostic.error_message, "1 task is still stopping");
+    }
+
+    #[test]
+    fn an_answer_without_an_id_is_no_success() {
+        assert_eq!(given("make it", "vpcId", Some("vpc-1")).unwrap(), "vpc-1");
+        let error = given::<String>("make it", "vpcId", None).unwrap_err();
+        assert_eq!(error.name(), "Internal");
+        assert_eq!(error.to_string(), "could not make it: AWS's answer has no vpcId");
+    }
+}

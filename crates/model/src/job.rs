@@ -1,0 +1,226 @@
+//! The job document: what a person writes, and what makes it refusable before anything is created.
+
+mod check;
+mod limits;
+#[cfg(test)]
+mod tests;
+mod text;
+mod words;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::turn::Provider;
+
+pub use check::check_size;
+pub use limits::Limits;
+pub use text::read;
+
+/// The largest job document, in bytes of JSON.
+pub const DOCUMENT_LIMIT: usize = 32 * 1024;
+
+/// The input of `StartExecution`. What is absent takes the stack's default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobDocument {
+    /// Where the container runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// What runs, and how large it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// Which of Fargate's capacities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+    /// The work of a job.
+    pub task: Task,
+    /// The longest one attempt may take, in minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_minutes: Option<u32>,
+    /// How often the job may be tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// How long to wait for a full quota, in minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_minutes: Option<u32>,
+    /// Who submits the job; the value of the tag `user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Further tags for everything that the job creates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The document's `network`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Network {
+    /// Which kind of network.
+    pub mode: NetworkMode,
+    /// Of mode `existing`: subnet ids, all of one VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnets: Option<Vec<String>>,
+    /// Of mode `existing`: security group ids of the same VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_groups: Option<Vec<String>>,
+    /// Of mode `existing`: whether the container gets a public address, without which it needs a NAT or endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assign_public_ip: Option<bool>,
+    /// Of mode `private`: how the container reaches what is outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
+    /// Of mode `private`: the TCP ports that the container may call; 443 alone where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_ports: Option<Vec<u16>>,
+}
+
+/// The kinds of network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NetworkMode {
+    /// The stack's own public subnets; the container has a public address and nothing may call it.
+    Public,
+    /// Subnets that are there already, from which the container reaches ECR, CloudWatch Logs, SQS and S3.
+    Existing,
+    /// A network of the job's own: the container has no public address and nothing may call it.
+    Private,
+}
+
+/// How a container in a private subnet reaches what is outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Egress {
+    /// Through a NAT gateway with an address of its own.
+    Nat,
+}
+
+/// The document's `container`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// The image's reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// CPU units; 1024 are one virtual CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// Memory in MiB.
+    #[serde(default, rename = "memoryMiB", skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+    /// Disk in GiB; the image's layers use some of it.
+    #[serde(default, rename = "storageGiB", skip_serializing_if = "Option::is_none")]
+    pub storage_gib: Option<u32>,
+    /// Variables of the command.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+    /// Variables whose values ECS reads from Secrets Manager or Parameter Store, by ARN.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// The document's `capacity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capacity {
+    /// Fargate Spot: cheaper, and AWS may take it back.
+    Spot,
+    /// Fargate.
+    OnDemand,
+    /// Fargate Spot, and Fargate when Spot has been lost twice or has no room.
+    SpotThenOnDemand,
+}
+
+impl Capacity {
+    /// What the job's first service runs on.
+    pub fn first_provider(self) -> Provider {
+        match self {
+            Self::Spot | Self::SpotThenOnDemand => Provider::Spot,
+            Self::OnDemand => Provider::OnDemand,
+        }
+    }
+}
+
+/// The document's `task`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Files to bring into the working directory.
+    #[serde(default)]
+    pub inputs: Vec<Input>,
+    /// The argument vector; no shell parses it.
+    pub command: Vec<String>,
+    /// Files to bring to their places when the command has succeeded.
+    #[serde(default)]
+    pub outputs: Vec<Output>,
+}
+
+/// One input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The name in the working directory.
+    pub file: String,
+    /// `s3://BUCKET/KEY`, or an https URL.
+    pub from: String,
+}
+
+/// One output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The name in the working directory.
+    pub file: String,
+    /// `s3://BUCKET/KEY`.
+    pub to: String,
+}
+
+/// An object in S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Uri<'a> {
+    /// The bucket.
+    pub bucket: &'a str,
+    /// The key.
+    pub key: &'a str,
+}
+
+impl<'a> S3Uri<'a> {
+    /// Parses `s3://BUCKET/KEY`; none where S3 can have no such object.
+    pub fn parse(uri: &'a str) -> Option<Self> {
+        Self::split(uri).filter(|uri| check::is_bucket(uri.bucket) && uri.key.len() <= check::KEY_LIMIT)
+    }
+
+    fn split(uri: &'a str) -> Option<Self> {
+        let (bucket, key) = uri.strip_prefix("s3://")?.split_once('/')?;
+        (!key.is_empty()).then_some(Self { bucket, key })
+    }
+}
+
+impl JobDocument {
+    /// Reads and checks a document's text.
+    ///
+    /// # Errors
+    /// In words, with the field, what was given and what is allowed.
+    pub fn parse(document: &str, limits: &Limits) -> Result<Self, String> {
+        let document = &read(document)?;
+        let size = document.to_string().len();
+        if size > DOCUMENT_LIMIT {
+            return Err(format!(
+                "the job document is {size} bytes long; at most {DOCUMENT_LIMIT} are allowed; \
+                 put long lists into an input file"
+            ));
+        }
+        if !document.is_object() {
+            return Err(
+                "the job document must be a JSON object such as {\"task\": {\"command\": [\"true\"]}}".into(),
+            );
+        }
+        words::refuse_lists(document)?;
+        let job: Self = serde_path_to_error::deserialize(document).map_err(|error| {
+            let path = error.path().to_string();
+            words::explain(&path, &error.into_inner().to_string())
+        })?;
+        check::check(&job, limits)?;
+        Ok(job)
+    }
+}

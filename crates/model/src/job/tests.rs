@@ -1,0 +1,404 @@
+//! What is refused, and in which words.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::shown::SHOWN_LIMIT;
+
+const PLACE: &str = "s3://mayfly-data/in.mp4";
+
+fn limits() -> Limits {
+    let any = vec!["*".to_owned()];
+    let buckets = vec!["mayfly-data".to_owned()];
+    Limits { buckets, subnets: any.clone(), security_groups: any, ..Limits::default() }
+}
+
+fn parse(document: &str) -> Result<JobDocument, String> {
+    parse_within(&limits(), document)
+}
+
+fn parse_within(limits: &Limits, document: &str) -> Result<JobDocument, String> {
+    JobDocument::parse(document, limits)
+}
+
+fn refused(document: &Value) -> String {
+    parse(&document.to_string()).expect_err(&document.to_string())
+}
+
+fn job(task: Value) -> Value {
+    let mut document = json!({ "task": { "command": ["true"] } });
+    let Value::Object(fields) = task else { panic!("a task has fields") };
+    document["task"].as_object_mut().expect("a task").extend(fields);
+    document
+}
+
+fn files(inputs: &[&str], outputs: &[&str]) -> Value {
+    let inputs: Vec<_> = inputs.iter().map(|file| json!({ "file": file, "from": PLACE })).collect();
+    let places = (0..).map(|n| format!("s3://mayfly-data/{n}"));
+    let outputs: Vec<_> =
+        outputs.iter().zip(places).map(|(file, to)| json!({ "file": file, "to": to })).collect();
+    job(json!({ "inputs": inputs, "outputs": outputs }))
+}
+
+fn from(from: &str) -> Value {
+    job(json!({ "inputs": [{ "file": "a", "from": from }] }))
+}
+
+fn to(to: &str) -> Value {
+    job(json!({ "outputs": [{ "file": "a", "to": to }] }))
+}
+
+fn with(field: &str, value: Value) -> Value {
+    let mut document = job(json!({}));
+    document[field] = value;
+    document
+}
+
+/// A document with `text` in every place where a person writes something.
+fn everywhere(text: &str) -> Vec<Value> {
+    let list = json!([text]);
+    let named = json!({ text: "x" });
+    let mut documents = vec![
+        json!(text),
+        json!({ "task": text }),
+        from(text),
+        to(text),
+        files(&[text], &[]),
+        files(&[], &[text]),
+        files(&[text, text], &[]),
+        job(json!({ "command": text })),
+        job(json!({ text: 1 })),
+        job(json!({ "inputs": [{ "file": "a", "from": PLACE, text: 1 }] })),
+        with(text, json!(1)),
+        with("tags", named.clone()),
+        with("tags", json!({ "team": format!("{text}<") })),
+        with("tags", json!({ text: 1 })),
+        with("user", json!(format!("{text}<"))),
+        with("timeoutMinutes", json!(text)),
+        with("capacity", json!(text)),
+    ];
+    for field in ["image", "cpu", "environment", "secrets"] {
+        documents.push(with("container", json!({ field: format!("{text} ") })));
+    }
+    for field in ["environment", "secrets"] {
+        documents.push(with("container", json!({ field: named })));
+        documents.push(with("container", json!({ field: { "A": list } })));
+    }
+    documents.push(with("container", json!({ "secrets": { "A": text } })));
+    for field in ["mode", "egress", "subnets"] {
+        documents.push(with("network", json!({ "mode": "existing", field: text })));
+    }
+    documents.push(with("network", json!({ "mode": "existing", "subnets": list })));
+    documents
+}
+
+#[test]
+fn no_query_and_no_password_is_repeated_whatever_field_it_stood_in() {
+    for secret in [
+        "https://example.com:8443/a?sig=TOPSECRET",
+        "https:/acct.blob.core.windows.net/c/out.mp4?sig=TOPSECRET%3D",
+        "http//x?sig=TOPSECRET",
+        "https://alice:TOPSECRET@example.com/a",
+        "s3://elsewhere/a?X-Amz-Signature=TOPSECRET",
+    ] {
+        let documents = everywhere(secret);
+        let messages: Vec<_> =
+            documents.iter().filter_map(|document| parse(&document.to_string()).err()).collect();
+        assert!(messages.len() + 2 >= documents.len(), "only tags may be called so");
+        for message in messages {
+            assert!(!message.contains("TOPSECRET"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn no_message_repeats_more_than_200_characters_of_anything() {
+    for document in everywhere(&"x".repeat(2_000)) {
+        if let Err(message) = parse(&document.to_string()) {
+            assert!(!message.contains(&"x".repeat(SHOWN_LIMIT + 1)), "{document} is answered by {message}");
+        }
+    }
+    let many: Vec<_> = (0..100).map(|n| format!("bucket-{n}")).collect();
+    let message = parse_within(&Limits { buckets: many, ..limits() }, &from(PLACE).to_string());
+    assert!(message.expect_err("another stack's bucket").len() < 500);
+}
+
+#[test]
+fn a_mistyped_variable_or_secret_is_never_repeated() {
+    for container in [
+        json!({ "secrets": { "PASSWORD": "hunter2" } }),
+        json!({ "secrets": { "PASSWORD": ["hunter2"] } }),
+        json!({ "secrets": { "PASSWORD": { "value": "hunter2" } } }),
+        json!({ "secrets": { "PASSWORD": 4_242_424 } }),
+        json!({ "secrets": { "PASSWORD=hunter2": "" } }),
+        json!({ "secrets": { "FOO=hunter2": 1 } }),
+        json!({ "secrets": "hunter2" }),
+        json!({ "secrets": ["PASSWORD=hunter2"] }),
+        json!({ "environment": { "PASSWORD": 4_242_424 } }),
+        json!({ "environment": { "PASSWORD": 4.242_424 } }),
+        json!({ "environment": { "PASSWORD": "hunter2\0" } }),
+        json!({ "environment": { "FOO=hunter2": "" } }),
+        json!({ "environment": "hunter2" }),
+        json!({ "environment": [{ "name": "PASSWORD", "value": "hunter2" }] }),
+    ] {
+        let message = refused(&with("container", container));
+        assert!(!message.contains("hunter2") && !message.contains("242"), "{message}");
+        assert!(message.starts_with("container."), "{message}");
+    }
+}
+
+#[test]
+fn a_number_is_refused_in_the_fields_own_terms() {
+    for (text, message) in [
+        (
+            r#""timeoutMinutes": 1e2"#,
+            "timeoutMinutes: given 100.0; allowed: a whole number in digits alone, 1 to 10080",
+        ),
+        (
+            r#""timeoutMinutes": 99999999999"#,
+            "timeoutMinutes: given 99999999999; allowed: a whole number in digits alone, 1 to 10080",
+        ),
+        (r#""attempts": -1"#, "attempts: given -1; allowed: a whole number in digits alone, 1 to 10"),
+        (
+            r#""queueMinutes": 123456789012345678901234567890"#,
+            "queueMinutes: given 1.2345678901234568e+29; allowed: a whole number in digits alone, 0 to 10080",
+        ),
+        (
+            r#""container": { "storageGiB": 4294967296 }"#,
+            "container.storageGiB: given 4294967296; allowed: a whole number in digits alone, 20 to 200",
+        ),
+        (
+            r#""network": { "mode": "private", "egressPorts": [443, 65536] }"#,
+            "network.egressPorts[1]: given 65536; allowed: a whole number in digits alone, 1 to 65535",
+        ),
+    ] {
+        assert_eq!(parse(&format!(r#"{{"task": {{"command": ["true"]}}, {text}}}"#)), Err(message.into()));
+    }
+}
+
+#[test]
+fn an_address_is_shown_as_it_was_given() {
+    let source = "s3://BUCKET/KEY or an https URL on port 443 without a user name";
+    for given in
+        ["S3://mayfly-data/in.mp4", "HTTP://Example.com/A", "https:/example.com/a", "https:example.com"]
+    {
+        let message = format!("task.inputs[0].from: given {given}; allowed: {source}");
+        assert_eq!(refused(&from(given)), message);
+    }
+    assert!(parse(&from("HTTPS://example.com/a?sig=x").to_string()).is_ok());
+}
+
+#[test]
+fn a_key_that_is_too_long_for_s3_is_refused_by_its_length_in_bytes() {
+    let longest = format!("s3://mayfly-data/{}", "ü".repeat(512));
+    assert!(parse(&from(&longest).to_string()).is_ok());
+    let message = "given a key of 1025 bytes; allowed: a key of at most 1024 bytes of UTF-8";
+    assert_eq!(refused(&from(&format!("{longest}k"))), format!("task.inputs[0].from: {message}"));
+    assert_eq!(refused(&to(&format!("{longest}k"))), format!("task.outputs[0].to: {message}"));
+}
+
+#[test]
+fn a_buckets_name_has_to_be_one_that_s3_gives() {
+    for name in
+        ["ab", "-abc", "abc.", "a..b", "192.168.5.4", "xn--abc", "abc-s3alias", "abc--x-s3", "Abc", "a_b"]
+    {
+        let message = refused(&from(&format!("s3://{name}/key")));
+        assert!(message.contains("a bucket's name: 3 to 63"), "{name}: {message}");
+    }
+    for name in ["abc", "a.b-c", "1.2.3", "mayfly-data"] {
+        assert!(!refused(&from(&format!("s3://{name}/../key"))).contains("a bucket's name"), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_is_no_object() {
+    for document in [to("s3://mayfly-data/hls/"), from("s3://mayfly-data/hls/")] {
+        let message = refused(&document);
+        assert!(message.ends_with("which does not end with /; a folder goes as an archive"), "{message}");
+    }
+}
+
+#[test]
+fn names_that_cannot_exist_together_are_refused() {
+    for (document, message) in [
+        (
+            files(&["ref", "ref/genome.fa"], &[]),
+            "task.inputs[1].file: given ref/genome.fa; allowed: a name outside of ref, which is a file: \
+             task.inputs[0].file",
+        ),
+        (
+            files(&[], &["a/b/c", "a/b"]),
+            "task.outputs[0].file: given a/b/c; allowed: a name outside of a/b, which is a file: \
+             task.outputs[1].file",
+        ),
+        (
+            files(&["a/b"], &["a"]),
+            "task.inputs[0].file: given a/b; allowed: a name outside of a, which is a file: task.outputs[0].file",
+        ),
+        (
+            files(&["a"], &["a/b"]),
+            "task.outputs[0].file: given a/b; allowed: a name outside of a, which is a file: task.inputs[0].file",
+        ),
+    ] {
+        assert_eq!(refused(&document), message);
+    }
+    let together = files(&["a", "b/c", "b/d", "a.b/c"], &["a", "b/e", "ab/c"]);
+    assert!(parse(&together.to_string()).is_ok());
+}
+
+#[test]
+fn a_pattern_in_an_outputs_name_is_refused_with_what_is_possible() {
+    for name in ["seg_*.ts", "seg_?", "[ab].ts"] {
+        assert_eq!(
+            refused(&files(&[], &[name])),
+            format!(
+                "task.outputs[0].file: given {name}; allowed: the name of one file, without *, ? and [; name each \
+                 file, or let the command pack them into an archive"
+            )
+        );
+    }
+    assert!(parse(&files(&["what?[1].txt"], &[]).to_string()).is_ok(), "an input may be called so");
+}
+
+#[test]
+fn a_name_that_no_file_system_takes_is_refused() {
+    let part = "ü".repeat(127);
+    assert!(parse(&files(&[&format!("{part}x/{part}x")], &[]).to_string()).is_ok());
+    assert_eq!(
+        refused(&files(&[&format!("a/{part}xx")], &[])),
+        "task.inputs[0].file: given a part of 256 bytes; \
+         allowed: parts between slashes of at most 255 bytes of UTF-8"
+    );
+    assert_eq!(
+        refused(&files(&[], &[&format!("{}x", "a/".repeat(512))])),
+        "task.outputs[0].file: given 1025 bytes; allowed: at most 1024 bytes of UTF-8"
+    );
+}
+
+#[test]
+fn what_sqs_or_ecs_would_refuse_later_is_refused_at_once() {
+    for c in ['\u{fffe}', '\u{ffff}', '\0'] {
+        let text = format!("a{c}b");
+        for document in [
+            job(json!({ "command": ["echo", text] })),
+            files(&[&text], &[]),
+            files(&[], &[&text]),
+            from(&format!("https://example.com/{text}")),
+            from(&format!("{PLACE}{text}")),
+            to(&format!("{PLACE}{text}")),
+            with("container", json!({ "environment": { "A": text } })),
+        ] {
+            let message = refused(&document);
+            assert!(message.contains("given a text with NUL, U+FFFE or U+FFFF"), "{message}");
+        }
+    }
+    for value in ["aws:x", "AWS:x", "u\u{308}", "\u{915}\u{93f}", "\u{24b6}", "\u{fffe}", "a\u{a0}b"] {
+        let of_user = refused(&with("user", json!(value)));
+        let of_tag = refused(&with("tags", json!({ "team": value })));
+        assert!(of_user.contains("no combining marks, and no aws:"), "{of_user}");
+        assert!(of_tag.contains("no combining marks, and no aws:"), "{of_tag}");
+        let of_key = refused(&with("tags", json!({ value: "x" })));
+        assert!(of_key.starts_with("tags"), "{of_key}");
+    }
+    for value in ["aws", "laws:x", "ü日本½Ⅷ", "a b_.:/=+-@1"] {
+        assert!(parse(&with("user", json!(value)).to_string()).is_ok(), "{value}");
+    }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn outside(limits: &Limits, document: &Value) -> String {
+    parse_within(limits, &document.to_string()).expect_err(&document.to_string())
+}
+
+#[test]
+fn keys_outside_of_the_stacks_prefixes_are_refused() {
+    let narrow = Limits { prefixes: names(&["mayfly-data/team-a/", "other/"]), ..limits() };
+    for place in ["s3://mayfly-data/in.mp4", "s3://mayfly-data/team-b/x", "s3://mayfly-data/other/x"] {
+        let allowed =
+            "BUCKET/KEY that begins as the stack's parameter DataPrefixes says (mayfly-data/team-a/, other/)";
+        assert_eq!(
+            outside(&narrow, &from(place)),
+            format!("task.inputs[0].from: given {place}; allowed: {allowed}")
+        );
+        assert!(outside(&narrow, &to(place)).starts_with("task.outputs[0].to: given"));
+    }
+    for document in [from("s3://mayfly-data/team-a/x"), to("s3://mayfly-data/team-a/y/z")] {
+        assert!(parse_within(&narrow, &document.to_string()).is_ok());
+    }
+}
+
+#[test]
+fn images_outside_of_the_stacks_patterns_are_refused() {
+    let narrow = Limits {
+        images: names(&["tools/*", "public.ecr.aws/docker/library/*"]),
+        own_image: "registry.example/own:latest".to_owned(),
+        registry: "111122223333.dkr.ecr.eu-central-1.amazonaws.com".to_owned(),
+        ..limits()
+    };
+    let of = |image: &str| with("container", json!({ "image": image }));
+    for image in [
+        "tools/evil",
+        "444455556666.dkr.ecr.eu-central-1.amazonaws.com/tools/x",
+        "evil.example/public.ecr.aws/docker/library/x",
+        "111122223333.dkr.ecr.eu-central-1.amazonaws.com/other:1",
+        "registry.example/own:1",
+    ] {
+        let allowed = "an image of a repository in the stack's parameter AllowedImages (tools/*, \
+                       public.ecr.aws/docker/library/*)";
+        assert_eq!(
+            outside(&narrow, &of(image)),
+            format!("container.image: given {image}; allowed: {allowed}")
+        );
+    }
+    for image in [
+        "111122223333.dkr.ecr.eu-central-1.amazonaws.com/tools/ffmpeg:7",
+        "public.ecr.aws/docker/library/busybox@sha256:0a1b",
+        "registry.example/own:latest",
+    ] {
+        assert!(parse_within(&narrow, &of(image).to_string()).is_ok(), "{image}");
+        assert!(parse(&of(image).to_string()).is_ok(), "without patterns any image is allowed");
+    }
+}
+
+#[test]
+fn a_network_that_the_stack_does_not_name_is_refused() {
+    let of = |subnet: &str, group: &str| {
+        with("network", json!({ "mode": "existing", "subnets": [subnet], "securityGroups": [group] }))
+    };
+    let off = "network.mode: given existing; allowed: public or private; the stack's parameters ExistingSubnets and \
+               ExistingSecurityGroups name nothing to use";
+    for closed in
+        [Limits { subnets: Vec::new(), ..limits() }, Limits { security_groups: Vec::new(), ..limits() }]
+    {
+        assert_eq!(outside(&closed, &of("subnet-1a", "sg-1a")), off);
+    }
+    let narrow =
+        Limits { subnets: names(&["subnet-1a"]), security_groups: names(&["sg-1a", "sg-2b"]), ..limits() };
+    assert_eq!(
+        outside(&narrow, &of("subnet-2b", "sg-1a")),
+        "network.subnets[0]: given subnet-2b; allowed: what the stack's parameter ExistingSubnets names (subnet-1a)"
+    );
+    assert_eq!(
+        outside(&narrow, &of("subnet-1a", "sg-3c")),
+        "network.securityGroups[0]: given sg-3c; \
+         allowed: what the stack's parameter ExistingSecurityGroups names (sg-1a, sg-2b)"
+    );
+    assert!(parse_within(&narrow, &of("subnet-1a", "sg-2b").to_string()).is_ok());
+}
+
+#[test]
+fn a_secret_that_the_stack_does_not_name_is_refused() {
+    let arn = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:own-AbCdEf";
+    let narrow = Limits { secrets: names(&[arn]), ..limits() };
+    let of = |arn: &str| with("container", json!({ "secrets": { "KEY": arn } }));
+    for own in [arn.to_owned(), format!("{arn}:key::")] {
+        assert!(parse_within(&narrow, &of(&own).to_string()).is_ok());
+    }
+    assert_eq!(
+        outside(&narrow, &of(&format!("{arn}x"))),
+        "container.secrets.KEY: given another ARN; allowed: one that the stack's parameter SecretArns names"
+    );
+}

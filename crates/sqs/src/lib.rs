@@ -1,0 +1,6 @@
+//! A job's mailboxes, and when a report comes back to the done queue.
+
+mod mailboxes;
+pub mod repeats;
+
+pub use mailboxes::mailboxes;
