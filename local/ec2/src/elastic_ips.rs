@@ -85,7 +85,7 @@ impl Ec2 {
         let tags = Tags::take::<ElasticIp>(&mut call.parameters)?;
         call.mutate(&[Target::new::<ElasticIp>(&tags, None)]).await?;
         let mut state = self.state();
-        let used = state.elastic_ips.all().count();
+        let used = state.elastic_ips.seen_by_ec2().count();
         room(used, self.quotas.addresses, "AddressLimitExceeded", "addresses")?;
         let address = ElasticIp {
             public_ip: state.free_public_ip()?,
@@ -116,10 +116,10 @@ impl Ec2 {
     /// EC2 API reference: ReleaseAddress.
     pub(crate) async fn release_address(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("AllocationId")?;
-        let address: ElasticIp = self.existing(&id).await?;
+        let address: ElasticIp = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&address)]).await?;
         let mut state = self.state();
-        state.elastic_ips.find(&id)?.check_release(Instant::now(), self.scale)?;
+        state.elastic_ips.seen_by_call(&id)?.check_release(Instant::now(), self.scale)?;
         self.delete::<ElasticIp>(&mut state, &id);
         xml::done(&call)
     }
@@ -144,7 +144,8 @@ impl State {
     /// A public address that neither a task nor anybody else has.
     pub fn free_public_ip(&self) -> Result<Ipv4Addr, Ec2Error> {
         let of_tasks = self.interfaces.iter().filter_map(Interface::public_ip);
-        let taken: Vec<_> = of_tasks.chain(self.elastic_ips.all().map(|address| address.public_ip)).collect();
+        let taken: Vec<_> =
+            of_tasks.chain(self.elastic_ips.seen_by_ec2().map(|address| address.public_ip)).collect();
         addresses::free_public(&taken).ok_or_else(|| {
             let message = "There are not enough free addresses in the address pool 'amazon'.";
             Ec2Error::new("InsufficientAddressCapacity", message)

@@ -103,10 +103,10 @@ impl Ec2 {
         self.check_service(kind.as_deref().unwrap_or("Gateway"), &service_name)?;
         let table_ids = call.parameters.take_list("RouteTableId");
         let tags = Tags::take::<Endpoint>(&mut call.parameters)?;
-        let vpc: Vpc = self.existing(&vpc_id).await?;
+        let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         let mut targets = vec![Target::new::<Endpoint>(&tags, None), Target::existing(&vpc)];
         for id in &table_ids {
-            let table: RouteTable = self.existing(id).await?;
+            let table: RouteTable = self.seen_by_call(id).await?;
             if table.vpc_id != vpc_id {
                 let message = format!("Route table {id} and VPC {vpc_id} belong to different networks.");
                 return Err(Ec2Error::new("InvalidParameter", message));
@@ -147,7 +147,7 @@ impl Ec2 {
         }
         let targets: Vec<_> = {
             let state = self.state();
-            let target = |id: &String| match state.endpoints.known(id) {
+            let target = |id: &String| match state.endpoints.seen_by_anyone(id) {
                 Some(endpoint) => Target::existing(endpoint),
                 None => Target::unknown::<Endpoint>(id),
             };
@@ -182,15 +182,15 @@ impl Ec2 {
     }
 
     fn keep_endpoint(&self, state: &mut State, new: Endpoint) -> Result<Endpoint, Ec2Error> {
-        state.vpcs.find(&new.vpc_id)?;
+        state.vpcs.seen_by_call(&new.vpc_id)?;
         state.check_tables_of_endpoint(&new.route_table_id_set.item)?;
-        let (used, quota) = (state.endpoints.all().count(), self.quotas.gateway_endpoints);
+        let (used, quota) = (state.endpoints.seen_by_ec2().count(), self.quotas.gateway_endpoints);
         room(used, quota, "VpcEndpointLimitExceeded", "gateway endpoints")?;
         self.insert(state, new.clone());
         let id = new.vpc_endpoint_id.clone();
         self.later(PENDING, move |state| {
             let pending = |other: &&mut Endpoint| other.vpc_endpoint_id == id && other.state == "pending";
-            if let Some(endpoint) = state.endpoints.all_mut().find(pending) {
+            if let Some(endpoint) = state.endpoints.seen_by_ec2_mut().find(pending) {
                 endpoint.state = "available";
             }
         });
@@ -224,13 +224,13 @@ impl State {
     /// The routes that endpoints keep in the table; one that is deleted takes them along (EC2 API reference,
     /// DeleteVpcEndpoints).
     pub fn routes_to_endpoints(&self, table_id: &str) -> Vec<Route> {
-        let leading = self.endpoints.all().filter(|endpoint| endpoint.leads_from(table_id));
+        let leading = self.endpoints.seen_by_ec2().filter(|endpoint| endpoint.leads_from(table_id));
         leading.map(|endpoint| Route::to_endpoint(&endpoint.vpc_endpoint_id, PREFIX_LIST)).collect()
     }
 
     /// A table has one route to a service.
     fn check_tables_of_endpoint(&self, table_ids: &[String]) -> Result<(), Ec2Error> {
-        let taken = |id: &&String| self.endpoints.all().any(|endpoint| endpoint.leads_from(id));
+        let taken = |id: &&String| self.endpoints.seen_by_ec2().any(|endpoint| endpoint.leads_from(id));
         let Some(id) = table_ids.iter().find(taken) else { return Ok(()) };
         let message =
             format!("route table {id} already has a route with destination-prefix-list-id {PREFIX_LIST}");

@@ -75,7 +75,7 @@ impl Ec2 {
         let group_description = call.parameters.require("GroupDescription")?;
         check_text("GroupDescription", &group_description)?;
         let tags = Tags::take::<Group>(&mut call.parameters)?;
-        let vpc: Vpc = self.existing(&vpc_id).await?;
+        let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         call.mutate(&[Target::new::<Group>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
         let adopted = Group::adopted(self).await?.len();
         let group = Group {
@@ -97,16 +97,16 @@ impl Ec2 {
             security_group_arn: call.arn(Group::TYPE, &group.group_id),
         };
         let mut state = self.state();
-        state.vpcs.find(&group.vpc_id)?;
+        state.vpcs.seen_by_call(&group.vpc_id)?;
         let same = |other: &Group| other.vpc_id == group.vpc_id && other.group_name == group.group_name;
-        if state.groups.all().any(same) {
+        if state.groups.seen_by_ec2().any(same) {
             let message = format!(
                 "The security group '{}' already exists for VPC '{}'",
                 group.group_name, group.vpc_id
             );
             return Err(Ec2Error::new("InvalidGroup.Duplicate", message));
         }
-        let used = adopted + state.groups.all().count();
+        let used = adopted + state.groups.seen_by_ec2().count();
         room(used, self.quotas.security_groups, "SecurityGroupLimitExceeded", "security groups")?;
         self.insert(&mut state, group);
         xml::document(&answer)
@@ -121,7 +121,7 @@ impl Ec2 {
         let id = call.parameters.require("GroupId")?;
         let rules = Rule::take(&mut call.parameters, account)?;
         let tags = Tags::take_for(RULE, &mut call.parameters)?;
-        let group: Group = self.existing(&id).await?;
+        let group: Group = self.seen_by_call(&id).await?;
         let mut targets = vec![Target::existing(&group)];
         // "Policies using the security-group-rule resource-level permission are only enforced when the API request
         // includes TagSpecifications" (Service Authorization Reference, AuthorizeSecurityGroupEgress).
@@ -131,7 +131,7 @@ impl Ec2 {
         call.mutate(&targets).await?;
         let mut state = self.state();
         for named in rules.iter().filter_map(Rule::group) {
-            let named = state.groups.find(named)?;
+            let named = state.groups.seen_by_call(named)?;
             if named.vpc_id != group.vpc_id {
                 let message = "You have specified two resources that belong to different networks.";
                 return Err(Ec2Error::new("InvalidGroup.NotFound", message));
@@ -162,10 +162,10 @@ impl Ec2 {
     pub(crate) async fn revoke_security_group_egress(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("GroupId")?;
         let rules = Rule::take(&mut call.parameters, &self.upstream.account)?;
-        let group: Group = self.existing(&id).await?;
+        let group: Group = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&group)]).await?;
         let mut state = self.state();
-        let seen = state.groups.find(&id)?.ip_permissions_egress.clone();
+        let seen = state.groups.seen_by_call(&id)?.ip_permissions_egress.clone();
         let egress = &mut self.change::<Group>(&mut state, &id)?.ip_permissions_egress;
         if !rules.iter().all(|rule| seen.has(rule) && egress.has(rule)) {
             let message = "The specified rule does not exist in this security group.";
@@ -178,15 +178,15 @@ impl Ec2 {
     /// EC2 API reference: DeleteSecurityGroup.
     pub(crate) async fn delete_security_group(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("GroupId")?;
-        let group: Group = self.existing(&id).await?;
+        let group: Group = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&group)]).await?;
         let mut state = self.state();
-        if state.groups.find(&id)?.is_default() {
+        if state.groups.seen_by_call(&id)?.is_default() {
             let message =
                 format!(r#"the specified group: "{id}" name: "default" cannot be deleted by a user"#);
             return Err(Ec2Error::new("CannotDelete", message));
         }
-        let named = state.groups.all().any(|other| other.group_id != id && other.names(&id));
+        let named = state.groups.seen_by_ec2().any(|other| other.group_id != id && other.names(&id));
         if named || state.interfaces.iter().any(|interface| interface.has_group(&id)) {
             let message = format!("resource {id} has a dependent object");
             return Err(Ec2Error::new("DependencyViolation", message));
@@ -212,7 +212,7 @@ impl Ec2 {
     /// `AwsVpcConfiguration`).
     pub(crate) async fn groups_for(&self, subnet: &Subnet, ids: &[String]) -> Result<Vec<Group>, Ec2Error> {
         if ids.is_empty() {
-            let mut all: Vec<Group> = self.list().await?;
+            let mut all: Vec<Group> = self.seen_by_service().await?;
             all.retain(|group| group.vpc_id == subnet.vpc_id && group.is_default());
             return Ok(all);
         }
@@ -220,7 +220,7 @@ impl Ec2 {
             let message = "The maximum number of security groups per interface has been reached.";
             return Err(Ec2Error::new("SecurityGroupsPerInterfaceLimitExceeded", message));
         }
-        let groups: Vec<Group> = self.named(ids).await?;
+        let groups: Vec<Group> = self.named_by_service(ids).await?;
         if let Some(stranger) = groups.iter().find(|group| group.vpc_id != subnet.vpc_id) {
             return Err(Ec2Error::new(
                 "InvalidParameter",
@@ -238,7 +238,7 @@ impl Ec2 {
     /// # Errors
     /// `InvalidGroup.NotFound`; `InternalError` when MiniStack cannot be read.
     pub async fn vpcs_of_groups(&self, ids: &[String]) -> Result<Vec<String>, Ec2Error> {
-        Ok(self.named::<Group>(ids).await?.into_iter().map(|group| group.vpc_id).collect())
+        Ok(self.named_by_service::<Group>(ids).await?.into_iter().map(|group| group.vpc_id).collect())
     }
 }
 

@@ -62,7 +62,7 @@ impl Ec2 {
             tag_set: tags,
         };
         let mut state = self.state();
-        let used = adopted + state.internet_gateways.all().count();
+        let used = adopted + state.internet_gateways.seen_by_ec2().count();
         let quota = self.quotas.internet_gateways;
         room(used, quota, "InternetGatewayLimitExceeded", "internet gateways")?;
         self.insert(&mut state, internet_gateway.clone());
@@ -77,8 +77,8 @@ impl Ec2 {
     pub(crate) async fn attach_internet_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let (id, vpc_id) = self.check_gateway_and_vpc(&mut call).await?;
         let mut state = self.state();
-        state.vpcs.find(&vpc_id)?;
-        let occupied = state.internet_gateways.all().any(|gateway| gateway.is_attached_to(&vpc_id));
+        state.vpcs.seen_by_call(&vpc_id)?;
+        let occupied = state.internet_gateways.seen_by_ec2().any(|gateway| gateway.is_attached_to(&vpc_id));
         let gateway: &mut InternetGateway = self.change(&mut state, &id)?;
         if let Some(attachment) = gateway.attachment_set.item.first() {
             let message = format!("resource {id} is already attached to network {}", attachment.vpc_id);
@@ -100,7 +100,7 @@ impl Ec2 {
             .interfaces
             .iter()
             .any(|interface| interface.is_in_vpc(&vpc_id) && interface.public_ip().is_some());
-        let seen = state.internet_gateways.find(&id)?.is_attached_to(&vpc_id);
+        let seen = state.internet_gateways.seen_by_call(&id)?.is_attached_to(&vpc_id);
         let gateway: &mut InternetGateway = self.change(&mut state, &id)?;
         if !seen || !gateway.is_attached_to(&vpc_id) {
             let message = format!("resource {id} is not attached to network {vpc_id}");
@@ -120,10 +120,10 @@ impl Ec2 {
     /// EC2 API reference: DeleteInternetGateway.
     pub(crate) async fn delete_internet_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("InternetGatewayId")?;
-        let gateway: InternetGateway = self.existing(&id).await?;
+        let gateway: InternetGateway = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&gateway)]).await?;
         let mut state = self.state();
-        if !state.internet_gateways.actual(&id)?.attachment_set.item.is_empty() {
+        if !state.internet_gateways.named_by_call(&id)?.attachment_set.item.is_empty() {
             return Err(Ec2Error::dependency_violation("internetGateway", &id));
         }
         self.delete::<InternetGateway>(&mut state, &id);
@@ -147,8 +147,8 @@ impl Ec2 {
     async fn check_gateway_and_vpc(&self, call: &mut Call<'_>) -> Result<(String, String), Ec2Error> {
         let id = call.parameters.require("InternetGatewayId")?;
         let vpc_id = call.parameters.require("VpcId")?;
-        let gateway: InternetGateway = self.existing(&id).await?;
-        let vpc: Vpc = self.existing(&vpc_id).await?;
+        let gateway: InternetGateway = self.seen_by_call(&id).await?;
+        let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         call.mutate(&[Target::existing(&gateway), Target::existing(&vpc)]).await?;
         Ok((id, vpc_id))
     }
@@ -156,7 +156,9 @@ impl Ec2 {
 
 impl State {
     pub fn is_gateway_attached(&self, id: &str, vpc_id: &str) -> bool {
-        self.internet_gateways.all().any(|gateway| gateway.id() == id && gateway.is_attached_to(vpc_id))
+        self.internet_gateways
+            .seen_by_ec2()
+            .any(|gateway| gateway.id() == id && gateway.is_attached_to(vpc_id))
     }
 }
 

@@ -34,7 +34,15 @@ pub trait Kind: Describe + Clone + Send {
     fn refresh(&mut self, _: &State) {}
 }
 
-/// The resources of one kind that were made here.
+/// The resources of one kind that were made here. Nobody sees all of them the way they are (EC2 developer guide, "Eventual
+/// consistency"), so there is a view for each who looks:
+///
+/// | | a new one | a changed one | a deleted one |
+/// |---|---|---|---|
+/// | Describe | when it can be seen | as it was, for a while | for a while |
+/// | a call | when it can be seen | as it was, for a while | never |
+/// | EC2 itself | at once | as it is | never |
+/// | anyone | at once | as it is | for a while |
 #[derive(Debug)]
 pub struct Table<T>(BTreeMap<String, Entry<T>>);
 
@@ -53,42 +61,42 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Kind> Table<T> {
-    /// Those that Describe lists, also some that are deleted.
-    fn listed(&self) -> impl Iterator<Item = &T> {
+    /// Those that Describe lists.
+    fn seen_by_describe(&self) -> impl Iterator<Item = &T> {
         self.0.values().filter_map(Entry::seen)
     }
 
-    /// Those that calls can name, the way they see them.
-    pub fn seen(&self) -> impl Iterator<Item = &T> {
+    /// Those that a call can name.
+    pub fn seen_by_calls(&self) -> impl Iterator<Item = &T> {
         self.0.values().filter(|entry| entry.actual.is_some()).filter_map(Entry::seen)
     }
 
-    /// The one that a mutating call names, the way calls see it.
-    pub fn find(&self, id: &str) -> Result<&T, Ec2Error> {
+    /// The one that a call names.
+    pub fn seen_by_call(&self, id: &str) -> Result<&T, Ec2Error> {
         let entry = self.0.get(id).filter(|entry| entry.actual.is_some());
         entry.and_then(Entry::seen).ok_or_else(|| T::unknown(id))
     }
 
-    /// The one that a mutating call names, the way it is.
-    pub fn actual(&self, id: &str) -> Result<&T, Ec2Error> {
-        self.find(id)?;
+    /// The one that a call names, the way EC2 itself sees it.
+    pub fn named_by_call(&self, id: &str) -> Result<&T, Ec2Error> {
+        self.seen_by_call(id)?;
         self.0.get(id).and_then(|entry| entry.actual.as_ref()).ok_or_else(|| T::unknown(id))
     }
 
-    /// The one that Describe lists or that there is, whatever else calls see of it.
-    pub fn known(&self, id: &str) -> Option<&T> {
-        let entry = self.0.get(id)?;
-        entry.actual.as_ref().or_else(|| entry.seen())
-    }
-
-    /// All there are, the way they are, also those that no call sees yet: for quotas, and for what depends on what.
-    pub fn all(&self) -> impl Iterator<Item = &T> {
+    /// What EC2 itself sees: for quotas, and for what depends on what.
+    pub fn seen_by_ec2(&self) -> impl Iterator<Item = &T> {
         self.0.values().filter_map(|entry| entry.actual.as_ref())
     }
 
-    /// All there are, for what EC2 does on its own.
-    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    /// The same, for what EC2 does on its own.
+    pub fn seen_by_ec2_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.0.values_mut().filter_map(|entry| entry.actual.as_mut())
+    }
+
+    /// The one that anyone sees: for policies, and for the log of calls.
+    pub fn seen_by_anyone(&self, id: &str) -> Option<&T> {
+        let entry = self.0.get(id)?;
+        entry.actual.as_ref().or_else(|| entry.seen())
     }
 
     /// Drops one that EC2 itself takes away.
@@ -131,7 +139,7 @@ impl Ec2 {
 
     /// The resource that a mutating call names, to change it; a fault may hide the change for a while.
     pub(crate) fn change<'a, T: Kind>(&self, state: &'a mut State, id: &str) -> Result<&'a mut T, Ec2Error> {
-        let before = T::table(state).actual(id)?.clone();
+        let before = T::table(state).named_by_call(id)?.clone();
         let seen_from = self.after(self.faults.unseen(before.tags()));
         let entry = T::table_mut(state).0.get_mut(id).ok_or_else(|| T::unknown(id))?;
         entry.stale.retain(|(until, _)| *until > Instant::now());
@@ -156,13 +164,13 @@ impl Ec2 {
         query.select(self.look(query.ids()).await?)
     }
 
-    /// All of a kind that can be seen.
-    pub(crate) async fn list<T: Kind>(&self) -> Result<Vec<T>, Ec2Error> {
+    /// All of a kind that one of AWS's own services sees.
+    pub(crate) async fn seen_by_service<T: Kind>(&self) -> Result<Vec<T>, Ec2Error> {
         self.look(&[]).await
     }
 
-    /// Those with the ids, wherever they are, for AWS's own services.
-    pub(crate) async fn named<T: Kind>(&self, ids: &[String]) -> Result<Vec<T>, Ec2Error> {
+    /// Those that one of AWS's own services names, wherever they are.
+    pub(crate) async fn named_by_service<T: Kind>(&self, ids: &[String]) -> Result<Vec<T>, Ec2Error> {
         let all: Vec<T> = self.look(ids).await?;
         let state = self.state();
         let named = |id: &String| {
@@ -172,13 +180,13 @@ impl Ec2 {
         ids.iter().map(named).collect()
     }
 
-    /// The resource that a mutating call names. MiniStack's are only read here. AWS documents no order of this check and
+    /// The resource that a call names, to change something. MiniStack's are only read here. AWS documents no order of this check and
     /// of authorization, which needs the resource's tags: here what does not exist is told to anybody.
-    pub(crate) async fn existing<T: Kind>(&self, id: &str) -> Result<T, Ec2Error> {
+    pub(crate) async fn seen_by_call<T: Kind>(&self, id: &str) -> Result<T, Ec2Error> {
         T::check_id(id)?;
         let (found, ours) = {
             let state = self.state();
-            (T::table(&state).find(id).cloned(), T::table(&state).has(id))
+            (T::table(&state).seen_by_call(id).cloned(), T::table(&state).has(id))
         };
         if !ours && T::adopted(self).await?.iter().any(|adopted| adopted.id() == id) {
             let message =
@@ -196,7 +204,7 @@ impl Ec2 {
         };
         let adopted = if all_ours { Vec::new() } else { T::adopted(self).await? };
         let state = self.state();
-        let mut all: Vec<T> = T::table(&state).listed().cloned().chain(adopted).collect();
+        let mut all: Vec<T> = T::table(&state).seen_by_describe().cloned().chain(adopted).collect();
         for resource in &mut all {
             resource.refresh(&state);
         }

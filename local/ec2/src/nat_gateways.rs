@@ -120,7 +120,7 @@ impl Ec2 {
         let subnet_id = call.parameters.require("SubnetId")?;
         let allocation_id = call.parameters.require("AllocationId")?;
         let tags = Tags::take::<NatGateway>(&mut call.parameters)?;
-        let subnet: Subnet = self.existing(&subnet_id).await.map_err(unseen_subnet)?;
+        let subnet: Subnet = self.seen_by_call(&subnet_id).await.map_err(unseen_subnet)?;
         let address = self.address_for_nat(&allocation_id)?;
         let mut targets = vec![Target::new::<NatGateway>(&tags, None), Target::existing(&subnet)];
         targets.extend(address.as_ref().map(Target::existing));
@@ -139,7 +139,7 @@ impl Ec2 {
     /// EC2 API reference: DeleteNatGateway. Its address stays allocated, and routes to it stay.
     pub(crate) async fn delete_nat_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("NatGatewayId")?;
-        let nat_gateway: NatGateway = self.existing(&id).await?;
+        let nat_gateway: NatGateway = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&nat_gateway)]).await?;
         if self.change::<NatGateway>(&mut self.state(), &id)?.begin_deletion() {
             let takes = draw(&DELETION);
@@ -171,8 +171,10 @@ impl Ec2 {
     /// ago is refused at once (hashicorp/terraform-provider-aws#27087).
     fn address_for_nat(&self, allocation_id: &str) -> Result<Option<ElasticIp>, Ec2Error> {
         let state = self.state();
-        let seen = state.elastic_ips.find(allocation_id).ok().cloned();
-        if seen.is_none() && state.elastic_ips.all().any(|address| address.allocation_id == allocation_id) {
+        let seen = state.elastic_ips.seen_by_call(allocation_id).ok().cloned();
+        if seen.is_none()
+            && state.elastic_ips.seen_by_ec2().any(|address| address.allocation_id == allocation_id)
+        {
             let message = format!("The elasticIp ID '{allocation_id}' does not exist");
             return Err(Ec2Error::new("InvalidElasticIpID.NotFound", message));
         }
@@ -187,9 +189,9 @@ impl Ec2 {
         tags: Tags,
         token: Option<ClientToken>,
     ) -> Result<NatGateway, Ec2Error> {
-        state.subnets.find(&subnet.subnet_id).map_err(unseen_subnet)?;
+        state.subnets.seen_by_call(&subnet.subnet_id).map_err(unseen_subnet)?;
         let zone = &subnet.availability_zone;
-        let used = state.nat_gateways.all().filter(|nat| nat.counts_in(zone)).count();
+        let used = state.nat_gateways.seen_by_ec2().filter(|nat| nat.counts_in(zone)).count();
         let quota = self.quotas.nat_gateways_per_zone;
         if used >= quota {
             // VPC user guide, "Troubleshoot NAT gateways".
@@ -241,10 +243,11 @@ impl Ec2 {
         subnet: &Subnet,
         allocation_id: &str,
     ) -> Result<Address, NatFailure> {
-        if !state.internet_gateways.seen().any(|gateway| gateway.is_attached_to(&subnet.vpc_id)) {
+        if !state.internet_gateways.seen_by_calls().any(|gateway| gateway.is_attached_to(&subnet.vpc_id)) {
             return Err(NatFailure::GatewayNotAttached);
         }
-        let address = state.elastic_ips.find(allocation_id).map_err(|_| NatFailure::InvalidAllocationId)?;
+        let address =
+            state.elastic_ips.seen_by_call(allocation_id).map_err(|_| NatFailure::InvalidAllocationId)?;
         if address.is_associated() {
             return Err(NatFailure::AlreadyAssociated);
         }
@@ -254,7 +257,7 @@ impl Ec2 {
         let owner = &self.upstream.account;
         let mut interface = Interface::of_nat_gateway(id, subnet, private_ip, owner);
         let network_interface_id = interface.id().to_owned();
-        let mut addresses = state.elastic_ips.all_mut();
+        let mut addresses = state.elastic_ips.seen_by_ec2_mut();
         let address = addresses
             .find(|address| address.allocation_id == allocation_id)
             .ok_or(NatFailure::InvalidAllocationId)?;
@@ -286,24 +289,24 @@ impl State {
     /// Whether the NAT gateway passes traffic on. One that is `deleting` may (EC2 API reference, `NatGateway`, `state`);
     /// here it does not.
     pub fn available_nat_gateway(&self, id: &str) -> Option<&NatGateway> {
-        self.nat_gateways.all().find(|nat| nat.nat_gateway_id == id && nat.state == Life::Available)
+        self.nat_gateways.seen_by_ec2().find(|nat| nat.nat_gateway_id == id && nat.state == Life::Available)
     }
 
     /// Whether a route to the NAT gateway is a black hole.
     pub fn is_nat_gateway_gone(&self, id: &str) -> bool {
-        let mut all = self.nat_gateways.all();
+        let mut all = self.nat_gateways.seen_by_ec2();
         !all.any(|nat| nat.nat_gateway_id == id && !matches!(nat.state, Life::Deleted | Life::Failed))
     }
 
     fn make_nat_gateway_available(&mut self, id: &str) {
-        for nat in self.nat_gateways.all_mut().filter(|nat| nat.is_pending(id)) {
+        for nat in self.nat_gateways.seen_by_ec2_mut().filter(|nat| nat.is_pending(id)) {
             nat.state = Life::Available;
             nat.set_status("succeeded");
         }
     }
 
     fn fail_nat_gateway(&mut self, id: &str, failure: NatFailure) {
-        for nat in self.nat_gateways.all_mut().filter(|nat| nat.is_pending(id)) {
+        for nat in self.nat_gateways.seen_by_ec2_mut().filter(|nat| nat.is_pending(id)) {
             nat.state = Life::Failed;
             nat.failure_code = Some(failure.code());
             nat.failure_message = Some(nat.explain(failure));
@@ -313,7 +316,9 @@ impl State {
 
     /// Takes interface and address away from one that is deleted, or that failed and was never deleted.
     fn end_nat_gateway(&mut self, id: &str) {
-        let Some(nat) = self.nat_gateways.all_mut().find(|nat| nat.nat_gateway_id == id) else { return };
+        let Some(nat) = self.nat_gateways.seen_by_ec2_mut().find(|nat| nat.nat_gateway_id == id) else {
+            return;
+        };
         if nat.state == Life::Deleting {
             nat.state = Life::Deleted;
             nat.delete_time = Some(now_as_text());
@@ -321,7 +326,8 @@ impl State {
         for address in &mut nat.nat_gateway_address_set.item {
             let Some(interface_id) = &address.network_interface_id else { continue };
             self.interfaces.retain(|interface| interface.id() != interface_id);
-            let elastic_ip = self.elastic_ips.all_mut().find(|other| other.has_interface(interface_id));
+            let elastic_ip =
+                self.elastic_ips.seen_by_ec2_mut().find(|other| other.has_interface(interface_id));
             if let Some(elastic_ip) = elastic_ip {
                 elastic_ip.disassociate(Instant::now());
             }

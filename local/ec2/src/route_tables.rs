@@ -85,11 +85,11 @@ impl Ec2 {
         let token = ClientToken::take(&mut call.parameters)?;
         let vpc_id = call.parameters.require("VpcId")?;
         let tags = Tags::take::<RouteTable>(&mut call.parameters)?;
-        let vpc: Vpc = self.existing(&vpc_id).await?;
+        let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         call.mutate(&[Target::new::<RouteTable>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
         let make = |state: &mut State| {
-            state.vpcs.find(&vpc_id)?;
-            let used = state.route_tables.all().filter(|table| table.vpc_id == vpc_id).count();
+            state.vpcs.seen_by_call(&vpc_id)?;
+            let used = state.route_tables.seen_by_ec2().filter(|table| table.vpc_id == vpc_id).count();
             let quota = self.quotas.route_tables_per_vpc;
             room(used, quota, "RouteTableLimitExceeded", "route tables")?;
             let new = RouteTable::new(&vpc, &self.upstream.account);
@@ -110,15 +110,15 @@ impl Ec2 {
     pub(crate) async fn associate_route_table(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("RouteTableId")?;
         let subnet_id = call.parameters.require("SubnetId")?;
-        let table: RouteTable = self.existing(&id).await?;
-        let subnet: Subnet = self.existing(&subnet_id).await?;
+        let table: RouteTable = self.seen_by_call(&id).await?;
+        let subnet: Subnet = self.seen_by_call(&subnet_id).await?;
         call.mutate(&[Target::existing(&table), Target::existing(&subnet)]).await?;
         if table.vpc_id != subnet.vpc_id {
             let message = format!("route table {id} and subnet {subnet_id} belong to different networks");
             return Err(Ec2Error::new("InvalidParameterValue", message));
         }
         let mut state = self.state();
-        state.subnets.find(&subnet_id)?;
+        state.subnets.seen_by_call(&subnet_id)?;
         let association_id = match state.association_of(&subnet_id) {
             Some(association) if association.route_table_id == id => {
                 association.route_table_association_id.clone()
@@ -166,10 +166,10 @@ impl Ec2 {
     /// EC2 API reference: DeleteRouteTable.
     pub(crate) async fn delete_route_table(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("RouteTableId")?;
-        let table: RouteTable = self.existing(&id).await?;
+        let table: RouteTable = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&table)]).await?;
         let mut state = self.state();
-        if !state.route_tables.actual(&id)?.association_set.item.is_empty() {
+        if !state.route_tables.named_by_call(&id)?.association_set.item.is_empty() {
             return Err(Ec2Error::dependency_violation("routeTable", &id));
         }
         self.delete::<RouteTable>(&mut state, &id);
@@ -197,7 +197,7 @@ impl Ec2 {
     ) -> Result<Option<RouteTable>, Ec2Error> {
         let ours: Vec<RouteTable> = {
             let state = self.state();
-            let of_vpc = state.route_tables.all().filter(|table| table.vpc_id == vpc_id).cloned();
+            let of_vpc = state.route_tables.seen_by_ec2().filter(|table| table.vpc_id == vpc_id).cloned();
             of_vpc.map(|table| table.refreshed(&state)).collect()
         };
         let mut tables = if ours.is_empty() { RouteTable::adopted(self).await? } else { ours };
@@ -211,7 +211,7 @@ impl Ec2 {
 impl State {
     /// The subnet's own association.
     fn association_of(&self, subnet_id: &str) -> Option<&Association> {
-        let mut all = self.route_tables.all().flat_map(|table| &table.association_set.item);
+        let mut all = self.route_tables.seen_by_ec2().flat_map(|table| &table.association_set.item);
         all.find(|association| association.subnet_id.as_deref() == Some(subnet_id))
     }
 
@@ -220,24 +220,25 @@ impl State {
         let has = |table: &&RouteTable| {
             table.association_set.item.iter().any(|association| association.route_table_association_id == id)
         };
-        self.route_tables.all().find(has)?.tag_set.job()
+        self.route_tables.seen_by_ec2().find(has)?.tag_set.job()
     }
 
     /// The association with the id, its table, and its subnet if it has one.
     fn association(&self, id: &str) -> Result<(RouteTable, Association, Option<Subnet>), Ec2Error> {
         let all = self
             .route_tables
-            .seen()
+            .seen_by_calls()
             .flat_map(|table| table.association_set.item.iter().map(move |a| (table, a)));
         let mut found = all.filter(|(_, association)| association.route_table_association_id == id);
         let (table, association) = found.next().ok_or_else(|| unknown_association(id))?;
-        let subnet = association.subnet_id.as_deref().and_then(|subnet_id| self.subnets.find(subnet_id).ok());
+        let subnet =
+            association.subnet_id.as_deref().and_then(|subnet_id| self.subnets.seen_by_call(subnet_id).ok());
         Ok((table.clone(), association.clone(), subnet.cloned()))
     }
 
     /// Drops the association of a subnet that is being deleted.
     pub fn disassociate_subnet(&mut self, subnet_id: &str) {
-        for table in self.route_tables.all_mut() {
+        for table in self.route_tables.seen_by_ec2_mut() {
             let associations = &mut table.association_set.item;
             associations.retain(|association| association.subnet_id.as_deref() != Some(subnet_id));
         }

@@ -51,7 +51,7 @@ impl Ec2 {
             let message = "The request must contain exactly one of GatewayId, NatGatewayId";
             return Err(Ec2Error::new("InvalidParameterCombination", message));
         }
-        let table: RouteTable = self.existing(&table_id).await?;
+        let table: RouteTable = self.seen_by_call(&table_id).await?;
         call.mutate(&[Target::existing(&table)]).await?;
 
         let mut state = self.state();
@@ -87,7 +87,7 @@ impl Ec2 {
     pub async fn reaches_internet(&self, id: &str) -> Result<bool, Ec2Error> {
         let interface = self.state().interfaces.iter().find(|interface| interface.id() == id).cloned();
         let interface = interface.ok_or_else(|| Interface::not_found(id))?;
-        let groups: Vec<Group> = self.named(&interface.group_ids()).await?;
+        let groups: Vec<Group> = self.named_by_service(&interface.group_ids()).await?;
         if !groups.iter().any(|group| group.lets_out(HTTPS)) {
             return Ok(false);
         }
@@ -120,7 +120,7 @@ impl Ec2 {
 
 impl State {
     fn check_gateway(&self, id: &str, table: &RouteTable) -> Result<(), Ec2Error> {
-        let Ok(gateway) = self.internet_gateways.find(id) else {
+        let Ok(gateway) = self.internet_gateways.seen_by_call(id) else {
             let message = format!("The gateway ID '{id}' does not exist");
             return Err(Ec2Error::new("InvalidGatewayID.NotFound", message));
         };
@@ -134,7 +134,7 @@ impl State {
 
     /// One that is not available yet does not exist yet here (boto/boto3#779, kubernetes/kops PR 944).
     fn check_nat_gateway(&self, id: &str, table: &RouteTable) -> Result<(), Ec2Error> {
-        let seen = self.nat_gateways.find(id).is_ok();
+        let seen = self.nat_gateways.seen_by_call(id).is_ok();
         let Some(nat) = self.available_nat_gateway(id).filter(|_| seen) else {
             let message = format!("The natGateway ID '{id}' does not exist");
             return Err(Ec2Error::new("InvalidNatGatewayID.NotFound", message));

@@ -34,7 +34,7 @@ impl State {
     /// The job of the resource with the id.
     fn job_of(&self, id: &str) -> Option<&str> {
         fn of<'a, T: Kind>(state: &'a State, id: &str) -> Option<&'a str> {
-            T::table(state).known(id)?.tags().job()
+            T::table(state).seen_by_anyone(id)?.tags().job()
         }
         let tables = [
             of::<ElasticIp>,

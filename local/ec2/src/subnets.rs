@@ -61,7 +61,7 @@ impl Ec2 {
         let availability_zone = call.parameters.require("AvailabilityZone")?;
         self.check_zone(&availability_zone)?;
         let tags = Tags::take::<Subnet>(&mut call.parameters)?;
-        let vpc: Vpc = self.existing(&vpc_id).await?;
+        let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         call.mutate(&[Target::new::<Subnet>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
         let subnet_id = new_id("subnet");
         let mut subnet = Subnet {
@@ -79,15 +79,15 @@ impl Ec2 {
         };
         {
             let mut state = self.state();
-            subnet.fits(state.vpcs.find(&vpc.vpc_id)?, &state)?;
-            let siblings = state.subnets.all().filter(|other| other.vpc_id == vpc.vpc_id).count();
+            subnet.fits(state.vpcs.seen_by_call(&vpc.vpc_id)?, &state)?;
+            let siblings = state.subnets.seen_by_ec2().filter(|other| other.vpc_id == vpc.vpc_id).count();
             room(siblings, self.quotas.subnets_per_vpc, "SubnetLimitExceeded", "subnets")?;
             subnet.refresh(&state);
             self.insert(&mut state, subnet.clone());
         }
         let id = subnet.subnet_id.clone();
         self.later(PENDING, move |state| {
-            for subnet in state.subnets.all_mut().filter(|subnet| subnet.subnet_id == id) {
+            for subnet in state.subnets.seen_by_ec2_mut().filter(|subnet| subnet.subnet_id == id) {
                 subnet.state = "available".into();
             }
         });
@@ -98,10 +98,10 @@ impl Ec2 {
     /// tables go with it.
     pub(crate) async fn delete_subnet(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("SubnetId")?;
-        let subnet: Subnet = self.existing(&id).await?;
+        let subnet: Subnet = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&subnet)]).await?;
         let mut state = self.state();
-        state.subnets.find(&id)?;
+        state.subnets.seen_by_call(&id)?;
         if state.interfaces.iter().any(|interface| interface.is_in(&id)) {
             return Err(Ec2Error::dependency_violation("subnet", &id));
         }
@@ -124,7 +124,7 @@ impl Ec2 {
     }
 
     pub(crate) async fn subnet(&self, id: &str) -> Result<Subnet, Ec2Error> {
-        self.named(&[id.to_owned()]).await?.pop().ok_or_else(|| Subnet::not_found(id))
+        self.named_by_service(&[id.to_owned()]).await?.pop().ok_or_else(|| Subnet::not_found(id))
     }
 
     /// The VPC of each of the subnets `ids`.
@@ -132,7 +132,7 @@ impl Ec2 {
     /// # Errors
     /// `InvalidSubnetID.NotFound`; `InternalError` when MiniStack cannot be read.
     pub async fn vpcs_of_subnets(&self, ids: &[String]) -> Result<Vec<String>, Ec2Error> {
-        Ok(self.named::<Subnet>(ids).await?.into_iter().map(|subnet| subnet.vpc_id).collect())
+        Ok(self.named_by_service::<Subnet>(ids).await?.into_iter().map(|subnet| subnet.vpc_id).collect())
     }
 
     fn check_zone(&self, zone: &str) -> Result<(), Ec2Error> {
@@ -175,7 +175,7 @@ impl Subnet {
             other.vpc_id == self.vpc_id
                 && (other.cidr_block.contains(&cidr) || cidr.contains(&other.cidr_block))
         };
-        if state.subnets.all().any(overlaps) {
+        if state.subnets.seen_by_ec2().any(overlaps) {
             let message = format!("The CIDR '{cidr}' conflicts with another subnet");
             return Err(Ec2Error::new("InvalidSubnet.Conflict", message));
         }

@@ -53,7 +53,7 @@ pub fn once<T: Repeatable>(
     token: Option<&ClientToken>,
     make: impl FnOnce(&mut State) -> Result<T, Ec2Error>,
 ) -> Result<T, Ec2Error> {
-    for earlier in T::table(state).all() {
+    for earlier in T::table(state).seen_by_ec2() {
         if let (Some(token), Some(first)) = (token, earlier.token())
             && first.is_repeated_by(token)?
         {

@@ -69,14 +69,14 @@ impl Ec2 {
         };
         {
             let mut state = self.state();
-            room(adopted + state.vpcs.all().count(), self.quotas.vpcs, "VpcLimitExceeded", "VPCs")?;
+            room(adopted + state.vpcs.seen_by_ec2().count(), self.quotas.vpcs, "VpcLimitExceeded", "VPCs")?;
             self.insert(&mut state, Group::default_of(&vpc.vpc_id, &self.upstream.account));
             self.insert(&mut state, RouteTable::main_of(&vpc, &self.upstream.account));
             self.insert(&mut state, vpc.clone());
         }
         let id = vpc.vpc_id.clone();
         self.later(PENDING, move |state| {
-            for vpc in state.vpcs.all_mut().filter(|vpc| vpc.vpc_id == id) {
+            for vpc in state.vpcs.seen_by_ec2_mut().filter(|vpc| vpc.vpc_id == id) {
                 vpc.state = "available".into();
             }
         });
@@ -86,10 +86,10 @@ impl Ec2 {
     /// EC2 API reference: DeleteVpc. What came with the VPC goes with it; anything else is in the way.
     pub(crate) async fn delete_vpc(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let id = call.parameters.require("VpcId")?;
-        let vpc: Vpc = self.existing(&id).await?;
+        let vpc: Vpc = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&vpc)]).await?;
         let mut state = self.state();
-        state.vpcs.find(&id)?;
+        state.vpcs.seen_by_call(&id)?;
         if state.uses_vpc(&id) {
             return Err(Ec2Error::dependency_violation("vpc", &id));
         }
@@ -116,11 +116,11 @@ impl Ec2 {
 impl State {
     /// Whether something that has to be deleted first is in the VPC (VPC user guide, "Delete your VPC").
     fn uses_vpc(&self, id: &str) -> bool {
-        self.subnets.all().any(|subnet| subnet.vpc_id == id)
-            || self.groups.all().any(|group| group.vpc_id == id && !group.is_default())
-            || self.internet_gateways.all().any(|gateway| gateway.is_attached_to(id))
-            || self.route_tables.all().any(|table| table.vpc_id == id && !table.is_main())
-            || self.endpoints.all().any(|endpoint| endpoint.is_in_vpc(id))
+        self.subnets.seen_by_ec2().any(|subnet| subnet.vpc_id == id)
+            || self.groups.seen_by_ec2().any(|group| group.vpc_id == id && !group.is_default())
+            || self.internet_gateways.seen_by_ec2().any(|gateway| gateway.is_attached_to(id))
+            || self.route_tables.seen_by_ec2().any(|table| table.vpc_id == id && !table.is_main())
+            || self.endpoints.seen_by_ec2().any(|endpoint| endpoint.is_in_vpc(id))
             || self.interfaces.iter().any(|interface| interface.is_in_vpc(id))
     }
 }
