@@ -7,6 +7,7 @@ use crate::error::Ec2Error;
 use crate::kinds::Kind;
 use crate::parameters::Parameters;
 use crate::tags::Tags;
+use crate::xml;
 
 /// A call by someone whose signature has been checked.
 #[derive(Debug)]
@@ -102,6 +103,11 @@ impl Call<'_> {
             }
         }
         refuse_dry_run(dry_run)
+    }
+
+    /// The answer that it is done, and nothing more.
+    pub fn done(&self) -> Result<String, Ec2Error> {
+        xml::done(self.action, self.request_id)
     }
 
     /// The ARN of a resource of the type `kind`.

@@ -82,7 +82,7 @@ impl Ec2 {
         if domain != "vpc" {
             return Err(Ec2Error::invalid_value("Domain", &domain, "The local cloud knows vpc only."));
         }
-        let tags = Tags::take::<ElasticIp>(&mut call.parameters)?;
+        let tags = Tags::take(ElasticIp::TYPE, &mut call.parameters)?;
         call.mutate(&[Target::new::<ElasticIp>(&tags, None)]).await?;
         let mut state = self.state();
         let used = state.elastic_ips.seen_by_ec2().count();
@@ -121,7 +121,7 @@ impl Ec2 {
         let mut state = self.state();
         state.elastic_ips.seen_by_call(&id)?.check_release(Instant::now(), self.scale)?;
         self.delete::<ElasticIp>(&mut state, &id);
-        xml::done(&call)
+        call.done()
     }
 
     /// EC2 API reference: DescribeAddresses, which has no pages.

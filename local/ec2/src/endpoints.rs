@@ -102,7 +102,7 @@ impl Ec2 {
         let kind = call.parameters.take("VpcEndpointType");
         self.check_service(kind.as_deref().unwrap_or("Gateway"), &service_name)?;
         let table_ids = call.parameters.take_list("RouteTableId");
-        let tags = Tags::take::<Endpoint>(&mut call.parameters)?;
+        let tags = Tags::take(Endpoint::TYPE, &mut call.parameters)?;
         let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         let mut targets = vec![Target::new::<Endpoint>(&tags, None), Target::existing(&vpc)];
         for id in &table_ids {

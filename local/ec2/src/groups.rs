@@ -74,7 +74,7 @@ impl Ec2 {
         check_name(&group_name)?;
         let group_description = call.parameters.require("GroupDescription")?;
         check_text("GroupDescription", &group_description)?;
-        let tags = Tags::take::<Group>(&mut call.parameters)?;
+        let tags = Tags::take(Group::TYPE, &mut call.parameters)?;
         let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         call.mutate(&[Target::new::<Group>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
         let adopted = Group::adopted(self).await?.len();
@@ -120,7 +120,7 @@ impl Ec2 {
         let account = &self.upstream.account;
         let id = call.parameters.require("GroupId")?;
         let rules = Rule::take(&mut call.parameters, account)?;
-        let tags = Tags::take_for(RULE, &mut call.parameters)?;
+        let tags = Tags::take(RULE, &mut call.parameters)?;
         let group: Group = self.seen_by_call(&id).await?;
         let mut targets = vec![Target::existing(&group)];
         // "Policies using the security-group-rule resource-level permission are only enforced when the API request
@@ -172,7 +172,7 @@ impl Ec2 {
             return Err(Ec2Error::new("InvalidPermission.NotFound", message));
         }
         egress.0.retain(|mine| !rules.iter().any(|rule| mine.is(rule)));
-        xml::done(&call)
+        call.done()
     }
 
     /// EC2 API reference: DeleteSecurityGroup.
@@ -192,7 +192,7 @@ impl Ec2 {
             return Err(Ec2Error::new("DependencyViolation", message));
         }
         self.delete::<Group>(&mut state, &id);
-        xml::done(&call)
+        call.done()
     }
 
     /// EC2 API reference: DescribeSecurityGroups.

@@ -52,7 +52,7 @@ struct DescribeInternetGatewaysResponse<'a> {
 impl Ec2 {
     /// EC2 API reference: CreateInternetGateway.
     pub(crate) async fn create_internet_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
-        let tags = Tags::take::<InternetGateway>(&mut call.parameters)?;
+        let tags = Tags::take(InternetGateway::TYPE, &mut call.parameters)?;
         call.mutate(&[Target::new::<InternetGateway>(&tags, None)]).await?;
         let adopted = InternetGateway::adopted(self).await?.len();
         let internet_gateway = InternetGateway {
@@ -89,7 +89,7 @@ impl Ec2 {
             return Err(Ec2Error::new("InvalidParameterValue", message));
         }
         gateway.attachment_set.item.push(Attachment { vpc_id, state: "available".into() });
-        xml::done(&call)
+        call.done()
     }
 
     /// EC2 API reference: DetachInternetGateway.
@@ -114,7 +114,7 @@ impl Ec2 {
             return Err(Ec2Error::new("DependencyViolation", message));
         }
         gateway.attachment_set.item.clear();
-        xml::done(&call)
+        call.done()
     }
 
     /// EC2 API reference: DeleteInternetGateway.
@@ -127,7 +127,7 @@ impl Ec2 {
             return Err(Ec2Error::dependency_violation("internetGateway", &id));
         }
         self.delete::<InternetGateway>(&mut state, &id);
-        xml::done(&call)
+        call.done()
     }
 
     /// EC2 API reference: DescribeInternetGateways.

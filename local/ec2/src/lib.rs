@@ -8,6 +8,7 @@
 
 mod addresses;
 mod call;
+mod contents;
 mod describe;
 mod elastic_ips;
 mod endpoints;
@@ -22,6 +23,7 @@ mod nat_failure;
 mod nat_gateways;
 mod parameters;
 mod quotas;
+mod reach;
 mod route_tables;
 mod routes;
 mod rules;

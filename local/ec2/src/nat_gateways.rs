@@ -119,7 +119,7 @@ impl Ec2 {
         let token = ClientToken::take(&mut call.parameters)?;
         let subnet_id = call.parameters.require("SubnetId")?;
         let allocation_id = call.parameters.require("AllocationId")?;
-        let tags = Tags::take::<NatGateway>(&mut call.parameters)?;
+        let tags = Tags::take(NatGateway::TYPE, &mut call.parameters)?;
         let subnet: Subnet = self.seen_by_call(&subnet_id).await.map_err(unseen_subnet)?;
         let address = self.address_for_nat(&allocation_id)?;
         let mut targets = vec![Target::new::<NatGateway>(&tags, None), Target::existing(&subnet)];

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use crate::call::{Call, Target};
@@ -84,7 +85,7 @@ impl Ec2 {
     pub(crate) async fn create_route_table(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let token = ClientToken::take(&mut call.parameters)?;
         let vpc_id = call.parameters.require("VpcId")?;
-        let tags = Tags::take::<RouteTable>(&mut call.parameters)?;
+        let tags = Tags::take(RouteTable::TYPE, &mut call.parameters)?;
         let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         call.mutate(&[Target::new::<RouteTable>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
         let make = |state: &mut State| {
@@ -160,7 +161,7 @@ impl Ec2 {
         let associations = &mut table.association_set.item;
         let known = associations.iter().position(|association| association.route_table_association_id == id);
         associations.remove(known.ok_or_else(|| unknown_association(&id))?);
-        xml::done(&call)
+        call.done()
     }
 
     /// EC2 API reference: DeleteRouteTable.
@@ -173,7 +174,48 @@ impl Ec2 {
             return Err(Ec2Error::dependency_violation("routeTable", &id));
         }
         self.delete::<RouteTable>(&mut state, &id);
-        xml::done(&call)
+        call.done()
+    }
+
+    /// EC2 API reference: CreateRoute, to an internet gateway or a NAT gateway.
+    pub(crate) async fn create_route(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+        let table_id = call.parameters.require("RouteTableId")?;
+        let destination = call.parameters.require("DestinationCidrBlock")?;
+        let destination: Ipv4Net = destination.parse().map_err(|_| {
+            let expected = "This is not a valid CIDR block.";
+            Ec2Error::invalid_value("destinationCidrBlock", &destination, expected)
+        })?;
+        let (gateway_id, nat_gateway_id) =
+            (call.parameters.take("GatewayId"), call.parameters.take("NatGatewayId"));
+        if gateway_id.is_some() == nat_gateway_id.is_some() {
+            let message = "The request must contain exactly one of GatewayId, NatGatewayId";
+            return Err(Ec2Error::new("InvalidParameterCombination", message));
+        }
+        let table: RouteTable = self.seen_by_call(&table_id).await?;
+        call.mutate(&[Target::existing(&table)]).await?;
+
+        let mut state = self.state();
+        if let Some(id) = &gateway_id {
+            state.check_gateway(id, &table)?;
+        }
+        if let Some(id) = &nat_gateway_id {
+            state.check_nat_gateway(id, &table)?;
+        }
+        let routes = &mut self.change::<RouteTable>(&mut state, &table_id)?.route_set.item;
+        let destination = destination.trunc().to_string();
+        if routes.iter().any(|route| route.destination_cidr_block.as_ref() == Some(&destination)) {
+            let message = format!("The route identified by {destination} already exists.");
+            return Err(Ec2Error::new("RouteAlreadyExists", message));
+        }
+        let used = routes.iter().filter(|route| !route.is_local()).count();
+        room(used, self.quotas.routes_per_table, "RouteLimitExceeded", "routes")?;
+        routes.push(Route {
+            destination_cidr_block: Some(destination),
+            gateway_id,
+            nat_gateway_id,
+            ..Route::active("CreateRoute")
+        });
+        call.done()
     }
 
     /// EC2 API reference: DescribeRouteTables.
@@ -234,6 +276,34 @@ impl State {
         let subnet =
             association.subnet_id.as_deref().and_then(|subnet_id| self.subnets.seen_by_call(subnet_id).ok());
         Ok((table.clone(), association.clone(), subnet.cloned()))
+    }
+
+    fn check_gateway(&self, id: &str, table: &RouteTable) -> Result<(), Ec2Error> {
+        let Ok(gateway) = self.internet_gateways.seen_by_call(id) else {
+            let message = format!("The gateway ID '{id}' does not exist");
+            return Err(Ec2Error::new("InvalidGatewayID.NotFound", message));
+        };
+        if gateway.is_attached_to(&table.vpc_id) {
+            return Ok(());
+        }
+        let table = &table.route_table_id;
+        let message = format!("route table {table} and network gateway {id} belong to different networks");
+        Err(Ec2Error::new("InvalidParameterValue", message))
+    }
+
+    /// One that is not available yet does not exist yet here (boto/boto3#779, kubernetes/kops PR 944).
+    fn check_nat_gateway(&self, id: &str, table: &RouteTable) -> Result<(), Ec2Error> {
+        let seen = self.nat_gateways.seen_by_call(id).is_ok();
+        let Some(nat) = self.available_nat_gateway(id).filter(|_| seen) else {
+            let message = format!("The natGateway ID '{id}' does not exist");
+            return Err(Ec2Error::new("InvalidNatGatewayID.NotFound", message));
+        };
+        if nat.vpc_id == table.vpc_id {
+            return Ok(());
+        }
+        let table = &table.route_table_id;
+        let message = format!("route table {table} and interface of {id} belong to different networks");
+        Err(Ec2Error::new("InvalidParameterValue", message))
     }
 
     /// Drops the association of a subnet that is being deleted.

@@ -60,7 +60,7 @@ impl Ec2 {
         let cidr_block = cidr(&call.parameters.require("CidrBlock")?, "InvalidSubnet.Range")?;
         let availability_zone = call.parameters.require("AvailabilityZone")?;
         self.check_zone(&availability_zone)?;
-        let tags = Tags::take::<Subnet>(&mut call.parameters)?;
+        let tags = Tags::take(Subnet::TYPE, &mut call.parameters)?;
         let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         call.mutate(&[Target::new::<Subnet>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
         let subnet_id = new_id("subnet");
@@ -107,7 +107,7 @@ impl Ec2 {
         }
         state.disassociate_subnet(&id);
         self.delete::<Subnet>(&mut state, &id);
-        xml::done(&call)
+        call.done()
     }
 
     /// EC2 API reference: DescribeSubnets.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use crate::error::Ec2Error;
-use crate::kinds::Kind;
 use crate::parameters::Parameters;
 use crate::xml::Items;
 
@@ -33,13 +32,8 @@ impl Tags {
         self.0.get(JOB).map(String::as_str)
     }
 
-    /// Takes the tags for the new resource of the kind `T`.
-    pub fn take<T: Kind>(parameters: &mut Parameters) -> Result<Self, Ec2Error> {
-        Self::take_for(T::TYPE, parameters)
-    }
-
-    /// The same for what is part of another resource and yet has its own type, `kind`.
-    pub fn take_for(kind: &str, parameters: &mut Parameters) -> Result<Self, Ec2Error> {
+    /// Takes the tags for the new resource of the type `kind`.
+    pub fn take(kind: &str, parameters: &mut Parameters) -> Result<Self, Ec2Error> {
         let mut tags = BTreeMap::new();
         for mut specification in parameters.take_structures("TagSpecification") {
             let resource_type = specification.require("ResourceType")?;
@@ -106,7 +100,7 @@ mod tests {
     use super::*;
 
     fn take(body: &str) -> Result<Tags, Ec2Error> {
-        Tags::take_for("vpc", &mut Parameters::parse(body.as_bytes()))
+        Tags::take("vpc", &mut Parameters::parse(body.as_bytes()))
     }
 
     #[test]

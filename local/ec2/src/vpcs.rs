@@ -5,13 +5,10 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use crate::call::{Call, Target};
+use crate::call::Call;
 use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
 use crate::error::Ec2Error;
-use crate::groups::Group;
 use crate::kinds::{Kind, Table};
-use crate::quotas::room;
-use crate::route_tables::RouteTable;
 use crate::tags::Tags;
 use crate::xml::{self, Items};
 use crate::{Ec2, State, new_id};
@@ -33,15 +30,6 @@ pub struct Vpc {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CreateVpcResponse<'a> {
-    #[serde(rename = "@xmlns")]
-    xmlns: &'static str,
-    request_id: &'a str,
-    vpc: Vpc,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct DescribeVpcsResponse<'a> {
     #[serde(rename = "@xmlns")]
     xmlns: &'static str,
@@ -52,53 +40,6 @@ struct DescribeVpcsResponse<'a> {
 }
 
 impl Ec2 {
-    /// EC2 API reference: CreateVpc. The default security group and the main route table come with the VPC.
-    pub(crate) async fn create_vpc(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
-        let cidr_block = cidr(&call.parameters.require("CidrBlock")?, "InvalidVpc.Range")?;
-        let tags = Tags::take::<Vpc>(&mut call.parameters)?;
-        call.mutate(&[Target::new::<Vpc>(&tags, None)]).await?;
-        let adopted = Vpc::adopted(self).await?.len();
-        let vpc = Vpc {
-            vpc_id: new_id("vpc"),
-            owner_id: self.upstream.account.clone(),
-            state: "pending".into(),
-            cidr_block,
-            instance_tenancy: "default".into(),
-            is_default: false,
-            tag_set: tags,
-        };
-        {
-            let mut state = self.state();
-            room(adopted + state.vpcs.seen_by_ec2().count(), self.quotas.vpcs, "VpcLimitExceeded", "VPCs")?;
-            self.insert(&mut state, Group::default_of(&vpc.vpc_id, &self.upstream.account));
-            self.insert(&mut state, RouteTable::main_of(&vpc, &self.upstream.account));
-            self.insert(&mut state, vpc.clone());
-        }
-        let id = vpc.vpc_id.clone();
-        self.later(PENDING, move |state| {
-            for vpc in state.vpcs.seen_by_ec2_mut().filter(|vpc| vpc.vpc_id == id) {
-                vpc.state = "available".into();
-            }
-        });
-        xml::document(&CreateVpcResponse { xmlns: xml::NAMESPACE, request_id: call.request_id, vpc })
-    }
-
-    /// EC2 API reference: DeleteVpc. What came with the VPC goes with it; anything else is in the way.
-    pub(crate) async fn delete_vpc(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
-        let id = call.parameters.require("VpcId")?;
-        let vpc: Vpc = self.seen_by_call(&id).await?;
-        call.mutate(&[Target::existing(&vpc)]).await?;
-        let mut state = self.state();
-        state.vpcs.seen_by_call(&id)?;
-        if state.uses_vpc(&id) {
-            return Err(Ec2Error::dependency_violation("vpc", &id));
-        }
-        state.groups.retain(|group| group.vpc_id != id);
-        state.route_tables.retain(|table| table.vpc_id != id);
-        self.delete::<Vpc>(&mut state, &id);
-        xml::done(&call)
-    }
-
     /// EC2 API reference: DescribeVpcs.
     pub(crate) async fn describe_vpcs(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
         let query = Query::take::<Vpc>(&mut call.parameters)?;
@@ -110,18 +51,6 @@ impl Ec2 {
             vpc_set: vpcs.into_iter().collect(),
             next_token,
         })
-    }
-}
-
-impl State {
-    /// Whether something that has to be deleted first is in the VPC (VPC user guide, "Delete your VPC").
-    fn uses_vpc(&self, id: &str) -> bool {
-        self.subnets.seen_by_ec2().any(|subnet| subnet.vpc_id == id)
-            || self.groups.seen_by_ec2().any(|group| group.vpc_id == id && !group.is_default())
-            || self.internet_gateways.seen_by_ec2().any(|gateway| gateway.is_attached_to(id))
-            || self.route_tables.seen_by_ec2().any(|table| table.vpc_id == id && !table.is_main())
-            || self.endpoints.seen_by_ec2().any(|endpoint| endpoint.is_in_vpc(id))
-            || self.interfaces.iter().any(|interface| interface.is_in_vpc(id))
     }
 }
 
@@ -138,6 +67,22 @@ pub fn cidr(text: &str, range: &'static str) -> Result<Ipv4Net, Ec2Error> {
 }
 
 impl Vpc {
+    pub fn new(cidr_block: Ipv4Net, tags: Tags, ec2: &Ec2) -> Self {
+        Self {
+            vpc_id: new_id("vpc"),
+            owner_id: ec2.upstream.account.clone(),
+            state: "pending".into(),
+            cidr_block,
+            instance_tenancy: "default".into(),
+            is_default: false,
+            tag_set: tags,
+        }
+    }
+
+    pub fn become_available(&mut self) {
+        self.state = "available".into();
+    }
+
     fn of_ministack(vpc: aws_sdk_ec2::types::Vpc) -> Option<Self> {
         Some(Self {
             vpc_id: vpc.vpc_id?,

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::call::Call;
 use crate::error::Ec2Error;
 
 /// The name space of the one API version that there is.
@@ -26,7 +25,7 @@ pub fn document(answer: &impl Serialize) -> Result<String, Ec2Error> {
 }
 
 /// The document of an action that answers only that it is done.
-pub fn done(call: &Call<'_>) -> Result<String, Ec2Error> {
+pub fn done(action: &str, request_id: &str) -> Result<String, Ec2Error> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Done<'a> {
@@ -35,9 +34,8 @@ pub fn done(call: &Call<'_>) -> Result<String, Ec2Error> {
         request_id: &'a str,
         r#return: bool,
     }
-    let done = Done { xmlns: NAMESPACE, request_id: call.request_id, r#return: true };
-    let root = format!("{}Response", call.action);
-    declared(quick_xml::se::to_string_with_root(&root, &done))
+    let done = Done { xmlns: NAMESPACE, request_id, r#return: true };
+    declared(quick_xml::se::to_string_with_root(&format!("{action}Response"), &done))
 }
 
 /// The document of an error. Unlike other query services EC2 has neither a type nor a name space in it.
