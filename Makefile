@@ -19,7 +19,7 @@ JOB ?= events/run-job.json
 STACK ?= mayfly
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test bench critical-path check build sizes push-image deploy delete tools programs
+.PHONY: help run cloud test bench critical-path fmt check build sizes push-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -40,6 +40,10 @@ bench: tools ## Measure cold starts and the worker's transfers, in release build
 
 critical-path: programs ## See how long a job with a private network waits for its container, and for whom
 	@cargo test --workspace --quiet --bench critical-path
+
+fmt: ## Lay out the sources and the state machines
+	cargo fmt --all
+	cargo run --quiet --package mayfly-layout -- statemachine/*.asl.json
 
 check: tools ## Formatting, lints and the template
 	cargo fmt --all --check

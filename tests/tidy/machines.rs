@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use local_states::language::definition::parse;
 use mayfly_lambda::error::Error;
+use mayfly_layout::laid_out;
 use mayfly_model::class::Class;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -55,11 +56,13 @@ const FAILED_STARTS: [&str; 7] = [
 const OF_NO_MACHINE: [(&str, &str); 1] = [("TaskStarting", "find-task's callers")];
 
 #[test]
-fn a_definition_is_valid_json_as_it_stands_and_no_key_is_given_twice() {
+fn a_definition_is_valid_json_as_it_stands_with_no_key_twice_and_in_its_layout() {
     for Machine { file, text, definition, .. } in machines() {
-        let written = serde_json::to_string_pretty(&definition).expect("JSON") + "\n";
-        let same = text.lines().zip(written.lines()).take_while(|(left, right)| left == right).count();
-        assert!(text == written, "{file}: write it with `jq .`; it differs from line {} on", same + 1);
+        let laid_out = laid_out(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let same: Value = serde_json::from_str(&laid_out).expect("the layout is JSON");
+        assert_eq!(same, definition, "{file}: its layout says something else");
+        let equal = text.lines().zip(laid_out.lines()).take_while(|(left, right)| left == right).count();
+        assert!(text == laid_out, "{file}: `make fmt` lays it out; it differs from line {} on", equal + 1);
     }
 }
 
