@@ -11,9 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 use aws_credential_types::Credentials;
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
-use local_aws::clock::TimeScale;
+use local_aws::clock::{Clock, TimeScale};
 use local_aws::events::EventBus;
-use local_aws::upstream::{Sessions, Upstream};
+use local_aws::ministack::MiniStackRights;
+use local_aws::random::Random;
+use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Faults, Images, Quotas};
 use serde_json::Value;
@@ -97,23 +99,22 @@ impl Sides {
         let (process, moto) = start_moto(&client).await?;
         let (ec2, ecs) = (listener().await?, listener().await?);
         let origin = |listener: &TcpListener| anyhow::Ok(format!("http://{}", listener.local_addr()?));
+        let root = Credentials::from_keys("AKIAROOT", "secret", None);
+        let scale = TimeScale::new(SCALE);
+        let clock = Clock::new(scale, scale);
         let upstream = Upstream {
             ministack: moto.clone(),
             ec2: origin(&ec2)?,
             ecs: origin(&ecs)?,
-            states: String::new(),
-            sts: String::new(),
-            region: REGION.into(),
-            account: ACCOUNT.into(),
-            root: Credentials::from_keys("AKIAROOT", "secret", None),
-            sessions: Sessions::default(),
+            ..Upstream::new(REGION, ACCOUNT, root, clock, Random::default())
         };
         keep_tasks_running(&client, &moto).await?;
         let moto = Side::new("moto", &client, &upstream.root, &moto, &moto);
         let ours = Side::new("ours", &client, &upstream.root, &upstream.ec2, &upstream.ecs);
 
-        let (folder, scale, stop) = (tempfile::tempdir()?, TimeScale::new(SCALE), CancellationToken::new());
-        let (guard, calls) = (Guard::new(upstream.clone()), CallLog::default());
+        let (folder, stop) = (tempfile::tempdir()?, CancellationToken::new());
+        let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
+        let calls = CallLog::new(clock);
         let network = Ec2::new(upstream.clone(), scale);
         let config = local_ecs::Config {
             guard: guard.clone(),

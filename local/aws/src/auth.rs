@@ -1,24 +1,21 @@
 //! Who is calling, proven by the request's signature, and whether IAM lets the caller.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context as _;
 use aws_credential_types::Credentials;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
-use crate::policy::{self, Decision, Policy};
+use crate::policy::{self, Context, Decision, Policy};
 use crate::signature::Signature;
 use crate::upstream::{Session, Upstream};
 
 /// How long a role's policies are believed, so that a policy changed by a test is seen soon.
 const POLICIES_FRESH: Duration = Duration::from_secs(2);
-
-/// The condition keys of one request (`aws:RequestTag/…`, `aws:ResourceTag/…`, `ecs:cluster`, …) and their values.
-/// Keys compare without regard to case, as in IAM.
-pub type Context = BTreeMap<String, Vec<String>>;
 
 /// The principal that signed a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +47,20 @@ pub enum Code {
     AccessDenied,
 }
 
-/// Checks signatures and policies against MiniStack's IAM.
+/// Where a guard learns what the account's roles may do, and who acts as one of them.
+pub trait Rights: Debug + Send + Sync + 'static {
+    /// The session of a role that `access_key` belongs to, of those that STS has not issued: a function's.
+    fn session<'a>(&'a self, access_key: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Session>>>;
+
+    /// The identity-based policies of a role.
+    fn policies<'a>(&'a self, role_arn: &'a str) -> BoxFuture<'a, anyhow::Result<Vec<Policy>>>;
+}
+
+/// Checks signatures, and what policies say.
 #[derive(Clone, Debug)]
 pub struct Guard {
     upstream: Upstream,
-    iam: aws_sdk_iam::Client,
-    lambda: aws_sdk_lambda::Client,
+    rights: Arc<dyn Rights>,
     policies: Arc<Mutex<PoliciesByRole>>,
 }
 
@@ -63,15 +68,9 @@ pub struct Guard {
 type PoliciesByRole = HashMap<String, (Instant, Arc<Vec<Policy>>)>;
 
 impl Guard {
-    /// A guard for the account behind `upstream`.
-    pub fn new(upstream: Upstream) -> Self {
-        let config = upstream.root_config();
-        Self {
-            upstream,
-            iam: aws_sdk_iam::Client::new(&config),
-            lambda: aws_sdk_lambda::Client::new(&config),
-            policies: Arc::default(),
-        }
+    /// A guard for the account behind `upstream`, whose roles have `rights`.
+    pub fn new(upstream: Upstream, rights: impl Rights) -> Self {
+        Self { upstream, rights: Arc::new(rights), policies: Arc::default() }
     }
 
     /// Reads every role's policies anew from now on. On AWS a change takes effect within seconds (IAM user guide,
@@ -92,7 +91,8 @@ impl Guard {
         if signature.token != credentials.session_token() {
             return Err(unknown_key());
         }
-        signature.verify(request, &credentials, &self.upstream.region, service).map_err(invalid)?;
+        let (region, now) = (&self.upstream.region, self.upstream.clock.now());
+        signature.verify(request, &credentials, region, service, now.into()).map_err(invalid)?;
         Ok(caller)
     }
 
@@ -140,77 +140,34 @@ impl Guard {
         }
         let session = match self.upstream.sessions.of_key(access_key) {
             Some(session) => session,
-            None => self.function_session(access_key).await?.ok_or_else(unknown_key)?,
+            None => {
+                let session = self.rights.session(access_key).await.map_err(|error| {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "it could not be looked up who is calling");
+                    Refusal { code: Code::UnknownKey, message: format!("cannot look up the caller: {error}") }
+                })?;
+                let session = session.ok_or_else(unknown_key)?;
+                self.upstream.sessions.add(session.clone());
+                session
+            }
         };
         Ok((Caller { arn: session.arn, role: Some(session.role_arn) }, session.credentials))
     }
 
-    /// The session of the Lambda function whose execution role has `access_key`. MiniStack derives these keys from
-    /// the function's and the role's ARNs, so every function is tried; a find is kept with the other sessions.
-    async fn function_session(&self, access_key: &str) -> Result<Option<Session>, Refusal> {
-        let mut pages = self.lambda.list_functions().into_paginator().items().send();
-        while let Some(function) = pages.next().await {
-            let function = function.map_err(|error| {
-                let error = aws_sdk_lambda::error::DisplayErrorContext(&error).to_string();
-                tracing::error!(error, "the functions could not be listed to find out who is calling");
-                Refusal { code: Code::UnknownKey, message: format!("cannot look up the caller: {error}") }
-            })?;
-            let (Some(name), Some(arn), Some(role)) =
-                (function.function_name, function.function_arn, function.role)
-            else {
-                continue;
-            };
-            let session = execution_session(&self.upstream.account, &name, &arn, &role);
-            if session.credentials.access_key_id() == access_key {
-                self.upstream.sessions.add(session.clone());
-                return Ok(Some(session));
-            }
-        }
-        Ok(None)
-    }
-
     async fn policies(&self, role_arn: &str) -> anyhow::Result<Arc<Vec<Policy>>> {
+        let clock = self.upstream.clock;
         if let Some((read, policies)) = self.lock_policies().get(role_arn)
-            && read.elapsed() < POLICIES_FRESH
+            && clock.instant() - *read < POLICIES_FRESH
         {
             return Ok(policies.clone());
         }
-        let policies = Arc::new(self.read_policies(role_arn).await?);
-        self.lock_policies().insert(role_arn.to_owned(), (Instant::now(), policies.clone()));
+        let policies = Arc::new(self.rights.policies(role_arn).await?);
+        self.lock_policies().insert(role_arn.to_owned(), (clock.instant(), policies.clone()));
         Ok(policies)
     }
 
     fn lock_policies(&self) -> std::sync::MutexGuard<'_, PoliciesByRole> {
         self.policies.lock().expect("no thread panics while it holds the policies")
-    }
-
-    /// A role's inline and attached policies.
-    async fn read_policies(&self, role_arn: &str) -> anyhow::Result<Vec<Policy>> {
-        let role = role_arn.rsplit('/').next().unwrap_or(role_arn);
-        let known =
-            self.iam.get_role().role_name(role).send().await.with_context(|| format!("no role {role}"))?;
-        let bounded = known.role.is_some_and(|role| role.permissions_boundary.is_some());
-        anyhow::ensure!(!bounded, "the local cloud does not know permissions boundaries, {role} has one");
-        let mut policies = Vec::new();
-        let mut inline = self.iam.list_role_policies().role_name(role).into_paginator().items().send();
-        while let Some(name) = inline.try_next().await? {
-            let policy = self.iam.get_role_policy().role_name(role).policy_name(&name).send().await?;
-            policies
-                .push(decode(&policy.policy_document).with_context(|| format!("policy {name} of {role}"))?);
-        }
-        let mut attached =
-            self.iam.list_attached_role_policies().role_name(role).into_paginator().items().send();
-        while let Some(policy) = attached.try_next().await? {
-            let arn = policy.policy_arn.context("an attached policy has no ARN")?;
-            let policy = self.iam.get_policy().policy_arn(&arn).send().await?.policy;
-            let version =
-                policy.and_then(|policy| policy.default_version_id).context("a policy has no version")?;
-            let answer = self.iam.get_policy_version().policy_arn(&arn).version_id(version).send().await?;
-            let document =
-                answer.policy_version.and_then(|version| version.document).context("no document")?;
-            policies.push(decode(&document).with_context(|| format!("policy {arn}"))?);
-        }
-        Ok(policies)
     }
 
     /// The keys that every request has (IAM user guide, "AWS global condition context keys"), beside its own.
@@ -238,60 +195,45 @@ fn unknown_key() -> Refusal {
     }
 }
 
-/// IAM answers documents URL-encoded as RFC 3986 has it (API reference, `GetRolePolicy`).
-fn decode(document: &str) -> anyhow::Result<Policy> {
-    let decoded = percent_encoding::percent_decode_str(document).decode_utf8()?;
-    Ok(Policy::parse(&decoded)?)
-}
-
-/// The keys that MiniStack gives to a function's process: `execution_credentials` in its `core/lambda_runtime.py`.
-fn execution_session(account: &str, name: &str, function_arn: &str, role_arn: &str) -> Session {
-    let hash = |text: String| hex::encode(Sha256::digest(text));
-    let digest = hash(format!("{function_arn}:{role_arn}"));
-    let session: String = name.chars().take(64).collect();
-    let role = role_arn.rsplit('/').next().unwrap_or(role_arn);
-    Session {
-        arn: format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
-        role_arn: role_arn.to_owned(),
-        credentials: Credentials::new(
-            format!("ASIA{}", digest[..16].to_uppercase()),
-            hash(format!("secret:{digest}")),
-            Some(hash(format!("token:{digest}"))),
-            None,
-            "MiniStack",
-        ),
-        name: session,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use anyhow::Context as _;
+    use futures_util::FutureExt;
 
-    #[test]
-    fn a_functions_keys_are_those_that_ministack_derives() {
-        // Computed with MiniStack 1.5.33.
-        let session = execution_session(
-            "111122223333",
-            "plan-job",
-            "arn:aws:lambda:eu-west-1:111122223333:function:plan-job",
-            "arn:aws:iam::111122223333:role/PlanJobRole",
-        );
-        assert_eq!(session.arn, "arn:aws:sts::111122223333:assumed-role/PlanJobRole/plan-job");
-        assert_eq!(session.credentials.access_key_id(), "ASIADDE9D0CAAF5DC2D1");
-        assert_eq!(
-            session.credentials.secret_access_key(),
-            "d479db4e70e5c985bde7760d5329e034b9b1c851fab1b82e32bbb47d1713b200"
-        );
-        assert_eq!(
-            session.credentials.session_token(),
-            Some("f3a44bc49492187cff9d62fcf9fe3610882b4c2f99482d24b62294f5bc8f640c")
-        );
+    use super::*;
+    use crate::ministack::execution_session;
+
+    const ROLE: &str = "arn:aws:iam::111122223333:role/Task";
+
+    /// One role, which may stop tasks, and the function `task`, which acts as it.
+    #[derive(Debug)]
+    struct OneRole;
+
+    impl Rights for OneRole {
+        fn session<'a>(&'a self, access_key: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Session>>> {
+            let session = function();
+            async move { Ok(Some(session).filter(|known| known.credentials.access_key_id() == access_key)) }
+                .boxed()
+        }
+
+        fn policies<'a>(&'a self, role_arn: &'a str) -> BoxFuture<'a, anyhow::Result<Vec<Policy>>> {
+            let document = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ecs:StopTask","Resource":"*",
+                "Condition":{"StringEquals":{"aws:RequestedRegion":"eu-west-1"},"ArnLike":{"aws:PrincipalArn":"*:*:*:*:*:role/T*"}}}}"#;
+            async move {
+                (role_arn == ROLE).then_some(()).context("no such role")?;
+                Ok(vec![Policy::parse(document)?])
+            }
+            .boxed()
+        }
+    }
+
+    fn function() -> Session {
+        execution_session("111122223333", "task", "arn:f", ROLE)
     }
 
     #[tokio::test]
     async fn the_root_may_do_everything() {
-        let guard = Guard::new(Upstream::nowhere());
+        let guard = Guard::new(Upstream::nowhere(), OneRole);
         let (root, credentials) = guard.owner("AKIAROOT").await.expect("the root");
         assert_eq!(root, Caller { arn: "arn:aws:iam::111122223333:root".into(), role: None });
         assert_eq!(credentials.secret_access_key(), "root-secret");
@@ -300,18 +242,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_of_a_role_is_recognised_and_bound_by_the_roles_policies() {
-        let upstream = Upstream::nowhere();
-        let role = "arn:aws:iam::111122223333:role/Task";
-        upstream.sessions.add(execution_session("111122223333", "task", "arn:f", role));
-        let guard = Guard::new(upstream.clone());
-        let key = execution_session("111122223333", "task", "arn:f", role).credentials;
+        let guard = Guard::new(Upstream::nowhere(), OneRole);
+        let key = function().credentials;
         let (caller, _) = guard.owner(key.access_key_id()).await.expect("the session");
-        assert_eq!(caller.role.as_deref(), Some(role));
+        assert_eq!(caller.role.as_deref(), Some(ROLE));
+        assert_eq!(guard.owner("ASIAUNKNOWN").await, Err(unknown_key()));
 
-        let document = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ecs:StopTask","Resource":"*",
-            "Condition":{"StringEquals":{"aws:RequestedRegion":"eu-west-1"},"ArnLike":{"aws:PrincipalArn":"*:*:*:*:*:role/T*"}}}}"#;
-        let policies = Arc::new(vec![Policy::parse(document).expect("a policy")]);
-        guard.lock_policies().insert(role.to_owned(), (Instant::now(), policies));
         let may = |action: &'static str| {
             let (guard, caller) = (&guard, &caller);
             async move { guard.authorize(caller, action, "*", &Context::new()).await }
@@ -330,7 +266,7 @@ mod tests {
     async fn a_role_whose_policies_cannot_be_read_may_do_nothing() {
         let caller =
             Caller { arn: "arn:x/y".into(), role: Some("arn:aws:iam::111122223333:role/Gone".into()) };
-        let guard = Guard::new(Upstream::nowhere());
+        let guard = Guard::new(Upstream::nowhere(), OneRole);
         let refusal =
             guard.authorize(&caller, "ecs:RunTask", "*", &Context::new()).await.expect_err("refused");
         assert_eq!(refusal.code, Code::AccessDenied);

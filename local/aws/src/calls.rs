@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::clock::Clock;
+
 /// One answered call.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Call {
@@ -18,25 +20,33 @@ pub struct Call {
 }
 
 /// The calls so far, oldest first. Clones share one log.
-#[derive(Clone, Debug, Default)]
-pub struct CallLog(Arc<Mutex<Vec<Call>>>);
+#[derive(Clone, Debug)]
+pub struct CallLog {
+    clock: Clock,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
 
 impl CallLog {
+    /// An empty log.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, calls: Arc::default() }
+    }
+
     /// Adds a call that has just been answered.
     pub fn record(&self, action: &str, caller: &str, resource: &str, outcome: &str) {
         let call = Call {
-            time: jiff::Timestamp::now().to_string(),
+            time: self.clock.now().to_string(),
             action: action.to_owned(),
             caller: caller.to_owned(),
             resource: resource.to_owned(),
             outcome: outcome.to_owned(),
         };
         tracing::debug!(action, caller, resource, outcome, "call answered");
-        self.0.lock().expect("no thread panics while it holds the log").push(call);
+        self.calls.lock().expect("no thread panics while it holds the log").push(call);
     }
 
     /// A copy of the log as it is now.
     pub fn snapshot(&self) -> Vec<Call> {
-        self.0.lock().expect("no thread panics while it holds the log").clone()
+        self.calls.lock().expect("no thread panics while it holds the log").clone()
     }
 }

@@ -9,11 +9,9 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use crate::auth::Context;
 use crate::pattern::Pattern;
-use crate::policy::{Policy, Request};
+use crate::policy::{Context, Policy, Request};
 use crate::transform::{self, Rule};
 use crate::upstream::Upstream;
 
@@ -62,11 +60,11 @@ impl EventBus {
     fn envelope(&self, source: &str, detail_type: &str, resources: &[String], detail: &Value) -> Value {
         json!({
             "version": "0",
-            "id": Uuid::new_v4().to_string(),
+            "id": self.upstream.random.uuid().to_string(),
             "detail-type": detail_type,
             "source": source,
             "account": self.upstream.account,
-            "time": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "time": self.upstream.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             "region": self.upstream.region,
             "resources": resources,
             "detail": detail,
@@ -121,7 +119,7 @@ impl EventBus {
     async fn call_with_retries(&self, target: &Target, rule: &Rule, event: &Value) -> anyhow::Result<()> {
         let input = transform::input(target, rule, event).map_err(anyhow::Error::msg)?;
         // One name for all tries, so that an execution whose answer was lost is not started twice.
-        let name = format!("{}_{}", event["id"].as_str().unwrap_or_default(), Uuid::new_v4());
+        let name = format!("{}_{}", event["id"].as_str().unwrap_or_default(), self.upstream.random.uuid());
         for pause in RETRY_AFTER {
             let Err(error) = self.call(target, rule, &input, &name).await else { return Ok(()) };
             let error = format!("{error:#}");

@@ -8,7 +8,9 @@ pub mod clock;
 pub mod events;
 pub mod glob;
 pub mod limits;
+pub mod ministack;
 pub mod policy;
+pub mod random;
 pub mod upstream;
 
 mod pattern;

@@ -7,13 +7,18 @@
 
 mod condition;
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::auth::Context;
 use crate::glob::Glob;
 
 use condition::{Operator, any, glob};
+
+/// The condition keys of one request (`aws:RequestTag/…`, `aws:ResourceTag/…`, `ecs:cluster`, …) and their values.
+/// Keys compare without regard to case, as in IAM.
+pub type Context = BTreeMap<String, Vec<String>>;
 
 /// What a set of policies says about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,15 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use crate::clock::Clock;
+use crate::random::Random;
 
 /// A session is not handed out any more when this little of its life is left.
 const NEAR_EXPIRY: Duration = Duration::from_mins(5);
 
-/// Where the services of the local cloud are, and the account they serve.
+/// What surrounds each stand-in: where the other services are, the account that all serve, its time and its randomness.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// MiniStack's origin, `http://127.0.0.1:PORT`; every service but the four below.
@@ -31,25 +35,42 @@ pub struct Upstream {
     pub account: String,
     /// The root's keys, the ones a person at this laptop uses.
     pub root: Credentials,
-    /// The role sessions issued so far; starts as the default, and every clone shares it.
+    /// The role sessions issued so far.
     pub sessions: Sessions,
+    /// The account's time.
+    pub clock: Clock,
+    /// What ids and delays are drawn from.
+    pub random: Random,
+    /// What requests go through: plain HTTP over TCP, unless something else is put here.
+    pub http: SharedHttpClient,
 }
 
 /// The sessions of roles that [`Upstream::role_config`] has been given by STS. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Sessions(Arc<Mutex<Vec<Session>>>);
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    clock: Clock,
+    issued: Arc<Mutex<Vec<Session>>>,
+}
 
 /// One session of a role.
 #[derive(Clone, Debug)]
-pub(crate) struct Session {
+pub struct Session {
     /// `arn:aws:sts::…:assumed-role/ROLE/SESSION`.
     pub arn: String,
+    /// The role's own ARN.
     pub role_arn: String,
+    /// The last part of `arn`.
     pub name: String,
+    /// What the session's holder signs with.
     pub credentials: Credentials,
 }
 
 impl Sessions {
+    /// No sessions; they expire by `clock`.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, issued: Arc::default() }
+    }
+
     /// The session that `access_key` belongs to, if it has not expired.
     pub(crate) fn of_key(&self, access_key: &str) -> Option<Session> {
         self.find(|session| session.credentials.access_key_id() == access_key, Duration::ZERO)
@@ -61,18 +82,38 @@ impl Sessions {
 
     /// The youngest session that fits and lives on for at least `left`.
     fn find(&self, fits: impl Fn(&Session) -> bool, left: Duration) -> Option<Session> {
-        let deadline = SystemTime::now() + left;
-        let sessions = self.0.lock().expect("no thread panics while it holds the sessions");
+        let deadline = SystemTime::from(self.clock.now()) + left;
+        let sessions = self.issued.lock().expect("no thread panics while it holds the sessions");
         let alive = |session: &&Session| session.credentials.expiry().is_none_or(|expiry| expiry > deadline);
         sessions.iter().rev().filter(alive).find(|session| fits(session)).cloned()
     }
 
-    pub(crate) fn add(&self, session: Session) {
-        self.0.lock().expect("no thread panics while it holds the sessions").push(session);
+    /// Makes the session known.
+    pub fn add(&self, session: Session) {
+        self.issued.lock().expect("no thread panics while it holds the sessions").push(session);
     }
 }
 
 impl Upstream {
+    /// An account without services.
+    pub fn new(region: &str, account: &str, root: Credentials, clock: Clock, random: Random) -> Self {
+        Self {
+            ministack: String::new(),
+            ec2: String::new(),
+            ecs: String::new(),
+            states: String::new(),
+            sts: String::new(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+            root,
+            sessions: Sessions::new(clock),
+            clock,
+            random,
+            // The SDK's default client would load certificates and follow HTTP_PROXY, which may not exempt the loopback.
+            http: aws_smithy_http_client::Builder::new().build_http(),
+        }
+    }
+
     /// Configuration for clients that act as the account's root: MiniStack for all services. Nothing is read from
     /// the environment or from files.
     pub fn root_config(&self) -> SdkConfig {
@@ -132,8 +173,8 @@ impl Upstream {
             .region(Region::new(self.region.clone()))
             .endpoint_url(&self.ministack)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            // The default client would load certificates and follow HTTP_PROXY, which may not exempt the loopback.
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(self.http.clone())
+            .time_source(self.clock)
             // A retry would hide a failure that the caller's own rules (a machine's Retry, a rule's) have to see.
             .retry_config(RetryConfig::disabled())
             .build()
@@ -144,16 +185,13 @@ impl Upstream {
 impl Upstream {
     /// An upstream with nothing behind it.
     pub(crate) fn nowhere() -> Self {
+        use crate::clock::TimeScale;
+
+        let root = Credentials::from_keys("AKIAROOT", "root-secret", None);
+        let clock = Clock::new(TimeScale::REAL, TimeScale::REAL);
         Self {
             ministack: "http://127.0.0.1:9".into(),
-            ec2: "http://127.0.0.1:9".into(),
-            ecs: "http://127.0.0.1:9".into(),
-            states: "http://127.0.0.1:9".into(),
-            sts: "http://127.0.0.1:9".into(),
-            region: "eu-west-1".into(),
-            account: "111122223333".into(),
-            root: Credentials::from_keys("AKIAROOT", "root-secret", None),
-            sessions: Sessions::default(),
+            ..Self::new("eu-west-1", "111122223333", root, clock, Random::seeded(0))
         }
     }
 }

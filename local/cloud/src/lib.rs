@@ -17,9 +17,11 @@ use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
-use local_aws::clock::TimeScale;
+use local_aws::clock::{Clock, TimeScale};
 use local_aws::events::EventBus;
-use local_aws::upstream::{Sessions, Upstream};
+use local_aws::ministack::MiniStackRights;
+use local_aws::random::Random;
+use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Faults, Images};
 use nix::sys::statvfs::statvfs;
@@ -85,21 +87,19 @@ impl Cloud {
         let folder = CloudFolder::create()?;
         check_disk(folder.path())?;
         let [ec2, ecs, states, sts] = [listen().await?, listen().await?, listen().await?, listen().await?];
+        let clock = Clock::new(options.time_scale, options.work_scale);
+        let random = Random::default();
         let mut upstream = Upstream {
-            ministack: String::new(),
             ec2: origin(&ec2)?,
             ecs: origin(&ecs)?,
             states: origin(&states)?,
             sts: origin(&sts)?,
-            region: REGION.to_owned(),
-            account: ACCOUNT.to_owned(),
-            root: root_credentials(),
-            sessions: Sessions::default(),
+            ..Upstream::new(REGION, ACCOUNT, root_credentials(&random), clock, random)
         };
         let ministack = MiniStack::start(&options.tools, folder.path(), &mut upstream).await?;
-        let (calls, faults) = (CallLog::default(), Faults::default());
+        let (calls, faults) = (CallLog::new(clock), Faults::default());
         let stop = CancellationToken::new();
-        let guard = Guard::new(upstream.clone());
+        let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
         let bus = EventBus::new(upstream.clone());
         let network = Ec2::new(upstream.clone(), options.time_scale).with_quotas(options.ec2_quotas);
         let ec2_faults = network.faults().clone();
@@ -242,9 +242,8 @@ fn origin(listener: &TcpListener) -> Result<String> {
 }
 
 /// New keys at every start, so that nothing but this cloud takes them.
-fn root_credentials() -> Credentials {
-    let id: u64 = rand::random();
-    let secret: u128 = rand::random();
+fn root_credentials(random: &Random) -> Credentials {
+    let (id, secret) = (random.value::<u64>(), random.value::<u128>());
     Credentials::new(format!("AKIA{id:016X}"), format!("{secret:040x}"), None, None, "local cloud")
 }
 

@@ -1,6 +1,7 @@
 //! One call that is being answered.
 
-use local_aws::auth::{Caller, Code, Context, Guard, Refusal};
+use local_aws::auth::{Caller, Code, Guard, Refusal};
+use local_aws::policy::Context;
 use local_aws::upstream::Upstream;
 
 use crate::error::Ec2Error;

@@ -1,10 +1,9 @@
 //! How often each action may be called (EC2 developer guide, "Request throttling for the Amazon EC2 API"). "Each API is
 //! evaluated individually": every action has its own bucket.
 
-use std::time::Instant;
-
 use local_aws::clock::TimeScale;
 use local_aws::limits::{Buckets, Rate};
+use tokio::time::Instant;
 
 use crate::error::Ec2Error;
 use crate::parameters::Parameters;

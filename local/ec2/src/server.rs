@@ -1,7 +1,5 @@
 //! The HTTP side: a signed form goes in, XML comes out.
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -11,6 +9,7 @@ use http::{Request, StatusCode, header};
 use local_aws::auth::{Caller, Guard};
 use local_aws::calls::CallLog;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

@@ -3,7 +3,8 @@
 //! Actions, resource types and condition keys: Service Authorization Reference,
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html>
 
-use local_aws::auth::{Caller, Context};
+use local_aws::auth::Caller;
+use local_aws::policy::Context;
 
 use crate::Ecs;
 use crate::error::Result;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use aws_sdk_ecs::error::{DisplayErrorContext, SdkError};
 use aws_sdk_ecs::types::ClusterField;
-use local_aws::auth::{Caller, Context};
+use local_aws::auth::Caller;
+use local_aws::policy::Context;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use local_aws::auth::{Caller, Context};
+use local_aws::auth::Caller;
+use local_aws::policy::Context;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};

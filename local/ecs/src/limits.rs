@@ -1,9 +1,8 @@
 //! The API's rate limits: one token bucket per group of actions.
 
-use std::time::Instant;
-
 use local_aws::clock::TimeScale;
 use local_aws::limits::{Buckets, Rate};
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 

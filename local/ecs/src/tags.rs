@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
-use local_aws::auth::{Caller, Context};
+use local_aws::auth::Caller;
+use local_aws::policy::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

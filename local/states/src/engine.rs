@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use local_aws::auth::{Caller, Context};
+use local_aws::auth::Caller;
 use local_aws::clock::TimeScale;
+use local_aws::policy::Context;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

@@ -11,8 +11,9 @@ use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError}
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::operation::describe_state_machine::DescribeStateMachineError;
 use bytes::Bytes;
-use local_aws::auth::{Caller, Context, Guard, Refusal};
+use local_aws::auth::{Caller, Guard, Refusal};
 use local_aws::events::EventBus;
+use local_aws::policy::Context;
 use local_aws::upstream::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;

@@ -5,7 +5,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use local_aws::auth::{Caller, Context, Refusal};
+use local_aws::auth::{Caller, Refusal};
+use local_aws::policy::Context;
 use serde_json::Value;
 
 use crate::language::policy::Failure;

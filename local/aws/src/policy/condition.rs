@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Unsupported;
-use crate::auth::Context;
+use super::{Context, Unsupported};
 use crate::glob::{Glob, Piece};
 
 /// A condition operator (IAM JSON policy elements: Condition operators).

@@ -12,8 +12,10 @@ use aws_sdk_ec2::types::{DomainType, Filter, ResourceType, Tag, TagSpecification
 use axum::Router;
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
-use local_aws::clock::TimeScale;
-use local_aws::upstream::{Sessions, Upstream};
+use local_aws::clock::{Clock, TimeScale};
+use local_aws::ministack::MiniStackRights;
+use local_aws::random::Random;
+use local_aws::upstream::Upstream;
 use local_ec2::{Ec2, Quotas, TaskInterface, serve};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
@@ -49,23 +51,20 @@ impl Cloud {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let origin =
             |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
+        let root = Credentials::from_keys("AKIAROOT", "secret", None);
+        let clock = Clock::new(TimeScale::new(scale), TimeScale::REAL);
         let upstream = Upstream {
             ministack: origin(&ministack),
             ec2: origin(&listener),
-            ecs: String::new(),
-            states: String::new(),
-            sts: String::new(),
-            region: REGION.into(),
-            account: ACCOUNT.into(),
-            root: Credentials::from_keys("AKIAROOT", "secret", None),
-            sessions: Sessions::default(),
+            ..Upstream::new(REGION, ACCOUNT, root, clock, Random::default())
         };
         let canned = Router::new().fallback(ministack::answer);
         tokio::spawn(async { axum::serve(ministack, canned).await });
 
-        let (calls, stop) = (CallLog::default(), CancellationToken::new());
+        let (calls, stop) = (CallLog::new(clock), CancellationToken::new());
         let ec2 = Ec2::new(upstream.clone(), TimeScale::new(scale)).with_quotas(quotas);
-        tokio::spawn(serve(listener, ec2.clone(), Guard::new(upstream.clone()), calls.clone(), stop.clone()));
+        let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
+        tokio::spawn(serve(listener, ec2.clone(), guard, calls.clone(), stop.clone()));
         let client = client(&upstream, upstream.root.clone());
         Self { ec2, upstream, client, calls, stop }
     }

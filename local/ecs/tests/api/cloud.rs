@@ -17,9 +17,11 @@ use aws_sdk_ecs::types::{
 };
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
-use local_aws::clock::TimeScale;
+use local_aws::clock::{Clock, TimeScale};
 use local_aws::events::EventBus;
-use local_aws::upstream::{Sessions, Upstream};
+use local_aws::ministack::MiniStackRights;
+use local_aws::random::Random;
+use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Config, Faults, Images, Quotas, serve};
 use serde_json::Value;
@@ -100,28 +102,24 @@ impl Cloud {
         let ministack = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+        let root = Credentials::from_keys("AKIAROOT", "secret", None);
+        let (scale, work_scale) = (TimeScale::new(scale), TimeScale::new(scale_of_work));
+        let clock = Clock::new(scale, work_scale);
         let upstream = Upstream {
             ministack: origin(&ministack),
-            ec2: String::new(),
             ecs: origin(&listener),
-            states: String::new(),
-            sts: String::new(),
-            region: REGION.into(),
-            account: ACCOUNT.into(),
-            root: Credentials::from_keys("AKIAROOT", "secret", None),
-            sessions: Sessions::default(),
+            ..Upstream::new(REGION, ACCOUNT, root, clock, Random::default())
         };
         let pretended = ministack::router(seen.clone());
         tokio::spawn(async move { axum::serve(ministack, pretended).await });
 
         let folder = tempfile::tempdir().unwrap();
-        let scale = TimeScale::new(scale);
         let config = Config {
-            guard: Guard::new(upstream.clone()),
+            guard: Guard::new(upstream.clone(), MiniStackRights::new(&upstream)),
             bus: EventBus::new(upstream.clone()),
             scale,
-            work_scale: TimeScale::new(scale_of_work),
-            calls: CallLog::default(),
+            work_scale,
+            calls: CallLog::new(clock),
             ec2: Ec2::new(upstream.clone(), TimeScale::new(scale_of_ec2)),
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
             faults: Faults::default(),

@@ -8,6 +8,7 @@ use aws_sdk_sfn::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sfn::error::ProvideErrorMetadata;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use local_aws::calls::CallLog;
+use local_aws::clock::{Clock, TimeScale};
 use local_states::serve_engine;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,8 @@ use crate::cloud::{Cloud, Reply, callback, ended, invoke, only, token};
 async fn served<F: Future<Output = ()>>(cloud: &Cloud, test: impl FnOnce(Client, CallLog, String) -> F) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let origin = format!("http://{}", listener.local_addr().expect("an address"));
-    let (stop, calls) = (CancellationToken::new(), CallLog::default());
+    let (stop, calls) =
+        (CancellationToken::new(), CallLog::new(Clock::new(TimeScale::REAL, TimeScale::REAL)));
     let server = tokio::spawn(serve_engine(listener, Arc::clone(&cloud.engine), calls.clone(), stop.clone()));
     let config = aws_sdk_sfn::Config::builder()
         .behavior_version(BehaviorVersion::latest())

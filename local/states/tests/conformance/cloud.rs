@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use local_aws::auth::{Caller, Code, Context, Refusal};
+use local_aws::auth::{Caller, Code, Refusal};
 use local_aws::clock::TimeScale;
+use local_aws::policy::Context;
 use local_states::engine::Engine;
 use local_states::error::ApiError;
 use local_states::execution::{Execution, Status};
