@@ -11,6 +11,7 @@ pub mod limits;
 pub mod ministack;
 pub mod policy;
 pub mod random;
+pub mod server;
 pub mod upstream;
 
 mod pattern;
