@@ -1,7 +1,7 @@
 //! Keeps names, machines, rights, samples and documents in step: each test is one rule of the project, and its message
 //! says what to change where.
 
-/// The README and the architecture name everything a reader may look for.
+/// The documents name everything a reader may look for, and nothing that is not there.
 mod docs;
 /// The state machines keep the conventions that no schema knows.
 mod machines;
