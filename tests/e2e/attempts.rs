@@ -14,10 +14,10 @@ use mayfly_model::turn::{Provider, Turn};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::container::{Container, deliver, success};
-use crate::course::{self, AT_WORK, always, sample};
-use crate::harness::Harness;
-use crate::world::{World, until};
+use crate::support::course::{self, AT_WORK, always, sample};
+use crate::support::harness::Harness;
+use crate::support::played::{Played, message, success};
+use crate::support::world::{STACK, World, until};
 
 const SPOT: &str = "FARGATE_SPOT";
 const ON_DEMAND: &str = "FARGATE";
@@ -175,17 +175,18 @@ async fn no_room_after_a_loss(world: Arc<World>, job: String) -> Result<()> {
 /// Somebody has turned the breaker on: nothing comes of that service any more.
 async fn a_failed_deployment(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "capacity": "spot", "attempts": 2, "task": { "command": ["true"] } });
-    let first = Container::of_new_job(&world, &job, &document).await?;
+    let played = Played::begin(&world, STACK, &job, &document).await?;
+    let first = played.container(1).await?;
     for given_up in [false, true] {
         assert_eq!(turn_and_token(&world, &job).await?.0.start, 1, "ECS still looks for room");
         let failure = Failure { class: Class::NoCapacity, message: "in words".into(), output: None };
         let no_room = first.report(News::Lost(Loss { failure, given_up }));
         let no_room = Report { task_arn: None, ..no_room };
-        deliver(&world, &[serde_json::to_string(&no_room)?]).await?;
+        played.deliver(&[message(&no_room)]).await?;
     }
-    let second = Container::of_start(&world, &job, 2).await?;
+    let second = played.container(2).await?;
     assert_eq!((second.turn.attempt, second.turn.launch), (2, 2));
-    second.reports(&world, success(1.5)).await?;
+    second.reports(success(1.5)).await?;
     let course = course::of(&world, &job).await?;
     assert_eq!((course.result()?.attempt, course.starts_and_launches()), (2, (2, 2)));
     assert!(!course.has_waited_in_vain(), "beside a service that is dead");

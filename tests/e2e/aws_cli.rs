@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::harness::Harness;
-use crate::world::{World, job_arn, machine};
+use crate::support::harness::Harness;
+use crate::support::world::{World, job_arn, machine};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -38,7 +38,7 @@ async fn starts_and_follows(world: Arc<World>, job: String) -> Result<()> {
     let output: Value = serde_json::from_str(ended["output"].as_str().context("an output")?)?;
     assert_eq!((&output["job"], &output["status"]), (&json!(job), &json!("SUCCEEDED")));
     let input: Value = serde_json::from_str(ended["input"].as_str().context("an input")?)?;
-    assert_eq!(input, crate::world::sample("run-job.json")?, "the input as it was sent");
+    assert_eq!(input, crate::support::world::sample("run-job.json")?, "the input as it was sent");
 
     // The CLI puts the pages together by itself.
     let history = ["get-execution-history", "--execution-arn", &arn, "--page-size", "10"];

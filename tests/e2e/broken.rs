@@ -8,8 +8,8 @@ use libtest_mimic::Trial;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::harness::Harness;
-use crate::world::World;
+use crate::support::harness::Harness;
+use crate::support::world::World;
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![harness.trial("a_local_cloud_whose_ministack_has_died_says_what_to_do", ministack_dies)]

@@ -14,12 +14,13 @@ use mayfly_model::names::Names;
 use mayfly_model::turn::LOSSES_LIMIT;
 use serde_json::json;
 
-use crate::course::{self, AT_WORK, always, sample};
-use crate::denial::Denial;
-use crate::harness::Harness;
-use crate::networks::Network;
-use crate::stopped::snake_case;
-use crate::world::{HEARTBEAT_SECONDS, STACK, World, command, until};
+use crate::support::course::{self, AT_WORK, always, sample};
+use crate::support::denial::Denial;
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::machines::snake_case;
+use crate::support::network::Network;
+use crate::support::world::{HEARTBEAT_SECONDS, STACK, World, until};
 
 /// The classes that other files are about: `invalid_documents.rs`, `command_fails.rs`, and the worker's `command.rs`, where
 /// a test can play the disk.
@@ -296,7 +297,7 @@ async fn right_taken_away(world: Arc<World>, job: String) -> Result<()> {
     let denial = Denial::to_function(&world, "create-service", &job, "ecs:CreateService", &services).await?;
     let execution = world.run_job(&job, &command(&["true"])).await?;
     denial.lift(&world).await?;
-    let outcome = crate::world::outcome(&execution)?;
+    let outcome = crate::support::world::outcome(&execution)?;
     assert_eq!(execution.error(), Some("AccessDenied"));
     let failure = outcome.failure.context("a failure has a reason")?;
     assert_eq!((failure.error, failure.attempt), (Class::AccessDenied, None), "no attempt was made");

@@ -6,8 +6,10 @@ use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::harness::Harness;
-use crate::world::{self, World, job_arn};
+use crate::support::cli::mayfly;
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::world::{World, job_arn};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -43,7 +45,7 @@ async fn fails(world: Arc<World>, job: String) -> Result<()> {
 }
 
 async fn follows(world: Arc<World>, job: String) -> Result<()> {
-    world.run_job(&job, &world::command(&["sh", "-c", "exit 3"])).await?;
+    world.run_job(&job, &command(&["sh", "-c", "exit 3"])).await?;
     let ran = mayfly(&world, &["follow", &job]).await?;
     assert_eq!(ran.code, Some(3), "{}", ran.error);
     let lines = [
@@ -59,18 +61,4 @@ async fn follows(world: Arc<World>, job: String) -> Result<()> {
     assert_eq!(ran.code, Some(1), "{}", ran.output);
     assert!(ran.error.contains("no-such-job"), "{}", ran.error);
     world.nothing_left(&job).await
-}
-
-/// One run of `mayfly`: its exit code and what it printed.
-pub struct Ran {
-    pub code: Option<i32>,
-    pub output: String,
-    pub error: String,
-}
-
-/// Runs `mayfly` to its end.
-pub async fn mayfly(world: &World, arguments: &[&str]) -> Result<Ran> {
-    let ran = world.command("mayfly").args(arguments).output().await?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Ran { code: ran.status.code(), output: text(ran.stdout), error: text(ran.stderr) })
 }

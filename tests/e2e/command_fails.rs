@@ -9,8 +9,9 @@ use mayfly_model::class::Class;
 use mayfly_model::outcome::{JobFailure, Status};
 use serde_json::{Value, json};
 
-use crate::harness::Harness;
-use crate::world::{self, World};
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::world::{self, World};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -38,7 +39,7 @@ async fn a_command_that_fails(world: Arc<World>, job: String) -> Result<()> {
 }
 
 async fn a_program_that_is_not_there(world: Arc<World>, job: String) -> Result<()> {
-    let failure = fail(&world, &job, &world::command(&["no-such-program", "-x"])).await?;
+    let failure = fail(&world, &job, &command(&["no-such-program", "-x"])).await?;
     assert_eq!((failure.error, failure.exit_code), (Class::CommandFailed, None));
     assert_eq!(
         failure.message,

@@ -16,13 +16,13 @@ use mayfly_model::class::Class;
 use mayfly_model::names::Names;
 use serde_json::{Value, json};
 
-use crate::course;
-use crate::denial::Denial;
-use crate::harness::Harness;
-use crate::history::refusals;
-use crate::private::private;
-use crate::stopped::states;
-use crate::world::{STACK, World, command, until};
+use crate::support::course;
+use crate::support::denial::Denial;
+use crate::support::documents::{command, private};
+use crate::support::harness::Harness;
+use crate::support::history::refusals;
+use crate::support::machines::states;
+use crate::support::world::{STACK, World, until};
 
 /// States that may find everything seen that they need: by then a step before them has waited for something that was
 /// made as late, for the attachment, the route table that it associates, or the NAT gateway that it looks at. And

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 
-use crate::cli::mayfly;
-use crate::harness::Harness;
-use crate::private::private;
-use crate::world::{World, machine_of, repository};
+use crate::support::cli::mayfly;
+use crate::support::documents::private;
+use crate::support::harness::Harness;
+use crate::support::world::{World, machine_of, repository};
 
 /// A stack of its own, which does not outlive the test.
 const LEAVING: &str = "mayfly-leaving";

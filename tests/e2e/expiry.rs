@@ -8,23 +8,18 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use aws_sdk_s3::primitives::ByteStream;
+use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use local_ecs::{Fault, Rule};
 use mayfly_model::message::{FileSize, News, Order, Upload};
 use mayfly_model::names::Names;
 use mayfly_model::record;
 use reqwest::multipart::Form;
-use serde_json::{Value, json};
 
-use crate::container::success;
-use crate::harness::Harness;
-use crate::hasty::{self, HASTY, URL_LIFETIME};
-use crate::played::{Played, text};
-use crate::world::{World, until};
-
-const CONTENT: &str = "what the job is about";
+use crate::support::documents::{CONTENT, copy};
+use crate::support::harness::Harness;
+use crate::support::hasty::{self, HASTY, URL_LIFETIME, no_room_yet};
+use crate::support::played::{Played, order, success, text};
+use crate::support::world::{World, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -43,13 +38,15 @@ async fn expires(world: Arc<World>, job: String, _turn: hasty::Needed) -> Result
     let played = Played::begin(&world, HASTY, &job, &copy(&world, &job, "true").await?).await?;
     let mailbox = text(&played.item().await?, record::MAILBOX)?;
     let Order::Run(assignment) = order(&world, &mailbox).await? else { panic!("the first order is the job") };
+    let container = played.container(1).await?;
+    assert_eq!(assignment.turn, container.turn);
     let first = &assignment.inputs[0].url;
     until_expired("the download to be refused", async || get(first).await).await?;
 
     let out = FileSize { file: "out.txt".into(), bytes: CONTENT.len() as u64 };
     let wanted = News::UrlsWanted { downloads: vec!["in.txt".into()], uploads: vec![out] };
     let upload = until("fresh URLs to be used in time", async || {
-        played.say(assignment.turn, wanted.clone()).await?;
+        container.says(wanted.clone()).await?;
         let Order::Urls(mut urls) = order(&world, &mailbox).await? else { panic!("an answer is URLs") };
         let ([download], [upload]) = (&urls.downloads[..], &urls.uploads[..]) else { panic!("one of each") };
         assert_ne!(date(first), date(&download.url));
@@ -64,7 +61,7 @@ async fn expires(world: Arc<World>, job: String, _turn: hasty::Needed) -> Result
     })
     .await?;
     until_expired("the upload to be refused", async || post(&upload).await).await?;
-    played.say(assignment.turn, success(1.0)).await?;
+    container.says(success(1.0)).await?;
     played.succeeded().await?;
     Ok(())
 }
@@ -83,34 +80,6 @@ async fn outlives(world: Arc<World>, job: String, _turn: hasty::Needed) -> Resul
     let has_asked = log.iter().any(|line| line.contains("signature refused, asking for a fresh one"));
     assert!(has_asked, "the worker has met an expired URL: {log:#?}");
     Ok(())
-}
-
-/// So long that the URLs of the first order have expired when the container comes.
-pub fn no_room_yet() -> [Rule; 1] {
-    [Rule { tasks: 2, ..Rule::once(Fault::NoCapacity) }]
-}
-
-/// A job with an input, which is put into the bucket, and an output.
-pub async fn copy(world: &World, job: &str, script: &str) -> Result<Value> {
-    let [from, to] = ["in.txt", "out.txt"].map(|file| format!("{job}/{file}"));
-    world.put(&from, ByteStream::from_static(CONTENT.as_bytes())).await?;
-    Ok(json!({ "attempts": 1, "task": {
-        "inputs": [{ "file": "in.txt", "from": format!("s3://mayfly-data/{from}") }],
-        "command": ["sh", "-c", script],
-        "outputs": [{ "file": "out.txt", "to": format!("s3://mayfly-data/{to}") }]
-    } }))
-}
-
-/// Takes the next order out of the mailbox.
-pub async fn order(world: &World, mailbox: &str) -> Result<Order> {
-    let message = until("an order", || async {
-        let received = world.sqs.receive_message().queue_url(mailbox).send().await?;
-        Ok(received.messages.unwrap_or_default().pop())
-    })
-    .await?;
-    let delete = world.sqs.delete_message().queue_url(mailbox);
-    delete.set_receipt_handle(message.receipt_handle).send().await?;
-    Ok(serde_json::from_str(&message.body.context("a message has a body")?)?)
 }
 
 /// Asks until it is too late, and no other refusal will do.

@@ -11,14 +11,13 @@ use libtest_mimic::Trial;
 use mayfly_model::record::Stored;
 use serde_json::json;
 
-use crate::account::SPARE_ADDRESSES;
-use crate::course;
-use crate::harness::Harness;
-use crate::history::has_met;
-use crate::made::Made;
-use crate::private::private;
-use crate::quotas;
-use crate::world::{self, World};
+use crate::support::account::SPARE_ADDRESSES;
+use crate::support::course;
+use crate::support::documents::private;
+use crate::support::harness::Harness;
+use crate::support::history::has_met;
+use crate::support::made::{self, Made};
+use crate::support::world::{self, World};
 
 const JOBS: usize = 5;
 
@@ -41,8 +40,8 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
             |world, base| async move {
                 // There is room for three VPCs. Of them only two can have a gateway, and only two an address.
                 let (mut gateways, mut addresses) = (Made::nothing(&world), Made::nothing(&world));
-                quotas::refused(async || gateways.internet_gateway(None).await).await;
-                quotas::refused(async || addresses.address().await).await;
+                made::refused(async || gateways.internet_gateway(None).await).await;
+                made::refused(async || addresses.address().await).await;
                 for made in [&mut gateways, &mut addresses] {
                     made.remove_last().await?;
                     made.remove_last().await?;

@@ -14,13 +14,12 @@ use mayfly_model::record;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::container::{heartbeat, store, success};
-use crate::denial::Denial;
-use crate::harness::Harness;
-use crate::hasty::{self, HASTY, HeldUp, reports_held_up, with_reports_held_up};
-use crate::history::refusals;
-use crate::played::Played;
-use crate::world::{STACK, World, until};
+use crate::support::denial::Denial;
+use crate::support::harness::Harness;
+use crate::support::hasty::{self, HASTY, HeldUp, reports_held_up, with_reports_held_up};
+use crate::support::history::refusals;
+use crate::support::played::{Played, heartbeat, success};
+use crate::support::world::{STACK, World, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     // Those that wait long come first.
@@ -80,13 +79,13 @@ async fn from_the_start_on(world: Arc<World>, job: String, turn: HeldUp) -> Resu
 async fn after_the_wait(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "attempts": 1, "task": { "command": ["true"] } });
     let played = Played::begin(&world, STACK, &job, &document).await?;
-    let turn = played.turn().await?;
-    played.say(turn, heartbeat()).await?;
+    let container = played.container(1).await?;
+    container.says(heartbeat()).await?;
     assert_eq!(world.ended(&played.arn).await?.error(), Some(Class::HeartbeatLost.name()));
     let history = played.history().await?;
     let waits = refusals(&history).filter(|refusal| refusal.error == "ReportsPending");
     assert_eq!(waits.count(), 8, "it has waited for as long as it is to wait");
-    played.say(turn, success(1.0)).await?;
+    container.says(success(1.0)).await?;
     too_late(&played).await
 }
 
@@ -105,8 +104,8 @@ async fn comes_back(world: Arc<World>, job: String) -> Result<()> {
     let played = Played::begin(&world, STACK, &job, &json!({ "task": { "command": ["true"] } })).await?;
     let mailboxes = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}*", Names::new(STACK, &job).mailbox_prefix());
     let denial = Denial::to_function(&world, "handle-report", &job, "sqs:SendMessage", &mailboxes).await?;
-    let turn = played.turn().await?;
-    played.say(turn, News::UrlsWanted { downloads: Vec::new(), uploads: Vec::new() }).await?;
+    let container = played.container(1).await?;
+    container.says(News::UrlsWanted { downloads: Vec::new(), uploads: Vec::new() }).await?;
     until("the failure", || async {
         Ok((played.count_in_log("it will be tried again").await? > 0).then_some(()))
     })
@@ -116,7 +115,7 @@ async fn comes_back(world: Arc<World>, job: String) -> Result<()> {
         until("the answer", || async { Ok((played.count_in_log("urls sent").await? > 0).then_some(())) });
     // A report whose handler has died comes back after three minutes.
     timeout(Duration::from_mins(1), answered).await.context("within a minute")??;
-    played.say(turn, success(1.0)).await?;
+    container.says(success(1.0)).await?;
     played.succeeded().await?;
     Ok(())
 }
@@ -144,11 +143,11 @@ async fn delivered(played: &Played<'_>) -> Result<()> {
 async fn nobody_told(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "attempts": 2, "task": { "command": ["true"] } });
     let played = Played::begin(&world, STACK, &job, &document).await?;
-    let turn = played.turn().await?;
-    store(&world, STACK, played.report(turn, success(1.0)).await?).await?;
+    let container = played.container(1).await?;
+    container.stores(success(1.0)).await?;
     assert_eq!(played.succeeded().await?.attempt, 1);
     assert!(played.has_waited_in_vain().await?);
-    assert_eq!(played.turn().await?, turn, "nothing was dispatched again");
+    assert_eq!(played.container(1).await?.turn, container.turn, "nothing was dispatched again");
     Ok(())
 }
 
@@ -156,7 +155,7 @@ async fn nobody_told(world: Arc<World>, job: String) -> Result<()> {
 async fn dispatch_repeated(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "attempts": 1, "task": { "command": ["true"] } });
     let played = Played::begin(&world, STACK, &job, &document).await?;
-    played.say(played.turn().await?, success(1.0)).await?;
+    played.container(1).await?.says(success(1.0)).await?;
     played.succeeded().await?;
     let item = played.item().await?;
 

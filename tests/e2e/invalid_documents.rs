@@ -12,9 +12,10 @@ use mayfly_model::inventory::Receipt;
 use mayfly_model::names::{job_id, new_job_id};
 use serde_json::{Value, json};
 
-use crate::harness::Harness;
-use crate::history::states_entered;
-use crate::world::{self, World, command, machine};
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::history::states_entered;
+use crate::support::world::{self, World, machine};
 
 /// So many documents at a time, so that other tests go on as well.
 const AT_ONCE: usize = 8;

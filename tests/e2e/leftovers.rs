@@ -12,11 +12,12 @@ use mayfly_model::outcome::Status;
 use mayfly_model::tags;
 use serde_json::json;
 
-use crate::denial::Denial;
-use crate::harness::Harness;
-use crate::history::refusals;
-use crate::made::Made;
-use crate::world::{self, STACK, World, nested_arn};
+use crate::support::denial::Denial;
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::history::refusals;
+use crate::support::made::Made;
+use crate::support::world::{self, STACK, World, nested_arn};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -31,7 +32,7 @@ async fn what_cannot_be_deleted(world: Arc<World>, job: String) -> Result<()> {
     let revisions = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{family}:*");
     let action = "ecs:DeleteTaskDefinitions";
     let denial = Denial::to_function(&world, "delete-task", &job, action, &revisions).await?;
-    let execution = world.run_job(&job, &world::command(&["true"])).await?;
+    let execution = world.run_job(&job, &command(&["true"])).await?;
 
     let teardown = world.ended(&nested_arn(&job)).await?;
     assert_eq!((teardown.status(), teardown.error()), (&ExecutionStatus::Failed, Some("LeftoversRemain")));

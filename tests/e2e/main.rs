@@ -1,17 +1,6 @@
 //! The end-to-end tests: local clouds with the stack deployed on them, one for most tests, and one file per behaviour.
 
-mod account;
-mod container;
-mod course;
-mod denial;
-mod harness;
-mod hasty;
-mod history;
-mod made;
-mod played;
-mod report;
-mod teardowns;
-mod world;
+mod support;
 
 mod attempts; // what is tried again, on what, and how often
 mod aws_cli; // the unmodified AWS CLI sees what AWS's documentation says
@@ -48,7 +37,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
 
-use crate::harness::Harness;
+use crate::support::harness::{self, Harness};
 
 /// More than the machine has cores: a test mostly waits.
 const THREADS: usize = 4;

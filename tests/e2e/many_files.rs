@@ -9,9 +9,9 @@ use libtest_mimic::Trial;
 use local_cloud::deploy::DATA_BUCKET;
 use serde_json::{Value, json};
 
-use crate::course;
-use crate::harness::Harness;
-use crate::world::World;
+use crate::support::course;
+use crate::support::harness::Harness;
+use crate::support::world::World;
 
 /// Of each kind. Together they are as many as a job may have.
 const FILES: usize = 50;

@@ -12,15 +12,16 @@ use mayfly_model::names::{is_derived, job_id};
 use mayfly_model::outcome::Status;
 use serde_json::{Value, json};
 
-use crate::cli::mayfly;
-use crate::harness::Harness;
-use crate::swept::{self, names, sweep};
-use crate::world::{self, STACK, World, command, job_arn, machine, name_in, until};
+use crate::support::cli::mayfly;
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::sweep::{self, names, sweep};
+use crate::support::world::{self, STACK, World, job_arn, machine, name_in, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("a_job_of_any_name_runs_and_is_found_by_name_and_id", of_any_name),
-        harness.trial_in_turn("a_sweep_leaves_the_running_job_of_a_rule_alone", swept::turn, of_a_rule),
+        harness.trial_in_turn("a_sweep_leaves_the_running_job_of_a_rule_alone", sweep::turn, of_a_rule),
         harness.trial("nobody_touches_a_job_by_a_name_like_its_id", like_an_id),
     ]
 }
@@ -53,7 +54,7 @@ async fn of_any_name(world: Arc<World>, base: String) -> Result<()> {
 }
 
 /// The rule starts a job when another has ended, as one job after the other is chained.
-async fn of_a_rule(world: Arc<World>, base: String, _turn: swept::Turn) -> Result<()> {
+async fn of_a_rule(world: Arc<World>, base: String, _turn: sweep::Turn) -> Result<()> {
     let before = world.executions(&machine("run-job")).await?;
     let rule = Rule::on_the_end_of(&world, &base, &command(&["sleep", "600"])).await?;
     world.run_job(&base, &command(&["true"])).await?;

@@ -8,10 +8,10 @@ use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use local_cloud::leftovers::Belonging;
 
-use crate::harness::Harness;
-use crate::hasty::{self, HASTY};
-use crate::private::private;
-use crate::world::{STACK, World, machine_of, until};
+use crate::support::documents::private;
+use crate::support::harness::Harness;
+use crate::support::hasty::{self, HASTY};
+use crate::support::world::{STACK, World, machine_of, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![harness.trial_in_turn("a_teardown_touches_no_other_job", hasty::reports_needed, no_other_job)]

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use aws_sdk_ec2::types::{Filter, NetworkInterface};
-use aws_sdk_ecs::types::Task;
+use aws_sdk_ec2::types::NetworkInterface;
 use libtest_mimic::Trial;
 use mayfly_model::class::Class;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::course::{self, sample};
-use crate::harness::Harness;
-use crate::history::states_entered;
-use crate::made::{self, Made};
-use crate::world::{self, World, until};
+use crate::support::course::{self, sample};
+use crate::support::harness::Harness;
+use crate::support::history::states_entered;
+use crate::support::network::Network;
+use crate::support::world::{self, World};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -25,7 +24,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 
 async fn as_it_is(world: Arc<World>, job: String) -> Result<()> {
     sample("run-job.existing.json")?.start(&world, &job).await?;
-    let interface = interface(&world, &job).await?;
+    let interface = course::interface(&world, &job).await?;
     let mut filled = [String::new(), String::new()];
     for (filled, name) in filled.iter_mut().zip(["${SUBNET}", "${SECURITY_GROUP}"]) {
         *filled = world.cloud().fill_in(name, world::STACK).await?;
@@ -44,7 +43,7 @@ async fn no_public_address(world: Arc<World>, job: String) -> Result<()> {
     network.open(&world).await?;
     let document = json!({ "network": network.document(), "task": { "command": ["true"] } });
     world.start_job(&job, &document).await?;
-    let interface = interface(&world, &job).await?;
+    let interface = course::interface(&world, &job).await?;
     assert_eq!(place(&interface), (network.subnet.as_str(), vec![network.group.as_str()]));
     assert!(interface.association().is_none(), "no public address");
     course::of(&world, &job).await?.result()?;
@@ -75,65 +74,8 @@ async fn two_vpcs(world: Arc<World>, job: String) -> Result<()> {
     other.remove().await
 }
 
-/// The network interface of the job's first task, while the task lives.
-pub async fn interface(world: &World, job: &str) -> Result<NetworkInterface> {
-    let id = until("the task's network interface", || async {
-        let tasks = course::tasks(world, job).await?;
-        let details = tasks.iter().flat_map(Task::attachments).flat_map(|attachment| attachment.details());
-        let mut ids = details.filter(|detail| detail.name() == Some("networkInterfaceId"));
-        Ok(ids.find_map(|detail| detail.value().map(str::to_owned)))
-    })
-    .await?;
-    let by_id = Filter::builder().name("network-interface-id").values(&id).build();
-    let found = world.ec2.describe_network_interfaces().filters(by_id).send().await?.network_interfaces;
-    found.unwrap_or_default().pop().with_context(|| format!("{id} is gone"))
-}
-
 /// An interface's subnet and groups.
 fn place(interface: &NetworkInterface) -> (&str, Vec<&str>) {
     let groups = interface.groups().iter().filter_map(|group| group.group_id()).collect();
     (interface.subnet_id().unwrap_or_default(), groups)
-}
-
-/// A VPC of somebody else's with a subnet and a group.
-pub struct Network<'a> {
-    made: Made<'a>,
-    zone: String,
-    vpc: String,
-    subnet: String,
-    group: String,
-}
-
-impl<'a> Network<'a> {
-    /// One that has no way out.
-    pub async fn make(world: &'a World) -> Result<Self> {
-        let zone = world.zone().await?;
-        let mut made = Made::nothing(world);
-        let vpc = made.vpc("10.9.0.0/16").await?;
-        let subnet = made.subnet(&vpc, "10.9.1.0/24", &zone).await?;
-        let group = made.group(&vpc, "own").await?;
-        Ok(Self { made, zone, vpc, subnet, group })
-    }
-
-    /// Gives it a way out: its subnet is routed to a NAT gateway in a public one.
-    async fn open(&mut self, world: &World) -> Result<()> {
-        let Self { made, zone, vpc, subnet, .. } = self;
-        let gateway = made.internet_gateway(Some(vpc)).await?;
-        let public = made.subnet(vpc, "10.9.2.0/24", zone).await?;
-        made.default_route(vpc, &public, &gateway).await?;
-        let address = made.address().await?;
-        let nat = made.nat_gateway(&public, &address).await?;
-        made::available(world, &nat).await?;
-        made.default_route(vpc, subnet, &nat).await?;
-        Ok(())
-    }
-
-    /// What a job document says that is to run here.
-    pub fn document(&self) -> Value {
-        json!({ "mode": "existing", "subnets": [self.subnet], "securityGroups": [self.group] })
-    }
-
-    pub async fn remove(self) -> Result<()> {
-        self.made.remove().await
-    }
 }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use aws_sdk_ec2::types::{Filter, Route, RouteState, RouteTable, SecurityGroup};
-use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use aws_sdk_sfn::types::HistoryEvent;
 use futures_util::future::try_join;
 use libtest_mimic::Trial;
 use local_ec2::{Fault, NatFailure};
 use mayfly_model::class::Class;
 use mayfly_model::inventory::Kind;
 use mayfly_model::names::Names;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::course;
-use crate::denial::Denial;
-use crate::harness::Harness;
-use crate::hasty::{self, HASTY};
-use crate::history::{refusals, states_entered, states_exited};
-use crate::networks;
-use crate::world::{self, STACK, World, job_arn};
+use crate::support::course;
+use crate::support::denial::Denial;
+use crate::support::documents::private;
+use crate::support::harness::Harness;
+use crate::support::hasty::{self, HASTY};
+use crate::support::history::{refusals, states_entered, states_exited};
+use crate::support::world::{self, STACK, World};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -33,15 +33,10 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     ]
 }
 
-/// A job with a network of its own.
-pub fn private(command: &[&str]) -> Value {
-    json!({ "network": { "mode": "private", "egress": "nat" }, "task": { "command": command } })
-}
-
 async fn network_of_its_own(world: Arc<World>, job: String) -> Result<()> {
     let document = world::sample("run-job.private.json")?;
     world.start_job(&job, &document).await?;
-    let interface = networks::interface(&world, &job).await?;
+    let interface = course::interface(&world, &job).await?;
     let subnet = interface.subnet_id().context("an interface has a subnet")?;
     let vpc = interface.vpc_id().context("an interface has a VPC")?;
     let [group] = interface.groups() else { panic!("{:#?}", interface.groups()) };
@@ -98,7 +93,7 @@ async fn network_of_its_own(world: Arc<World>, job: String) -> Result<()> {
 /// The service names both, so that ECS may go to the second where the first has no room. Both lead to the one gateway.
 async fn two_zones(world: Arc<World>, job: String) -> Result<()> {
     world.start_job(&job, &private(&["true"])).await?;
-    let interface = networks::interface(&world, &job).await?;
+    let interface = course::interface(&world, &job).await?;
     let vpc = interface.vpc_id().context("an interface has a VPC")?;
     let names = Names::new(STACK, &job);
     let services = world.ecs.describe_services().cluster(names.cluster()).services(names.service(1));
@@ -215,7 +210,7 @@ async fn nat_fails(world: Arc<World>, base: String) -> Result<()> {
         let fault = Fault::NatFails { failure: NatFailure::InternalError, after_seconds };
         world.cloud().ec2_faults().add(&job, fault);
         let execution = world.run_job(&job, &private(&["true"])).await?;
-        let failure = failure_of_network(&world, &job, Class::Internal).await?;
+        let failure = course::failure_of_network(&world, &job, Class::Internal).await?;
         for words in [
             "has failed: InternalError: Network interface eni-",
             "is in an invalid state",
@@ -242,7 +237,7 @@ async fn branch_fails(world: Arc<World>, job: String) -> Result<()> {
     let denial = Denial::of_change(&world, "create-route", &job, action).await?;
     let execution = world.run_job(&job, &private(&["true"])).await?;
     denial.lift(&world).await?;
-    let failure = failure_of_network(&world, &job, Class::AccessDenied).await?;
+    let failure = course::failure_of_network(&world, &job, Class::AccessDenied).await?;
     assert!(failure.contains(action), "{failure}");
 
     let events = world.history(execution.execution_arn()).await?;
@@ -256,17 +251,4 @@ async fn branch_fails(world: Arc<World>, job: String) -> Result<()> {
         assert!(deleted.iter().any(|named| named.kind == kind), "{kind:?}: {deleted:#?}");
     }
     Ok(())
-}
-
-/// The message of a job that has failed with this class before there was a container, and has left nothing.
-pub async fn failure_of_network(world: &World, job: &str, class: Class) -> Result<String> {
-    let execution = world.ended(&job_arn(job)).await?;
-    assert_eq!(execution.status(), &ExecutionStatus::Failed);
-    let outcome = world::outcome(&execution)?;
-    let failure = outcome.failure.with_context(|| format!("{:#?}", outcome.receipt))?;
-    assert_eq!((failure.error, failure.attempt), (class, None), "{failure:#?}");
-    assert_eq!(outcome.receipt.residual, []);
-    assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
-    world.nothing_left(job).await?;
-    Ok(failure.message)
 }

@@ -12,12 +12,12 @@ use libtest_mimic::Trial;
 use mayfly_model::class::Class;
 use serde_json::{Value, json};
 
-use crate::course;
-use crate::harness::Harness;
-use crate::history::{has_met, refusals, states_entered};
-use crate::made::Made;
-use crate::private::{failure_of_network, private};
-use crate::world::{World, job_arn, until};
+use crate::support::course;
+use crate::support::documents::private;
+use crate::support::harness::Harness;
+use crate::support::history::{has_met, refusals, states_entered};
+use crate::support::made::{Made, refused};
+use crate::support::world::{World, job_arn, until};
 
 /// A quota that jobs may wait for, as Service Quotas calls it.
 struct Quota {
@@ -94,15 +94,6 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     ]
 }
 
-/// Makes as many as the account may have, and gives the refusal of one more.
-pub async fn refused(mut make: impl AsyncFnMut() -> Result<String, Error>) -> Error {
-    loop {
-        if let Err(error) = make().await {
-            return error;
-        }
-    }
-}
-
 /// One job does not wait for the quota, and one does, until somebody takes away what he has `made`.
 async fn told_or_waited_for(
     world: &World,
@@ -130,7 +121,7 @@ fn waiting(mut document: Value, minutes: u32) -> Value {
 
 /// Makes sure that the job has failed for this quota, in words that say what to do, and has not tried again.
 async fn refused_for(world: &World, job: &str, quota: &Quota) -> Result<()> {
-    let message = failure_of_network(world, job, Class::QuotaExceeded).await?;
+    let message = course::failure_of_network(world, job, Class::QuotaExceeded).await?;
     for words in [quota.code, quota.name, quota.number, "the console of Service Quotas", "queueMinutes"] {
         assert!(message.contains(words), "{message}");
     }

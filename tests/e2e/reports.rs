@@ -10,13 +10,12 @@ use mayfly_model::message::{Failure, FileSize, Finished, News, Report};
 use mayfly_model::names::Names;
 use serde_json::json;
 
-use crate::container::{Container, TASK, deliver, failure, handle, heartbeat, lost, success};
-use crate::course;
-use crate::denial::Denial;
-use crate::expiry;
-use crate::harness::Harness;
-use crate::played::Played;
-use crate::world::{STACK, World, command, job_arn, until};
+use crate::support::course;
+use crate::support::denial::Denial;
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::played::{Played, TASK, failure, heartbeat, lost, message, order, success};
+use crate::support::world::{STACK, World, job_arn, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -37,38 +36,38 @@ fn wanted() -> News {
 
 async fn stale(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "capacity": "spot", "attempts": 1, "task": { "command": ["true"] } });
-    let first = Container::of_new_job(&world, &job, &document).await?;
-    first.reports(&world, failure(Class::SpotInterrupted)).await?;
-    let second = Container::of_start(&world, &job, 2).await?;
+    let played = Played::begin(&world, STACK, &job, &document).await?;
+    let first = played.container(1).await?;
+    first.reports(failure(Class::SpotInterrupted)).await?;
+    let second = played.container(2).await?;
     let before = world.record(&job).await?;
     let failures = [Class::CommandFailed, Class::SpotInterrupted, Class::UploadFailed].map(failure);
     let stale = failures.into_iter().chain([heartbeat(), wanted(), lost(Class::HeartbeatLost)]);
     for news in stale {
-        first.reports(&world, news).await?;
+        first.reports(news).await?;
     }
     assert_eq!(world.record(&job).await?, before);
-    second.reports(&world, success(1.5)).await?;
+    second.reports(success(1.5)).await?;
     let course = course::of(&world, &job).await?;
     assert_eq!((course.result()?.attempt, course.starts_and_launches()), (1, (2, 1)));
     Ok(())
 }
 
 async fn wrong_nonce(world: Arc<World>, job: String) -> Result<()> {
-    let container = Container::of_new_job(&world, &job, &command(&["true"])).await?;
+    let played = Played::begin(&world, STACK, &job, &command(&["true"])).await?;
+    let container = played.container(1).await?;
     let before = world.record(&job).await?;
-    let mut forger = Container { nonce: "0".repeat(32), ..Container { job: job.clone(), ..container } };
-    let turn = forger.turn;
+    let mut forger = played.container(1).await?;
     for nonce in ["0".repeat(32), String::new()] {
         forger.nonce = nonce;
         let all =
             [success(1.5), failure(Class::CommandFailed), heartbeat(), wanted(), lost(Class::OutOfMemory)];
         for news in all {
-            forger.reports(&world, news).await?;
+            forger.reports(news).await?;
         }
     }
     assert_eq!(world.record(&job).await?, before);
-    let honest = Container { job: job.clone(), nonce: before["nonce"].clone(), turn };
-    honest.reports(&world, success(1.5)).await?;
+    container.reports(success(1.5)).await?;
     assert_eq!(course::of(&world, &job).await?.result()?.task_arn, TASK);
     Ok(())
 }
@@ -79,38 +78,40 @@ async fn over(world: Arc<World>, base: String) -> Result<()> {
     // One has a result, the other nobody waits for any more.
     for (kind, last) in [("finished", Some(success(1.5))), ("silent", None)] {
         let job = format!("{base}-{kind}");
-        let container = Container::of_new_job(&world, &job, &document).await?;
+        let played = Played::begin(&world, STACK, &job, &document).await?;
+        let container = played.container(1).await?;
         match last {
-            Some(last) => container.reports(&world, last).await?,
-            None => container.reports(&world, heartbeat()).await?,
+            Some(last) => container.reports(last).await?,
+            None => container.reports(heartbeat()).await?,
         }
         world.ended(&job_arn(&job)).await?;
-        container.reports(&world, wanted()).await?;
+        container.reports(wanted()).await?;
     }
     Ok(())
 }
 
 async fn denied_for_now(world: Arc<World>, job: String) -> Result<()> {
-    let container = Container::of_new_job(&world, &job, &command(&["true"])).await?;
+    let played = Played::begin(&world, STACK, &job, &command(&["true"])).await?;
+    let container = played.container(1).await?;
     let mailboxes = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{}*", Names::new(STACK, &job).mailbox_prefix());
     let denial = Denial::to_function(&world, "handle-report", &job, "sqs:SendMessage", &mailboxes).await?;
-    let handled = handle(&world, &[container.message(wanted())]).await?;
+    let handled = played.handle(&[message(&container.report(wanted()))]).await?;
     denial.lift(&world).await?;
     assert_eq!(handled["batchItemFailures"], json!([{ "itemIdentifier": "0" }]), "{handled:#}");
-    container.reports(&world, wanted()).await?;
-    container.reports(&world, success(1.5)).await?;
+    container.reports(wanted()).await?;
+    container.reports(success(1.5)).await?;
     course::of(&world, &job).await?.result()?;
     Ok(())
 }
 
 async fn poisoned_batch(world: Arc<World>, job: String) -> Result<()> {
-    let container = Container::of_new_job(&world, &job, &command(&["true"])).await?;
-    let good = container.message(success(1.5));
+    let played = Played::begin(&world, STACK, &job, &command(&["true"])).await?;
+    let container = played.container(1).await?;
+    let good = container.report(success(1.5));
     // The table refuses to look for the second and the third.
-    let [nobody, empty, long] = [format!("{job}-of-nobody"), String::new(), "x".repeat(2049)].map(|job| {
-        let stranger = Container { job, nonce: container.nonce.clone(), turn: container.turn };
-        stranger.message(success(1.5))
-    });
+    let [nobody, empty, long] = [format!("{job}-of-nobody"), String::new(), "x".repeat(2049)]
+        .map(|job| message(&Report { job, ..good.clone() }));
+    let good = message(&good);
     let batch = [
         String::new(),
         "not JSON".into(),
@@ -123,7 +124,7 @@ async fn poisoned_batch(world: Arc<World>, job: String) -> Result<()> {
         long,
         good,
     ];
-    deliver(&world, &batch).await?;
+    played.deliver(&batch).await?;
     assert_eq!(course::of(&world, &job).await?.result()?.attempt, 1);
     Ok(())
 }
@@ -131,14 +132,15 @@ async fn poisoned_batch(world: Arc<World>, job: String) -> Result<()> {
 /// An item of DynamoDB's has at most 400 KB, and a set no empty text.
 async fn longer_than_the_table_takes(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "attempts": 1, "task": { "command": ["true"] } });
-    let container = Container::of_new_job(&world, &job, &document).await?;
+    let played = Played::begin(&world, STACK, &job, &document).await?;
+    let container = played.container(1).await?;
     let long = "long ".repeat(100_000);
     let outputs = (0..1000).map(|n| FileSize { file: format!("{n}{}", "x".repeat(400)), bytes: 1 }).collect();
     let failure =
         Failure { class: Class::CommandFailed, message: long.clone(), output: Some(long + "the end") };
     let finished = Finished { seconds: 1.5, exit_code: Some(1), outputs, failure: Some(failure) };
     let report = Report { task_arn: Some(String::new()), ..container.report(News::Finished(finished)) };
-    deliver(&world, &[serde_json::to_string(&report)?]).await?;
+    played.deliver(&[message(&report)]).await?;
     let course = course::of(&world, &job).await?;
     let failure = course.failure(Class::CommandFailed, Some(1))?;
     assert!(failure.message.starts_with("long long "), "{}", failure.message);
@@ -150,14 +152,14 @@ async fn longer_than_the_table_takes(world: Arc<World>, job: String) -> Result<(
 /// More than all that is handled at a time, several times over.
 async fn flood(world: Arc<World>, job: String) -> Result<()> {
     let played = Played::begin(&world, STACK, &job, &command(&["true"])).await?;
-    let turn = played.turn().await?;
-    let report = played.report(turn, success(1.0)).await?;
+    let container = played.container(1).await?;
+    let report = container.report(success(1.0));
     let garbage = [String::new(), "x".repeat(2049), format!("{job}-of-nobody")];
     let garbage = garbage.map(|job| Report { job, ..report.clone() });
     for report in garbage.iter().cycle().take(300) {
-        played.send(&serde_json::to_string(report)?).await?;
+        played.send(&message(report)).await?;
     }
-    played.say(turn, success(1.0)).await?;
+    container.says(success(1.0)).await?;
     played.succeeded().await?;
     assert!(!played.has_waited_in_vain().await?, "its result was handled before its heartbeat was missed");
     assert_eq!(played.count_in_log("it will be tried again").await?, 0);
@@ -171,7 +173,7 @@ async fn poisoned_mailbox(world: Arc<World>, job: String) -> Result<()> {
     })
     .await?;
     // The good one comes last.
-    let good = serde_json::to_string(&expiry::order(&world, &mailbox).await?)?;
+    let good = serde_json::to_string(&order(&world, &mailbox).await?)?;
     for body in ["not JSON", "{}", &"x".repeat(200_000), &good] {
         world.sqs.send_message().queue_url(&mailbox).message_body(body).send().await?;
     }

@@ -12,10 +12,10 @@ use mayfly_model::record::Stored;
 use serde_json::{Value, json};
 use tokio::time::interval;
 
-use crate::container::{Container, failure, heartbeat, store, success};
-use crate::course::{self, Course, tasks};
-use crate::harness::Harness;
-use crate::world::{STACK, World, job_arn, until};
+use crate::support::course::{self, Course, tasks};
+use crate::support::harness::Harness;
+use crate::support::played::{Played, failure, heartbeat, success};
+use crate::support::world::{STACK, World, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -45,39 +45,35 @@ async fn succeeded_by(world: &World, job: &str, attempt: u32) -> Result<Course> 
     Ok(course)
 }
 
-/// Waits until the job has entered a state.
-async fn enters(world: &World, job: &str, state: &str) -> Result<()> {
-    anyhow::ensure!(world.entered(&job_arn(job), state).await?, "{job} has ended without {state}");
-    Ok(())
-}
-
 async fn after_the_time_out(world: Arc<World>, name: String) -> Result<()> {
     let mut document = job(1);
     document["timeoutMinutes"] = json!(1);
-    let container = Container::of_new_job(&world, &name, &document).await?;
+    let played = Played::begin(&world, STACK, &name, &document).await?;
+    let container = played.container(1).await?;
     let beats = async {
         let mut pace = interval(Duration::from_secs(2));
         loop {
             pace.tick().await;
-            container.reports(&world, heartbeat()).await?;
+            container.reports(heartbeat()).await?;
         }
     };
     let never: Result<()> = tokio::select! {
-        entered = enters(&world, &name, "TearDown") => entered,
+        entered = played.entered("TearDown") => entered,
         failed = beats => failed,
     };
     never?;
-    container.reports(&world, success(1.5)).await?;
+    container.reports(success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert!(course.has_waited_in_vain());
     Ok(())
 }
 
 async fn before_the_next_start(world: Arc<World>, name: String) -> Result<()> {
-    let container = Container::of_new_job(&world, &name, &job(2)).await?;
-    container.reports(&world, heartbeat()).await?;
-    enters(&world, &name, "DeleteService").await?;
-    container.reports(&world, success(1.5)).await?;
+    let played = Played::begin(&world, STACK, &name, &job(2)).await?;
+    let container = played.container(1).await?;
+    container.reports(heartbeat()).await?;
+    played.entered("DeleteService").await?;
+    container.reports(success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert_eq!(course.starts_and_launches(), (2, 2));
     let refused = course.events.iter().filter_map(|event| event.task_failed_event_details()?.error());
@@ -86,71 +82,76 @@ async fn before_the_next_start(world: Arc<World>, name: String) -> Result<()> {
 }
 
 async fn of_an_earlier_start(world: Arc<World>, name: String) -> Result<()> {
-    let first = Container::of_new_job(&world, &name, &job(2)).await?;
-    first.reports(&world, heartbeat()).await?;
-    let second = Container::of_start(&world, &name, 2).await?;
+    let played = Played::begin(&world, STACK, &name, &job(2)).await?;
+    let first = played.container(1).await?;
+    first.reports(heartbeat()).await?;
+    let second = played.container(2).await?;
     assert_eq!((second.turn.attempt, second.turn.launch), (2, 2));
-    first.reports(&world, success(1.5)).await?;
+    first.reports(success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert_eq!(course.starts_and_launches(), (2, 2));
     Ok(())
 }
 
 async fn during_the_teardown(world: Arc<World>, name: String) -> Result<()> {
-    let container = Container::of_new_job(&world, &name, &job(1)).await?;
-    container.reports(&world, heartbeat()).await?;
-    enters(&world, &name, "TearDown").await?;
-    container.reports(&world, success(1.5)).await?;
+    let played = Played::begin(&world, STACK, &name, &job(1)).await?;
+    let container = played.container(1).await?;
+    container.reports(heartbeat()).await?;
+    played.entered("TearDown").await?;
+    container.reports(success(1.5)).await?;
     succeeded_by(&world, &name, 1).await?;
     Ok(())
 }
 
-/// Starts a job whose container is killed at work, and takes the container's part when its task has stopped.
-async fn killed(world: &World, name: &str) -> Result<Container> {
-    world.cloud().faults().add(name, [Rule::once(Fault::Killed { after_seconds: 30 })]);
+/// Starts a job whose container is killed at work, and waits until its task has stopped.
+async fn killed<'a>(world: &'a World, name: &str) -> Result<Played<'a>> {
     let mut document = job(1);
     document["task"]["command"] = json!(["sleep", "600"]);
-    world.start_job(name, &document).await?;
+    let faults = [Rule::once(Fault::Killed { after_seconds: 30 })];
+    let played = Played::begin_with(world, STACK, name, &document, faults).await?;
     until(&format!("the end of the task of {name}"), || async {
         let tasks = tasks(world, name).await?;
         Ok(tasks.first().filter(|task| task.last_status() == Some("STOPPED")).map(|_| ()))
     })
     .await?;
-    Container::of_start(world, name, 1).await
+    Ok(played)
 }
 
 async fn after_the_stopped_event(world: Arc<World>, name: String) -> Result<()> {
-    let container = killed(&world, &name).await?;
+    let played = killed(&world, &name).await?;
+    let container = played.container(1).await?;
     until("handle-stopped-task to see the task", || async {
         let log = world.log("functions", "").await?;
         let seen = |line: &String| line.contains("task lost") && line.contains(&format!("\"{name}\""));
         Ok(log.iter().any(seen).then_some(()))
     })
     .await?;
-    container.reports(&world, success(1.5)).await?;
+    container.reports(success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert_eq!(course.starts_and_launches(), (1, 1));
     Ok(())
 }
 
 async fn after_the_loss_was_handled(world: Arc<World>, name: String) -> Result<()> {
-    let container = killed(&world, &name).await?;
-    enters(&world, &name, "TearDown").await?;
+    let played = killed(&world, &name).await?;
+    let container = played.container(1).await?;
+    played.entered("TearDown").await?;
     assert!(world.record(&name).await?["loss"].contains(Class::HeartbeatLost.name()));
-    container.reports(&world, success(1.5)).await?;
+    container.reports(success(1.5)).await?;
     succeeded_by(&world, &name, 1).await?;
     Ok(())
 }
 
 async fn twice(world: Arc<World>, name: String) -> Result<()> {
-    let container = Container::of_new_job(&world, &name, &job(1)).await?;
+    let played = Played::begin(&world, STACK, &name, &job(1)).await?;
+    let container = played.container(1).await?;
     let other =
         News::Finished(Finished { seconds: 9.0, exit_code: Some(0), outputs: Vec::new(), failure: None });
-    tokio::try_join!(container.reports(&world, success(1.5)), container.reports(&world, success(1.5)))?;
+    tokio::try_join!(container.reports(success(1.5)), container.reports(success(1.5)))?;
     succeeded_by(&world, &name, 1).await?;
     let stored = world.record(&name).await?;
-    container.reports(&world, success(1.5)).await?;
-    container.reports(&world, other).await?;
+    container.reports(success(1.5)).await?;
+    container.reports(other).await?;
     assert_eq!(world.record(&name).await?, stored, "of two results the first stays");
     Ok(())
 }
@@ -158,21 +159,23 @@ async fn twice(world: Arc<World>, name: String) -> Result<()> {
 async fn a_loss_twice(world: Arc<World>, name: String) -> Result<()> {
     let mut document = job(1);
     document["capacity"] = json!("spot");
-    let first = Container::of_new_job(&world, &name, &document).await?;
-    first.reports(&world, failure(Class::SpotInterrupted)).await?;
-    let second = Container::of_start(&world, &name, 2).await?;
-    first.reports(&world, failure(Class::SpotInterrupted)).await?;
-    second.reports(&world, success(1.5)).await?;
+    let played = Played::begin(&world, STACK, &name, &document).await?;
+    let first = played.container(1).await?;
+    first.reports(failure(Class::SpotInterrupted)).await?;
+    let second = played.container(2).await?;
+    first.reports(failure(Class::SpotInterrupted)).await?;
+    second.reports(success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert_eq!((course.starts_and_launches(), course.turn.losses), ((2, 1), 1));
     Ok(())
 }
 
 async fn stored_and_not_told(world: Arc<World>, name: String) -> Result<()> {
-    let container = Container::of_new_job(&world, &name, &job(1)).await?;
-    store(&world, STACK, container.report(success(1.5))).await?;
+    let played = Played::begin(&world, STACK, &name, &job(1)).await?;
+    let container = played.container(1).await?;
+    container.stores(success(1.5)).await?;
     // SQS delivers the message again, since the function has not finished with it.
-    container.reports(&world, success(1.5)).await?;
+    container.reports(success(1.5)).await?;
     let course = succeeded_by(&world, &name, 1).await?;
     assert!(!course.has_waited_in_vain(), "it was told");
     Ok(())

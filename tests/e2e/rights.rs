@@ -17,14 +17,14 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::try_join;
 
-use crate::harness::Harness;
 use crate::rights::stack::{IMAGES, NAME, PREFIXES, Stack};
-use crate::world::{self, World, repository};
+use crate::support::harness::Harness;
+use crate::support::world::{self, World, repository};
 
 /// What was proven, by role; made by this test.
-const PROVEN: &str = "tests/rights/proven.json";
+const PROVEN: &str = "tests/e2e/rights/proven.json";
 /// What is granted all the same, and who says that AWS needs it; made by hand.
-const IMPLIED: &str = "tests/rights/implied.json";
+const IMPLIED: &str = "tests/e2e/rights/implied.json";
 /// Set to anything, it makes the test write [`PROVEN`] instead of comparing it.
 const RECORD: &str = "MAYFLY_RECORD_RIGHTS";
 

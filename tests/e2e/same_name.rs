@@ -6,15 +6,16 @@ use anyhow::Result;
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
 
-use crate::harness::Harness;
-use crate::world::{self, World, job_arn, machine, name_in};
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::world::{World, job_arn, machine, name_in};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![harness.trial("the_same_name_twice_is_one_job", twice)]
 }
 
 async fn twice(world: Arc<World>, job: String) -> Result<()> {
-    let (document, other) = (world::command(&["true"]), world::command(&["false"]));
+    let (document, other) = (command(&["true"]), command(&["false"]));
     let run_job = machine("run-job");
 
     let first = world.start_job(&job, &document).await?;

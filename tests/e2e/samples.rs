@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::harness::Harness;
-use crate::swept;
-use crate::world::{self, World, repository, until};
+use crate::support::harness::Harness;
+use crate::support::sweep;
+use crate::support::world::{self, World, repository, until};
 
 /// The job of all samples.
 const JOB: &str = "sample";
@@ -64,12 +64,12 @@ const MAKERS: [&str; 4] = ["allocate-", "associate-", "attach-", "create-"];
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
-        harness.trial_in_turn("every_sample_of_a_function_ends_as_documented", swept::turn, functions),
+        harness.trial_in_turn("every_sample_of_a_function_ends_as_documented", sweep::turn, functions),
         harness.trial("every_sample_of_a_job_is_in_a_test", jobs),
     ]
 }
 
-async fn functions(world: Arc<World>, _: String, _turn: swept::Turn) -> Result<()> {
+async fn functions(world: Arc<World>, _: String, _turn: sweep::Turn) -> Result<()> {
     let folders = names_in("functions", "")?;
     let listed: BTreeSet<_> = FUNCTIONS.iter().map(|(function, _)| (*function).to_owned()).collect();
     assert_eq!(folders, listed, "the folders of functions/, and the functions of this test");

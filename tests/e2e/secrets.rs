@@ -13,11 +13,11 @@ use mayfly_model::record;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Value, json};
 
-use crate::expiry;
-use crate::harness::Harness;
-use crate::hasty::{self, HASTY, SECRET};
-use crate::played::Played;
-use crate::world::{STACK, World, command, machine_of, until};
+use crate::support::documents::{command, copy};
+use crate::support::harness::Harness;
+use crate::support::hasty::{self, HASTY, SECRET, no_room_yet};
+use crate::support::played::{Played, text};
+use crate::support::world::{STACK, World, machine_of, until};
 
 /// What one of the jobs prints, to prove that the search finds what is there.
 const MARKER: &str = "Marker-5d1c-anybody-may-read-this";
@@ -80,13 +80,13 @@ async fn run_jobs(world: &World, jobs: &[String; 3], secret: &str) -> Result<()>
         SECRET.len(),
         &SECRET[half..half + 6]
     );
-    let mut delivery = expiry::copy(world, delivers, &script).await?;
+    let mut delivery = copy(world, delivers, &script).await?;
     delivery["container"] = json!({ "secrets": { "KEY": secret } });
     let failure = command(&["sh", "-c", &format!("echo {MARKER}; exit 3")]);
     let killed = [Rule::once(Fault::Killed { after_seconds: 20 })];
     let repeat = json!({ "attempts": 2, "task": { "command": ["sleep", "3"] } });
     let (delivery, failure, repeat) = tokio::try_join!(
-        Played::begin_with(world, HASTY, delivers, &delivery, expiry::no_room_yet()),
+        Played::begin_with(world, HASTY, delivers, &delivery, no_room_yet()),
         Played::begin_with(world, HASTY, fails, &failure, []),
         Played::begin_with(world, HASTY, again, &repeat, killed),
     )?;
@@ -213,7 +213,7 @@ async fn recorded(world: &World) -> Result<Vec<String>> {
             .await?
         {
             for name in [record::TOKEN, record::NONCE] {
-                secrets.push(crate::played::text(&item, name)?);
+                secrets.push(text(&item, name)?);
             }
         }
     }

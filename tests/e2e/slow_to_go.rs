@@ -9,12 +9,12 @@ use local_ecs::Rule;
 use mayfly_model::names::Names;
 use mayfly_model::tags;
 
-use crate::course;
-use crate::harness::Harness;
-use crate::history::{refusals, states_entered};
-use crate::made::Made;
-use crate::private::private;
-use crate::world::{self, STACK, World, command, job_arn, nested_arn, until};
+use crate::support::course;
+use crate::support::documents::{command, private};
+use crate::support::harness::Harness;
+use crate::support::history::{refusals, states_entered};
+use crate::support::made::Made;
+use crate::support::world::{self, STACK, World, job_arn, nested_arn, until};
 
 /// The second search may have begun before there is something to find; another job then tries again.
 const TRIES: usize = 10;

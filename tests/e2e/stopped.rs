@@ -10,11 +10,12 @@ use libtest_mimic::Trial;
 use local_ecs::{Fault, Rule};
 use serde_json::{Value, json};
 
-use crate::course::always;
-use crate::harness::Harness;
-use crate::history::{states_entered, states_exited};
-use crate::private::private;
-use crate::world::{self, World, command, machine, nested_arn};
+use crate::support::course::always;
+use crate::support::documents::{command, private};
+use crate::support::harness::Harness;
+use crate::support::history::{states_entered, states_exited};
+use crate::support::machines::{snake_case, states};
+use crate::support::world::{World, machine, nested_arn};
 
 /// A state may be over before the stop arrives; another job then tries again.
 const TRIES: usize = 10;
@@ -97,33 +98,6 @@ fn working_states(machine: &str) -> impl Iterator<Item = String> {
     let takes_time = |state: &Value| matches!(state["Type"].as_str(), Some("Task" | "Wait"));
     let states = states(machine).into_iter().filter(move |(_, state)| takes_time(state));
     states.map(|(name, _)| name).filter(move |name| !NOT_HERE.contains(&(machine, name)))
-}
-
-/// The states of a machine in the file's order, those of its branches included.
-pub fn states(machine: &str) -> Vec<(String, Value)> {
-    fn collect(scope: &Value, found: &mut Vec<(String, Value)>) {
-        for (name, state) in scope["States"].as_object().expect("a machine has states") {
-            found.push((name.clone(), state.clone()));
-            state["Branches"].as_array().into_iter().flatten().for_each(|branch| collect(branch, found));
-        }
-    }
-    let path = world::repository().join(format!("statemachine/{machine}.asl.json"));
-    let text = std::fs::read_to_string(path).expect("the repository has its machines");
-    let mut found = Vec::new();
-    collect(&serde_json::from_str(&text).expect("a machine is JSON"), &mut found);
-    found
-}
-
-/// `CreateQueue` as `create_queue`.
-pub fn snake_case(state: &str) -> String {
-    let mut name = String::new();
-    for c in state.chars() {
-        if c.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.extend(c.to_lowercase());
-    }
-    name
 }
 
 async fn stopped_at(world: &World, base: &str, stop: &Stop) -> Result<()> {

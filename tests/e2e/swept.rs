@@ -3,27 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
 use mayfly_model::names::{Names, SECRET_LENGTH};
 use mayfly_model::tags;
-use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard};
+use serde_json::json;
 
-use crate::harness::Harness;
-use crate::made::Made;
-use crate::world::{self, STACK, World, job_arn};
-
-/// A sweep takes a job without an execution for one that has been forgotten; tests that make such a job, or sweep, take
-/// turns.
-pub async fn turn() -> Turn {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    TURN.lock().await
-}
-
-/// The turn of the test that has it.
-pub type Turn = MutexGuard<'static, ()>;
+use crate::support::documents::command;
+use crate::support::harness::Harness;
+use crate::support::made::Made;
+use crate::support::sweep::{Turn, names, sweep, turn};
+use crate::support::world::{STACK, World, job_arn};
 
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const LONG_AHEAD: &str = "2100-01-01T00:00:00Z";
@@ -86,7 +77,7 @@ async fn swept_and_torn_down(world: &World, jobs: &[&str]) -> Result<()> {
 }
 
 async fn an_expired_job(world: Arc<World>, job: String, _turn: Turn) -> Result<()> {
-    let arn = world.start_job(&job, &world::command(&["sleep", "600"])).await?;
+    let arn = world.start_job(&job, &command(&["sleep", "600"])).await?;
     assert!(world.entered(&arn, "DispatchJob").await?);
     let before = sweep(&world).await?;
     assert!(!names(&before, "stopped").contains(&job.as_str()), "{before:#}");
@@ -123,16 +114,4 @@ async fn make_mailbox(world: &World, job: &str, expiry: &str) -> Result<()> {
     let name = Names::new(STACK, job).mailbox(&"x".repeat(SECRET_LENGTH));
     world.sqs.create_queue().queue_name(name).set_tags(Some(tags)).send().await?;
     Ok(())
-}
-
-/// One sweep, as the schedule starts it.
-pub async fn sweep(world: &World) -> Result<Value> {
-    let event = world::sample("sweep-expired.json")?;
-    let swept = world.invoke(&world.function("sweep-expired").await?, event).await?;
-    swept.map_err(|error| anyhow!("the sweep failed: {error:#}"))
-}
-
-/// The jobs with which a sweep has done this.
-pub fn names<'a>(swept: &'a Value, what: &str) -> Vec<&'a str> {
-    swept[what].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -11,8 +11,8 @@ use mayfly_model::outcome::Status;
 use mayfly_model::turn::Provider;
 use tokio::process::Command;
 
-use crate::harness::Harness;
-use crate::world::{self, VIDEO_SECONDS, World};
+use crate::support::harness::Harness;
+use crate::support::world::{self, VIDEO_SECONDS, World};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![harness.trial("a_video_is_transcoded_and_nothing_is_left", transcode)]

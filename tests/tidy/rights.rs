@@ -147,8 +147,8 @@ fn a_machine_may_invoke_exactly_its_own_functions() {
 /// not been through that test is found without a cloud.
 #[test]
 fn every_right_was_proven_to_be_needed_or_is_implied_by_aws() {
-    const PROVEN: &str = "tests/rights/proven.json";
-    const IMPLIED: &str = "tests/rights/implied.json";
+    const PROVEN: &str = "tests/e2e/rights/proven.json";
+    const IMPLIED: &str = "tests/e2e/rights/implied.json";
     let mut accounted: Rights =
         serde_json::from_value(json(PROVEN)).unwrap_or_else(|error| panic!("{PROVEN}: {error}"));
     let implied: BTreeMap<String, BTreeMap<String, Implied>> =

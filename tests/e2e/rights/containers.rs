@@ -8,7 +8,8 @@ use tokio::try_join;
 
 use super::Rights;
 use super::stack::{Stack, denies};
-use crate::world::{self, until};
+use crate::support::documents::command;
+use crate::support::world::until;
 
 const TASK: &str = "TaskRole";
 const EXECUTION: &str = "ExecutionRole";
@@ -20,7 +21,7 @@ const PUT: &str = "logs:PutLogEvents";
 pub async fn prove(stack: &Stack) -> Result<Rights> {
     stack.limit(TASK, &MAIL).await?;
     stack.limit(EXECUTION, &[PUT]).await?;
-    let job = stack.start(CORRESPONDENT, &world::command(&["true"])).await?;
+    let job = stack.start(CORRESPONDENT, &command(&["true"])).await?;
     denied_on_disk(stack, 1).await?;
     // Its container is there; those of the others will not be.
     stack.limit(EXECUTION, &[&START[..], &[PUT]].concat()).await?;
@@ -68,12 +69,12 @@ async fn mail(stack: &Stack, job: &str) -> Result<()> {
 
 /// Starts a job for each right that a container needs to start.
 async fn start(stack: &Stack) -> Result<[(String, &'static str); 2]> {
-    let mut with_secret = world::command(&["true"]);
+    let mut with_secret = command(&["true"]);
     with_secret["container"] = json!({ "secrets": { "SECRET": stack.secret } });
     let [secret, log] = START;
     Ok([
         (stack.start("rights-secret", &with_secret).await?, secret),
-        (stack.start("rights-log", &world::command(&["true"])).await?, log),
+        (stack.start("rights-log", &command(&["true"])).await?, log),
     ])
 }
 

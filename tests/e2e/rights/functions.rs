@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Rights;
 use super::network::Network;
 use super::stack::{Failed, NAME, PRIVATE, SOLO, Stack, denies, execution, pascal};
-use crate::world::{self, until};
+use crate::support::world::{self, until};
 
 /// In an order in which each finds what those before it have made. Neither `sweep-expired` nor those that make a
 /// network.

@@ -9,8 +9,9 @@ use tokio::try_join;
 
 use super::Rights;
 use super::stack::{NAME, Stack, denies, execution, machine};
-use crate::denial::Denial;
-use crate::world::until;
+use crate::support::denial::Denial;
+use crate::support::documents::command;
+use crate::support::world::until;
 
 const RUN_JOB: &str = "RunJobStateMachineRole";
 const TEAR_DOWN: &str = "TearDownStateMachineRole";
@@ -141,5 +142,5 @@ fn nested(job: &str) -> String {
 }
 
 fn document() -> Value {
-    crate::world::command(&["true"])
+    command(&["true"])
 }

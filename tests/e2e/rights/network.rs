@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Rights;
 use super::functions::needed;
 use super::stack::Stack;
-use crate::world::until;
+use crate::support::world::until;
 
 /// The subnet that a step is about, or that its answer is for.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::Rights;
-use crate::world::{World, name_in, repository, until};
+use crate::support::world::{World, name_in, repository, until};
 
 /// Its name begins with the other stack's, as unluckily as it can: what that one may do to `mayfly-*` fits.
 pub const NAME: &str = "mayfly-rights";

@@ -12,8 +12,9 @@ use serde_json::json;
 
 use super::network::Network;
 use super::stack::{NAME, Stack, machine, nothing_swept, pascal};
-use crate::made::Made;
-use crate::world::{STACK, World, command};
+use crate::support::documents::command;
+use crate::support::made::Made;
+use crate::support::world::{STACK, World};
 
 /// All functions that delete.
 const DELETERS: [&str; 12] = [
@@ -247,7 +248,7 @@ fn of_stack(stack: &str, kind: Kind) -> TagSpecification {
 }
 
 async fn until_deleted(stack: &Stack, job: &str) -> Result<()> {
-    crate::world::until(&format!("the service of {job} to be gone"), || async {
+    crate::support::world::until(&format!("the service of {job} to be gone"), || async {
         Ok(stack.invoke("delete-service", &json!({ "job": job })).await?.ok())
     })
     .await?;

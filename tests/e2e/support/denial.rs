@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::support::world::World;
 
 /// For as long as it is not lifted, a role may not do something.
 pub struct Denial {

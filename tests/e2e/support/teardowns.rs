@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 
-use crate::world::{World, machine, until};
+use crate::support::world::{World, machine, until};
 
 /// What is known of all teardowns.
 #[derive(Default)]

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use local_ecs::{Fault, Rule};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::world::{World, repository};
+use crate::support::world::{World, repository};
 
 /// Its name.
 pub const HASTY: &str = "mayfly-hasty";
@@ -58,6 +59,11 @@ pub async fn deployed(world: &World) -> Result<&'static str> {
         anyhow::Ok(secret)
     };
     Ok(DEPLOYED.get_or_try_init(deploy).await?)
+}
+
+/// So long that the URLs of the first order have expired when the container comes.
+pub fn no_room_yet() -> [Rule; 1] {
+    [Rule { tasks: 2, ..Rule::once(Fault::NoCapacity) }]
 }
 
 /// Does something while none of the stack's reports is handled, as when the account has no Lambda concurrency left.

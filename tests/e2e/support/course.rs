@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use aws_sdk_ec2::types::{Filter, NetworkInterface};
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_ecs::{Fault, Rule};
@@ -13,8 +14,8 @@ use mayfly_model::outcome::{JobFailure, JobResult, Outcome, Status};
 use mayfly_model::turn::Turn;
 use serde_json::Value;
 
-use crate::history::states_entered;
-use crate::world::{self, STACK, World, job_arn, repository};
+use crate::support::history::states_entered;
+use crate::support::world::{self, STACK, World, job_arn, repository, until};
 
 /// When a container has begun its command for sure, on a busy machine too: seconds of the cloud since it was RUNNING.
 pub const AT_WORK: u32 = 50;
@@ -124,6 +125,33 @@ pub async fn tasks(world: &World, job: &str) -> Result<Vec<Task>> {
     }
     tasks.sort_by_key(|task| task.created_at().map(|time| time.as_nanos()));
     Ok(tasks)
+}
+
+/// The network interface of the job's first task, while the task lives.
+pub async fn interface(world: &World, job: &str) -> Result<NetworkInterface> {
+    let id = until("the task's network interface", || async {
+        let tasks = tasks(world, job).await?;
+        let details = tasks.iter().flat_map(Task::attachments).flat_map(|attachment| attachment.details());
+        let mut ids = details.filter(|detail| detail.name() == Some("networkInterfaceId"));
+        Ok(ids.find_map(|detail| detail.value().map(str::to_owned)))
+    })
+    .await?;
+    let by_id = Filter::builder().name("network-interface-id").values(&id).build();
+    let found = world.ec2.describe_network_interfaces().filters(by_id).send().await?.network_interfaces;
+    found.unwrap_or_default().pop().with_context(|| format!("{id} is gone"))
+}
+
+/// The message of a job that has failed with this class before there was a container, and has left nothing.
+pub async fn failure_of_network(world: &World, job: &str, class: Class) -> Result<String> {
+    let execution = world.ended(&job_arn(job)).await?;
+    assert_eq!(execution.status(), &ExecutionStatus::Failed);
+    let outcome = world::outcome(&execution)?;
+    let failure = outcome.failure.with_context(|| format!("{:#?}", outcome.receipt))?;
+    assert_eq!((failure.error, failure.attempt), (class, None), "{failure:#?}");
+    assert_eq!(outcome.receipt.residual, []);
+    assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
+    world.nothing_left(job).await?;
+    Ok(failure.message)
 }
 
 impl Course {

@@ -23,13 +23,13 @@ use local_cloud::{ACCOUNT, Cloud, Options, REGION, ffmpeg};
 use mayfly_model::names::Names;
 use mayfly_model::outcome::Outcome;
 use mayfly_model::record;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::account::Account;
-use crate::history::{has_met, states_entered};
-use crate::teardowns::Teardowns;
+use crate::support::account::Account;
+use crate::support::history::{has_met, states_entered};
+use crate::support::teardowns::Teardowns;
 
 /// The stack that the tests deploy.
 pub const STACK: &str = "mayfly";
@@ -378,11 +378,6 @@ pub fn sample(file: &str) -> Result<Value> {
     let path = repository().join("events").join(file);
     let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
     serde_json::from_slice(&text).with_context(|| path.display().to_string())
-}
-
-/// A job that runs this command.
-pub fn command(command: &[&str]) -> Value {
-    json!({ "task": { "command": command } })
 }
 
 /// The ARN of one of the stack's machines.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use aws_sdk_sfn::types::HistoryEvent;
 
-use crate::world::{World, machine, name_in};
+use crate::support::world::{World, machine, name_in};
 
 /// Of a test with many jobs the newest are shown.
 const JOBS: usize = 2;

@@ -7,7 +7,7 @@ use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{DomainType, NatGatewayState, ResourceType, Tag, TagSpecification};
 use aws_sdk_ec2::{Client, Error};
 
-use crate::world::{World, until};
+use crate::support::world::{World, until};
 
 /// The codes of a delete that is to be tried again: something else is still being deleted, or the calls were too many.
 const TRY_AGAIN: [&str; 4] =
@@ -187,4 +187,13 @@ pub async fn available(world: &World, nat_gateway: &str) -> Result<()> {
         Ok((state == Some(&NatGatewayState::Available)).then_some(()))
     })
     .await
+}
+
+/// Makes as many as the account may have, and gives the refusal of one more.
+pub async fn refused(mut make: impl AsyncFnMut() -> Result<String, Error>) -> Error {
+    loop {
+        if let Err(error) = make().await {
+            return error;
+        }
+    }
 }

@@ -11,9 +11,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::time::timeout;
 
-use crate::account::Account;
-use crate::report;
-use crate::world::World;
+use crate::support::account::Account;
+use crate::support::report;
+use crate::support::world::World;
 
 /// The longest a test may take from its turn on, in real time, when others use the same machine. One that hangs ends
 /// sooner, by the patience of whatever it waits for.

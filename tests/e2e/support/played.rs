@@ -1,21 +1,23 @@
-//! A job whose container the test plays: it says through the done queue what a container would say, at a moment of its
-//! own choice.
+//! Jobs whose containers the test plays: it says what a container would say, at a moment of its own choice.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_ecs::{Fault, Rule, Stage};
-use mayfly_model::message::{News, Report};
+use mayfly_model::class::Class;
+use mayfly_model::message::{Failure, Finished, Loss, News, Order, Phase, Progress, Report};
 use mayfly_model::outcome::JobResult;
 use mayfly_model::record::{self, Stored};
 use mayfly_model::turn::Turn;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::container::Container;
-use crate::course::always;
-use crate::history::has_met;
-use crate::world::{self, Item, World, machine_of, until};
+use crate::support::course::always;
+use crate::support::history::has_met;
+use crate::support::world::{self, Item, World, machine_of, until};
+
+/// The task that a played container says it is.
+pub const TASK: &str = "arn:aws:ecs:eu-central-1:123456789012:task/mayfly/0123456789abcdef0123456789abcdef";
 
 /// A job that has been started.
 pub struct Played<'a> {
@@ -25,6 +27,15 @@ pub struct Played<'a> {
     /// The execution.
     pub arn: String,
     done_queue: String,
+}
+
+/// A container of the job that got the order of one start.
+pub struct Container<'a> {
+    played: &'a Played<'a>,
+    /// What it shows for itself.
+    pub nonce: String,
+    /// The start.
+    pub turn: Turn,
 }
 
 impl<'a> Played<'a> {
@@ -52,15 +63,15 @@ impl<'a> Played<'a> {
         world.cloud().faults().add(job, faults);
         let arn = world.try_start(&machine_of(stack, "run-job"), job, document).await?;
         let played = Self { world, stack, job: job.to_owned(), arn, done_queue };
-        played.dispatched(1).await?;
+        played.container(1).await?;
         Ok(played)
     }
 
-    /// Waits until the job has been dispatched for the `start`th time.
-    pub async fn dispatched(&self, start: u32) -> Result<Turn> {
+    /// Plays the container of the `start`th start, as soon as that has been dispatched.
+    pub async fn container(&self, start: u32) -> Result<Container<'_>> {
         let number = AttributeValue::N(start.to_string());
-        self.record_has(|item| item.get(record::START) == Some(&number)).await?;
-        self.turn().await
+        let item = self.record_has(|item| item.get(record::START) == Some(&number)).await?;
+        Ok(Container { played: self, nonce: text(&item, record::NONCE)?, turn: json(&item, record::TURN)? })
     }
 
     /// Waits until the job's record is as it should be.
@@ -96,26 +107,26 @@ impl<'a> Played<'a> {
         found.with_context(|| format!("the table knows no job {}", self.job))
     }
 
-    /// The turn that is going on.
-    pub async fn turn(&self) -> Result<Turn> {
-        json(&self.item().await?, record::TURN)
-    }
-
-    /// A report with the job's nonce.
-    pub async fn report(&self, turn: Turn, news: News) -> Result<Report> {
-        let nonce = text(&self.item().await?, record::NONCE)?;
-        Ok(Container { job: self.job.clone(), nonce, turn }.report(news))
-    }
-
-    /// Says something as the container of this turn.
-    pub async fn say(&self, turn: Turn, news: News) -> Result<()> {
-        self.send(&serde_json::to_string(&self.report(turn, news).await?)?).await
-    }
-
     /// Puts a message into the done queue.
     pub async fn send(&self, body: &str) -> Result<()> {
         self.world.sqs.send_message().queue_url(&self.done_queue).message_body(body).send().await?;
         Ok(())
+    }
+
+    /// Gives handle-report these messages as one batch; it must get done with all of them.
+    pub async fn deliver(&self, bodies: &[String]) -> Result<()> {
+        let answer = self.handle(bodies).await?;
+        assert_eq!(answer["batchItemFailures"], json!([]), "{answer:#}");
+        Ok(())
+    }
+
+    /// What handle-report says to these messages as one batch; each has its place as its id.
+    pub async fn handle(&self, bodies: &[String]) -> Result<Value> {
+        let record = |(i, body): (usize, &String)| json!({ "messageId": i.to_string(), "body": body });
+        let batch = json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() });
+        let function = self.world.function_of(self.stack, "handle-report").await?;
+        let (Ok(answer) | Err(answer)) = self.world.invoke(&function, batch).await?;
+        Ok(answer)
     }
 
     /// All events of the execution, without the data.
@@ -148,6 +159,83 @@ impl<'a> Played<'a> {
         self.world.nothing_left(&self.job).await?;
         Ok(result)
     }
+}
+
+impl Container<'_> {
+    /// What it reports.
+    pub fn report(&self, news: News) -> Report {
+        Report {
+            job: self.played.job.clone(),
+            turn: self.turn,
+            nonce: self.nonce.clone(),
+            task_arn: Some(TASK.to_owned()),
+            news,
+        }
+    }
+
+    /// Puts the report into the done queue, as a container does.
+    pub async fn says(&self, news: News) -> Result<()> {
+        self.played.send(&message(&self.report(news))).await
+    }
+
+    /// Has the report handled, beside the done queue.
+    pub async fn reports(&self, news: News) -> Result<()> {
+        self.played.deliver(&[message(&self.report(news))]).await
+    }
+
+    /// Writes a result into the job's record, as handle-report does before it tells anybody.
+    pub async fn stores(&self, news: News) -> Result<()> {
+        let Report { job, turn, task_arn, news: News::Finished(finished), .. } = self.report(news) else {
+            bail!("this is no result")
+        };
+        let Played { world, stack, .. } = self.played;
+        let stored = serde_json::to_string(&Stored { turn, task_arn, finished })?;
+        let update = world.dynamodb.update_item().table_name(world.jobs_table(stack).await?);
+        update
+            .key(record::JOB, AttributeValue::S(job))
+            .update_expression("SET #result = :result")
+            .expression_attribute_names("#result", record::RESULT)
+            .expression_attribute_values(":result", AttributeValue::S(stored))
+            .send()
+            .await?;
+        Ok(())
+    }
+}
+
+/// The report as it stands in the done queue.
+pub fn message(report: &Report) -> String {
+    serde_json::to_string(report).expect("a report is JSON")
+}
+
+/// Takes the next order out of the mailbox.
+pub async fn order(world: &World, mailbox: &str) -> Result<Order> {
+    let message = until("an order", || async {
+        let received = world.sqs.receive_message().queue_url(mailbox).send().await?;
+        Ok(received.messages.unwrap_or_default().pop())
+    })
+    .await?;
+    let delete = world.sqs.delete_message().queue_url(mailbox);
+    delete.set_receipt_handle(message.receipt_handle).send().await?;
+    Ok(serde_json::from_str(&message.body.context("a message has a body")?)?)
+}
+
+pub fn heartbeat() -> News {
+    News::Heartbeat(Progress { phase: Phase::Running, percent: Some(42.0), line: None })
+}
+
+/// A success that took this long, which tells it from other ones.
+pub fn success(seconds: f64) -> News {
+    News::Finished(Finished { seconds, exit_code: Some(0), outputs: Vec::new(), failure: None })
+}
+
+pub fn failure(class: Class) -> News {
+    let failure = Failure { class, message: "in words".into(), output: None };
+    News::Finished(Finished { seconds: 1.5, exit_code: None, outputs: Vec::new(), failure: Some(failure) })
+}
+
+pub fn lost(class: Class) -> News {
+    let failure = Failure { class, message: "in words".into(), output: None };
+    News::Lost(Loss { failure, given_up: false })
 }
 
 /// A text of a record.

@@ -1,0 +1,31 @@
+//! The documents of jobs that many tests run.
+
+use anyhow::Result;
+use aws_sdk_s3::primitives::ByteStream;
+use serde_json::{Value, json};
+
+use crate::support::world::World;
+
+/// What is in the input of [`copy`], and in its output after it.
+pub const CONTENT: &str = "what the job is about";
+
+/// A job that runs this command.
+pub fn command(command: &[&str]) -> Value {
+    json!({ "task": { "command": command } })
+}
+
+/// A job with a network of its own.
+pub fn private(command: &[&str]) -> Value {
+    json!({ "network": { "mode": "private", "egress": "nat" }, "task": { "command": command } })
+}
+
+/// A job with an input, which is put into the bucket, and an output.
+pub async fn copy(world: &World, job: &str, script: &str) -> Result<Value> {
+    let [from, to] = ["in.txt", "out.txt"].map(|file| format!("{job}/{file}"));
+    world.put(&from, ByteStream::from_static(CONTENT.as_bytes())).await?;
+    Ok(json!({ "attempts": 1, "task": {
+        "inputs": [{ "file": "in.txt", "from": format!("s3://mayfly-data/{from}") }],
+        "command": ["sh", "-c", script],
+        "outputs": [{ "file": "out.txt", "to": format!("s3://mayfly-data/{to}") }]
+    } }))
+}
