@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::events::Status;
 use crate::follow::{Ended, Followed, OnInterrupt, follow};
-use crate::report::{self, Line};
+use crate::outcome;
 use crate::stack::Stack;
-use crate::view::{Tone, View};
+use crate::view::{Line, Tone, View};
 use crate::{container_log, out, teardown};
 
 /// The exit code of a job that was cut off by something else.
@@ -35,9 +35,9 @@ pub async fn conclude(
     ended: &Ended,
     json: bool,
 ) -> Result<Conclusion> {
-    let (heading, document) = (report::heading(&ended.end, ended.seconds), ended.end.document.as_deref());
+    let (heading, document) = (outcome::heading(&ended.end, ended.seconds), ended.end.document.as_deref());
     show(view, vec![heading])?;
-    let Some(outcome) = document.and_then(report::outcome) else {
+    let Some(outcome) = document.and_then(outcome::read) else {
         return conclude_cut_off(stack, view, job, ended, json).await;
     };
     show_outcome(stack, view, &outcome).await?;
@@ -45,19 +45,19 @@ pub async fn conclude(
         // As it came, so that nothing is lost that this version does not know.
         out::print_json(&serde_json::from_str::<Value>(document.unwrap_or_default())?)?;
     }
-    Ok(Conclusion { code: report::exit_code(&outcome), receipt: Some(outcome.receipt) })
+    Ok(Conclusion { code: outcome::exit_code(&outcome), receipt: Some(outcome.receipt) })
 }
 
 async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome) -> Result<()> {
     if let Some(result) = &outcome.result {
-        show(view, report::result(result))?;
+        show(view, outcome::result(result))?;
     }
     if let Some(failure) = &outcome.failure {
-        show(view, report::failure(failure))?;
+        show(view, outcome::failure(failure))?;
         show_log(stack, view, &outcome.job, failure.task_arn.as_deref(), failure.output.as_deref()).await?;
     }
-    show(view, report::receipt(&outcome.receipt, &teardown_command(stack, &outcome.job)))?;
-    outcome.failure.as_ref().map_or(Ok(()), |failure| show(view, report::remedy(failure)))
+    show(view, outcome::receipt(&outcome.receipt, &teardown_command(stack, &outcome.job)))?;
+    outcome.failure.as_ref().map_or(Ok(()), |failure| show(view, outcome::remedy(failure)))
 }
 
 /// Shows the end of the output that the worker reported, which is also in the outcome; where it reported none, the end of
@@ -71,10 +71,10 @@ async fn show_log(
 ) -> Result<()> {
     let reported: Vec<_> = reported.unwrap_or_default().split_terminator('\n').map(settled).collect();
     if !reported.is_empty() {
-        return show(view, report::log(&reported));
+        return show(view, outcome::log(&reported));
     }
     match container_log::last_lines(stack, job, task_arn).await {
-        Ok(log) => show(view, report::log(&log)),
+        Ok(log) => show(view, outcome::log(&log)),
         Err(error) => view.line(Tone::Faint, &format!("{error:#}")),
     }
 }
@@ -91,13 +91,13 @@ async fn conclude_cut_off(
     if end.status == Status::Succeeded {
         bail!("the job succeeded, but its output is no outcome that this version knows: {:?}", end.document);
     }
-    show(view, report::cut_off(end))?;
+    show(view, outcome::cut_off(end))?;
     if end.status != Status::Aborted {
         show_log(stack, view, job, None, None).await?;
     }
     let receipt = follow_teardown(stack, view, job, ended).await?;
     if let Some(receipt) = &receipt {
-        show(view, report::receipt(receipt, &teardown_command(stack, job)))?;
+        show(view, outcome::receipt(receipt, &teardown_command(stack, job)))?;
     }
     if json {
         let document = json!({
@@ -138,10 +138,10 @@ async fn follow_teardown(
             Ok(None)
         }
         Followed::Ended(Ended { end, seconds, .. }) => {
-            show(view, vec![report::heading(&end, seconds)])?;
-            let receipt = end.document.as_deref().and_then(report::receipt_in);
+            show(view, vec![outcome::heading(&end, seconds)])?;
+            let receipt = end.document.as_deref().and_then(outcome::receipt_in);
             if receipt.is_none() && end.status != Status::Succeeded {
-                show(view, report::cut_off(&end))?;
+                show(view, outcome::cut_off(&end))?;
             }
             Ok(receipt)
         }

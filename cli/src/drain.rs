@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::follow::stop_execution;
-use crate::report;
+use crate::outcome;
 use crate::stack::{Stack, aws};
 use crate::view::{Tone, View};
 
@@ -133,7 +133,7 @@ async fn tear_down(stack: &Stack, view: &mut View, jobs: BTreeSet<String>) -> Re
             Tone::Bad,
             &format!("the teardown of job {job} has ended as {}", described.status.as_str()),
         )?;
-        let receipt = described.cause.as_deref().and_then(report::receipt_in);
+        let receipt = described.cause.as_deref().and_then(outcome::receipt_in);
         for left in receipt.into_iter().flat_map(|receipt| receipt.residual) {
             view.line(Tone::Bad, &format!("  {:?} {} ({})", left.kind, left.id, left.state))?;
         }

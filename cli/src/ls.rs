@@ -17,10 +17,9 @@ use serde::Serialize;
 
 use crate::jobs::{self, Job};
 use crate::out;
-use crate::report::duration;
 use crate::stack::{Stack, aws};
 use crate::table;
-use crate::view;
+use crate::words::{self, duration};
 
 /// The most jobs in one list. For each there is one DescribeExecution, and this many are within the bucket of 250 to
 /// 300 calls that AWS refills by 10 to 15 a second; they are also one BatchGetItem.
@@ -176,7 +175,7 @@ impl Row {
         let is_running = job.ended.is_none();
         let progress = progress.filter(|_| is_running && !is_finished);
         let now = match (&progress, turn) {
-            (Some(progress), _) => view::name(progress.phase),
+            (Some(progress), _) => words::phase(progress.phase),
             (None, Some(_)) if is_finished => "tearing down",
             (None, Some(_)) => "waiting for its container",
             (None, None) => "preparing",
@@ -199,7 +198,7 @@ impl Row {
 
     fn cells(&self) -> [String; 7] {
         let number = |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
-        let percent = self.percent.map(|percent| format!(" {} %", view::whole(percent))).unwrap_or_default();
+        let percent = self.percent.map(|percent| format!(" {} %", words::whole(percent))).unwrap_or_default();
         let detail = match (self.now, &self.error) {
             (Some(now), _) => format!("{now}{percent}"),
             (None, error) => error.clone().unwrap_or_default(),

@@ -13,7 +13,7 @@ mod jobs;
 mod logs;
 mod ls;
 mod out;
-mod report;
+mod outcome;
 mod stack;
 mod steps;
 mod stop;
@@ -23,6 +23,7 @@ mod teardown;
 mod turns;
 mod view;
 mod waits;
+mod words;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;

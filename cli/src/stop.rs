@@ -9,9 +9,9 @@ use crate::conclude::conclude;
 use crate::follow::{Ended, stop_execution, wait_for_end};
 use crate::jobs::{self, Job};
 use crate::out;
-use crate::report::duration;
 use crate::stack::Stack;
 use crate::view::{Tone, View};
+use crate::words::duration;
 
 /// Exit code of a wrong command line, as clap has it.
 const USAGE: u8 = 2;

@@ -12,9 +12,9 @@ use jiff::tz::TimeZone;
 use mayfly_model::message::{Phase, Progress};
 use mayfly_model::visible::{settled, visible};
 
-use crate::report::duration;
 use crate::steps::{Change, Leaving, StepId, What};
 use crate::waits;
+use crate::words::{self, duration, whole};
 
 /// Columns of a step's name, its indentation and the dots after it.
 const LABEL_WIDTH: usize = 28;
@@ -35,6 +35,9 @@ pub enum Tone {
     /// Beside the point.
     Faint,
 }
+
+/// A line and how it is meant.
+pub type Line = (Tone, String);
 
 /// Where a person looks.
 pub struct View {
@@ -159,7 +162,7 @@ impl View {
         let line = settled(line.as_deref().unwrap_or_default());
         let percent = percent.map(whole);
         if let Some(bar) = &shown.bar {
-            bar.set_message(format!("{}  {line}", name(*phase)));
+            bar.set_message(format!("{}  {line}", words::phase(*phase)));
             bar.set_style(if percent.is_some() { with_percent() } else { without_percent() });
             bar.set_position(percent.unwrap_or_default().into());
             return Ok(());
@@ -175,7 +178,7 @@ impl View {
             Tone::Plain,
             Timestamp::now(),
             &label,
-            &format!("{:<11} {percent:>5}  {line}", name(*phase)),
+            &format!("{:<11} {percent:>5}  {line}", words::phase(*phase)),
         )
     }
 
@@ -248,21 +251,6 @@ fn with_percent() -> ProgressStyle {
 
 fn template(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is a constant")
-}
-
-/// What a phase is called.
-pub fn name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Downloading => "downloading",
-        Phase::Running => "running",
-        Phase::Uploading => "uploading",
-    }
-}
-
-/// The percent as a whole number from 0 to 100.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped before")]
-pub fn whole(percent: f64) -> u8 {
-    percent.clamp(0.0, 100.0) as u8
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How a job's end reads.
+//! How a job ended: read from an execution's document, put into lines for a person, and into an exit code.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,12 @@ use mayfly_model::outcome::{JobFailure, JobResult, Outcome};
 use serde::Deserialize;
 
 use crate::events::{End, Status};
-use crate::view::Tone;
-
-/// A line and how it is meant.
-pub type Line = (Tone, String);
+use crate::view::{Line, Tone};
+use crate::words::duration;
 
 /// The outcome in an execution's output or cause; none in the cause of an execution that was cut off, for example by
 /// a time-out.
-pub fn outcome(document: &str) -> Option<Outcome> {
+pub fn read(document: &str) -> Option<Outcome> {
     let outcome: Outcome = serde_json::from_str(document).ok()?;
     (outcome.result.is_some() || outcome.failure.is_some()).then_some(outcome)
 }
@@ -116,23 +114,6 @@ pub fn exit_code(outcome: &Outcome) -> u8 {
     of_command.and_then(|code| u8::try_from(code).ok()).filter(|code| (1..=125).contains(code)).unwrap_or(1)
 }
 
-/// A duration in seconds, as a person says it.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "no job lasts as long, nor less than 0"
-)]
-pub fn duration(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{seconds:.1} s");
-    }
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
-    }
-}
-
 /// A line for each kind, with the names of all that are of it.
 fn by_kind(created: &[Named]) -> Vec<String> {
     let mut names: BTreeMap<Kind, Vec<&str>> = BTreeMap::new();
@@ -169,7 +150,7 @@ mod tests {
             "job": "j", "status": "FAILED", "error": error, "message": "the command `ffmpeg` ended with a code",
             "attempt": 1, "exitCode": exit_code, "receipt": { "created": [], "deleted": [], "residual": [] }
         });
-        outcome(&document.to_string()).unwrap()
+        read(&document.to_string()).unwrap()
     }
 
     #[test]
@@ -186,7 +167,7 @@ mod tests {
                 "outputs": [ { "file": "out.mp4", "to": "s3://bucket/out.mp4", "bytes": 1_258_291 } ] },
             "receipt": { "created": created, "deleted": created, "residual": [] }
         });
-        let outcome = outcome(&document.to_string()).unwrap();
+        let outcome = read(&document.to_string()).unwrap();
         assert_eq!(
             text(result(outcome.result.as_ref().unwrap())),
             [
@@ -259,9 +240,9 @@ mod tests {
         assert_eq!(text(cut_off(&end(Some("Stopped"), Some("by alice")))), ["cause    Stopped: by alice"]);
         assert_eq!(text(cut_off(&end(Some("States.Timeout"), None))), ["cause    States.Timeout"]);
         assert_eq!(text(cut_off(&end(None, None))), ["cause    somebody stopped it"]);
-        assert_eq!(outcome("by alice"), None);
+        assert_eq!(read("by alice"), None);
         assert_eq!(
-            outcome(r#"{"job":"j","status":"FAILED","receipt":{"created":[],"deleted":[],"residual":[]}}"#),
+            read(r#"{"job":"j","status":"FAILED","receipt":{"created":[],"deleted":[],"residual":[]}}"#),
             None
         );
     }
@@ -272,13 +253,5 @@ mod tests {
         assert_eq!(receipt_in(&bare.to_string()), Some(Receipt::default()));
         assert_eq!(receipt_in(&json!({ "job": "j", "receipt": bare }).to_string()), Some(Receipt::default()));
         assert_eq!(receipt_in("States.Timeout"), None);
-    }
-
-    #[test]
-    fn durations_read_well() {
-        assert_eq!(
-            [0.04, 41.2, 125.4, 3725.0].map(duration),
-            ["0.0 s", "41.2 s", "2 min 05 s", "1 h 02 min"]
-        );
     }
 }
