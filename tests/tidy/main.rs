@@ -1,6 +1,8 @@
 //! Keeps names, machines, rights, samples and documents in step: each test is one rule of the project, and its message
 //! says what to change where.
 
+/// The end-to-end tests lend each other nothing.
+mod behaviours;
 /// What has been compiled once is good for every command.
 mod builds;
 /// The documents name everything a reader may look for, and nothing that is not there.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::project::{functions, path, read, toml};
+use crate::project::{files, functions, path, read, toml};
 
 /// Words of unfinished work.
 const UNFINISHED: [&str; 5] = ["TODO", "FIXME", "todo!(", "unimplemented!(", "dbg!("];
@@ -79,25 +79,4 @@ fn nothing_is_left_unfinished() {
         let word = UNFINISHED.iter().find(|word| text.contains(**word));
         assert!(word.is_none(), "{}: finish what {word:?} stands for", file.display());
     }
-}
-
-/// The project's files, without those that tools made and hidden ones.
-fn files() -> Vec<PathBuf> {
-    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(path(&folder)).expect("a readable folder") {
-            let entry = entry.expect("a readable folder");
-            let name = entry.file_name();
-            if name == "target" || name.as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            let kind = entry.file_type().expect("a readable entry");
-            if kind.is_dir() {
-                folders.push(folder.join(name));
-            } else if kind.is_file() {
-                files.push(folder.join(name));
-            }
-        }
-    }
-    files
 }

@@ -37,6 +37,27 @@ pub fn entries(folder: &str) -> BTreeSet<String> {
     names.map(|name| name.expect("a name in UTF-8")).filter(|name| !name.starts_with('.')).collect()
 }
 
+/// The project's files, without those that tools made and hidden ones.
+pub fn files() -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(path(&folder)).expect("a readable folder") {
+            let entry = entry.expect("a readable folder");
+            let name = entry.file_name();
+            if name == "target" || name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let kind = entry.file_type().expect("a readable entry");
+            if kind.is_dir() {
+                folders.push(folder.join(name));
+            } else if kind.is_file() {
+                files.push(folder.join(name));
+            }
+        }
+    }
+    files
+}
+
 /// The names of the functions, which are the folders of `functions/`.
 pub fn functions() -> BTreeSet<String> {
     entries("functions")
