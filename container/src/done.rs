@@ -39,7 +39,7 @@ impl DoneQueue {
     }
 }
 
-/// Reports on one attempt.
+/// Reports on one start.
 #[derive(Clone, Debug)]
 pub struct Reporter {
     queue: DoneQueue,

@@ -1,4 +1,4 @@
-//! The attempt's own folder. Names never lead out of it, not even by a link that the command made: the worker could read
+//! The folder that one assignment has for itself. Names never lead out of it, not even by a link that the command made: the worker could read
 //! what the command may not.
 
 use std::env;

@@ -1,7 +1,7 @@
 //! The worker: the entrypoint of the container. It takes orders from its job's mailbox, runs the job's command on files
 //! of its own folder, and reports to the done queue.
 
-pub mod attempt;
+pub mod assignment;
 pub mod command;
 pub mod descendants;
 pub mod disk;

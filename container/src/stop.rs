@@ -1,4 +1,5 @@
-//! Ends an attempt before its time.
+//! How the work on an assignment ends before its time: it takes too long, the container is told to stop, or a newer
+//! assignment takes its place.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +9,14 @@ use tokio::select;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// Why an attempt ends before its time.
+/// Why an assignment ends before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// It took longer than `timeoutMinutes`.
     TimedOut,
     /// The container was told to stop.
     Interrupted,
-    /// A newer attempt takes its place; nobody waits for this one's report.
+    /// A newer start takes its place; nobody waits for this one's report.
     Superseded,
 }
 
@@ -30,12 +31,12 @@ impl Stop {
     }
 }
 
-/// The one who may stop an attempt.
+/// The one who may stop an assignment.
 #[derive(Debug, Default)]
 pub struct StopRequest(watch::Sender<Option<Stop>>);
 
 impl StopRequest {
-    /// Asks the attempt to end; the first reason stands.
+    /// Asks the assignment to end; the first reason stands.
     pub fn make(&self, stop: Stop) {
         self.0.send_if_modified(|made| {
             let is_first = made.is_none();
@@ -44,18 +45,18 @@ impl StopRequest {
         });
     }
 
-    /// Whether the attempt has been asked to end.
+    /// Whether the assignment has been asked to end.
     pub fn is_made(&self) -> bool {
         self.0.borrow().is_some()
     }
 
-    /// What the attempt listens to.
+    /// What the assignment listens to.
     pub fn signal(&self) -> watch::Receiver<Option<Stop>> {
         self.0.subscribe()
     }
 }
 
-/// An attempt's view of its end: the request of another, or its own time-out.
+/// An assignment's view of its end: the request of another, or its own time-out.
 #[derive(Clone, Debug)]
 pub struct StopSignal {
     request: watch::Receiver<Option<Stop>>,
@@ -64,7 +65,7 @@ pub struct StopSignal {
 }
 
 impl StopSignal {
-    /// For an attempt that `started` and may take `timeout`.
+    /// For an assignment that `started` and may take `timeout`.
     pub fn new(request: watch::Receiver<Option<Stop>>, started: Instant, timeout: Duration) -> Self {
         Self { request, started, timeout }
     }
@@ -90,7 +91,7 @@ impl StopSignal {
         }
     }
 
-    /// Does `work`, or drops it at the end of the attempt. What is done when the end comes is done.
+    /// Does `work`, or drops it at the end of the assignment. What is done when the end comes is done.
     pub async fn guard<T>(
         &self,
         phase: Phase,
@@ -125,7 +126,7 @@ impl StopSignal {
                      (Spot capacity taken back, or the service was stopped)"
                 ),
             ),
-            Stop::Superseded => (Class::Internal, format!("a newer attempt took over while {busy}")),
+            Stop::Superseded => (Class::Internal, format!("a newer start took over while {busy}")),
         };
         Failure { class, message, output: None }
     }

@@ -30,7 +30,7 @@ impl Default for Pace {
     }
 }
 
-/// Where the attempt gets its URLs.
+/// Where an assignment gets its URLs.
 #[derive(Debug)]
 pub struct UrlDesk {
     reporter: Reporter,
@@ -39,7 +39,7 @@ pub struct UrlDesk {
 }
 
 impl UrlDesk {
-    /// Asks through `reporter`; `answers` are those for this very attempt.
+    /// Asks through `reporter`; `answers` are those for this very start.
     pub fn new(reporter: Reporter, answers: UnboundedReceiver<SignedUrls>, pace: Pace) -> Self {
         Self { reporter, answers, pace }
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::attempt::{self, Tools};
+use crate::assignment::{self, Tools};
 use crate::descendants::Subreaper;
 use crate::done::DoneQueue;
 use crate::http::Http;
@@ -104,23 +104,24 @@ impl Worker {
         }
     }
 
-    /// Runs one attempt, reports how it ended, and only then begins to clean up. A newer order that supersedes it is
-    /// returned.
+    /// Carries out one assignment, reports how it ended, and only then begins to clean up. A newer one that supersedes it
+    /// is returned.
     async fn carry_out(&mut self, assignment: Assignment) -> anyhow::Result<Option<Assignment>> {
         let turn = assignment.turn;
         let reporter = self.done.reporter(&assignment);
         let stop = StopRequest::default();
         let (urls, answers) = mpsc::unbounded_channel();
         info!(attempt = turn.attempt, start = turn.start, "attempt started");
-        // On the heap, since it holds the state of everything that the attempt does.
-        let mut attempt =
-            Box::pin(attempt::run(self.tools.clone(), assignment, reporter.clone(), answers, stop.signal()));
+        // On the heap, since it holds the state of everything that is done for the assignment.
+        let work =
+            assignment::carry_out(self.tools.clone(), assignment, reporter.clone(), answers, stop.signal());
+        let mut work = Box::pin(work);
         let mut superseded_by = None;
         let (finished, folder) = loop {
             select! {
                 // What is finished stays so, whatever comes at the same moment.
                 biased;
-                ended = &mut attempt => break ended,
+                ended = &mut work => break ended,
                 () = self.told_to_stop.cancelled(), if !stop.is_made() => stop.make(Stop::Interrupted),
                 order = self.orders.recv() => match order {
                     Some(Order::Urls(fresh)) if fresh.start == turn.start => _ = urls.send(fresh),
@@ -135,7 +136,7 @@ impl Worker {
                 },
             }
         };
-        // Nobody waits for the failure of an attempt that another has taken over from; a success counts all the same.
+        // Nobody waits for the failure of a start that another has taken over from; a success counts all the same.
         if superseded_by.is_none() || finished.failure.is_none() {
             if let Some(failure) = &finished.failure {
                 warn!(attempt = turn.attempt, class = %failure.class, "attempt failed: {}", failure.message);

@@ -37,7 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// What answers requests for files.
 pub type Files = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
 
-/// The first attempt at a job that runs `script`.
+/// The first start of a job that runs `script`.
 pub fn assignment(start: u32, script: &str) -> Assignment {
     Assignment {
         job: "my-job".to_owned(),
@@ -250,7 +250,7 @@ impl Cloud {
         self.order(&Order::Urls(SignedUrls { start, downloads: Vec::new(), uploads: vec![upload] }));
     }
 
-    /// The working folder of the attempt that is going on.
+    /// The working folder of the start that is going on.
     pub fn work(&self) -> PathBuf {
         let mut paths = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         paths.find(|path| path.is_dir()).unwrap().join("work")

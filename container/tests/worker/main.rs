@@ -1,6 +1,6 @@
 //! The worker against servers on the loopback interface and small real programs.
 
-mod attempt;
+mod assignment;
 mod cloud;
 mod command;
 mod download;

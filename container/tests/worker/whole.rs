@@ -108,7 +108,7 @@ async fn a_daemon_ends_with_the_command_and_before_the_upload() {
 }
 
 #[tokio::test]
-async fn what_a_stopped_command_leaves_behind_ends_with_the_attempt() {
+async fn what_a_stopped_command_leaves_behind_ends_with_the_assignment() {
     let mut cloud = Cloud::start().await;
     let script = format!(
         "python3 -c \"{DAEMON}\"; until [ -e out ]; do sleep 0.01; done; cat out; echo; exec sleep 1000"
@@ -150,13 +150,13 @@ async fn a_line_that_is_written_over_is_one_line_in_the_log_and_hides_no_other()
 }
 
 #[tokio::test]
-async fn a_newer_attempt_takes_over() {
+async fn a_newer_start_takes_over() {
     let mut cloud = Cloud::start().await;
     cloud.order(&Order::Run(assignment(1, "exec sleep 1000")));
     cloud.report(|news| matches!(news, News::Heartbeat(_))).await;
     cloud.order(&Order::Run(assignment(2, "exit 4")));
-    let (attempt, finished) = cloud.finished().await;
-    assert_eq!((attempt, finished.exit_code), (2, Some(4)));
+    let (start, finished) = cloud.finished().await;
+    assert_eq!((start, finished.exit_code), (2, Some(4)));
     assert_eq!(finished.failure.unwrap().class, Class::CommandFailed);
 }
 

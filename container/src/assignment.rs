@@ -1,4 +1,5 @@
-//! One attempt at the job: download, run, upload, and heartbeats all the way.
+//! Carries out one assignment: downloads the inputs, runs the command, uploads the outputs, and sends heartbeats all the
+//! way.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -33,7 +34,7 @@ use crate::stop::{Stop, StopSignal};
 use crate::upload;
 use crate::urls::{Pace, UrlDesk};
 
-/// What every attempt works with.
+/// What every assignment is carried out with.
 #[derive(Clone, Debug)]
 pub struct Tools {
     /// The clients for files.
@@ -48,9 +49,9 @@ pub struct Tools {
     pub subreaper: Option<Subreaper>,
 }
 
-/// Runs an attempt to its end, whatever that is; tells how it ended, and the folder that it leaves behind. `answers` are
-/// the URLs that it asks for, `stop` may end it early.
-pub async fn run(
+/// Carries `assignment` out to its end, whatever that is; tells how it ended, and the folder that it leaves behind.
+/// `answers` are the URLs that it asks for, `stop` may end it early.
+pub async fn carry_out(
     tools: Tools,
     assignment: Assignment,
     reporter: Reporter,
@@ -61,25 +62,25 @@ pub async fn run(
     let mut desk = UrlDesk::new(reporter.clone(), answers, tools.pace);
     let stop = StopSignal::new(stop, started, Duration::from_secs(assignment.timeout_seconds));
     let progress = Progress { phase: Phase::Downloading, percent: None, line: None };
-    let mut attempt = Attempt {
+    let mut course = Course {
         tools,
         stop,
         progress: Arc::new(watch::Sender::new(progress)),
         finished: Finished { seconds: 0.0, exit_code: None, outputs: Vec::new(), failure: None },
         assignment,
     };
-    let period = Duration::from_secs(attempt.assignment.report_every_seconds.max(1));
-    let heartbeats = heartbeats(reporter, attempt.progress.clone(), period);
-    let folder = attempt.make_folder();
+    let period = Duration::from_secs(course.assignment.report_every_seconds.max(1));
+    let heartbeats = heartbeats(reporter, course.progress.clone(), period);
+    let folder = course.make_folder();
     let result = match &folder {
         Ok(folder) => select! {
-            result = attempt.work(folder, &mut desk) => result,
+            result = course.work(folder, &mut desk) => result,
             never = heartbeats => match never {},
         },
         Err(failure) => Err(failure.clone()),
     };
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    (Finished { seconds, failure: result.err(), ..attempt.finished }, folder.ok())
+    (Finished { seconds, failure: result.err(), ..course.finished }, folder.ok())
 }
 
 /// Reports the progress at once and then every `period`.
@@ -97,7 +98,8 @@ async fn heartbeats(
     }
 }
 
-struct Attempt {
+/// An assignment under way.
+struct Course {
     tools: Tools,
     assignment: Assignment,
     stop: StopSignal,
@@ -106,7 +108,7 @@ struct Attempt {
     finished: Finished,
 }
 
-impl Attempt {
+impl Course {
     fn make_folder(&self) -> Result<Folder, Failure> {
         self.check_names()?;
         Folder::create(self.tools.runs_as).map_err(|error| {

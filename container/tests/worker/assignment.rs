@@ -1,4 +1,4 @@
-//! Attempts against servers that make it hard: signatures expire, connections break, S3 refuses.
+//! Assignments against servers that make it hard: signatures expire, connections break, S3 refuses.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,7 @@ use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Download, Failure, Finished, News, SignedUrls, Upload};
-use mayfly_worker::attempt::{self, Tools};
+use mayfly_worker::assignment::{self, Tools};
 use mayfly_worker::folder::Folder;
 use mayfly_worker::stop::StopRequest;
 use mayfly_worker::urls::Pace;
@@ -24,14 +24,14 @@ use crate::cloud::{Queues, assignment};
 use crate::server::{header, http, no_content, quick, s3_error, s3_error_saying, serve};
 use crate::urls::reporter;
 
-/// Runs an attempt whose files are at `place`, and signs for it: each signature is a number, from 1 on. Tells also how
+/// Carries out an assignment whose files are at `place`, and signs for it: each signature is a number, from 1 on. Tells also how
 /// many questions it asked.
 async fn run(place: &Url, job: Assignment) -> (Finished, u32) {
     let (finished, _, questions) = run_and_leave(place, job).await;
     (finished, questions)
 }
 
-/// The same, with the folder that the attempt leaves behind.
+/// The same, with the folder that it leaves behind.
 async fn run_and_leave(place: &Url, job: Assignment) -> (Finished, Option<Folder>, u32) {
     let mut queues = Queues::start().await;
     let pace = Pace { ask_again: Duration::from_mins(1), give_up: Duration::from_mins(1), backoff: quick() };
@@ -39,7 +39,7 @@ async fn run_and_leave(place: &Url, job: Assignment) -> (Finished, Option<Folder
         Tools { http: Arc::new(http(place)), pace, cgroup: PathBuf::new(), runs_as: None, subreaper: None };
     let (sender, answers) = mpsc::unbounded_channel();
     let stop = StopRequest::default();
-    let attempt = Box::pin(attempt::run(tools, job, reporter(&queues), answers, stop.signal()));
+    let work = Box::pin(assignment::carry_out(tools, job, reporter(&queues), answers, stop.signal()));
     let mut questions = 0;
     let signer = async {
         loop {
@@ -60,7 +60,7 @@ async fn run_and_leave(place: &Url, job: Assignment) -> (Finished, Option<Folder
         }
     };
     let (finished, folder) = tokio::select! {
-        ended = attempt => ended,
+        ended = work => ended,
         () = signer => unreachable!(),
     };
     (finished, folder, questions)
@@ -170,7 +170,7 @@ async fn a_denial_by_kms_names_the_key_and_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_delivered_attempt_has_ended_before_its_folder_is_removed() {
+async fn a_delivered_assignment_has_ended_before_its_folder_is_removed() {
     let place = serve(async |request: Request| {
         let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
         no_content()
