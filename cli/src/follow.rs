@@ -1,4 +1,4 @@
-//! Following an execution, and those that it starts, to the end.
+//! Follows an execution, and those that it starts, to the end, and shows what happens on the way.
 
 use std::cmp::Reverse;
 use std::io::IsTerminal;

@@ -1,5 +1,5 @@
-//! `mayfly`: runs, follows, lists and stops jobs, and empties the stack, with AWS's own APIs, so that it is the same on AWS and on the local
-//! cloud.
+//! `mayfly`, the command line: runs, follows, lists and stops jobs, and empties the stack. It calls nothing but AWS's
+//! own APIs, so it is the same on AWS and on the local cloud.
 
 // `out` and `view` are the way to the terminal.
 #![warn(clippy::print_stderr, clippy::print_stdout)]

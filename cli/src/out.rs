@@ -1,5 +1,5 @@
-//! The one way to the terminal for everything that is no live view: nothing that a job, a command or AWS says can be an
-//! escape sequence there.
+//! Prints everything that is not the live view. Nothing that a job, a command or AWS says can be an escape sequence
+//! there.
 
 use std::io::{Result, Write, stderr, stdout};
 

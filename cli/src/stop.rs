@@ -1,4 +1,4 @@
-//! Stopping a job and seeing its teardown through.
+//! `mayfly stop`: stops a job and sees its teardown through.
 
 use std::io::{IsTerminal, stderr, stdin};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Submitting a job: the document as it is, under the name that its execution gets.
+//! Submits a job: the document as it is, under the name that its execution gets.
 
 use std::io::Read;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The teardown of a job that was cut off: no Catch of its machine runs then, and a rule starts tear-down instead.
+//! Finds the teardown of a job that was cut off: no Catch of its machine runs then, and a rule starts tear-down
+//! instead.
 
 use std::collections::HashSet;
 use std::time::Duration;

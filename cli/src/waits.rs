@@ -1,4 +1,4 @@
-//! What a state of the machines waits for that does nothing itself.
+//! What the state machines wait for in the states that do nothing themselves, in words.
 
 /// The reason in words, for a person who sees nothing happen; empty for a state that works.
 pub fn reason(state: &str) -> &'static str {

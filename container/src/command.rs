@@ -1,4 +1,4 @@
-//! Runs the command.
+//! Runs the job's command: as another user, with its own variables and a limit of time, and tells how it ended.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

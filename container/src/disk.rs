@@ -1,5 +1,5 @@
-//! Whether the disk was full while a command ran. What the command says proves nothing: `ENOSPC` also means too many
-//! watched files, or a full `/dev/shm`.
+//! Tells whether the disk was full while a command ran. What the command says proves nothing: `ENOSPC` also means too
+//! many watched files, or a full `/dev/shm`.
 
 use std::cell::Cell;
 use std::convert::Infallible;

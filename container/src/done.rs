@@ -1,4 +1,4 @@
-//! The done queue: reports out.
+//! The done queue, to which the worker sends its reports.
 
 use std::time::Duration;
 

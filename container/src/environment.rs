@@ -1,8 +1,9 @@
-//! Whose each variable of the container's environment is.
+//! Tells the variables of the worker from those of the command.
 //!
-//! The command's must not rule the worker: its libraries read proxies, certificates and credentials from the environment.
-//! So register-task names the command's variables `MAYFLY_VAR_…`, and the worker begins by executing itself again with
-//! those of the image renamed in the same way. What stays under its own name is the worker's, and never the command's.
+//! The command's must not rule the worker: its libraries read proxies, certificates and credentials from the
+//! environment. So register-task names the command's variables `MAYFLY_VAR_…`, and the worker begins by executing
+//! itself again with those of the image renamed in the same way. What stays under its own name is the worker's, and
+//! never the command's.
 
 use std::collections::BTreeMap;
 use std::env;

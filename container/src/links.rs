@@ -1,4 +1,4 @@
-//! Where a name in a folder leads when links are on the way.
+//! Follows the symbolic links on the way to a file in a folder, one by one, and tells where they lead.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};

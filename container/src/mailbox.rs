@@ -1,4 +1,4 @@
-//! The mailbox: orders in.
+//! The job's mailbox, from which the worker takes its orders.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const BATCH: i32 = 10;
 /// Polls the mailbox at `url` until `told_to_stop`: what arrives then is for the next container. A message is deleted as
 /// soon as it has arrived.
 pub fn open(sqs: Client, url: String, told_to_stop: CancellationToken) -> mpsc::Receiver<Order> {
-    // A task of its own, because an order whose message is deleted must not get lost in a cancelled future.
+    // A Tokio task of its own, because an order whose message is deleted must not get lost in a cancelled future.
     let (sender, receiver) = mpsc::channel(1);
     let poll = async move {
         while let Some(messages) = told_to_stop.run_until_cancelled(receive(&sqs, &url)).await {

@@ -1,4 +1,4 @@
-//! The container's entrypoint.
+//! The program that a container begins with; all of it is in the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Whether the kernel killed something in this container for want of memory.
+//! Tells whether the kernel killed something in this container for want of memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};

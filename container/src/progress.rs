@@ -1,4 +1,4 @@
-//! How far the command is, by what it prints.
+//! Tells how far the command is, by what it prints.
 
 use std::sync::LazyLock;
 

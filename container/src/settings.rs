@@ -1,4 +1,4 @@
-//! What the worker learns from its environment.
+//! The worker's settings, from its environment.
 
 use std::env;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Removes folders that somebody else has filled.
+//! Removes folders that somebody else has filled, however deep they are.
 
 use std::fs;
 use std::io;
