@@ -49,15 +49,15 @@ pub async fn conclude(
 }
 
 async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome) -> Result<()> {
-    if let Some(result) = &outcome.result {
+    if let Some(result) = outcome.end.result() {
         show(view, outcome::result(result))?;
     }
-    if let Some(failure) = &outcome.failure {
+    if let Some(failure) = outcome.end.failure() {
         show(view, outcome::failure(failure))?;
         show_log(stack, view, &outcome.job, failure.task_arn.as_deref(), failure.output.as_deref()).await?;
     }
     show(view, outcome::receipt(&outcome.receipt, &teardown_command(stack, &outcome.job)))?;
-    outcome.failure.as_ref().map_or(Ok(()), |failure| show(view, outcome::remedy(failure)))
+    outcome.end.failure().map_or(Ok(()), |failure| show(view, outcome::remedy(failure)))
 }
 
 /// Shows the end of the output that the worker reported, which is also in the outcome; where it reported none, the end of

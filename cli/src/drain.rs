@@ -135,7 +135,7 @@ async fn tear_down(stack: &Stack, view: &mut View, jobs: BTreeSet<String>) -> Re
         )?;
         let receipt = described.cause.as_deref().and_then(outcome::receipt_in);
         for left in receipt.into_iter().flat_map(|receipt| receipt.residual) {
-            view.line(Tone::Bad, &format!("  {:?} {} ({})", left.kind, left.id, left.state))?;
+            view.line(Tone::Bad, &format!("  {left}"))?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
 use mayfly_model::class::Class;
-use mayfly_model::inventory::{Kind, Named, Receipt};
+use mayfly_model::inventory::{Kind, Named, Receipt, Resource};
 use mayfly_model::outcome::{JobFailure, JobResult, Outcome};
 use serde::Deserialize;
 
@@ -15,8 +15,7 @@ use crate::words::duration;
 /// The outcome in an execution's output or cause; none in the cause of an execution that was cut off, for example by
 /// a time-out.
 pub fn read(document: &str) -> Option<Outcome> {
-    let outcome: Outcome = serde_json::from_str(document).ok()?;
-    (outcome.result.is_some() || outcome.failure.is_some()).then_some(outcome)
+    serde_json::from_str(document).ok()
 }
 
 /// The heading, green or red.
@@ -86,7 +85,7 @@ pub fn receipt(receipt: &Receipt, retry: &str) -> Vec<Line> {
         return section("receipt", Tone::Plain, lines.collect());
     }
     let mut lines = section("receipt", Tone::Bad, vec![format!("{gone}, {} left:", residual.len())]);
-    let left = residual.iter().map(|left| format!("{:?} {} ({})", left.kind, left.id, left.state)).collect();
+    let left = residual.iter().map(Resource::to_string).collect();
     lines.extend(section("", Tone::Bad, left));
     let advice = vec!["the sweeper tries again by itself; to try at once:".into(), format!("  {retry}")];
     lines.extend(section("", Tone::Plain, advice));
@@ -108,7 +107,7 @@ pub fn receipt_in(document: &str) -> Option<Receipt> {
 
 /// The exit code that stands for an outcome.
 pub fn exit_code(outcome: &Outcome) -> u8 {
-    let Some(failure) = &outcome.failure else { return 0 };
+    let Some(failure) = outcome.end.failure() else { return 0 };
     let of_command = failure.exit_code.filter(|_| failure.error == Class::CommandFailed);
     // Beyond 125 are a shell's own: not executable, not found, killed by a signal.
     of_command.and_then(|code| u8::try_from(code).ok()).filter(|code| (1..=125).contains(code)).unwrap_or(1)
@@ -169,7 +168,7 @@ mod tests {
         });
         let outcome = read(&document.to_string()).unwrap();
         assert_eq!(
-            text(result(outcome.result.as_ref().unwrap())),
+            text(result(outcome.end.result().unwrap())),
             [
                 "result   exit code 0, attempt 1, FARGATE_SPOT, 4.1 s in the container",
                 "         out.mp4 -> s3://bucket/out.mp4  1.20 MiB"
@@ -190,7 +189,7 @@ mod tests {
     #[test]
     fn a_failure_says_why() {
         assert_eq!(
-            text(failure(failed("CommandFailed", 3).failure.as_ref().unwrap())),
+            text(failure(failed("CommandFailed", 3).end.failure().unwrap())),
             [
                 "failure  CommandFailed: the command `ffmpeg` ended with a code",
                 "         attempt 1, exit code 3"
@@ -210,7 +209,7 @@ mod tests {
     #[test]
     fn what_is_left_is_named_in_red_with_the_remedy() {
         let mut left = Receipt::default();
-        left.update(&[Resource { kind: Kind::Service, id: "arn".into(), state: "DRAINING".into() }]);
+        left.update(&[Resource::new(Kind::Service, "arn", "DRAINING")]);
         let lines = receipt(&left, "aws stepfunctions start-execution");
         assert!(lines[..2].iter().all(|(tone, _)| *tone == Tone::Bad));
         assert_eq!(

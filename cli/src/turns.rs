@@ -7,7 +7,7 @@ use mayfly_model::turn::{Provider, Turn};
 
 /// What was, and what comes next; nothing where the job is over.
 pub fn told(ending: &Ending) -> Option<String> {
-    let (failure, turn) = (ending.failure.as_ref()?, ending.turn?);
+    let (failure, turn) = (ending.end.failure()?, ending.next.turn()?);
     let who = if failure.attempt.is_some_and(|attempt| attempt < turn.attempt) {
         format!("attempt {}", turn.attempt)
     } else {
@@ -15,10 +15,10 @@ pub fn told(ending: &Ending) -> Option<String> {
     };
     let goes_on = match ending.next {
         Next::Conclude => return None,
-        Next::Dispatch if turn.awaits_quota() => "waits for room",
-        Next::Dispatch => "waits for its container",
-        Next::Relaunch if leaves_spot(failure.error, turn) => "moves to on-demand capacity",
-        Next::Relaunch => "gets a new service",
+        Next::Dispatch(_) if turn.awaits_quota() => "waits for room",
+        Next::Dispatch(_) => "waits for its container",
+        Next::Relaunch(_) if leaves_spot(failure.error, turn) => "moves to on-demand capacity",
+        Next::Relaunch(_) => "gets a new service",
     };
     Some(format!("{}; {who} {goes_on}", what_was(failure)))
 }
@@ -42,20 +42,14 @@ fn what_was(failure: &JobFailure) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use mayfly_model::outcome::End;
 
     use super::*;
 
-    /// The end of attempt 1, after which `turn` comes.
-    fn ending(next: Next, error: Class, turn: Turn) -> Ending {
-        let failure = json!({ "error": error, "message": "in words", "attempt": 1 });
-        Ending {
-            next,
-            turn: Some(turn),
-            reported: false,
-            result: None,
-            failure: serde_json::from_value(failure).unwrap(),
-        }
+    /// The end of attempt 1.
+    fn ending(next: Next, error: Class) -> Ending {
+        let failure = JobFailure { attempt: Some(1), ..JobFailure::of_job(error, "in words".into()) };
+        Ending { next, reported: false, end: End::Failed(failure) }
     }
 
     #[test]
@@ -65,60 +59,50 @@ mod tests {
         let on_demand = turn(1, 3, Provider::OnDemand);
         let cases = [
             (
-                Next::Dispatch,
+                Next::Dispatch(spot),
                 Class::SpotInterrupted,
-                spot,
                 "Spot capacity was taken back; start 2 waits for its container",
             ),
             (
-                Next::Relaunch,
+                Next::Relaunch(on_demand),
                 Class::SpotInterrupted,
-                on_demand,
                 "Spot capacity was taken back; start 3 moves to on-demand capacity",
             ),
             (
-                Next::Relaunch,
+                Next::Relaunch(on_demand),
                 Class::NoCapacity,
-                on_demand,
                 "Fargate has no capacity; start 3 moves to on-demand capacity",
             ),
             (
-                Next::Relaunch,
+                Next::Relaunch(on_demand),
                 Class::QuotaExceeded,
-                on_demand,
                 "the quota of Fargate's vCPUs is used up; start 3 moves to on-demand capacity",
             ),
             (
-                Next::Dispatch,
+                Next::Dispatch(Turn { queue_seconds: 3600, ..spot }),
                 Class::QuotaExceeded,
-                Turn { queue_seconds: 3600, ..spot },
                 "the quota of Fargate's vCPUs is used up; start 2 waits for room",
             ),
             (
-                Next::Relaunch,
+                Next::Relaunch(spot),
                 Class::StartFailed,
-                spot,
                 "the container never came; start 2 gets a new service",
             ),
             (
-                Next::Relaunch,
+                Next::Relaunch(turn(2, 4, Provider::OnDemand)),
                 Class::HeartbeatLost,
-                turn(2, 4, Provider::OnDemand),
                 "the container stopped reporting; attempt 2 gets a new service",
             ),
-            (Next::Dispatch, Class::Internal, spot, "in words; start 2 waits for its container"),
+            (Next::Dispatch(spot), Class::Internal, "in words; start 2 waits for its container"),
         ];
-        for (next, class, turn, words) in cases {
-            assert_eq!(told(&ending(next, class, turn)).as_deref(), Some(words));
+        for (next, class, words) in cases {
+            assert_eq!(told(&ending(next, class)).as_deref(), Some(words));
         }
     }
 
     #[test]
     fn a_job_that_is_over_does_not_go_on() {
-        let over = Ending {
-            turn: None,
-            ..ending(Next::Conclude, Class::CommandFailed, Turn::first(Provider::Spot))
-        };
+        let over = ending(Next::Conclude, Class::CommandFailed);
         assert_eq!(told(&over), None);
     }
 }

@@ -299,7 +299,7 @@ async fn right_taken_away(world: Arc<World>, job: String) -> Result<()> {
     denial.lift(&world).await?;
     let outcome = crate::support::world::outcome(&execution)?;
     assert_eq!(execution.error(), Some("AccessDenied"));
-    let failure = outcome.failure.context("a failure has a reason")?;
+    let failure = outcome.end.failure().context("a failure has a reason")?;
     assert_eq!((failure.error, failure.attempt), (Class::AccessDenied, None), "no attempt was made");
     for words in
         ["could not create the job's service", "ecs:CreateService", "give the function's role this right"]

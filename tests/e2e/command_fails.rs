@@ -79,11 +79,11 @@ async fn fail(world: &World, job: &str, document: &Value) -> Result<JobFailure> 
     let execution = world.run_job(job, document).await?;
     assert_eq!(execution.status(), &ExecutionStatus::Failed);
     let outcome = world::outcome(&execution)?;
-    assert_eq!((outcome.job.as_str(), outcome.status), (job, Status::Failed));
-    assert_eq!((&outcome.result, &outcome.receipt.residual), (&None, &vec![]));
+    assert_eq!((outcome.job.as_str(), outcome.end.status()), (job, Status::Failed));
+    assert_eq!((outcome.end.result(), &outcome.receipt.residual), (None, &vec![]));
     assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
     assert_eq!(outcome.receipt.created.len(), 5, "{:#?}", outcome.receipt);
-    let failure = outcome.failure.context("a failure has a reason")?;
+    let failure = outcome.end.failure().cloned().context("a failure has a reason")?;
     assert_eq!(execution.error(), Some(failure.error.name()), "the execution's error is the class");
     world.nothing_left(job).await?;
     // The rule on the job's end does not know that the job has torn itself down; its own teardown finds nothing.

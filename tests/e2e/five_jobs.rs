@@ -87,12 +87,12 @@ async fn copy_a_file(world: &World, job: &str) -> Result<String> {
     assert_eq!(outcome.receipt.created.len(), 5, "{:#?}", outcome.receipt);
     assert_eq!(String::from_utf8(world.get(&to).await?)?, content);
     // Its container took on one order, its own.
-    let result = outcome.result.context("a success has a result")?;
+    let result = outcome.end.result().context("a success has a result")?;
     let stored: Stored = serde_json::from_str(&world.record(job).await?["result"])?;
     assert_eq!(stored.task_arn.as_ref(), Some(&result.task_arn));
     let log = world.container_log(job).await?;
     assert_eq!(log.iter().filter(|line| line.contains("attempt started")).count(), 1, "{log:#?}");
-    Ok(result.task_arn)
+    Ok(result.task_arn.clone())
 }
 
 /// Not all of them can have what they need at once: some wait, none for ever.

@@ -57,7 +57,7 @@ async fn refused(world: &World, job: &str, document: &Value, message: &str) -> R
     assert_eq!(execution.status(), &ExecutionStatus::Failed, "{given}");
     assert_eq!(execution.error(), Some("InvalidJob"), "{given}");
     let outcome = world::outcome(&execution)?;
-    let failure = outcome.failure.context("a failure has a reason")?;
+    let failure = outcome.end.failure().context("a failure has a reason")?;
     assert_eq!((failure.error, failure.message.as_str()), (Class::InvalidJob, message), "{given}");
     assert_eq!(outcome.receipt, Receipt::default(), "{given}");
     let events = world.history(execution.execution_arn()).await?;

@@ -37,7 +37,7 @@ async fn what_cannot_be_deleted(world: Arc<World>, job: String) -> Result<()> {
     let teardown = world.ended(&nested_arn(&job)).await?;
     assert_eq!((teardown.status(), teardown.error()), (&ExecutionStatus::Failed, Some("LeftoversRemain")));
     let outcome = world::outcome(&execution)?;
-    assert_eq!(outcome.status, Status::Succeeded, "the job itself went well");
+    assert_eq!(outcome.end.status(), Status::Succeeded, "the job itself went well");
     let [residual] = outcome.receipt.residual.as_slice() else { panic!("{:#?}", outcome.receipt) };
     assert_eq!((residual.kind, residual.state.as_str()), (Kind::TaskDefinition, "INACTIVE"));
     assert_eq!(outcome.receipt.created.len(), 5, "{:#?}", outcome.receipt);
@@ -96,7 +96,7 @@ async fn put_there_by_aws(world: Arc<World>, job: String) -> Result<()> {
     let ended = world.ended(&teardown).await?;
     assert_eq!((ended.status(), ended.error()), (&ExecutionStatus::Failed, Some("LeftoversRemain")));
     let receipt: Receipt = serde_json::from_str(ended.cause().context("a failure has a cause")?)?;
-    let residual = |kind, id, state: &str| Resource { kind, id, state: state.to_owned() };
+    let residual = |kind, id: String, state: &str| Resource::new(kind, id, state);
     assert_eq!(
         receipt.residual,
         [

@@ -36,7 +36,7 @@ async fn of_any_name(world: Arc<World>, base: String) -> Result<()> {
         let execution = world.run_job(&name, &command(&["sh", "-c", script])).await?;
         let (id, outcome) = (job_id(&name), world::outcome(&execution)?);
         let (status, code) = if script.ends_with('3') { (Status::Failed, 3) } else { (Status::Succeeded, 0) };
-        assert_eq!((&outcome.job, outcome.status), (&id, status), "{name}");
+        assert_eq!((&outcome.job, outcome.end.status()), (&id, status), "{name}");
         assert!(outcome.receipt.created.len() >= 4 && outcome.receipt.residual.is_empty(), "{outcome:#?}");
         assert!(world.item(STACK, &id).await?.is_some(), "the record of {name}");
         world.nothing_left(&id).await?;

@@ -56,7 +56,7 @@ async fn two_vpcs(world: Arc<World>, job: String) -> Result<()> {
     document["network"]["securityGroups"] = json!([other.group]);
     let execution = world.run_job(&job, &document).await?;
     let outcome = world::outcome(&execution)?;
-    let failure = outcome.failure.context("it is refused")?;
+    let failure = outcome.end.failure().context("it is refused")?;
     assert_eq!(failure.error, Class::InvalidJob);
     let mut vpcs = [network.vpc.as_str(), &other.vpc];
     vpcs.sort_unstable();

@@ -23,9 +23,9 @@ async fn transcode(world: Arc<World>, job: String) -> Result<()> {
     assert_eq!(execution.status(), &ExecutionStatus::Succeeded);
 
     let outcome = world::outcome(&execution)?;
-    assert_eq!((outcome.job.as_str(), outcome.status), (job.as_str(), Status::Succeeded));
-    assert_eq!(outcome.failure, None);
-    let result = outcome.result.context("a success has a result")?;
+    assert_eq!((outcome.job.as_str(), outcome.end.status()), (job.as_str(), Status::Succeeded));
+    assert_eq!(outcome.end.failure(), None);
+    let result = outcome.end.result().context("a success has a result")?;
     assert_eq!((result.exit_code, result.attempt, result.capacity), (0, 1, Provider::Spot));
     assert!(result.seconds > 0.0, "{}", result.seconds);
 

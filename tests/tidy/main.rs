@@ -23,5 +23,7 @@ mod samples;
 mod stacks;
 /// Time-outs that depend on one another.
 mod times;
+/// Who may build on whom.
+mod walls;
 /// The stack's subnets can be moved to other zones.
 mod zones;

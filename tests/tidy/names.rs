@@ -32,10 +32,14 @@ fn a_function_is_folder_package_and_resource_of_one_name() {
         let file = format!("functions/{name}/Cargo.toml");
         let manifest = toml(&file);
         assert_eq!(manifest["package"]["name"], *name, "{file}: call the package like its folder");
-        assert!(
-            manifest.get("bin").is_none(),
-            "{file}: drop [[bin]], so that the program is called like the package"
+        assert_eq!(
+            (&manifest["lib"], &manifest["bin"]),
+            (&json!({ "doctest": false }), &json!([{ "name": name, "test": false }])),
+            "{file}: a library and a program of the package's name; neither links a program more for the tests"
         );
+        let main = format!("functions/{name}/src/main.rs");
+        let serves = format!("mayfly_lambda::serve::<{}::{}>()", name.replace('-', "_"), pascal(&name));
+        assert!(read(&main).contains(&serves), "{main}: {serves} and nothing else");
         let id = format!("{}Function", pascal(&name));
         let resource = &template["Resources"][&id];
         let folder = format!("functions/{name}");

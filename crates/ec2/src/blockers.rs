@@ -4,7 +4,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{NetworkInterface, RouteTable, SecurityGroup, Subnet, VpcEndpoint};
 use mayfly_lambda::error::Error;
 
-use crate::find::{self, Described, owned_or_inside};
+use crate::find::{Described, owned_or_inside};
 use mayfly_model::tags::Owner;
 
 /// Adds to a [`Error::StillInUse`] what is in the job's VPCs, and logs it; any other error passes as it is.
@@ -28,19 +28,18 @@ async fn blockers(ec2: &Client, owner: Owner<'_>) -> Result<Vec<String>, Error> 
     let interfaces = owned_or_inside::<NetworkInterface>(ec2, owner).await?;
     let mut named: Vec<String> = interfaces.iter().map(interface).collect();
     let endpoints = owned_or_inside::<VpcEndpoint>(ec2, owner).await?;
-    named.extend(endpoints.iter().filter(|endpoint| !find::is_deleted(endpoint)).map(|endpoint| {
+    named.extend(endpoints.iter().filter(|endpoint| !endpoint.is_gone()).map(|endpoint| {
         let service = endpoint.service_name().unwrap_or_default();
-        let state = endpoint.state().map_or("", |state| state.as_str());
-        format!("endpoint {} of {service}, {state}", endpoint.id())
+        format!("endpoint {} of {service}, {}", endpoint.id(), endpoint.state_name())
     }));
     let groups = owned_or_inside::<SecurityGroup>(ec2, owner).await?;
     named.extend(
-        groups.iter().filter(|group| !find::is_default(group)).map(|group| {
+        groups.iter().filter(|group| !group.is_of_vpc()).map(|group| {
             format!("security group {} ({})", group.id(), group.group_name().unwrap_or_default())
         }),
     );
     let tables = owned_or_inside::<RouteTable>(ec2, owner).await?;
-    let own = tables.iter().filter(|table| !find::is_main(table));
+    let own = tables.iter().filter(|table| !table.is_of_vpc());
     named.extend(own.map(|table| format!("route table {}", table.id())));
     let subnets = owned_or_inside::<Subnet>(ec2, owner).await?;
     named.extend(subnets.iter().map(|subnet| format!("subnet {}", subnet.id())));

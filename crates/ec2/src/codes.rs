@@ -7,6 +7,7 @@ use std::fmt::Debug;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::UnsuccessfulItem;
+use jiff::Timestamp;
 use mayfly_lambda::error::Error;
 use mayfly_model::plan::Plan;
 
@@ -19,9 +20,8 @@ const NOT_FOUND: [&str; 2] = ["NatGatewayNotFound", "InvalidSubnet"];
 const IN_USE: [&str; 4] =
     ["DependencyViolation", "InvalidGroup.InUse", "InvalidIPAddress.InUse", "InvalidNetworkInterface.InUse"];
 
-/// Turns the failure of a call that creates or connects something into an error, for `map_err`. `doing` completes
-/// "could not …".
-pub fn creating<E, R>(doing: &str, plan: &Plan) -> impl FnOnce(SdkError<E, R>) -> Error
+/// Turns the failure of a call that creates or connects something into an error, for `map_err`.
+pub fn creating<E, R>(doing: &str, plan: &Plan, now: Timestamp) -> impl FnOnce(SdkError<E, R>) -> Error
 where
     E: StdError + ProvideErrorMetadata + 'static,
     R: Debug + 'static,
@@ -30,14 +30,10 @@ where
         let code = error.code().unwrap_or_default();
         if is_not_found(code) {
             let detail = error.message().unwrap_or(code).to_owned();
-            return Error::NotVisibleYet { doing: format!("could not {doing}"), detail };
+            return Error::not_visible_yet(doing, detail);
         }
         match quota::of(code) {
-            Some(quota) => quota.error(
-                doing,
-                plan.waits_for_quotas(jiff::Timestamp::now()),
-                error.message().unwrap_or(code),
-            ),
+            Some(quota) => quota.error(doing, plan.waits_for_quotas(now), error.message().unwrap_or(code)),
             None => Error::aws(doing)(error),
         }
     }
@@ -48,6 +44,7 @@ where
 pub fn creating_once<E, R>(
     doing: &str,
     plan: &Plan,
+    now: Timestamp,
     made_already: &'static str,
 ) -> impl FnOnce(SdkError<E, R>) -> Error
 where
@@ -57,9 +54,9 @@ where
     move |error| {
         if error.code() == Some(made_already) {
             let detail = error.message().unwrap_or(made_already).to_owned();
-            return Error::NotVisibleYet { doing: format!("could not {doing}"), detail };
+            return Error::not_visible_yet(doing, detail);
         }
-        creating(doing, plan)(error)
+        creating(doing, plan, now)(error)
     }
 }
 
@@ -74,7 +71,7 @@ where
         let code = error.code().unwrap_or_default();
         if IN_USE.contains(&code) {
             let told = error.message().unwrap_or(code);
-            return Error::StillInUse(format!("could not {doing} yet: {code}: {told}"));
+            return Error::still_in_use(doing, format!("{code}: {told}"));
         }
         Error::aws(doing)(error)
     }
@@ -108,7 +105,7 @@ pub fn unsuccessful(doing: &str, item: &UnsuccessfulItem) -> Result<(), Error> {
     }
     let told = error.and_then(|error| error.message()).unwrap_or_default();
     let id = item.resource_id().unwrap_or_default();
-    Err(Error::internal(format!("could not {doing}"), format!("{id}: {code}: {told}")))
+    Err(Error::internal(doing, format!("{id}: {code}: {told}")))
 }
 
 /// Whether a delete failed only because the resource is not there any more.
@@ -176,10 +173,11 @@ mod tests {
             ("RequestLimitExceeded", "Unavailable"),
             ("UnauthorizedOperation", "AccessDenied"),
         ] {
-            let error = creating_once("do it", &plan, "InvalidSubnet.Conflict")(refusal(code));
+            let error =
+                creating_once("do it", &plan, Timestamp::MAX, "InvalidSubnet.Conflict")(refusal(code));
             assert_eq!(error.name(), name, "{code}");
         }
-        let other = creating("do it", &plan)(refusal("InvalidSubnet.Conflict"));
+        let other = creating("do it", &plan, Timestamp::MAX)(refusal("InvalidSubnet.Conflict"));
         assert_eq!(other.name(), "Internal");
     }
 

@@ -6,17 +6,20 @@ use std::future::Future;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
-    Address, Filter, InternetGateway, NatGateway, NatGatewayState, NetworkInterface, RouteTable,
-    SecurityGroup, State, Subnet, Tag, Vpc, VpcEndpoint,
+    Address, Filter, InternetGateway, NatGateway, NetworkInterface, RouteTable, SecurityGroup, Subnet, Tag,
+    Vpc, VpcEndpoint,
 };
 use mayfly_lambda::error::Error;
-use mayfly_model::tags;
+use mayfly_model::inventory::{EXISTS, Kind, Resource, UNKNOWN};
+use mayfly_model::tags::{self, Owner};
 
 use crate::tags::{filters, pairs};
-use mayfly_model::tags::Owner;
 
 /// A kind of resource that EC2 describes.
 pub trait Described: Sized {
+    /// The kind in the inventory.
+    const KIND: Kind;
+
     /// The filter by the VPC that a resource is in; none where it is in no VPC.
     const VPC_FILTER: Option<&'static str>;
 
@@ -26,8 +29,43 @@ pub trait Described: Sized {
     /// Its tags.
     fn tag_list(&self) -> &[Tag];
 
+    /// Its state in AWS's words, of a kind that has states.
+    fn state_name(&self) -> &str {
+        EXISTS
+    }
+
+    /// What tells a person whose it is where it is not the job's.
+    fn owner_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether it came with its VPC and goes with it.
+    fn is_of_vpc(&self) -> bool {
+        false
+    }
+
     /// All that the filters let pass, on all pages.
     fn describe(ec2: &Client, filters: Vec<Filter>) -> impl Future<Output = Result<Vec<Self>, Error>> + Send;
+
+    /// Whether it is described, as for a while after its end, and is gone all the same.
+    fn is_gone(&self) -> bool {
+        Self::KIND.is_gone(self.state_name())
+    }
+
+    /// Whether its deletion goes on. The wire has the states of an endpoint in lower case, and the SDK's model does not.
+    fn is_deleting(&self) -> bool {
+        self.state_name().eq_ignore_ascii_case("deleting")
+    }
+
+    /// Its entry in an inventory of `owner`'s.
+    fn resource(&self, owner: Owner<'_>) -> Resource {
+        let is_foreign = !self.is_gone() && !owner.owns(pairs(self.tag_list()));
+        let named = self.owner_name().filter(|name| is_foreign && !name.is_empty());
+        Resource {
+            owner: named.map(str::to_owned),
+            ..Resource::new(Self::KIND, self.id(), self.state_name())
+        }
+    }
 }
 
 /// What carries the job's tags, ordered by id, so that all who look see the same one first.
@@ -95,38 +133,17 @@ pub async fn inside<T: Described>(ec2: &Client, vpcs: &[Vpc]) -> Result<Vec<T>, 
 /// As [`Error::aws`].
 pub async fn nat_gateways(ec2: &Client, owner: Owner<'_>) -> Result<Vec<NatGateway>, Error> {
     let mut found = owned::<NatGateway>(ec2, owner).await?;
-    found.retain(|nat| matches!(nat.state(), Some(NatGatewayState::Pending | NatGatewayState::Available)));
+    found.retain(|nat| !nat.is_gone() && !nat.is_deleting());
     Ok(found)
 }
 
-/// Whether the group came with its VPC and goes with it.
-pub fn is_default(group: &SecurityGroup) -> bool {
-    group.group_name() == Some("default")
-}
-
-/// Whether the route table came with its VPC and goes with it.
-pub fn is_main(table: &RouteTable) -> bool {
-    table.associations().iter().any(|association| association.main() == Some(true))
-}
-
-/// Whether the endpoint is described, as for a while after its end, and is gone all the same. The wire has the states in
-/// lower case, and the model does not.
-pub fn is_deleted(endpoint: &VpcEndpoint) -> bool {
-    is_in(endpoint, &State::Deleted)
-}
-
-/// Whether the endpoint is being deleted.
-pub fn is_deleting(endpoint: &VpcEndpoint) -> bool {
-    is_in(endpoint, &State::Deleting)
-}
-
-fn is_in(endpoint: &VpcEndpoint, state: &State) -> bool {
-    endpoint.state().is_some_and(|actual| actual.as_str().eq_ignore_ascii_case(state.as_str()))
-}
-
 macro_rules! described {
-    ($kind:ty, $call:ident.$set_filters:ident, $id:ident, $tags:ident, $vpc:expr, $what:literal) => {
+    (
+        $kind:ident, $call:ident.$set_filters:ident, $id:ident, $tags:ident, $vpc:expr, $what:literal
+        $(, $method:ident -> $type:ty: |$self:ident| $value:expr)*
+    ) => {
         impl Described for $kind {
+            const KIND: Kind = Kind::$kind;
             const VPC_FILTER: Option<&'static str> = $vpc;
 
             fn id(&self) -> &str {
@@ -137,6 +154,11 @@ macro_rules! described {
                 self.$tags()
             }
 
+            $(fn $method(&self) -> $type {
+                let $self = self;
+                $value
+            })*
+
             async fn describe(ec2: &Client, filters: Vec<Filter>) -> Result<Vec<Self>, Error> {
                 let pages = ec2.$call().$set_filters(Some(filters)).into_paginator().items().send();
                 pages.try_collect().await.map_err(Error::aws(concat!("look for the job's ", $what)))
@@ -145,8 +167,14 @@ macro_rules! described {
     };
 }
 
-described!(Vpc, describe_vpcs.set_filters, vpc_id, tags, None, "VPC");
-described!(Subnet, describe_subnets.set_filters, subnet_id, tags, Some("vpc-id"), "subnets");
+described!(
+    Vpc, describe_vpcs.set_filters, vpc_id, tags, None, "VPC",
+    state_name -> &str: |vpc| vpc.state().map_or(UNKNOWN, |state| state.as_str())
+);
+described!(
+    Subnet, describe_subnets.set_filters, subnet_id, tags, Some("vpc-id"), "subnets",
+    state_name -> &str: |subnet| subnet.state().map_or(UNKNOWN, |state| state.as_str())
+);
 described!(
     InternetGateway,
     describe_internet_gateways.set_filters,
@@ -156,29 +184,22 @@ described!(
     "internet gateway"
 );
 described!(
-    SecurityGroup,
-    describe_security_groups.set_filters,
-    group_id,
-    tags,
-    Some("vpc-id"),
-    "security groups"
+    SecurityGroup, describe_security_groups.set_filters, group_id, tags, Some("vpc-id"), "security groups",
+    owner_name -> Option<&str>: |group| group.group_name(),
+    is_of_vpc -> bool: |group| group.group_name() == Some("default")
 );
 described!(
-    RouteTable,
-    describe_route_tables.set_filters,
-    route_table_id,
-    tags,
-    Some("vpc-id"),
-    "route tables"
+    RouteTable, describe_route_tables.set_filters, route_table_id, tags, Some("vpc-id"), "route tables",
+    is_of_vpc -> bool: |table| table.associations().iter().any(|association| association.main() == Some(true))
 );
-described!(NatGateway, describe_nat_gateways.set_filter, nat_gateway_id, tags, Some("vpc-id"), "NAT gateway");
 described!(
-    VpcEndpoint,
-    describe_vpc_endpoints.set_filters,
-    vpc_endpoint_id,
-    tags,
-    Some("vpc-id"),
-    "VPC endpoints"
+    NatGateway, describe_nat_gateways.set_filter, nat_gateway_id, tags, Some("vpc-id"), "NAT gateway",
+    state_name -> &str: |nat| nat.state().map_or(UNKNOWN, |state| state.as_str())
+);
+described!(
+    VpcEndpoint, describe_vpc_endpoints.set_filters, vpc_endpoint_id, tags, Some("vpc-id"), "VPC endpoints",
+    state_name -> &str: |endpoint| endpoint.state().map_or(UNKNOWN, |state| state.as_str()),
+    owner_name -> Option<&str>: |endpoint| endpoint.service_name()
 );
 described!(
     NetworkInterface,
@@ -186,11 +207,14 @@ described!(
     network_interface_id,
     tag_set,
     Some("vpc-id"),
-    "network interfaces"
+    "network interfaces",
+    state_name -> &str: |interface| interface.status().map_or(UNKNOWN, |status| status.as_str()),
+    owner_name -> Option<&str>: |interface| interface.description()
 );
 
 /// Addresses come on one page and are in no VPC.
 impl Described for Address {
+    const KIND: Kind = Kind::Address;
     const VPC_FILTER: Option<&'static str> = None;
 
     fn id(&self) -> &str {
@@ -204,5 +228,31 @@ impl Described for Address {
     async fn describe(ec2: &Client, filters: Vec<Filter>) -> Result<Vec<Self>, Error> {
         let described = ec2.describe_addresses().set_filters(Some(filters)).send().await;
         Ok(described.map_err(Error::aws("look for the job's address"))?.addresses.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::State;
+
+    use super::*;
+
+    #[test]
+    fn what_aws_has_made_in_the_vpc_is_told_by_its_name() {
+        let owner = Owner { stack: "mayfly", job: "a" };
+        let service = "com.amazonaws.eu-central-1.guardduty-data";
+        let endpoint = VpcEndpoint::builder().vpc_endpoint_id("vpce-1").service_name(service);
+        let entry = |endpoint: &VpcEndpoint| {
+            let Resource { state, owner, .. } = endpoint.resource(owner);
+            (state, owner)
+        };
+        let foreign = endpoint.clone().state(State::Available).build();
+        assert_eq!(entry(&foreign), ("Available".into(), Some(service.into())));
+        let gone = endpoint.clone().state(State::Deleted).build();
+        assert!(gone.is_gone());
+        assert_eq!(entry(&gone), ("Deleted".into(), None));
+        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
+        let own = endpoint.state(State::Available).tags(tag(tags::STACK, "mayfly")).tags(tag(tags::JOB, "a"));
+        assert_eq!(entry(&own.build()), ("Available".into(), None));
     }
 }

@@ -2,7 +2,7 @@
 //! Source: VPC user guide, "Amazon VPC quotas"; EC2 API Reference, "Error codes"; the numbers are those of Service
 //! Quotas.
 
-use mayfly_lambda::error::Error;
+use mayfly_lambda::error::{Error, Undone};
 
 /// A quota of the account in the Region.
 #[derive(Debug)]
@@ -58,10 +58,14 @@ impl Quota {
     /// What a function says whose call met this quota, when the job waits for quotas and when it does not.
     pub(crate) fn error(&self, doing: &str, job_waits: bool, told: &str) -> Error {
         let Self { code, name, number, default, waits } = self;
-        let full = format!(
-            "could not {doing}: {code}: {told} The quota \"{name}\" ({number}, {default} by default) is used up; raise it \
+        let full = Undone::new(
+            doing,
+            format_args!(
+                "{code}: {told} The quota \"{name}\" ({number}, {default} by default) is used up; raise it \
              in the console of Service Quotas"
-        );
+            ),
+        )
+        .to_string();
         match (waits, job_waits) {
             (true, true) => {
                 Error::QuotaFull(format!("{full}; the job waits until its queueMinutes are over"))

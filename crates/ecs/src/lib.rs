@@ -1,6 +1,8 @@
 //! A job's services, tasks, task definitions and cluster in ECS, by their tags, which are compared exactly. A job has its
 //! services in the stack's cluster or, with a network of its own, in a cluster of its own.
 
+pub mod of_stack;
+
 use std::error::Error as StdError;
 use std::fmt::Debug;
 
@@ -11,6 +13,7 @@ use aws_sdk_ecs::types::{
     TaskDefinitionStatus, TaskField,
 };
 use mayfly_lambda::error::Error;
+use mayfly_model::inventory::{Kind, Resource, UNKNOWN};
 use mayfly_model::tags::{Owner, Tags};
 use tokio::try_join;
 
@@ -23,6 +26,48 @@ pub fn tags(tags: &Tags) -> Vec<Tag> {
 pub fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
     tags.iter().filter_map(|tag| Some((tag.key()?, tag.value()?)))
 }
+
+/// What ECS describes of a resource.
+pub trait Described {
+    /// The kind in the inventory.
+    const KIND: Kind;
+
+    /// Its ARN.
+    fn arn(&self) -> &str;
+
+    /// Its state in AWS's words.
+    fn state(&self) -> &str;
+
+    /// Whether it is described, as for a while after its end, and is gone all the same.
+    fn is_gone(&self) -> bool {
+        Self::KIND.is_gone(self.state())
+    }
+
+    /// Its entry in an inventory.
+    fn resource(&self) -> Resource {
+        Resource::new(Self::KIND, self.arn(), self.state())
+    }
+}
+
+macro_rules! described {
+    ($kind:ident, $arn:ident, $state:ident) => {
+        impl Described for $kind {
+            const KIND: Kind = Kind::$kind;
+
+            fn arn(&self) -> &str {
+                self.$arn().unwrap_or_default()
+            }
+
+            fn state(&self) -> &str {
+                self.$state().unwrap_or(UNKNOWN)
+            }
+        }
+    };
+}
+
+described!(Cluster, cluster_arn, status);
+described!(Service, service_arn, status);
+described!(Task, task_arn, last_status);
 
 /// The job's own cluster, in whatever state: it is described for a while after it was deleted.
 ///

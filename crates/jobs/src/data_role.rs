@@ -1,15 +1,14 @@
 //! The role that may read and write the data buckets. A function assumes it for the keys of one job at a time.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::signing::{Access, KeyGroup, SESSION, Signer};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::sdk::SdkConfig;
-use mayfly_lambda::settings::setting;
+use mayfly_lambda::{Clock, Environment};
 use mayfly_model::job::{Input, S3Uri};
 use mayfly_model::message::Download;
 
@@ -24,6 +23,7 @@ pub struct DataRole {
     region: String,
     endpoint: Option<String>,
     url_lifetime: Duration,
+    clock: Clock,
 }
 
 impl DataRole {
@@ -31,14 +31,15 @@ impl DataRole {
     ///
     /// # Errors
     /// When a setting is absent or cannot be read.
-    pub fn from_env(config: &SdkConfig, session: &'static str) -> Result<Self, String> {
+    pub fn new(environment: &Environment, session: &'static str) -> Result<Self, String> {
         Ok(Self {
-            sts: Client::new(config),
-            arn: setting("DATA_ROLE_ARN")?,
+            sts: Client::new(environment.sdk()),
+            arn: environment.setting("DATA_ROLE_ARN")?,
             session,
-            region: setting("AWS_REGION")?,
-            endpoint: config.endpoint_url().map(str::to_owned),
-            url_lifetime: Duration::from_secs(setting("SIGNED_URL_SECONDS")?),
+            region: environment.setting("AWS_REGION")?,
+            endpoint: environment.sdk().endpoint_url().map(str::to_owned),
+            url_lifetime: Duration::from_secs(environment.setting("SIGNED_URL_SECONDS")?),
+            clock: environment.clock(),
         })
     }
 
@@ -55,7 +56,7 @@ impl DataRole {
         let mut signed = HashMap::new();
         for (signer, uris) in self.signers(Access::Read, uris).await? {
             for uri in uris {
-                signed.insert((uri.bucket, uri.key), signer.get(&uri, SystemTime::now())?);
+                signed.insert((uri.bucket, uri.key), signer.get(&uri)?);
             }
         }
         let download = |input: &Input| {
@@ -74,8 +75,9 @@ impl DataRole {
         access: Access,
         uris: impl IntoIterator<Item = S3Uri<'a>>,
     ) -> Result<Vec<(Signer<'_>, Vec<S3Uri<'a>>)>, Error> {
-        let groups = stream::iter(KeyGroup::split(access, uris)).map(|group| self.signers_of(group));
-        groups.buffer_unordered(SIDE_BY_SIDE).try_concat().await
+        let groups = KeyGroup::split(access, uris).into_iter();
+        let sessions: Vec<_> = groups.map(|group| self.signers_of(group)).collect();
+        stream::iter(sessions).buffer_unordered(SIDE_BY_SIDE).try_concat().await
     }
 
     /// As many as STS wants for the group.
@@ -86,10 +88,7 @@ impl DataRole {
             match self.signer(&group).await? {
                 Some(signer) => signers.push((signer, group.uris().to_vec())),
                 None => groups.extend(group.smaller().ok_or_else(|| {
-                    Error::internal(
-                        "could not assume the data role",
-                        "STS takes no session policy, however short",
-                    )
+                    Error::internal("assume the data role", "STS takes no session policy, however short")
                 })?),
             }
         }
@@ -118,15 +117,16 @@ impl DataRole {
             }
             session => session.map_err(Error::aws("assume the data role"))?,
         };
-        let keys = session.credentials.ok_or_else(|| {
-            Error::internal("could not assume the data role", "STS returned no credentials")
-        })?;
+        let keys = session
+            .credentials
+            .ok_or_else(|| Error::internal("assume the data role", "STS returned no credentials"))?;
         let (id, secret, token) = (keys.access_key_id, keys.secret_access_key, keys.session_token);
         Ok(Some(Signer {
             credentials: Credentials::new(id, secret, Some(token), None, "data-role"),
             region: &self.region,
             endpoint: self.endpoint.as_deref(),
             lifetime: self.url_lifetime,
+            clock: &self.clock,
         }))
     }
 }
@@ -195,6 +195,7 @@ mod tests {
                 region: "eu-central-1".into(),
                 endpoint: None,
                 url_lifetime: SESSION,
+                clock: Clock::default(),
             }
         }
     }
@@ -234,7 +235,7 @@ mod tests {
             let uris = inputs[..4].iter().filter_map(|input| S3Uri::parse(&input.from));
             let signers = role.signers(Access::Write, uris).await.unwrap();
             let signed = signers.iter().flat_map(|(signer, uris)| {
-                uris.iter().map(move |uri| signer.post(uri, POST_LIMIT, SystemTime::now()).map(|_| uri.key))
+                uris.iter().map(move |uri| signer.post(uri, POST_LIMIT).map(|_| uri.key))
             });
             let mut keys = signed.collect::<Result<Vec<_>, _>>().unwrap();
             keys.sort_unstable();

@@ -1,8 +1,10 @@
-//! What the functions share that follow a job at work: its record in the `Jobs` table, and the role that signs its URLs.
+//! What the functions share that follow a job at work: the `Jobs` table, and the role that signs a job's URLs.
 
 mod data_role;
+mod jobs;
 mod record;
 pub mod signing;
 
 pub use data_role::DataRole;
+pub use jobs::{ENDED_TASKS_LIMIT, Jobs};
 pub use record::Record;

@@ -2,93 +2,82 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_lambda::error::Error;
-use mayfly_model::plan::Plan;
-use mayfly_model::record::{JOB, MAILBOX, START};
+use mayfly_model::job::{Capacity, Task};
+use mayfly_model::message::Loss;
+use mayfly_model::record::{
+    CAPACITY, CONCLUDED, ENDED_TASKS, LOSS, MAILBOX, NONCE, RESULT, Stored, TASK, TASK_ARN, TOKEN, TURN,
+    WORKED,
+};
+use mayfly_model::turn::Turn;
 use serde::de::DeserializeOwned;
 
-/// What the table knows of a job. Its attributes go by the names in [`mayfly_model::record`].
-pub struct Record(HashMap<String, AttributeValue>);
+/// What the table knows of a job that has been dispatched.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The job's id.
+    pub job: String,
+    /// The turn that is going on.
+    pub turn: Turn,
+    /// The task token of that start.
+    pub token: String,
+    /// What proves that a report comes from a container of this job.
+    pub nonce: String,
+    /// The mailbox's URL.
+    pub mailbox: String,
+    /// The document's `capacity`.
+    pub capacity: Capacity,
+    /// The document's `task`.
+    pub task: Task,
+    /// The ECS task that works at this start, once it has reported.
+    pub task_arn: Option<String>,
+    /// The ECS tasks whose end is known.
+    pub ended_tasks: Vec<String>,
+    /// What this start was lost by.
+    pub loss: Option<Loss>,
+    /// The job's one result.
+    pub result: Option<Stored>,
+    /// Whether a container of the job has ever worked.
+    pub has_worked: bool,
+    /// Whether the job was concluded without a result.
+    pub is_concluded: bool,
+}
 
 impl Record {
-    /// The record of the job with this id; none before its first dispatch, and none of an id that no item can have.
+    /// Reads the item of `job`.
     ///
     /// # Errors
-    /// As [`Error::aws`].
-    pub async fn get(dynamodb: &Client, table: &str, job: &str) -> Result<Option<Self>, Error> {
-        let get = dynamodb.get_item().table_name(table).key(JOB, AttributeValue::S(job.to_owned()));
-        match get.consistent_read(true).send().await {
-            Ok(got) => Ok(got.item.map(Self)),
-            // An empty key, or one of more than 2,048 bytes.
-            // Source: DynamoDB developer guide, "Constraints in Amazon DynamoDB", partition keys; API Reference, "Common
-            // errors", `ValidationError`.
-            Err(error) if error.code() == Some("ValidationException") => Ok(None),
-            Err(error) => Err(Error::aws("read the job's record")(error)),
-        }
-    }
-
-    /// The record of this run of the job: an earlier run of the same id had another mailbox.
-    ///
-    /// # Errors
-    /// As [`Error::aws`].
-    pub async fn of_run(dynamodb: &Client, table: &str, plan: &Plan) -> Result<Option<Self>, Error> {
-        let record = Self::get(dynamodb, table, &plan.job).await?;
-        Ok(record.filter(|record| record.find_text(MAILBOX) == Some(&plan.mailbox_url)))
-    }
-
-    /// The start that its attributes of a start are about.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] where it has none.
-    pub fn start(&self) -> Result<u32, Error> {
-        let start = self.0.get(START).and_then(|value| value.as_n().ok()?.parse().ok());
-        start.ok_or_else(|| missing(START))
-    }
-
-    /// Whether the attribute is there.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    /// The attribute that the record cannot be without.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] where it is absent.
-    pub fn text(&self, name: &str) -> Result<&str, Error> {
-        self.find_text(name).ok_or_else(|| missing(name))
-    }
-
-    /// The attribute, where it is there.
-    pub fn find_text(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_s().ok().map(String::as_str)
-    }
-
-    /// The set of texts; empty where it is absent.
-    pub fn texts(&self, name: &str) -> &[String] {
-        self.0.get(name).and_then(|value| value.as_ss().ok()).map_or(&[], Vec::as_slice)
-    }
-
-    /// What the JSON says that the record cannot be without.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] where it is absent or cannot be read as `T`.
-    pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
-        self.find_json(name)?.ok_or_else(|| missing(name))
-    }
-
-    /// What the JSON says, where it is there.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] where it cannot be read as `T`.
-    pub fn find_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
-        let read = self.find_text(name).map(serde_json::from_str).transpose();
-        read.map_err(|error| Error::internal(format!("could not read the record's {name}"), error))
+    /// [`Error::Internal`] where an attribute is absent that no record is without, or cannot be read.
+    pub(crate) fn read(job: &str, item: &HashMap<String, AttributeValue>) -> Result<Self, Error> {
+        let ended = item.get(ENDED_TASKS).and_then(|value| value.as_ss().ok());
+        Ok(Self {
+            job: job.to_owned(),
+            turn: given(TURN, json(item, TURN)?)?,
+            token: given(TOKEN, text(item, TOKEN))?.to_owned(),
+            nonce: given(NONCE, text(item, NONCE))?.to_owned(),
+            mailbox: given(MAILBOX, text(item, MAILBOX))?.to_owned(),
+            capacity: given(CAPACITY, json(item, CAPACITY)?)?,
+            task: given(TASK, json(item, TASK)?)?,
+            task_arn: text(item, TASK_ARN).map(str::to_owned),
+            ended_tasks: ended.cloned().unwrap_or_default(),
+            loss: json(item, LOSS)?,
+            result: json(item, RESULT)?,
+            has_worked: item.contains_key(WORKED),
+            is_concluded: item.contains_key(CONCLUDED),
+        })
     }
 }
 
-fn missing(name: &str) -> Error {
-    Error::internal("could not read the job's record", format!("it has no {name}"))
+fn given<T>(name: &str, value: Option<T>) -> Result<T, Error> {
+    value.ok_or_else(|| Error::internal("read the job's record", format!("it has no {name}")))
+}
+
+fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+fn json<T: DeserializeOwned>(item: &HashMap<String, AttributeValue>, name: &str) -> Result<Option<T>, Error> {
+    let read = text(item, name).map(serde_json::from_str).transpose();
+    read.map_err(|error| Error::internal(format!("read the record's {name}"), error))
 }

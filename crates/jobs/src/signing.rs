@@ -2,18 +2,18 @@
 //! credentials that signed them, so the signer holds a session of the data role that is good for just these keys.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use url::Url;
 
+use mayfly_lambda::Clock;
 use mayfly_lambda::error::Error;
 use mayfly_model::job::S3Uri;
 
@@ -168,6 +168,8 @@ pub struct Signer<'a> {
     pub endpoint: Option<&'a str>,
     /// How long a URL is good for; at most [`SESSION`].
     pub lifetime: Duration,
+    /// From when on.
+    pub clock: &'a Clock,
 }
 
 impl Signer<'_> {
@@ -175,8 +177,8 @@ impl Signer<'_> {
     ///
     /// # Errors
     /// [`Error::Internal`] where the key cannot be signed.
-    pub fn get(&self, uri: &S3Uri<'_>, now: SystemTime) -> Result<String, Error> {
-        let failed = |error: &dyn std::fmt::Display| Error::internal("could not sign a download", error);
+    pub fn get(&self, uri: &S3Uri<'_>) -> Result<String, Error> {
+        let failed = |error: &dyn std::fmt::Display| Error::internal("sign a download", error);
         let mut url = self.bucket_url(uri.bucket)?;
         let bucket = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{bucket}/{}", utf8_percent_encode(uri.key, PATH)));
@@ -192,7 +194,7 @@ impl Signer<'_> {
             .identity(&identity)
             .region(self.region)
             .name("s3")
-            .time(now)
+            .time(self.clock.now().into())
             .settings(settings)
             .build()
             .map_err(|error| failed(&error))?
@@ -213,14 +215,8 @@ impl Signer<'_> {
     ///
     /// # Errors
     /// [`Error::Internal`] where the endpoint is no URL.
-    pub fn post(
-        &self,
-        uri: &S3Uri<'_>,
-        bytes: u64,
-        now: SystemTime,
-    ) -> Result<(String, BTreeMap<String, String>), Error> {
-        let now =
-            Timestamp::try_from(now).map_err(|error| Error::internal("could not sign an upload", error))?;
+    pub fn post(&self, uri: &S3Uri<'_>, bytes: u64) -> Result<(String, BTreeMap<String, String>), Error> {
+        let now = self.clock.now();
         let expires = now + self.lifetime;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
         let scope = format!("{}/{}/s3/aws4_request", now.strftime("%Y%m%d"), self.region);
@@ -259,8 +255,7 @@ impl Signer<'_> {
             None if bucket.contains('.') => format!("https://s3.{}.amazonaws.com/{bucket}", self.region),
             None => format!("https://{bucket}.s3.{}.amazonaws.com/", self.region),
         };
-        Url::parse(&url)
-            .map_err(|error| Error::internal(format!("could not read the S3 endpoint {url}"), error))
+        Url::parse(&url).map_err(|error| Error::internal(format!("read the S3 endpoint {url}"), error))
     }
 }
 
@@ -275,8 +270,10 @@ mod tests {
     #[test]
     fn a_key_is_encoded_as_s3_does_it_before_it_checks_the_signature() {
         let credentials = Credentials::new("AKID", "secret", Some("token+/=".into()), None, "test");
-        let signer = Signer { credentials, region: "eu-central-1", endpoint: None, lifetime: SESSION };
-        let url = signer.get(&uri("a b+c(1)/ü//%2F~.mp4"), SystemTime::UNIX_EPOCH).unwrap();
+        let clock = Clock::default();
+        let signer =
+            Signer { credentials, region: "eu-central-1", endpoint: None, lifetime: SESSION, clock: &clock };
+        let url = signer.get(&uri("a b+c(1)/ü//%2F~.mp4")).unwrap();
         let path = "https://bucket.s3.eu-central-1.amazonaws.com/a%20b%2Bc%281%29/%C3%BC//%252F~.mp4?X-Amz-Algorithm=";
         assert!(url.starts_with(path), "{url}");
         assert!(url.contains("X-Amz-Security-Token=token%2B%2F%3D"), "{url}");

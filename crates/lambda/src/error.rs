@@ -1,10 +1,27 @@
 //! The named errors that a function fails with and the state machines match.
 
+use std::fmt::Display;
+
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use lambda_runtime::Diagnostic;
 use strum::{IntoStaticStr, VariantNames};
+
+/// What was not done, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing}: {detail}")]
+pub struct Undone {
+    doing: String,
+    detail: String,
+}
+
+impl Undone {
+    /// `doing` is a bare verb phrase, such as `create the job's VPC`.
+    pub fn new(doing: impl Into<String>, detail: impl Display) -> Self {
+        Self { doing: doing.into(), detail: detail.to_string() }
+    }
+}
 
 /// What a function fails with. The variant's name is the `errorType` that the state machines match.
 #[derive(Debug, thiserror::Error, IntoStaticStr, VariantNames)]
@@ -13,13 +30,8 @@ pub enum Error {
     #[error("{0}")]
     InvalidJob(String),
     /// AWS denied an action to the function's role.
-    #[error("{doing}: {detail}; give the function's role this right in template.yaml")]
-    AccessDenied {
-        /// What the function was doing.
-        doing: String,
-        /// AWS's own words, which name the action and the resource.
-        detail: String,
-    },
+    #[error("{0}; give the function's role this right in template.yaml")]
+    AccessDenied(Undone),
     /// A quota of the account is used up, and the job does not wait for it; the message says which quota it is, its
     /// number and where it can be raised.
     #[error("{0}")]
@@ -29,13 +41,8 @@ pub enum Error {
     QuotaFull(String),
     /// Something that was just created is not known everywhere yet; the state machine tries again.
     /// Source: EC2 developer guide, "Ensuring consistency" (eventual-consistency).
-    #[error("{doing}: {detail}")]
-    NotVisibleYet {
-        /// What the function was doing.
-        doing: String,
-        /// AWS's own words.
-        detail: String,
-    },
+    #[error("{0}")]
+    NotVisibleYet(Undone),
     /// The NAT gateway is not available yet; the state machine looks again.
     #[error("{0}")]
     NatPending(String),
@@ -52,21 +59,11 @@ pub enum Error {
     #[error("{0}")]
     ReportsPending(String),
     /// AWS was busy or out of reach; the state machine tries again.
-    #[error("{doing}: {detail}")]
-    Unavailable {
-        /// What the function was doing.
-        doing: String,
-        /// The cause, as the SDK tells it.
-        detail: String,
-    },
+    #[error("{0}")]
+    Unavailable(Undone),
     /// Anything else.
-    #[error("{doing}: {detail}")]
-    Internal {
-        /// What the function was doing.
-        doing: String,
-        /// The cause.
-        detail: String,
-    },
+    #[error("{0}")]
+    Internal(Undone),
 }
 
 impl Error {
@@ -74,28 +71,40 @@ impl Error {
     pub const NAMES: &'static [&'static str] = Self::VARIANTS;
 
     /// A fault that no AWS call reported.
-    pub fn internal(doing: impl Into<String>, detail: impl std::fmt::Display) -> Self {
-        Self::Internal { doing: doing.into(), detail: detail.to_string() }
+    pub fn internal(doing: impl Into<String>, detail: impl Display) -> Self {
+        Self::Internal(Undone::new(doing, detail))
     }
 
-    /// Turns the failure of an AWS call into an error, for `map_err`. `doing` completes "could not …".
+    /// What was just made is not known to the one who was asked.
+    pub fn not_visible_yet(doing: impl Into<String>, detail: impl Display) -> Self {
+        Self::NotVisibleYet(Undone::new(doing, detail))
+    }
+
+    /// AWS has refused a deletion because of something else, which will go.
+    pub fn still_in_use(doing: impl Display, detail: impl Display) -> Self {
+        Self::StillInUse(Undone::new(format!("{doing} yet"), detail).to_string())
+    }
+
+    /// AWS was busy, by other signs than [`Error::aws`] knows.
+    pub fn unavailable(doing: impl Into<String>, detail: impl Display) -> Self {
+        Self::Unavailable(Undone::new(doing, detail))
+    }
+
+    /// Turns the failure of an AWS call into an error, for `map_err`.
     pub fn aws<E, R>(doing: &str) -> impl FnOnce(SdkError<E, R>) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
         R: std::fmt::Debug + 'static,
     {
-        let doing = format!("could not {doing}");
         move |error| {
-            let code = error.code().unwrap_or_default().to_owned();
-            if is_access_denied(&code) {
-                let detail = error.message().unwrap_or(&code).to_owned();
-                return Self::AccessDenied { doing, detail };
+            let code = error.code().unwrap_or_default();
+            if is_access_denied(code) {
+                // AWS's own words, which name the action and the resource.
+                return Self::AccessDenied(Undone::new(doing, error.message().unwrap_or(code)));
             }
-            let detail = DisplayErrorContext(&error).to_string();
-            if is_transient(&code) || !matches!(error, SdkError::ServiceError(_)) {
-                return Self::Unavailable { doing, detail };
-            }
-            Self::Internal { doing, detail }
+            let is_transient = is_transient(code) || !matches!(error, SdkError::ServiceError(_));
+            let undone = Undone::new(doing, DisplayErrorContext(&error));
+            if is_transient { Self::Unavailable(undone) } else { Self::Internal(undone) }
         }
     }
 
@@ -111,13 +120,12 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// What AWS's answer holds in `field`. `doing` completes "could not …".
+/// What AWS's answer holds in `field`.
 ///
 /// # Errors
 /// [`Error::Internal`] where it holds nothing: an empty id would fail only in a later step.
 pub fn given<T>(doing: &str, field: &str, value: Option<T>) -> Result<T, Error> {
-    let missing = || Error::internal(format!("could not {doing}"), format!("AWS's answer has no {field}"));
-    value.ok_or_else(missing)
+    value.ok_or_else(|| Error::internal(doing, format!("AWS's answer has no {field}")))
 }
 
 /// The spellings of a denial in EC2 (`UnauthorizedOperation`), the JSON services and the query services.

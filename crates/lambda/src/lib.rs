@@ -1,5 +1,13 @@
-//! What every function is: a step that Lambda, a test or a simulator calls, its errors, its settings and its clients.
+//! What every function is: a [`Step`] that Lambda, a test or a simulator calls in an [`Environment`], and the errors that
+//! the state machines match.
 
+mod environment;
 pub mod error;
 pub mod sdk;
-pub mod settings;
+pub mod search;
+mod step;
+
+pub use environment::{Clock, Environment, Randomness};
+pub use lambda_runtime::Error as ServeError;
+pub use sdk::SdkConfig;
+pub use step::{Step, invoke, serve};

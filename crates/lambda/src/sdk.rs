@@ -3,11 +3,13 @@
 //! Written by hand instead of with aws-config, whose chain of providers for credentials and Regions no function needs
 //! and which makes every function a megabyte larger.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -21,7 +23,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 pub use aws_types::SdkConfig;
 
-use crate::settings::setting;
+use crate::environment::setting;
 
 /// As the SDK has it by itself.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
@@ -30,45 +32,40 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 /// Source: Amazon Trust Services, "Repository" (amazontrust.com/repository): those five for a trust store of one's own.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// The configuration for all clients of this function.
+/// The configuration for all clients of a step, from the variables that Lambda sets. Without `retries` the SDK makes no call
+/// a second time by itself.
 /// Source: Lambda developer guide, "Defined runtime environment variables".
-///
-/// # Errors
-/// When a variable that Lambda sets is absent.
-pub fn config() -> Result<SdkConfig, String> {
-    let key: String = setting("AWS_ACCESS_KEY_ID")?;
-    let secret: String = setting("AWS_SECRET_ACCESS_KEY")?;
-    let token = std::env::var("AWS_SESSION_TOKEN").ok();
+pub(crate) fn config(
+    variables: &BTreeMap<String, String>,
+    http: SharedHttpClient,
+    time: SharedTimeSource,
+    retries: bool,
+) -> Result<SdkConfig, String> {
+    let key: String = setting(variables, "AWS_ACCESS_KEY_ID")?;
+    let secret: String = setting(variables, "AWS_SECRET_ACCESS_KEY")?;
+    let token = variables.get("AWS_SESSION_TOKEN").cloned();
     let credentials = Credentials::new(key, secret, token, None, "Lambda");
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(setting::<String>("AWS_REGION")?))
+        .region(Region::new(setting::<String>(variables, "AWS_REGION")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http_client(std::env::var("AWS_CA_BUNDLE").ok())?)
-        .service_config(Endpoints);
-    config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL").ok());
+        .http_client(http)
+        .time_source(time)
+        .service_config(Endpoints(variables.clone()));
+    config.set_endpoint_url(variables.get("AWS_ENDPOINT_URL").cloned());
+    if !retries {
+        config = config.retry_config(RetryConfig::disabled());
+    }
     Ok(config.build())
-}
-
-/// The configuration for calls that take no client token, so that AWS would take them for two where the SDK tries a
-/// second time by itself because the first answer was lost: the state machine tries again, and then the function looks
-/// for what is there first.
-/// Source: EC2 developer guide, "Ensuring idempotency in Amazon EC2 API requests"; ECS developer guide, "Ensuring
-/// idempotency in Amazon ECS API requests".
-///
-/// # Errors
-/// As [`config`].
-pub fn config_without_retries() -> Result<SdkConfig, String> {
-    Ok(config()?.into_builder().retry_config(RetryConfig::disabled()).build())
 }
 
 /// One connector for all services, made once: the SDK by itself makes one for each client, and each twice. It trusts no roots
 /// but Amazon's, since nothing but AWS is called, and to read the system's store takes several times as long as all else
 /// that a start does. `AWS_CA_BUNDLE` names a file of others.
 /// Source: AWS SDKs and Tools Reference Guide, "General configuration", `ca_bundle`.
-fn http_client(bundle: Option<String>) -> Result<SharedHttpClient, String> {
+pub(crate) fn http_client(bundle: Option<&str>) -> Result<SharedHttpClient, String> {
     let roots = match bundle {
-        Some(path) => std::fs::read(&path).map_err(|error| format!("AWS_CA_BUNDLE names {path}: {error}"))?,
+        Some(path) => std::fs::read(path).map_err(|error| format!("AWS_CA_BUNDLE names {path}: {error}"))?,
         None => AMAZON_ROOTS.to_vec(),
     };
     let tls = TlsContext::builder()
@@ -88,12 +85,12 @@ fn http_client(bundle: Option<String>) -> Result<SharedHttpClient, String> {
 /// A service's own endpoint, such as `AWS_ENDPOINT_URL_ECS`, of a local cloud.
 /// Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
 #[derive(Debug)]
-struct Endpoints;
+struct Endpoints(BTreeMap<String, String>);
 
 impl LoadServiceConfig for Endpoints {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         let service = key.service_id().to_uppercase().replace([' ', '-'], "_");
-        std::env::var(format!("{}_{service}", key.env())).ok()
+        self.0.get(&format!("{}_{service}", key.env())).cloned()
     }
 }
 
@@ -129,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_bundle_of_roots_that_cannot_be_read_is_named() {
-        let error = http_client(Some("/no/such/bundle.pem".into())).unwrap_err();
+        let error = http_client(Some("/no/such/bundle.pem")).unwrap_err();
         assert!(error.starts_with("AWS_CA_BUNDLE names /no/such/bundle.pem: "), "{error}");
     }
 

@@ -1,5 +1,7 @@
 //! What a job has in the account, and which states of it count as gone.
 
+use std::fmt::{self, Display, Formatter};
+
 use serde::{Deserialize, Serialize};
 
 /// The kinds of resource that a job can have.
@@ -37,6 +39,48 @@ pub enum Kind {
     Unproven,
 }
 
+/// What is said of a resource whose kind has no states.
+pub const EXISTS: &str = "EXISTS";
+
+/// What is said of a resource whose state was not told.
+pub const UNKNOWN: &str = "UNKNOWN";
+
+impl Kind {
+    /// Whether a resource of this kind that is in `state` costs nothing, holds nothing up and vanishes by itself.
+    pub fn is_gone(self, state: &str) -> bool {
+        match self {
+            // A service is described for a while after it has drained.
+            // Source: ECS API Reference, Service, `status`.
+            // So is a cluster that was deleted.
+            // Source: ECS API Reference, `Cluster`, `status`.
+            Self::Service | Self::Cluster => state == "INACTIVE",
+            // Both are described for about an hour, cannot be removed, and count against no quota. The address and the
+            // interface of one that failed are looked for by themselves.
+            // Source: VPC user guide, "NAT gateway creation fails" and "Amazon VPC quotas".
+            Self::NatGateway => matches!(state, "deleted" | "failed"),
+            // Source: EC2 API Reference, `VpcEndpoint`, `State`; its case varies.
+            Self::VpcEndpoint => state.eq_ignore_ascii_case("deleted"),
+            // A stopped task is described for about an hour; its interface was deleted in DEPROVISIONING.
+            // Source: ECS developer guide, "Task lifecycle".
+            Self::Task => matches!(state, "STOPPED" | "DELETED"),
+            // Deletion has been accepted; the revision goes when nothing refers to it any more.
+            // Source: ECS API Reference, `DeleteTaskDefinitions`.
+            Self::TaskDefinition => state == "DELETE_IN_PROGRESS",
+            // Find-leftovers says so of a queue whose deletion SQS has accepted.
+            Self::Queue => state == "DELETED",
+            // Not described any more once deleted.
+            Self::NetworkInterface
+            | Self::Vpc
+            | Self::Subnet
+            | Self::InternetGateway
+            | Self::Address
+            | Self::RouteTable
+            | Self::SecurityGroup
+            | Self::Unproven => false,
+        }
+    }
+}
+
 /// One resource of a job, as AWS described it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Resource {
@@ -44,42 +88,32 @@ pub struct Resource {
     pub kind: Kind,
     /// Its ARN, or its id or URL where AWS knows it by that.
     pub id: String,
-    /// Its state in AWS's words; for kinds without states, `EXISTS`.
+    /// Its state in AWS's words; for kinds without states, [`EXISTS`].
     pub state: String,
+    /// Of what AWS itself has put into the job's VPC, the name that it has there, so that a person who reads of it in
+    /// `residual` understands whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 impl Resource {
-    /// Whether the resource costs nothing, holds nothing up and vanishes by itself.
+    /// A resource of the job's own.
+    pub fn new(kind: Kind, id: impl Into<String>, state: impl Into<String>) -> Self {
+        Self { kind, id: id.into(), state: state.into(), owner: None }
+    }
+
+    /// Whether it costs nothing, holds nothing up and vanishes by itself.
     pub fn is_gone(&self) -> bool {
-        match self.kind {
-            // A service is described for a while after it has drained.
-            // Source: ECS API Reference, Service, `status`.
-            // So is a cluster that was deleted.
-            // Source: ECS API Reference, `Cluster`, `status`.
-            Kind::Service | Kind::Cluster => self.state == "INACTIVE",
-            // Both are described for about an hour, cannot be removed, and count against no quota. The address and the
-            // interface of one that failed are looked for by themselves.
-            // Source: VPC user guide, "NAT gateway creation fails" and "Amazon VPC quotas".
-            Kind::NatGateway => matches!(self.state.as_str(), "deleted" | "failed"),
-            // Source: EC2 API Reference, `VpcEndpoint`, `State`; its case varies.
-            Kind::VpcEndpoint => self.state.eq_ignore_ascii_case("deleted"),
-            // A stopped task is described for about an hour; its interface was deleted in DEPROVISIONING.
-            // Source: ECS developer guide, "Task lifecycle".
-            Kind::Task => matches!(self.state.as_str(), "STOPPED" | "DELETED"),
-            // Deletion has been accepted; the revision goes when nothing refers to it any more.
-            // Source: ECS API Reference, `DeleteTaskDefinitions`.
-            Kind::TaskDefinition => self.state == "DELETE_IN_PROGRESS",
-            // Find-leftovers says so of a queue whose deletion SQS has accepted.
-            Kind::Queue => self.state == "DELETED",
-            // Not described any more once deleted.
-            Kind::NetworkInterface
-            | Kind::Vpc
-            | Kind::Subnet
-            | Kind::InternetGateway
-            | Kind::Address
-            | Kind::RouteTable
-            | Kind::SecurityGroup
-            | Kind::Unproven => false,
+        self.kind.is_gone(&self.state)
+    }
+}
+
+impl Display for Resource {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { kind, id, state, owner } = self;
+        match owner {
+            Some(owner) => write!(f, "{kind:?} {id} ({state}: {owner})"),
+            None => write!(f, "{kind:?} {id} ({state})"),
         }
     }
 }
@@ -135,10 +169,6 @@ impl Receipt {
 mod tests {
     use super::*;
 
-    fn resource(kind: Kind, id: &str, state: &str) -> Resource {
-        Resource { kind, id: id.into(), state: state.into() }
-    }
-
     #[test]
     fn only_the_states_that_aws_documents_as_final_count_as_gone() {
         let table = [
@@ -164,18 +194,32 @@ mod tests {
             (Kind::NetworkInterface, "in-use", false),
         ];
         for (kind, state, gone) in table {
-            assert_eq!(resource(kind, "x", state).is_gone(), gone, "{kind:?} {state}");
+            assert_eq!(kind.is_gone(state), gone, "{kind:?} {state}");
         }
     }
 
     #[test]
     fn a_receipt_remembers_what_has_vanished() {
         let mut receipt = Receipt::default();
-        receipt.update(&[resource(Kind::Queue, "q", "EXISTS"), resource(Kind::Service, "s", "ACTIVE")]);
+        receipt.update(&[
+            Resource::new(Kind::Queue, "q", "EXISTS"),
+            Resource::new(Kind::Service, "s", "ACTIVE"),
+        ]);
         assert_eq!(receipt.residual.len(), 2);
-        receipt.update(&[resource(Kind::Service, "s", "INACTIVE")]);
+        receipt.update(&[Resource::new(Kind::Service, "s", "INACTIVE")]);
         assert_eq!(receipt.created.len(), 2);
         assert_eq!(receipt.deleted, receipt.created);
         assert!(receipt.residual.is_empty());
+    }
+
+    #[test]
+    fn what_aws_has_made_is_told_with_its_name() {
+        let mut endpoint = Resource::new(Kind::VpcEndpoint, "vpce-1", "available");
+        assert_eq!(endpoint.to_string(), "VpcEndpoint vpce-1 (available)");
+        endpoint.owner = Some("com.amazonaws.eu-central-1.guardduty-data".into());
+        assert_eq!(
+            endpoint.to_string(),
+            "VpcEndpoint vpce-1 (available: com.amazonaws.eu-central-1.guardduty-data)"
+        );
     }
 }

@@ -15,19 +15,50 @@ pub const CAUSE_LIMIT: usize = 30_000;
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Document", into = "Document")]
 pub struct Outcome {
     /// The job's id.
     pub job: String,
-    /// Whether it succeeded.
-    pub status: Status,
-    /// What it made; absent where it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<JobResult>,
-    /// Why it failed; absent where it succeeded.
-    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<JobFailure>,
+    /// What it made, or why it failed.
+    pub end: End,
     /// What was created for it and what has become of that.
     pub receipt: Receipt,
+}
+
+/// The outcome as it is written.
+#[derive(Clone, Serialize, Deserialize)]
+struct Document {
+    job: String,
+    #[serde(flatten)]
+    end: EndByStatus,
+    receipt: Receipt,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "UPPERCASE")]
+enum EndByStatus {
+    Succeeded { result: JobResult },
+    Failed(JobFailure),
+}
+
+impl From<Outcome> for Document {
+    fn from(Outcome { job, end, receipt }: Outcome) -> Self {
+        let end = match end {
+            End::Succeeded(result) => EndByStatus::Succeeded { result },
+            End::Failed(failure) => EndByStatus::Failed(failure),
+        };
+        Self { job, end, receipt }
+    }
+}
+
+impl From<Document> for Outcome {
+    fn from(Document { job, end, receipt }: Document) -> Self {
+        let end = match end {
+            EndByStatus::Succeeded { result } => End::Succeeded(result),
+            EndByStatus::Failed(failure) => End::Failed(failure),
+        };
+        Self { job, end, receipt }
+    }
 }
 
 /// Whether a job succeeded.
@@ -38,6 +69,63 @@ pub enum Status {
     Succeeded,
     /// Anything else.
     Failed,
+}
+
+/// What a job made, or why it failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum End {
+    /// It made this.
+    #[serde(rename = "result")]
+    Succeeded(JobResult),
+    /// It failed because of this.
+    #[serde(rename = "failure")]
+    Failed(JobFailure),
+}
+
+impl End {
+    /// Whether it is a success.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Succeeded(_) => Status::Succeeded,
+            Self::Failed(_) => Status::Failed,
+        }
+    }
+
+    /// What the job made, where it succeeded.
+    pub fn result(&self) -> Option<&JobResult> {
+        match self {
+            Self::Succeeded(result) => Some(result),
+            Self::Failed(_) => None,
+        }
+    }
+
+    /// Why it failed, where it did.
+    pub fn failure(&self) -> Option<&JobFailure> {
+        match self {
+            Self::Succeeded(_) => None,
+            Self::Failed(failure) => Some(failure),
+        }
+    }
+
+    /// What a stored result comes to, for a job that was to do `task`.
+    pub fn of(stored: Stored, task: &Task) -> Self {
+        let Stored { turn, task_arn, finished } = stored;
+        if let Some(failure) = finished.failure {
+            return Self::Failed(JobFailure::of_start(turn, failure, finished.exit_code, task_arn));
+        }
+        let outputs = finished.outputs.into_iter().filter_map(|delivered| {
+            let output = task.outputs.iter().find(|output| output.file == delivered.file)?;
+            Some(Delivered { file: delivered.file, to: output.to.clone(), bytes: delivered.bytes })
+        });
+        Self::Succeeded(JobResult {
+            exit_code: finished.exit_code.unwrap_or_default(),
+            attempt: turn.attempt,
+            capacity: turn.provider,
+            seconds: finished.seconds,
+            task_arn: task_arn.unwrap_or_default(),
+            outputs: outputs.collect(),
+        })
+    }
 }
 
 /// What a job made.
@@ -56,31 +144,6 @@ pub struct JobResult {
     pub task_arn: String,
     /// What was delivered.
     pub outputs: Vec<Delivered>,
-}
-
-impl JobResult {
-    /// What a stored result comes to, for a job that was to do `task`: its result, or why it failed.
-    ///
-    /// # Errors
-    /// The failure, where the container reported one.
-    pub fn from_stored(stored: Stored, task: &Task) -> Result<Self, JobFailure> {
-        let Stored { turn, task_arn, finished } = stored;
-        if let Some(failure) = finished.failure {
-            return Err(JobFailure::new(turn, failure, finished.exit_code, task_arn));
-        }
-        let outputs = finished.outputs.into_iter().filter_map(|delivered| {
-            let output = task.outputs.iter().find(|output| output.file == delivered.file)?;
-            Some(Delivered { file: delivered.file, to: output.to.clone(), bytes: delivered.bytes })
-        });
-        Ok(Self {
-            exit_code: finished.exit_code.unwrap_or_default(),
-            attempt: turn.attempt,
-            capacity: turn.provider,
-            seconds: finished.seconds,
-            task_arn: task_arn.unwrap_or_default(),
-            outputs: outputs.collect(),
-        })
-    }
 }
 
 /// An output in its place.
@@ -117,16 +180,15 @@ pub struct JobFailure {
 }
 
 impl JobFailure {
+    /// The failure of a job, of no start in particular.
+    pub fn of_job(error: Class, message: String) -> Self {
+        Self { error, message, attempt: None, exit_code: None, task_arn: None, output: None }
+    }
+
     /// The failure of the start `turn`.
-    pub fn new(turn: Turn, failure: Failure, exit_code: Option<i32>, task_arn: Option<String>) -> Self {
-        Self {
-            error: failure.class,
-            message: failure.message,
-            attempt: Some(turn.attempt),
-            exit_code,
-            task_arn,
-            output: failure.output,
-        }
+    pub fn of_start(turn: Turn, failure: Failure, exit_code: Option<i32>, task_arn: Option<String>) -> Self {
+        let Failure { class, message, output } = failure;
+        Self { error: class, message, attempt: Some(turn.attempt), exit_code, task_arn, output }
     }
 }
 
@@ -136,4 +198,45 @@ pub fn message_of(cause: &str) -> String {
     let diagnostic: Option<serde_json::Value> = serde_json::from_str(cause).ok();
     let message = diagnostic.as_ref().and_then(|value| value.get("errorMessage")?.as_str());
     message.unwrap_or(cause).to_owned()
+}
+
+/// `whole` as JSON for a `Cause`, or, where that is longer than [`CAUSE_LIMIT`], what is `shortened` of it.
+///
+/// # Errors
+/// Where it cannot be written as JSON.
+pub fn cause<T: Serialize>(whole: &T, shortened: impl FnOnce(&T) -> T) -> serde_json::Result<String> {
+    let json = serde_json::to_string(whole)?;
+    if json.len() > CAUSE_LIMIT { serde_json::to_string(&shortened(whole)) } else { Ok(json) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_a_result_or_a_failure_by_its_status() {
+        let receipt = json!({ "created": [], "deleted": [], "residual": [] });
+        let result = json!({
+            "exitCode": 0, "attempt": 1, "capacity": "FARGATE_SPOT", "seconds": 1.5, "taskArn": "arn", "outputs": []
+        });
+        for document in [
+            json!({ "job": "a", "status": "SUCCEEDED", "result": result, "receipt": receipt }),
+            json!({ "job": "a", "status": "FAILED", "error": "Internal", "message": "x", "receipt": receipt }),
+        ] {
+            let outcome: Outcome = serde_json::from_value(document.clone()).unwrap();
+            assert_eq!(json!(outcome.end.status()), document["status"]);
+            assert_eq!(serde_json::to_string(&outcome).unwrap(), document.to_string());
+        }
+        let neither = json!({ "job": "a", "status": "SUCCEEDED", "receipt": receipt });
+        assert!(serde_json::from_value::<Outcome>(neither).is_err());
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_cause_is_shortened() {
+        let long = "x".repeat(CAUSE_LIMIT);
+        assert_eq!(cause(&long, |_| "short".to_owned()).unwrap(), "\"short\"");
+        assert_eq!(cause(&"x".to_owned(), |_| "short".to_owned()).unwrap(), "\"x\"");
+    }
 }

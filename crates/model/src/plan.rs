@@ -30,12 +30,9 @@ pub struct Plan {
     pub family: String,
     /// What the names of the container's log streams begin with.
     pub log_prefix: String,
-    /// Where the container runs, unless the job has a network of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<PlannedNetwork>,
-    /// The network that is made for the job alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub private_network: Option<PrivateNetwork>,
+    /// Where the container runs.
+    #[serde(flatten)]
+    pub network: PlannedNetwork,
     /// Until when a full quota is waited for, RFC 3339 UTC.
     pub queue_until: String,
     /// The container with defaults.
@@ -77,10 +74,21 @@ impl Plan {
     }
 }
 
+/// Where a job's container runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PlannedNetwork {
+    /// In a network that is there.
+    #[serde(rename = "network")]
+    Joined(JoinedNetwork),
+    /// In one that is made for the job alone.
+    #[serde(rename = "privateNetwork")]
+    Private(PrivateNetwork),
+}
+
 /// The network that the service's tasks join.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PlannedNetwork {
+pub struct JoinedNetwork {
     /// The cluster's ARN.
     pub cluster: String,
     /// Subnet ids.

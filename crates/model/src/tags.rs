@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
+use jiff::Timestamp;
 
 use crate::names::Names;
 
@@ -41,20 +42,53 @@ pub struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// Whether these are the tags of a resource of the job. Compared here, exactly, because EC2's filters take `*` and
-    /// `?`.
+    /// Whether these are the tags of a resource of the job.
     pub fn owns<'t>(&self, tags: impl IntoIterator<Item = (&'t str, &'t str)>) -> bool {
-        let (mut right_stack, mut right_job) = (false, false);
-        for (key, value) in tags {
-            right_stack |= key == STACK && value == self.stack;
-            right_job |= key == JOB && value == self.job;
-        }
-        right_stack && right_job
+        Claim::read(self.stack, tags).is_some_and(|claim| claim.job == self.job)
     }
 
     /// The names of what the job has.
     pub fn names(&self) -> Names {
         Names::new(self.stack, self.job)
+    }
+}
+
+/// A resource and its tags.
+#[derive(Clone, Debug)]
+pub struct Tagged {
+    /// Its ARN, id or URL.
+    pub id: String,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Tagged {
+    /// The resource `id` with these tags.
+    pub fn new<'t>(id: &str, tags: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
+        let tags = tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self { id: id.to_owned(), tags: tags.collect() }
+    }
+}
+
+/// Whose a resource of a stack is, as its tags say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim<'t> {
+    /// The job's id; what it is to be, for anybody may tag.
+    pub job: &'t str,
+    /// The ARN of the job's execution, with `_` for what no tag can hold.
+    pub execution: Option<&'t str>,
+    /// When the resource is overdue.
+    pub expiry: Option<Timestamp>,
+}
+
+impl<'t> Claim<'t> {
+    /// Reads a resource's tags; none where it is not of the stack, or of no job. Compared here, exactly, because EC2's
+    /// filters take `*` and `?`.
+    pub fn read(stack: &str, tags: impl IntoIterator<Item = (&'t str, &'t str)>) -> Option<Self> {
+        let tags: BTreeMap<&str, &str> = tags.into_iter().collect();
+        let job = *tags.get(JOB).filter(|_| tags.get(STACK) == Some(&stack))?;
+        let expiry = tags.get(EXPIRY).and_then(|expiry| expiry.parse().ok());
+        Some(Self { job, execution: tags.get(EXECUTION).copied(), expiry })
     }
 }
 

@@ -3,4 +3,4 @@
 mod mailboxes;
 pub mod repeats;
 
-pub use mailboxes::mailboxes;
+pub use mailboxes::{mailboxes, mailboxes_of_stack};

@@ -1,6 +1,6 @@
 //! What comes after a start that failed: the class decides.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use mayfly_model::class::Class;
 use mayfly_model::ending::Next;
 use mayfly_model::job::Capacity;
@@ -16,42 +16,41 @@ const LOSSES_ON_SPOT: u32 = 2;
 /// Source: Step Functions developer guide, "Service quotas", maximum execution history size.
 const QUEUE_SECONDS_LIMIT: u64 = 3600;
 
-/// The turn after `turn`, and how to get there; none where the job is over. A service that ECS has given up starts no task
-/// any more, so that the job has to have another.
-pub fn after(plan: &Plan, turn: Turn, class: Class, given_up: bool) -> Option<(Next, Turn)> {
+/// What comes after the start `turn`. A service that ECS has given up starts no task any more, so that the job has to have
+/// another.
+pub fn after(plan: &Plan, turn: Turn, class: Class, given_up: bool, now: Timestamp) -> Next {
     let again = Turn { start: turn.start + 1, queue_seconds: 0, ..turn };
     let relaunched = Turn { launch: turn.launch + 1, ..again };
     let on_demand = (plan.capacity == Capacity::SpotThenOnDemand && turn.provider == Provider::Spot)
         .then_some(Turn { provider: Provider::OnDemand, ..relaunched });
-    let next = match class {
-        Class::SpotInterrupted => {
-            let losses = turn.losses + 1;
-            match on_demand {
-                Some(on_demand) if losses >= LOSSES_ON_SPOT => (Next::Relaunch, Turn { losses, ..on_demand }),
-                _ if losses <= LOSSES_LIMIT => (Next::Dispatch, Turn { losses, ..again }),
-                _ => return None,
+    let losses = turn.losses + 1;
+    let next = match (class, on_demand) {
+        (Class::SpotInterrupted, Some(on_demand)) if losses >= LOSSES_ON_SPOT => {
+            Next::Relaunch(Turn { losses, ..on_demand })
+        }
+        (Class::SpotInterrupted, _) if losses <= LOSSES_LIMIT => Next::Dispatch(Turn { losses, ..again }),
+        (Class::NoCapacity | Class::QuotaExceeded, Some(on_demand)) => Next::Relaunch(on_demand),
+        // ECS goes on trying, and nothing else of the job has to be made anew.
+        (Class::QuotaExceeded, None) if plan.waits_for_quotas(now) => {
+            let queue_seconds = queue_seconds(plan.queue_time_left(now));
+            if given_up {
+                Next::Relaunch(Turn { queue_seconds, ..relaunched })
+            } else {
+                Next::Dispatch(Turn { queue_seconds, ..again })
             }
         }
-        Class::NoCapacity | Class::QuotaExceeded if on_demand.is_some() => (Next::Relaunch, on_demand?),
-        // ECS goes on trying, and nothing else of the job has to be made anew.
-        Class::QuotaExceeded if plan.waits_for_quotas(jiff::Timestamp::now()) => {
-            let (next, turn) = if given_up { (Next::Relaunch, relaunched) } else { (Next::Dispatch, again) };
-            (
-                next,
-                Turn { queue_seconds: queue_seconds(plan.queue_time_left(jiff::Timestamp::now())), ..turn },
-            )
-        }
         // About one start in a hundred never comes.
-        Class::StartFailed if turn.failed_starts == 0 => {
-            (Next::Relaunch, Turn { failed_starts: 1, ..relaunched })
+        (Class::StartFailed, _) if turn.failed_starts == 0 => {
+            Next::Relaunch(Turn { failed_starts: 1, ..relaunched })
         }
         // The container may still work: its service must be gone before another attempt begins.
-        Class::HeartbeatLost | Class::NoCapacity if turn.attempt < plan.attempts => {
-            (Next::Relaunch, Turn { attempt: turn.attempt + 1, ..relaunched })
+        (Class::HeartbeatLost | Class::NoCapacity, _) if turn.attempt < plan.attempts => {
+            Next::Relaunch(Turn { attempt: turn.attempt + 1, ..relaunched })
         }
-        _ => return None,
+        _ => Next::Conclude,
     };
-    (next.1.launch <= LAUNCHES_LIMIT).then_some(next)
+    let has_room = next.turn().is_some_and(|turn| turn.launch <= LAUNCHES_LIMIT);
+    if has_room { next } else { Next::Conclude }
 }
 
 /// How long the next start waits for its quota, so that the last one ends with the job's queue.
@@ -85,15 +84,17 @@ mod tests {
     fn a_service_that_ecs_has_given_up_is_waited_for_no_more() {
         let mut sample: Value =
             serde_json::from_str(include_str!("../../../events/collect-result.json")).unwrap();
-        sample["plan"]["queueUntil"] = "2100-01-01T00:00:00Z".into();
+        let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+        sample["plan"]["queueUntil"] = "2031-01-01T00:00:00Z".into();
         let plan: Plan = serde_json::from_value(sample["plan"].take()).unwrap();
         let turn = Turn::first(Provider::OnDemand);
-        for (given_up, next, launch) in [(false, Next::Dispatch, 1), (true, Next::Relaunch, 2)] {
-            let queue_seconds = QUEUE_SECONDS_LIMIT;
-            let after_quota = Some((next, Turn { start: 2, launch, queue_seconds, ..turn }));
-            assert_eq!(after(&plan, turn, Class::QuotaExceeded, given_up), after_quota);
-            let after_no_room = Some((Next::Relaunch, Turn { start: 2, launch: 2, attempt: 2, ..turn }));
-            assert_eq!(after(&plan, turn, Class::NoCapacity, given_up), after_no_room);
+        let again = Turn { start: 2, queue_seconds: QUEUE_SECONDS_LIMIT, ..turn };
+        for (given_up, after_quota) in
+            [(false, Next::Dispatch(again)), (true, Next::Relaunch(Turn { launch: 2, ..again }))]
+        {
+            assert_eq!(after(&plan, turn, Class::QuotaExceeded, given_up, now), after_quota);
+            let after_no_room = Next::Relaunch(Turn { start: 2, launch: 2, attempt: 2, ..turn });
+            assert_eq!(after(&plan, turn, Class::NoCapacity, given_up, now), after_no_room);
         }
     }
 }

@@ -1,44 +1,5 @@
-//! DeleteInternetGateway: the job's internet gateway. StillInUse while the VPC has a public address.
+//! Serves [`delete_internet_gateway`] to Lambda.
 
-use aws_sdk_ec2::Client;
-use aws_sdk_ec2::error::ProvideErrorMetadata;
-use aws_sdk_ec2::types::InternetGateway;
-use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_ec2::find::{self, Described};
-use mayfly_ec2::{delete_each, deleted};
-use mayfly_lambda::error::Error;
-use mayfly_lambda::sdk;
-use mayfly_lambda::settings::setting;
-use mayfly_model::tags::Owner;
-use mayfly_model::teardown::{Deleted, Target};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    tracing::init_default_subscriber();
-    let stack: String = setting("STACK_NAME")?;
-    let ec2 = Client::new(&sdk::config()?);
-    run(service_fn(|event: LambdaEvent<Target>| handler(&ec2, &stack, event.payload))).await
-}
-
-#[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
-async fn handler(ec2: &Client, stack: &str, target: Target) -> Result<Deleted, Error> {
-    let owner = Owner { stack, job: &target.job };
-    let gateways = find::owned_or_inside::<InternetGateway>(ec2, owner).await?;
-    delete_each(ec2, owner, &gateways, async |gateway| delete(ec2, gateway).await).await
-}
-
-async fn delete(ec2: &Client, gateway: &InternetGateway) -> Result<(), Error> {
-    for attachment in gateway.attachments() {
-        let detachment = ec2
-            .detach_internet_gateway()
-            .internet_gateway_id(gateway.id())
-            .set_vpc_id(attachment.vpc_id.clone());
-        match detachment.send().await {
-            // Source: EC2 API Reference, "Error codes".
-            Err(error) if error.code() == Some("Gateway.NotAttached") => {}
-            detached => deleted("detach the job's internet gateway", detached)?,
-        }
-    }
-    let deletion = ec2.delete_internet_gateway().internet_gateway_id(gateway.id());
-    deleted("delete the job's internet gateway", deletion.send().await)
+fn main() -> Result<(), mayfly_lambda::ServeError> {
+    mayfly_lambda::serve::<delete_internet_gateway::DeleteInternetGateway>()
 }

@@ -1,30 +1,5 @@
-//! DeleteSubnets: the subnets of the job's own VPC. StillInUse while anything has an interface in one.
+//! Serves [`delete_subnets`] to Lambda.
 
-use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Subnet;
-use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_ec2::find::{self, Described};
-use mayfly_ec2::{delete_each, deleted};
-use mayfly_lambda::error::Error;
-use mayfly_lambda::sdk;
-use mayfly_lambda::settings::setting;
-use mayfly_model::tags::Owner;
-use mayfly_model::teardown::{Deleted, Target};
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    tracing::init_default_subscriber();
-    let stack: String = setting("STACK_NAME")?;
-    let ec2 = Client::new(&sdk::config()?);
-    run(service_fn(|event: LambdaEvent<Target>| handler(&ec2, &stack, event.payload))).await
-}
-
-#[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
-async fn handler(ec2: &Client, stack: &str, target: Target) -> Result<Deleted, Error> {
-    let owner = Owner { stack, job: &target.job };
-    let subnets = find::owned_or_inside::<Subnet>(ec2, owner).await?;
-    delete_each(ec2, owner, &subnets, async |subnet| {
-        deleted("delete a subnet of the job", ec2.delete_subnet().subnet_id(subnet.id()).send().await)
-    })
-    .await
+fn main() -> Result<(), mayfly_lambda::ServeError> {
+    mayfly_lambda::serve::<delete_subnets::DeleteSubnets>()
 }

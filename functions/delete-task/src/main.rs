@@ -1,56 +1,5 @@
-//! DeleteTask: the job's task definitions. Deregistering alone would leave them behind for ever.
+//! Serves [`delete_task`] to Lambda.
 
-use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::TaskDefinitionStatus;
-use lambda_runtime::{LambdaEvent, run, service_fn, tracing};
-use mayfly_ecs::task_definitions;
-use mayfly_lambda::error::Error;
-use mayfly_lambda::sdk;
-use mayfly_lambda::settings::setting;
-use mayfly_model::tags::Owner;
-use mayfly_model::teardown::{Deleted, Target};
-
-/// Source: ECS API Reference, `DeleteTaskDefinitions`, `taskDefinitions`.
-const DELETIONS_PER_CALL: usize = 10;
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    tracing::init_default_subscriber();
-    let stack: String = setting("STACK_NAME")?;
-    let ecs = Client::new(&sdk::config()?);
-    run(service_fn(|event: LambdaEvent<Target>| handler(&ecs, &stack, event.payload))).await
-}
-
-#[tracing::instrument(skip_all, fields(job = target.job), err(level = "warn"))]
-async fn handler(ecs: &Client, stack: &str, target: Target) -> Result<Deleted, Error> {
-    let owner = Owner { stack, job: &target.job };
-    for (arn, _) in task_definitions(ecs, owner, TaskDefinitionStatus::Active).await? {
-        ecs.deregister_task_definition()
-            .task_definition(&arn)
-            .send()
-            .await
-            .map_err(Error::aws("deregister the job's task definition"))?;
-        tracing::info!(task_definition = arn, "task definition deregistered");
-    }
-    let inactive = task_definitions(ecs, owner, TaskDefinitionStatus::Inactive).await?;
-    let inactive: Vec<String> = inactive.into_iter().map(|(arn, _)| arn).collect();
-    for arns in inactive.chunks(DELETIONS_PER_CALL) {
-        let deletion = ecs
-            .delete_task_definitions()
-            .set_task_definitions(Some(arns.to_vec()))
-            .send()
-            .await
-            .map_err(Error::aws("delete the job's task definitions"))?;
-        // The call succeeds even when a deletion did not.
-        // Source: ECS API Reference, `DeleteTaskDefinitions`, `failures`.
-        if let Some(failure) = deletion.failures().first() {
-            return Err(Error::StillInUse(format!(
-                "{}: {}",
-                failure.arn().unwrap_or_default(),
-                failure.reason().unwrap_or_default()
-            )));
-        }
-        tracing::info!(task_definitions = ?arns, "task definitions deleted");
-    }
-    Ok(Deleted { deleted: inactive.len() })
+fn main() -> Result<(), mayfly_lambda::ServeError> {
+    mayfly_lambda::serve::<delete_task::DeleteTask>()
 }

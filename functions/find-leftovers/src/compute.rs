@@ -2,19 +2,18 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{Task, TaskDefinitionStatus};
+use mayfly_ecs::Described;
 use mayfly_lambda::error::Error;
-use mayfly_model::inventory::{Kind, Resource};
+use mayfly_model::inventory::{EXISTS, Kind, Resource};
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::DeletedQueues;
 
 pub async fn cluster(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
-    let found = mayfly_ecs::cluster(ecs, owner).await?;
-    Ok(found.iter().map(|c| resource(Kind::Cluster, c.cluster_arn(), c.status())).collect())
+    Ok(mayfly_ecs::cluster(ecs, owner).await?.iter().map(Described::resource).collect())
 }
 
 pub async fn services(ecs: &Client, stack_cluster: &str, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
-    let found = mayfly_ecs::services(ecs, stack_cluster, owner).await?;
-    Ok(found.iter().map(|s| resource(Kind::Service, s.service_arn(), s.status())).collect())
+    Ok(mayfly_ecs::services(ecs, stack_cluster, owner).await?.iter().map(Described::resource).collect())
 }
 
 /// The job's tasks, and the ids of their network interfaces, which may be gone.
@@ -24,7 +23,7 @@ pub async fn tasks(
     owner: Owner<'_>,
 ) -> Result<(Vec<Resource>, Vec<String>), Error> {
     let found = mayfly_ecs::tasks(ecs, stack_cluster, owner).await?;
-    let tasks = found.iter().map(|task| resource(Kind::Task, task.task_arn(), task.last_status()));
+    let tasks = found.iter().map(Described::resource);
     Ok((tasks.collect(), found.iter().flat_map(interface_ids).collect()))
 }
 
@@ -42,7 +41,7 @@ pub async fn task_definitions(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Reso
         [TaskDefinitionStatus::Active, TaskDefinitionStatus::Inactive, TaskDefinitionStatus::DeleteInProgress]
     {
         for (arn, _) in mayfly_ecs::task_definitions(ecs, owner, status.clone()).await? {
-            found.push(resource(Kind::TaskDefinition, Some(&arn), Some(status.as_str())));
+            found.push(Resource::new(Kind::TaskDefinition, arn, status.as_str()));
         }
     }
     Ok(found)
@@ -61,11 +60,7 @@ pub async fn mailboxes(
 /// Source: SQS API Reference, `DeleteQueue`.
 fn mailbox(url: &str, deleted: &DeletedQueues) -> Resource {
     let is_going = deleted.accepted.iter().any(|accepted| accepted == url);
-    resource(Kind::Queue, Some(url), Some(if is_going { "DELETED" } else { "EXISTS" }))
-}
-
-fn resource(kind: Kind, id: Option<&str>, state: Option<&str>) -> Resource {
-    Resource { kind, id: id.unwrap_or_default().to_owned(), state: state.unwrap_or("UNKNOWN").to_owned() }
+    Resource::new(Kind::Queue, url, if is_going { "DELETED" } else { EXISTS })
 }
 
 #[cfg(test)]

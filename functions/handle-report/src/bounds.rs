@@ -4,7 +4,7 @@
 use mayfly_model::job::Task;
 use mayfly_model::message::{Failure, FileSize, Finished, Loss, News, Progress, Report};
 
-use crate::jobs::Job;
+use mayfly_jobs::Record;
 
 /// Of a sentence for a person, in characters. It is also the `cause` of `SendTaskFailure`, which may have 32,768.
 /// Source: Step Functions API Reference, `SendTaskFailure`.
@@ -15,11 +15,9 @@ const OUTPUT_LIMIT: usize = 4_096;
 const LINE_LIMIT: usize = 200;
 /// Of a task's ARN, in bytes. The name of its cluster has at most 255.
 const ARN_LIMIT: usize = 500;
-/// Of tasks whose end is known. A job has at most a few dozen.
-const ENDED_TASKS_LIMIT: usize = 100;
 
 /// The report with no more in it than is stored, as part of what is known of `job`.
-pub fn bounded(report: Report, job: &Job) -> Report {
+pub fn bounded(report: Report, job: &Record) -> Report {
     let news = match report.news {
         News::Heartbeat(progress) => News::Heartbeat(Progress {
             line: progress.line.map(|line| beginning(&line, LINE_LIMIT)),
@@ -37,11 +35,6 @@ pub fn bounded(report: Report, job: &Job) -> Report {
     // Source: DynamoDB developer guide, "Supported data types and naming rules", sets.
     let task_arn = report.task_arn.filter(|arn| (1..=ARN_LIMIT).contains(&arn.len()));
     Report { task_arn, news, ..report }
-}
-
-/// Whether the end of one more task is remembered.
-pub fn has_room(ended_tasks: &[String]) -> bool {
-    ended_tasks.len() < ENDED_TASKS_LIMIT
 }
 
 /// The outputs that the job has, each once.
@@ -64,6 +57,7 @@ fn beginning(text: &str, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mayfly_jobs::ENDED_TASKS_LIMIT;
     use mayfly_model::class::Class;
     use mayfly_model::job::{Capacity, Output};
     use mayfly_model::message::Phase;
@@ -79,11 +73,11 @@ mod tests {
         "\u{1}".repeat(length)
     }
 
-    fn job() -> Job {
+    fn job() -> Record {
         let output = |n| Output { file: format!("{n}{}", worst(30)), to: String::new() };
-        Job {
-            id: "job".into(),
-            start: 1,
+        Record {
+            job: "job".into(),
+            turn: Turn::first(Provider::Spot),
             token: "t".repeat(1024),
             nonce: "n".repeat(32),
             mailbox: "m".repeat(200),
@@ -91,7 +85,9 @@ mod tests {
             task: Task { inputs: Vec::new(), command: Vec::new(), outputs: (0..100).map(output).collect() },
             task_arn: None,
             ended_tasks: vec!["a".repeat(ARN_LIMIT); ENDED_TASKS_LIMIT],
-            is_finished: false,
+            loss: None,
+            result: None,
+            has_worked: false,
             is_concluded: false,
         }
     }
@@ -122,7 +118,6 @@ mod tests {
         let loss = News::Lost(Loss { failure, given_up: false });
         let sum = result + length_of(loss) + length_of(News::Heartbeat(progress)) + ended + task;
         assert!(sum < ITEM_LIMIT, "{sum} bytes");
-        assert!(!has_room(&job().ended_tasks), "no more tasks are remembered");
     }
 
     #[test]

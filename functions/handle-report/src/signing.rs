@@ -1,7 +1,5 @@
 //! Signed URLs on request. The keys come from the table, never from the message.
 
-use std::time::SystemTime;
-
 use mayfly_jobs::DataRole;
 use mayfly_jobs::signing::Access;
 use mayfly_lambda::error::Error;
@@ -23,7 +21,7 @@ pub async fn uploads(role: &DataRole, task: &Task, wanted: &[FileSize]) -> Resul
     let mut signed = Vec::new();
     for (signer, uris) in role.signers(Access::Write, outputs.iter().map(|(_, uri)| uri.clone())).await? {
         for (wanted, uri) in outputs.iter().filter(|(_, uri)| uris.contains(uri)) {
-            let (url, fields) = signer.post(uri, wanted.bytes, SystemTime::now())?;
+            let (url, fields) = signer.post(uri, wanted.bytes)?;
             signed.push(Upload { file: wanted.file.clone(), url, fields });
         }
     }

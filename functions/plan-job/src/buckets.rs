@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Config;
-use mayfly_lambda::error::Error;
-use mayfly_lambda::sdk::SdkConfig;
+use mayfly_lambda::SdkConfig;
+use mayfly_lambda::error::{Error, Undone};
 use mayfly_model::job::{S3Uri, Task};
 
 /// A local cloud has no host name per bucket.
@@ -46,16 +46,15 @@ pub async fn check(s3: &Client, region: &str, task: &Task) -> Result<(), Error> 
 
 /// What the status alone says, since a HEAD's answer has no body that could say why.
 fn refusal(bucket: &str, region: &str, status: u16) -> Option<Error> {
-    let doing = format!("could not look at the bucket {bucket}");
+    let doing = format!("look at the bucket {bucket}");
     match status {
         404 => Some(Error::InvalidJob(format!("the bucket {bucket} does not exist; create it in {region}"))),
-        403 => Some(Error::AccessDenied {
+        403 => Some(Error::AccessDenied(Undone::new(
             doing,
-            detail: "S3 denied s3:ListBucket: the bucket may be another account's, or its policy forbids it"
-                .into(),
-        }),
+            "S3 denied s3:ListBucket: the bucket may be another account's, or its policy forbids it",
+        ))),
         // Source: S3 API Reference, "Error responses": 503 `SlowDown`, 500 `InternalError`; 429 where others throttle.
-        429 | 500..=599 => Some(Error::Unavailable { doing, detail: format!("S3 answered {status}") }),
+        429 | 500..=599 => Some(Error::unavailable(doing, format!("S3 answered {status}"))),
         _ => None,
     }
 }

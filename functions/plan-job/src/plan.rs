@@ -2,13 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::settings::{list_setting, setting};
+use mayfly_lambda::{Environment, Randomness};
 use mayfly_model::job::{Capacity, JobDocument, Limits, Network, NetworkMode, check_size};
 use mayfly_model::names::{Names, SECRET_LENGTH, STACK_LIMIT};
-use mayfly_model::plan::{Plan, PlannedContainer, PlannedNetwork, PrivateNetwork};
+use mayfly_model::plan::{JoinedNetwork, Plan, PlannedContainer, PlannedNetwork, PrivateNetwork};
 use mayfly_model::tags::{self, Tags};
 use mayfly_model::turn::{LOSSES_LIMIT, Turn};
-use rand::RngExt;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
@@ -48,39 +47,45 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn from_env() -> Result<Self, String> {
+    pub fn new(environment: &Environment) -> Result<Self, String> {
         Ok(Self {
-            stack: setting("STACK_NAME")?,
-            region: setting("AWS_REGION")?,
-            done_queue_url: setting("DONE_QUEUE_URL")?,
-            cluster: setting("CLUSTER_ARN")?,
-            subnets: list_setting("SUBNETS")?,
-            security_group: setting("SECURITY_GROUP")?,
-            availability_zones: list_setting("AVAILABILITY_ZONES")?
+            stack: environment.setting("STACK_NAME")?,
+            region: environment.setting("AWS_REGION")?,
+            done_queue_url: environment.setting("DONE_QUEUE_URL")?,
+            cluster: environment.setting("CLUSTER_ARN")?,
+            subnets: environment.list_setting("SUBNETS")?,
+            security_group: environment.setting("SECURITY_GROUP")?,
+            availability_zones: environment
+                .list_setting("AVAILABILITY_ZONES")?
                 .try_into()
                 .map_err(|zones| format!("AVAILABILITY_ZONES is {zones:?}, not two zones"))?,
-            cpu: setting("DEFAULT_CPU")?,
-            memory_mib: setting("DEFAULT_MEMORY")?,
-            storage_gib: setting("DEFAULT_STORAGE")?,
-            capacity: setting("DEFAULT_CAPACITY")?,
-            timeout_minutes: setting("DEFAULT_TIMEOUT_MINUTES")?,
-            attempts: setting("DEFAULT_ATTEMPTS")?,
-            heartbeat_seconds: setting("HEARTBEAT_SECONDS")?,
+            cpu: environment.setting("DEFAULT_CPU")?,
+            memory_mib: environment.setting("DEFAULT_MEMORY")?,
+            storage_gib: environment.setting("DEFAULT_STORAGE")?,
+            capacity: environment.setting("DEFAULT_CAPACITY")?,
+            timeout_minutes: environment.setting("DEFAULT_TIMEOUT_MINUTES")?,
+            attempts: environment.setting("DEFAULT_ATTEMPTS")?,
+            heartbeat_seconds: environment.setting("HEARTBEAT_SECONDS")?,
             limits: Limits {
-                buckets: list_setting("DATA_BUCKETS")?,
-                prefixes: list_setting("DATA_PREFIXES")?,
-                images: list_setting("ALLOWED_IMAGES")?,
-                own_image: setting("DEFAULT_IMAGE")?,
-                registry: setting("REGISTRY")?,
-                subnets: list_setting("EXISTING_SUBNETS")?,
-                security_groups: list_setting("EXISTING_SECURITY_GROUPS")?,
-                secrets: list_setting("SECRET_ARNS")?,
+                buckets: environment.list_setting("DATA_BUCKETS")?,
+                prefixes: environment.list_setting("DATA_PREFIXES")?,
+                images: environment.list_setting("ALLOWED_IMAGES")?,
+                own_image: environment.setting("DEFAULT_IMAGE")?,
+                registry: environment.setting("REGISTRY")?,
+                subnets: environment.list_setting("EXISTING_SUBNETS")?,
+                security_groups: environment.list_setting("EXISTING_SECURITY_GROUPS")?,
+                secrets: environment.list_setting("SECRET_ARNS")?,
             },
         })
     }
 }
 
-pub fn make(settings: &Settings, submission: &Submission, document: JobDocument) -> Result<Plan, Error> {
+pub fn make(
+    settings: &Settings,
+    submission: &Submission,
+    document: JobDocument,
+    randomness: &Randomness,
+) -> Result<Plan, Error> {
     check_stack(&settings.stack)?;
     let container = container(settings, &document)?;
     let timeout_minutes = document.timeout_minutes.unwrap_or(settings.timeout_minutes);
@@ -97,10 +102,9 @@ pub fn make(settings: &Settings, submission: &Submission, document: JobDocument)
     let queue_until = submission.start_time + queue;
     let expiry = queue_until + PROVISIONING + work + TEARDOWN;
     let names = Names::new(&settings.stack, &submission.job);
-    let mailbox_name = names.mailbox(&secret());
+    let mailbox_name = names.mailbox(&secret(randomness));
     let expiry = in_seconds(expiry);
     let tags = tags(settings, submission, &document, &names, &expiry);
-    let (network, private_network) = networks(settings, document.network);
     Ok(Plan {
         tags,
         mailbox_url: mailbox_url(&settings.done_queue_url, &mailbox_name)?,
@@ -108,8 +112,7 @@ pub fn make(settings: &Settings, submission: &Submission, document: JobDocument)
         family: names.family(),
         log_prefix: names.base(),
         teardown_name: names.teardown(),
-        network,
-        private_network,
+        network: network(settings, document.network),
         queue_until: in_seconds(queue_until),
         container,
         capacity,
@@ -129,7 +132,7 @@ fn check_stack(stack: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::internal(
-        "could not name the job's mailbox",
+        "name the job's mailbox",
         format!(
             "the stack's name {stack} is longer than {STACK_LIMIT} characters; deploy it under a shorter one"
         ),
@@ -153,32 +156,26 @@ fn container(settings: &Settings, document: &JobDocument) -> Result<PlannedConta
 }
 
 /// The stack's own network or one that the job names; or the one that is made for the job alone.
-fn networks(
-    settings: &Settings,
-    network: Option<Network>,
-) -> (Option<PlannedNetwork>, Option<PrivateNetwork>) {
-    let stacks_own = PlannedNetwork {
+fn network(settings: &Settings, network: Option<Network>) -> PlannedNetwork {
+    let stacks_own = JoinedNetwork {
         cluster: settings.cluster.clone(),
         subnets: settings.subnets.clone(),
         security_groups: vec![settings.security_group.clone()],
         assign_public_ip: true,
     };
-    let Some(network) = network else { return (Some(stacks_own), None) };
+    let Some(network) = network else { return PlannedNetwork::Joined(stacks_own) };
     match network.mode {
-        NetworkMode::Public => (Some(stacks_own), None),
-        NetworkMode::Existing => {
-            let planned = PlannedNetwork {
-                subnets: network.subnets.unwrap_or_default(),
-                security_groups: network.security_groups.unwrap_or_default(),
-                assign_public_ip: network.assign_public_ip.unwrap_or(false),
-                ..stacks_own
-            };
-            (Some(planned), None)
-        }
+        NetworkMode::Public => PlannedNetwork::Joined(stacks_own),
+        NetworkMode::Existing => PlannedNetwork::Joined(JoinedNetwork {
+            subnets: network.subnets.unwrap_or_default(),
+            security_groups: network.security_groups.unwrap_or_default(),
+            assign_public_ip: network.assign_public_ip.unwrap_or(false),
+            ..stacks_own
+        }),
         NetworkMode::Private => {
             let [first_cidr, second_cidr] = PRIVATE_CIDRS.map(str::to_owned);
             let [first_zone, second_zone] = settings.availability_zones.clone();
-            let private = PrivateNetwork {
+            PlannedNetwork::Private(PrivateNetwork {
                 vpc_cidr: VPC_CIDR.into(),
                 public_cidr: PUBLIC_CIDR.into(),
                 private_cidr: first_cidr,
@@ -186,15 +183,14 @@ fn networks(
                 availability_zone: first_zone,
                 second_availability_zone: second_zone,
                 egress_ports: network.egress_ports.unwrap_or_else(|| vec![443]),
-            };
-            (None, Some(private))
+            })
         }
     }
 }
 
 fn default_capacity(name: &str) -> Result<Capacity, Error> {
     Capacity::deserialize(name.into_deserializer()).map_err(|error: serde::de::value::Error| {
-        Error::internal("could not read the stack's parameter DefaultCapacity", error)
+        Error::internal("read the stack's parameter DefaultCapacity", error)
     })
 }
 
@@ -226,16 +222,19 @@ fn in_seconds(time: Timestamp) -> String {
 }
 
 /// 128 random bits: whoever can guess the mailbox's name can read the job's mail.
-fn secret() -> String {
+fn secret(randomness: &Randomness) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut rng = rand::rng();
-    (0..SECRET_LENGTH).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
+    randomness
+        .bytes::<SECRET_LENGTH>()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
+        .iter()
+        .collect()
 }
 
 /// Queues of one account and Region differ only in the last part of their URL.
 fn mailbox_url(done_queue_url: &str, mailbox: &str) -> Result<String, Error> {
-    let (base, _) = done_queue_url.rsplit_once('/').ok_or_else(|| {
-        Error::internal("could not read DONE_QUEUE_URL", format!("{done_queue_url} has no path"))
-    })?;
+    let (base, _) = done_queue_url
+        .rsplit_once('/')
+        .ok_or_else(|| Error::internal("read DONE_QUEUE_URL", format!("{done_queue_url} has no path")))?;
     Ok(format!("{base}/{mailbox}"))
 }

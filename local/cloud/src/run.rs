@@ -68,7 +68,7 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     eprintln!("\nThe outcome is in {}", to.join("result.json").display());
     let outcome: Outcome =
         serde_json::from_value(document).context("the outcome is not the document it should be")?;
-    for output in outcome.result.iter().flat_map(|result| &result.outputs) {
+    for output in outcome.end.result().iter().flat_map(|result| &result.outputs) {
         fetch(&s3, &output.to, &to.join(&output.file)).await?;
         eprintln!("The output is in  {}", visible(&to.join(&output.file).display().to_string()));
     }
@@ -76,7 +76,7 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     for what in &left {
         eprintln!("left behind: {}", visible(what));
     }
-    let right = status.success() && outcome.status == Status::Succeeded;
+    let right = status.success() && outcome.end.status() == Status::Succeeded;
     let clean = left.is_empty() && outcome.receipt.residual.is_empty();
     let code = u8::try_from(status.code().unwrap_or(1)).unwrap_or(1);
     Ok(if right && clean { ExitCode::SUCCESS } else { ExitCode::from(code.max(1)) })

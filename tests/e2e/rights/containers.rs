@@ -83,7 +83,7 @@ async fn failed(stack: &Stack, jobs: [(String, &str); 2]) -> Result<()> {
     for (job, action) in jobs {
         let ended = stack.world.ended(&job).await?;
         let outcome: Outcome = serde_json::from_str(ended.cause().context("the job has failed")?)?;
-        let failure = outcome.failure.context("a failure says why")?;
+        let failure = outcome.end.failure().context("a failure says why")?;
         ensure!(
             failure.error == Class::AccessDenied && denies(&failure.message, action),
             "{action}: {failure:#?}"

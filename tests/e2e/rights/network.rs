@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
-use mayfly_model::plan::{Plan, PlannedNetwork};
+use mayfly_model::plan::{JoinedNetwork, Plan, PlannedNetwork};
 use serde_json::{Map, Value, json};
 
 use super::Rights;
@@ -84,9 +84,9 @@ impl Network {
     }
 
     /// Where a container is to run.
-    pub fn place(&self) -> Result<PlannedNetwork> {
+    pub fn place(&self) -> Result<JoinedNetwork> {
         let text = |name: &str| Ok::<_, anyhow::Error>(self.made(name)?.to_owned());
-        Ok(PlannedNetwork {
+        Ok(JoinedNetwork {
             cluster: text("cluster")?,
             subnets: vec![text("subnetId")?],
             security_groups: vec![text("groupId")?],
@@ -110,8 +110,9 @@ impl Network {
 
     /// Everything that any function is given for that side.
     fn input(&self, side: Side) -> Result<Value> {
-        let network =
-            self.plan.private_network.as_ref().context("the job is to have a network of its own")?;
+        let PlannedNetwork::Private(network) = &self.plan.network else {
+            bail!("the job is to have a network of its own")
+        };
         let (name, made, cidr) = match side {
             Public => ("public", &self.public, &network.public_cidr),
             Private => ("private", &self.private, &network.private_cidr),

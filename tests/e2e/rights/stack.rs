@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::{ACCOUNT, REGION};
 use mayfly_model::names::{Names, SECRET_LENGTH};
-use mayfly_model::plan::{Plan, PlannedNetwork};
+use mayfly_model::plan::{JoinedNetwork, Plan, PlannedNetwork};
 use mayfly_model::tags;
 use percent_encoding::percent_decode_str;
 use regex::Regex;
@@ -239,12 +239,12 @@ impl Stack {
     /// What create-service is given for a new run of the job, for which everything else is made.
     pub async fn service(&self, job: &str) -> Result<Value> {
         let plan = self.plan(job).await?;
-        let network = plan.network.clone().context("the job has no network of its own")?;
-        self.service_in(&plan, &network).await
+        let PlannedNetwork::Joined(network) = &plan.network else { bail!("{job} has a network of its own") };
+        self.service_in(&plan, network).await
     }
 
     /// The same for a plan and the network that was made for it.
-    pub async fn service_in(&self, plan: &Plan, network: &PlannedNetwork) -> Result<Value> {
+    pub async fn service_in(&self, plan: &Plan, network: &JoinedNetwork) -> Result<Value> {
         self.call("create-queue", &json!({ "plan": plan })).await?;
         let registered = self.call("register-task", &json!({ "plan": plan })).await?;
         let definition = &registered["taskDefinition"];

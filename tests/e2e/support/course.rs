@@ -84,13 +84,17 @@ pub async fn of(world: &World, job: &str) -> Result<Course> {
     let execution = world.ended(&arn).await?;
     let outcome = world::outcome(&execution)?;
     assert_eq!(outcome.job, job);
-    let failure = outcome.failure.as_ref().map(|failure| failure.error.name());
+    let failure = outcome.end.failure().map(|failure| failure.error.name());
     let (status, ended_as) = match failure {
         None => (Status::Succeeded, ExecutionStatus::Succeeded),
         Some(_) => (Status::Failed, ExecutionStatus::Failed),
     };
-    assert_eq!((outcome.status, execution.status()), (status, &ended_as), "{outcome:#?}");
-    assert_eq!((outcome.result.is_some(), execution.error()), (failure.is_none(), failure), "{outcome:#?}");
+    assert_eq!((outcome.end.status(), execution.status()), (status, &ended_as), "{outcome:#?}");
+    assert_eq!(
+        (outcome.end.result().is_some(), execution.error()),
+        (failure.is_none(), failure),
+        "{outcome:#?}"
+    );
     assert_eq!(outcome.receipt.residual, []);
     assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
     world.nothing_left(job).await?;
@@ -146,12 +150,12 @@ pub async fn failure_of_network(world: &World, job: &str, class: Class) -> Resul
     let execution = world.ended(&job_arn(job)).await?;
     assert_eq!(execution.status(), &ExecutionStatus::Failed);
     let outcome = world::outcome(&execution)?;
-    let failure = outcome.failure.with_context(|| format!("{:#?}", outcome.receipt))?;
+    let failure = outcome.end.failure().with_context(|| format!("{:#?}", outcome.receipt))?;
     assert_eq!((failure.error, failure.attempt), (class, None), "{failure:#?}");
     assert_eq!(outcome.receipt.residual, []);
     assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
     world.nothing_left(job).await?;
-    Ok(failure.message)
+    Ok(failure.message.clone())
 }
 
 impl Course {
@@ -168,12 +172,12 @@ impl Course {
 
     /// The result of a job that has succeeded.
     pub fn result(&self) -> Result<&JobResult> {
-        self.outcome.result.as_ref().with_context(|| format!("{:#?}", self.outcome))
+        self.outcome.end.result().with_context(|| format!("{:#?}", self.outcome))
     }
 
     /// The failure of a job that has failed with `class` in this attempt.
     pub fn failure(&self, class: Class, attempt: Option<u32>) -> Result<&JobFailure> {
-        let failure = self.outcome.failure.as_ref().with_context(|| format!("{:#?}", self.outcome))?;
+        let failure = self.outcome.end.failure().with_context(|| format!("{:#?}", self.outcome))?;
         assert_eq!((failure.error, failure.attempt), (class, attempt), "{failure:#?}");
         Ok(failure)
     }

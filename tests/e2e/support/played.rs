@@ -149,8 +149,8 @@ impl<'a> Played<'a> {
         let execution = self.world.ended(&self.arn).await?;
         ensure!(*execution.status() == ExecutionStatus::Succeeded, "{:?}", execution.cause());
         let outcome = world::outcome(&execution)?;
-        ensure!(outcome.failure.is_none() && outcome.receipt.residual.is_empty(), "{outcome:#?}");
-        let result = outcome.result.context("a success has a result")?;
+        ensure!(outcome.end.failure().is_none() && outcome.receipt.residual.is_empty(), "{outcome:#?}");
+        let result = outcome.end.result().cloned().context("a success has a result")?;
         let stored: Stored = json(&self.item().await?, record::RESULT)?;
         let Stored { turn, task_arn, finished } = stored;
         let of_record = (turn.attempt, turn.provider, finished.seconds, task_arn);

@@ -1,0 +1,141 @@
+//! What a step is handed instead of asking for it by itself.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Display, Formatter};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use jiff::Timestamp;
+
+use crate::sdk::{self, SdkConfig};
+
+/// Settings, the configuration of clients, time and randomness of one execution environment.
+#[derive(Debug)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    sdk: SdkConfig,
+    clock: Clock,
+    randomness: Randomness,
+}
+
+impl Environment {
+    /// Lambda's own: the process's variables, the machine's clock and its random numbers.
+    ///
+    /// # Errors
+    /// Where a variable that Lambda sets is absent, or TLS cannot be set up.
+    pub fn of_lambda(sdk_retries: bool) -> Result<Self, String> {
+        let variables: BTreeMap<String, String> = std::env::vars().collect();
+        let http = sdk::http_client(variables.get("AWS_CA_BUNDLE").map(String::as_str))?;
+        Self::new(variables, http, Clock::default(), Randomness::default(), sdk_retries)
+    }
+
+    /// One with these variables, in which the SDK's clients call through `http`. `sdk_retries` is the step's
+    /// [`SDK_RETRIES`](crate::Step::SDK_RETRIES).
+    ///
+    /// # Errors
+    /// Where a variable that Lambda sets is absent.
+    pub fn new(
+        variables: BTreeMap<String, String>,
+        http: SharedHttpClient,
+        clock: Clock,
+        randomness: Randomness,
+        sdk_retries: bool,
+    ) -> Result<Self, String> {
+        let sdk = sdk::config(&variables, http, clock.0.clone(), sdk_retries)?;
+        Ok(Self { variables, sdk, clock, randomness })
+    }
+
+    /// What the variable `name` says, which the template sets.
+    ///
+    /// # Errors
+    /// When it is absent or cannot be read as `T`; the message names the variable.
+    pub fn setting<T>(&self, name: &str) -> Result<T, String>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        setting(&self.variables, name)
+    }
+
+    /// What the variable `name` says as a list of words between commas; empty where it is empty.
+    ///
+    /// # Errors
+    /// When it is absent.
+    pub fn list_setting(&self, name: &str) -> Result<Vec<String>, String> {
+        let value: String = self.setting(name)?;
+        Ok(value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// What clients of the SDK are made with.
+    pub fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    /// What time it is.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    /// Numbers that nobody can guess.
+    pub fn randomness(&self) -> Randomness {
+        self.randomness.clone()
+    }
+}
+
+/// Reads a variable.
+pub(crate) fn setting<T>(variables: &BTreeMap<String, String>, name: &str) -> Result<T, String>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    let value = variables.get(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
+    value.parse().map_err(|error| format!("the environment variable {name} is {value:?}: {error}"))
+}
+
+/// The one clock of a step and of its SDK clients; by itself the machine's.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(SharedTimeSource);
+
+impl Clock {
+    /// The clock that `source` reads.
+    pub fn new(source: impl TimeSource + 'static) -> Self {
+        Self(SharedTimeSource::new(source))
+    }
+
+    /// What time it is now.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::try_from(self.0.now()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// Where a step takes secrets and ids from; by itself the operating system's random numbers.
+#[derive(Clone)]
+pub struct Randomness(Arc<dyn Fn(&mut [u8]) + Send + Sync>);
+
+impl Randomness {
+    /// Random bytes as `fill` writes them.
+    pub fn new(fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(fill))
+    }
+
+    /// As many random bytes.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.0)(&mut bytes);
+        bytes
+    }
+}
+
+impl Default for Randomness {
+    fn default() -> Self {
+        Self::new(|bytes| rand::fill(bytes))
+    }
+}
+
+impl Debug for Randomness {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Randomness")
+    }
+}

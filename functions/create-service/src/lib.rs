@@ -1,0 +1,109 @@
+//! CreateService: the Fargate service whose one task does the job's work.
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{
+    AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem,
+    DeploymentCircuitBreaker, DeploymentConfiguration, NetworkConfiguration, PropagateTags,
+};
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::{Environment, Step};
+use mayfly_model::names::Names;
+use mayfly_model::plan::{JoinedNetwork, Plan};
+use mayfly_model::turn::{Provider, Turn};
+use serde::{Deserialize, Serialize};
+
+/// The step.
+pub struct CreateService {
+    ecs: Client,
+    stack: String,
+}
+
+/// What the state hands over.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    plan: Plan,
+    /// The plan's, or that which was made for the job.
+    network: JoinedNetwork,
+    turn: Turn,
+    task_definition: String,
+}
+
+/// What the step answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Created {
+    service: String,
+}
+
+impl Step for CreateService {
+    type Input = Input;
+    type Output = Created;
+
+    fn new(environment: &Environment) -> Result<Self, String> {
+        Ok(Self { ecs: Client::new(environment.sdk()), stack: environment.setting("STACK_NAME")? })
+    }
+
+    #[tracing::instrument(skip_all, fields(job = input.plan.job, launch = input.turn.launch), err(level = "warn"))]
+    async fn run(&self, input: Input) -> Result<Created, Error> {
+        const DOING: &str = "create the job's service";
+        let Self { ecs, stack } = self;
+        let Input { plan, network, turn, task_definition } = input;
+        let name = Names::new(stack, &plan.job).service(turn.launch);
+        let created = ecs
+            .create_service()
+            .cluster(&network.cluster)
+            .service_name(&name)
+            .client_token(plan.client_token(turn.launch))
+            .task_definition(task_definition)
+            .desired_count(1)
+            .capacity_provider_strategy(strategy(turn.provider)?)
+            .network_configuration(configuration(&network)?)
+            .deployment_configuration(deployment())
+            .availability_zone_rebalancing(AvailabilityZoneRebalancing::Disabled)
+            .propagate_tags(PropagateTags::Service)
+            .set_tags(Some(mayfly_ecs::tags(&plan.tags)))
+            .send()
+            .await
+            .map_err(Error::aws(DOING))?;
+        let arn = created.service.and_then(|service| service.service_arn);
+        let service = given(DOING, "serviceArn", arn)?;
+        tracing::info!(service, "service created");
+        Ok(Created { service })
+    }
+}
+
+/// A launch type instead would switch Spot off.
+/// Source: ECS API Reference, `CreateService`, `capacityProviderStrategy`.
+fn strategy(provider: Provider) -> Result<CapacityProviderStrategyItem, Error> {
+    CapacityProviderStrategyItem::builder()
+        .capacity_provider(provider.name())
+        .weight(1)
+        .build()
+        .map_err(|error| Error::internal("describe the capacity", error))
+}
+
+fn configuration(network: &JoinedNetwork) -> Result<NetworkConfiguration, Error> {
+    let public = if network.assign_public_ip { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled };
+    let vpc = AwsVpcConfiguration::builder()
+        .set_subnets(Some(network.subnets.clone()))
+        .set_security_groups(Some(network.security_groups.clone()))
+        .assign_public_ip(public)
+        .build()
+        .map_err(|error| Error::internal("describe the network", error))?;
+    Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+}
+
+/// Never two tasks of one job side by side. Without the circuit breaker: a try that finds no room counts as a failed task,
+/// three end a deployment, and a job waits longer for room than that. ECS tries again by itself, ever less often, until
+/// the state machine ends it; of a task that could not start there is an event anyway.
+/// Source: ECS API Reference, `DeploymentCircuitBreaker`, `ThresholdConfiguration` and `Deployment`, `failedTasks`; ECS
+/// developer guide, "Service throttle logic".
+fn deployment() -> DeploymentConfiguration {
+    let breaker = DeploymentCircuitBreaker::builder().enable(false).rollback(false).build();
+    DeploymentConfiguration::builder()
+        .minimum_healthy_percent(0)
+        .maximum_percent(100)
+        .deployment_circuit_breaker(breaker)
+        .build()
+}

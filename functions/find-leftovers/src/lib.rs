@@ -1,0 +1,87 @@
+//! FindLeftovers: everything that a job has in the account, by its tags. The first search says what was created, the
+//! last one proves that nothing is left.
+
+mod compute;
+mod network;
+
+use mayfly_lambda::error::Error;
+use mayfly_lambda::{Environment, Step};
+use mayfly_model::inventory::Receipt;
+use mayfly_model::outcome::cause;
+use mayfly_model::tags::Owner;
+use mayfly_model::teardown::{Found, Search};
+use tokio::try_join;
+
+/// The step.
+pub struct FindLeftovers {
+    ec2: aws_sdk_ec2::Client,
+    ecs: aws_sdk_ecs::Client,
+    sqs: aws_sdk_sqs::Client,
+    stack: String,
+    /// The stack's cluster.
+    cluster: String,
+}
+
+impl Step for FindLeftovers {
+    type Input = Search;
+    type Output = Found;
+
+    fn new(environment: &Environment) -> Result<Self, String> {
+        Ok(Self {
+            ec2: aws_sdk_ec2::Client::new(environment.sdk()),
+            ecs: aws_sdk_ecs::Client::new(environment.sdk()),
+            sqs: aws_sdk_sqs::Client::new(environment.sdk()),
+            stack: environment.setting("STACK_NAME")?,
+            cluster: environment.setting("CLUSTER_ARN")?,
+        })
+    }
+
+    #[tracing::instrument(skip_all, fields(job = search.job), err(level = "warn"))]
+    async fn run(&self, search: Search) -> Result<Found, Error> {
+        let Self { ec2, ecs, sqs, stack, cluster: stack_cluster } = self;
+        let owner = Owner { stack, job: &search.job };
+        let (services, (tasks, interfaces), cluster, definitions, mailboxes, network) = try_join!(
+            compute::services(ecs, stack_cluster, owner),
+            compute::tasks(ecs, stack_cluster, owner),
+            compute::cluster(ecs, owner),
+            compute::task_definitions(ecs, owner),
+            compute::mailboxes(sqs, owner, &search.queues),
+            network::parts(ec2, owner),
+        )?;
+        let mut interfaces = network::interfaces(ec2, interfaces).await?;
+        // Those in the job's own VPC have been found there.
+        interfaces.retain(|interface| network.iter().all(|part| part.id != interface.id));
+        let has_network = network.iter().any(|part| !part.is_gone());
+        let mut receipt = search.receipt;
+        receipt.update(&[services, tasks, cluster, definitions, mailboxes, network, interfaces].concat());
+        tracing::info!(
+            created = receipt.created.len(),
+            residual = receipt.residual.len(),
+            "leftovers searched"
+        );
+        let cause = cause(&receipt, Receipt::shortened)
+            .map_err(|error| Error::internal("write the receipt", error))?;
+        Ok(Found { empty: receipt.residual.is_empty(), receipt, network: has_network, cause })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_model::inventory::{Kind, Named};
+    use mayfly_model::outcome::CAUSE_LIMIT;
+
+    use super::*;
+
+    #[test]
+    fn a_long_receipt_fits_into_a_cause() {
+        let task = |n| Named {
+            kind: Kind::Task,
+            id: format!("arn:aws:ecs:eu-west-1:123456789012:task/mayfly/{n:032}"),
+        };
+        let created: Vec<Named> = (0..500).map(task).collect();
+        let receipt = Receipt { deleted: created.clone(), created, residual: Vec::new() };
+        let cause = cause(&receipt, Receipt::shortened).unwrap();
+        assert!(cause.len() <= CAUSE_LIMIT, "{}", cause.len());
+        assert_eq!(serde_json::from_str::<Receipt>(&cause).unwrap(), receipt.shortened());
+    }
+}

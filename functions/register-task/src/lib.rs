@@ -1,0 +1,214 @@
+//! RegisterTask: the job's own task definition.
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{
+    Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, KeyValuePair, LinuxParameters,
+    LogConfiguration, LogDriver, NetworkMode, OsFamily, RuntimePlatform, Secret, TaskDefinitionStatus,
+};
+use mayfly_ecs::pairs;
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::{Environment, Step};
+use mayfly_model::names::COMMAND_VARIABLE;
+use mayfly_model::plan::Plan;
+use mayfly_model::tags;
+use mayfly_model::tags::Owner;
+use serde::{Deserialize, Serialize};
+
+/// The longest that Fargate leaves a container between SIGTERM and SIGKILL, in seconds.
+/// Source: ECS API Reference, `ContainerDefinition`, `stopTimeout`.
+const STOP_TIMEOUT_SECONDS: i32 = 120;
+
+struct Settings {
+    stack: String,
+    region: String,
+    done_queue_url: String,
+    task_role_arn: String,
+    execution_role_arn: String,
+    log_group: String,
+    architecture: CpuArchitecture,
+}
+
+impl Settings {
+    fn new(environment: &Environment) -> Result<Self, String> {
+        Ok(Self {
+            stack: environment.setting("STACK_NAME")?,
+            region: environment.setting("AWS_REGION")?,
+            done_queue_url: environment.setting("DONE_QUEUE_URL")?,
+            task_role_arn: environment.setting("TASK_ROLE_ARN")?,
+            execution_role_arn: environment.setting("EXECUTION_ROLE_ARN")?,
+            log_group: environment.setting("LOG_GROUP")?,
+            architecture: environment.setting("ARCHITECTURE")?,
+        })
+    }
+}
+
+/// The step.
+pub struct RegisterTask {
+    ecs: Client,
+    settings: Settings,
+}
+
+/// What the state hands over.
+#[derive(Debug, Deserialize)]
+pub struct Input {
+    plan: Plan,
+}
+
+/// What the step answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Registered {
+    task_definition: String,
+}
+
+impl Step for RegisterTask {
+    type Input = Input;
+    type Output = Registered;
+
+    const SDK_RETRIES: bool = false;
+
+    fn new(environment: &Environment) -> Result<Self, String> {
+        Ok(Self { ecs: Client::new(environment.sdk()), settings: Settings::new(environment)? })
+    }
+
+    #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
+    async fn run(&self, input: Input) -> Result<Registered, Error> {
+        const DOING: &str = "register the job's task definition";
+        let Self { ecs, settings } = self;
+        let Input { plan } = input;
+        if let Some(task_definition) = find(ecs, &settings.stack, &plan).await? {
+            tracing::info!(task_definition, "task definition found");
+            return Ok(Registered { task_definition });
+        }
+        let container = &plan.container;
+        let registered = ecs
+            .register_task_definition()
+            .family(&plan.family)
+            .requires_compatibilities(Compatibility::Fargate)
+            .network_mode(NetworkMode::Awsvpc)
+            .runtime_platform(
+                RuntimePlatform::builder()
+                    .cpu_architecture(settings.architecture.clone())
+                    .operating_system_family(OsFamily::Linux)
+                    .build(),
+            )
+            .cpu(container.cpu.to_string())
+            .memory(container.memory_mib.to_string())
+            .set_ephemeral_storage(container.storage_gib.map(storage).transpose()?)
+            .task_role_arn(&settings.task_role_arn)
+            .execution_role_arn(&settings.execution_role_arn)
+            .container_definitions(container_definition(settings, &plan)?)
+            .set_tags(Some(mayfly_ecs::tags(&plan.tags)))
+            .send()
+            .await
+            .map_err(Error::aws(DOING))?;
+        let arn = registered.task_definition.and_then(|definition| definition.task_definition_arn);
+        let task_definition = given(DOING, "taskDefinitionArn", arn)?;
+        tracing::info!(task_definition, "task definition registered");
+        Ok(Registered { task_definition })
+    }
+}
+
+/// The revision that an earlier try of the same run has made: RegisterTaskDefinition takes no client token.
+async fn find(ecs: &Client, stack: &str, plan: &Plan) -> Result<Option<String>, Error> {
+    let owner = Owner { stack, job: &plan.job };
+    let found = mayfly_ecs::task_definitions(ecs, owner, TaskDefinitionStatus::Active).await?;
+    let run = (tags::EXECUTION, plan.tags.get(tags::EXECUTION).map_or("", String::as_str));
+    let own = found.into_iter().find(|(_, tags)| pairs(tags).any(|tag| tag == run));
+    Ok(own.map(|(arn, _)| arn))
+}
+
+fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDefinition, Error> {
+    let own = [
+        ("MAYFLY_JOB", &plan.job),
+        ("MAYFLY_MAILBOX_URL", &plan.mailbox_url),
+        ("MAYFLY_DONE_QUEUE_URL", &settings.done_queue_url),
+    ];
+    let own = own.into_iter().map(|(name, value)| variable(name, value));
+    let users = plan.container.environment.iter().map(|(name, value)| variable(&commands(name), value));
+    let secrets = plan.container.secrets.iter().map(|(name, arn)| {
+        Secret::builder()
+            .name(commands(name))
+            .value_from(arn)
+            .build()
+            .map_err(|error| Error::internal("describe a secret of the container", error))
+    });
+    let log = LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-group", &settings.log_group)
+        .options("awslogs-region", &settings.region)
+        .options("awslogs-stream-prefix", &plan.log_prefix)
+        // By itself a log that is slow loses lines.
+        // Source: ECS developer guide, "Amazon ECS account settings", default log driver mode (since June 2025).
+        .options("mode", "blocking")
+        .build()
+        .map_err(|error| Error::internal("describe the container's log", error))?;
+    Ok(ContainerDefinition::builder()
+        .name("worker")
+        .image(&plan.container.image)
+        .essential(true)
+        .set_environment(Some(own.chain(users).collect()))
+        .set_secrets(Some(secrets.collect::<Result<_, _>>()?))
+        .log_configuration(log)
+        // Whatever the command leaves behind is reaped, and the worker is no init process.
+        .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
+        .stop_timeout(STOP_TIMEOUT_SECONDS)
+        .build())
+}
+
+/// What the container calls a variable of the command.
+fn commands(name: &str) -> String {
+    format!("{COMMAND_VARIABLE}{name}")
+}
+
+fn variable(name: &str, value: &str) -> KeyValuePair {
+    KeyValuePair::builder().name(name).value(value).build()
+}
+
+fn storage(gib: u32) -> Result<EphemeralStorage, Error> {
+    let gib = i32::try_from(gib).map_err(|error| Error::internal("describe the disk", error))?;
+    Ok(EphemeralStorage::builder().size_in_gib(gib).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The container of the sample event, after a change of its plan.
+    fn container(change: impl FnOnce(&mut Plan)) -> ContainerDefinition {
+        let sample = include_str!("../../../events/register-task.json");
+        let mut sample: Input = serde_json::from_str(sample).unwrap();
+        change(&mut sample.plan);
+        let settings = Settings {
+            stack: "mayfly".into(),
+            region: "eu-central-1".into(),
+            done_queue_url: "https://sqs.eu-central-1.amazonaws.com/123456789012/done".into(),
+            task_role_arn: "arn:aws:iam::123456789012:role/task".into(),
+            execution_role_arn: "arn:aws:iam::123456789012:role/execution".into(),
+            log_group: "/mayfly/mayfly/jobs".into(),
+            architecture: CpuArchitecture::X8664,
+        };
+        container_definition(&settings, &sample.plan).unwrap()
+    }
+
+    #[test]
+    fn a_container_waits_for_a_slow_log_and_loses_no_line() {
+        let container = container(|_| {});
+        let options = container.log_configuration().and_then(|log| log.options());
+        assert_eq!(options.and_then(|options| options.get("mode")).map(String::as_str), Some("blocking"));
+    }
+
+    #[test]
+    fn the_documents_variables_and_secrets_are_named_for_the_command_alone() {
+        let container = container(|plan| {
+            let secret = "arn:aws:ssm:eu-central-1:123456789012:parameter/key";
+            plan.container.environment = [("HTTPS_PROXY".into(), "http://proxy".into())].into();
+            plan.container.secrets = [("SSL_CERT_FILE".into(), secret.into())].into();
+        });
+        let names: Vec<_> = container.environment().iter().filter_map(KeyValuePair::name).collect();
+        let expected =
+            ["MAYFLY_JOB", "MAYFLY_MAILBOX_URL", "MAYFLY_DONE_QUEUE_URL", "MAYFLY_VAR_HTTPS_PROXY"];
+        assert_eq!(names, expected);
+        assert_eq!(container.secrets()[0].name(), "MAYFLY_VAR_SSL_CERT_FILE");
+    }
+}
