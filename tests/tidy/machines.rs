@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use local_states::language::definition::parse;
+use local_states::language::parse::definition;
 use mayfly_lambda::error::Error;
 use mayfly_layout::laid_out;
 use mayfly_model::class::Class;
@@ -82,7 +82,7 @@ fn the_strict_interpreter_accepts_every_definition() {
             };
             text = text.replace(&format!("${{{name}}}"), value);
         }
-        if let Err(problem) = parse(&text) {
+        if let Err(problem) = definition(&text) {
             panic!("{}: {problem}", machine.file);
         }
     }

@@ -21,9 +21,11 @@ use local_aws::clock::{Clock, TimeScale};
 use local_aws::events::EventBus;
 use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
+use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Faults, Images};
+use local_states::StepFunctions;
 use nix::sys::statvfs::statvfs;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -125,18 +127,13 @@ impl Cloud {
             },
             stop.clone(),
         ));
-        servers.spawn(local_states::serve(
-            states,
-            local_states::Config {
-                upstream: upstream.clone(),
-                guard: guard.clone(),
-                bus,
-                scale: options.time_scale,
-                work_scale: options.work_scale,
-                calls: calls.clone(),
-            },
-            stop.clone(),
-        ));
+        let step_functions = StepFunctions::new(local_states::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            world: local_states::MiniStack::new(upstream.clone(), bus),
+        });
+        servers.spawn(serve(states, step_functions, stop.clone()));
         let running = Mutex::new(Running { ministack, servers });
         Ok(Self { options, upstream, guard, calls, faults, ec2_faults, folder, stop, running })
     }

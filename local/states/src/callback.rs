@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use local_aws::random::Random;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -21,8 +22,11 @@ pub enum Signal {
 }
 
 /// Every token ever issued.
-#[derive(Clone, Debug, Default)]
-pub struct Tokens(Arc<Mutex<HashMap<String, Issued>>>);
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    random: Random,
+    issued: Arc<Mutex<HashMap<String, Issued>>>,
+}
 
 #[derive(Debug)]
 struct Issued {
@@ -41,10 +45,15 @@ pub struct Callback {
 }
 
 impl Tokens {
+    /// No tokens yet.
+    pub fn new(random: Random) -> Self {
+        Self { random, issued: Arc::default() }
+    }
+
     /// Issues a token. Each attempt has its own, so that an old one is of no use after a retry
     /// (<https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token>).
     pub fn open(&self, machine: &str) -> Callback {
-        let token = STANDARD.encode(format!("{}{}", uuid::Uuid::new_v4(), uuid::Uuid::new_v4()));
+        let token = STANDARD.encode(format!("{}{}", self.random.uuid(), self.random.uuid()));
         let (sender, signals) = unbounded_channel();
         self.lock().insert(token.clone(), Issued { machine: machine.to_owned(), sender: Some(sender) });
         Callback { token, signals, tokens: self.clone() }
@@ -79,7 +88,7 @@ impl Tokens {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Issued>> {
-        self.0.lock().expect("no thread panics while it holds the tokens")
+        self.issued.lock().expect("no thread panics while it holds the tokens")
     }
 }
 

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use local_aws::auth::Caller;
-use local_aws::clock::TimeScale;
+use local_aws::auth::{Caller, Guard};
+use local_aws::clock::Clock;
 use local_aws::policy::Context;
+use local_aws::random::Random;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::callback::Tokens;
 use crate::error::ApiError;
 use crate::execution::{Ending, Execution, Machine, Status};
-use crate::language::definition;
 use crate::language::fault::PAYLOAD_LIMIT;
+use crate::language::parse;
 use crate::language::policy::Failure;
 use crate::language::resource::Resource;
 use crate::run::Run;
@@ -34,31 +35,37 @@ const FROM_OUTSIDE: Option<u64> = Some(0);
 pub struct Engine<W> {
     /// Everything outside.
     pub world: W,
-    /// How long a second lasts.
-    pub scale: TimeScale,
-    /// How long it lasts for a task that waits for its token, from its first heartbeat on: it is at work then, and work
-    /// does not run faster with the clock.
-    pub work_scale: TimeScale,
+    /// Who may do what.
+    pub guard: Guard,
+    /// The time. A task that waits for its token is at work from its first heartbeat on.
+    pub clock: Clock,
+    /// Where ids, tokens and jitter come from.
+    pub random: Random,
     /// The task tokens.
     pub tokens: Tokens,
     machines: Mutex<HashMap<String, Arc<Machine>>>,
     executions: Mutex<HashMap<String, Arc<Execution>>>,
-    pub(crate) stop: CancellationToken,
+    pub(crate) abandoned: CancellationToken,
 }
 
 impl<W: World> Engine<W> {
-    /// An engine without executions. Whatever runs is dropped, without a word in its history, when `stop` is
-    /// cancelled.
-    pub fn new(world: W, scale: TimeScale, work_scale: TimeScale, stop: CancellationToken) -> Arc<Self> {
+    /// An engine without executions.
+    pub fn new(world: W, guard: Guard, clock: Clock, random: Random) -> Arc<Self> {
         Arc::new(Self {
             world,
-            scale,
-            work_scale,
-            tokens: Tokens::default(),
+            guard,
+            clock,
+            tokens: Tokens::new(random.clone()),
+            random,
             machines: Mutex::default(),
             executions: Mutex::default(),
-            stop,
+            abandoned: CancellationToken::new(),
         })
+    }
+
+    /// Drops whatever runs, without a word in its history, and whatever is started from now on.
+    pub fn abandon(&self) {
+        self.abandoned.cancel();
     }
 
     /// The ARNs of all machines.
@@ -89,7 +96,7 @@ impl<W: World> Engine<W> {
         if let Some(machine) = lock(&self.machines).get(arn).filter(|machine| machine.source == source) {
             return Ok(Arc::clone(machine));
         }
-        let definition = definition::parse(&source.definition).map_err(|problem| {
+        let definition = parse::definition(&source.definition).map_err(|problem| {
             ApiError::new("InvalidDefinition", format!("Invalid State Machine Definition: '{problem}'"))
         })?;
         if definition.scope.uses(Resource::StartExecutionSync) {
@@ -128,7 +135,7 @@ impl<W: World> Engine<W> {
     ) -> Result<Arc<Execution>, ApiError> {
         let machine = self.machine(machine_arn).await?;
         let [region, account] = place(machine_arn)?;
-        let name = name.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
+        let name = name.map_or_else(|| self.random.uuid().to_string(), str::to_owned);
         check_name(&name)?;
         let input = input.unwrap_or("{}").to_owned();
         let value = check_input(&input)?;
@@ -145,7 +152,7 @@ impl<W: World> Engine<W> {
                     Err(ApiError::new("ExecutionAlreadyExists", format!("Execution Already Exists: '{arn}'")))
                 };
             }
-            let execution = Arc::new(Execution::new(machine, arn.clone(), name, input));
+            let execution = Arc::new(Execution::new(machine, arn.clone(), name, input, self.clock));
             executions.insert(arn, Arc::clone(&execution));
             execution
         };
@@ -156,11 +163,9 @@ impl<W: World> Engine<W> {
 
     /// Runs an execution to its end. Dropping the run, whatever the reason, aborts everything that it has in flight.
     async fn drive(self: Arc<Self>, execution: Arc<Execution>, input: Value) {
-        let limit =
-            execution.machine.definition.timeout.map(|seconds| self.scale.real(Duration::from_secs(seconds)));
         let time_out = async {
-            match limit {
-                Some(limit) => tokio::time::sleep(limit).await,
+            match execution.machine.definition.timeout {
+                Some(seconds) => self.clock.sleep(Duration::from_secs(seconds)).await,
                 None => std::future::pending().await,
             }
         };
@@ -168,7 +173,7 @@ impl<W: World> Engine<W> {
         tokio::select! {
             biased;
             () = execution.ended.cancelled() => {}
-            () = self.stop.cancelled() => {}
+            () = self.abandoned.cancelled() => {}
             (ending, previous) = run.execute(input) => self.end(&execution, ending, previous),
             // The machine's own TimeoutSeconds ends it without any Catch.
             () = time_out => {
@@ -181,7 +186,7 @@ impl<W: World> Engine<W> {
     /// Stops an execution at once, at whatever depth it is; does nothing to one that has ended.
     pub fn stop(&self, execution: &Execution, error: Option<String>, cause: Option<String>) -> Timestamp {
         self.end(execution, Ending { status: Status::Aborted, output: None, error, cause }, FROM_OUTSIDE);
-        execution.ending().map_or_else(Timestamp::now, |(_, stopped)| stopped)
+        execution.ending().map_or_else(|| self.clock.now(), |(_, stopped)| stopped)
     }
 
     fn end(&self, execution: &Execution, ending: Ending, previous: Option<u64>) {
@@ -227,7 +232,7 @@ impl<W: World> Engine<W> {
         let name = role.rsplit('/').next().unwrap_or_default();
         let arn = format!("arn:aws:sts::{account}:assumed-role/{name}/StepFunctions");
         let caller = Caller { arn, role: Some(role.to_owned()) };
-        Ok(self.world.authorize(&caller, action, resource, &Context::new()).await?)
+        Ok(self.guard.authorize(&caller, action, resource, &Context::new()).await?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
+use local_aws::clock::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -121,6 +122,7 @@ pub struct Execution {
     pub started: Timestamp,
     /// Cancelled when the execution has ended, whatever the end.
     pub ended: CancellationToken,
+    clock: Clock,
     record: Mutex<Record>,
 }
 
@@ -135,10 +137,10 @@ struct Record {
 
 impl Execution {
     /// A new execution, with its first event.
-    pub fn new(machine: Arc<Machine>, arn: String, name: String, input: String) -> Self {
+    pub fn new(machine: Arc<Machine>, arn: String, name: String, input: String, clock: Clock) -> Self {
         let running = Ending { status: Status::Running, output: None, error: None, cause: None };
         let record = Record { stopped: None, ending: running, events: Vec::new(), active: BTreeMap::new() };
-        let started = Timestamp::now();
+        let started = clock.now();
         let execution = Self {
             arn,
             name,
@@ -146,6 +148,7 @@ impl Execution {
             input,
             started,
             ended: CancellationToken::new(),
+            clock,
             record: Mutex::new(record),
         };
         let details = json!({
@@ -153,7 +156,8 @@ impl Execution {
             "inputDetails": { "truncated": false },
             "roleArn": execution.machine.source.role,
         });
-        execution.lock().add(0, "ExecutionStarted".into(), Some(("executionStartedEventDetails", details)));
+        let first = Some(("executionStartedEventDetails", details));
+        execution.lock().add(0, started, "ExecutionStarted".into(), first);
         execution
     }
 
@@ -188,7 +192,7 @@ impl Execution {
             let cause = format!("The execution reached the maximum number of history events ({MAX_EVENTS}).");
             return Err(Failure::new(RUNTIME, cause));
         }
-        Ok(record.add(previous, kind.into(), details))
+        Ok(record.add(previous, self.clock.now(), kind.into(), details))
     }
 
     /// Notes which state the branch at `path` is in.
@@ -244,8 +248,9 @@ impl Execution {
             Status::Running | Status::Failed => "executionFailedEventDetails",
         };
         let previous = previous.unwrap_or_else(|| record.events.last().map_or(0, |event| event.id));
-        record.add(previous, format!("Execution{}", ending.status.event()), Some((name, details)));
-        record.stopped = Some(Timestamp::now());
+        let now = self.clock.now();
+        record.add(previous, now, format!("Execution{}", ending.status.event()), Some((name, details)));
+        record.stopped = Some(now);
         record.ending = ending;
         drop(record);
         self.ended.cancel();
@@ -321,10 +326,16 @@ impl Execution {
 
 impl Record {
     /// Nothing is added once the execution has ended: what is still in flight has no more say.
-    fn add(&mut self, previous: u64, kind: String, details: Option<(&'static str, Value)>) -> u64 {
+    fn add(
+        &mut self,
+        previous: u64,
+        time: Timestamp,
+        kind: String,
+        details: Option<(&'static str, Value)>,
+    ) -> u64 {
         let id = self.events.len() as u64 + 1;
         if self.stopped.is_none() {
-            self.events.push(Event { id, previous, time: Timestamp::now(), kind, details });
+            self.events.push(Event { id, previous, time, kind, details });
         }
         id
     }

@@ -8,7 +8,7 @@ pub mod definition;
 pub mod fault;
 mod fields;
 pub mod intrinsic;
-mod parse;
+pub mod parse;
 pub mod path;
 pub mod policy;
 pub mod resource;

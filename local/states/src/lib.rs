@@ -7,54 +7,34 @@
 //! `tests/aws/services/stepfunctions`, commit 8b9a79f05), or in the histories that the Floci project read off AWS
 //! (repository floci-io/floci, `AslExecutorBranchHistoryEventsTest`). What no recording shows says where AWS states it.
 
-mod api;
 pub mod callback;
 pub mod engine;
 pub mod error;
 pub mod execution;
 pub mod language;
 mod ministack;
+mod requests;
 mod run;
+mod server;
 mod task;
 pub mod world;
 
-use std::sync::Arc;
-
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
-use local_aws::clock::TimeScale;
-use local_aws::events::EventBus;
 use local_aws::upstream::Upstream;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-pub use crate::api::serve_engine;
-use crate::engine::Engine;
-use crate::ministack::MiniStack;
+pub use crate::ministack::MiniStack;
+pub use crate::server::StepFunctions;
 
 /// What the stand-in works with.
 #[derive(Clone, Debug)]
-pub struct Config {
-    /// Where functions, buses and the deployed machines are.
+pub struct Config<W> {
+    /// The rest of the cloud.
     pub upstream: Upstream,
-    /// Who may do what.
+    /// Who is calling, and what the caller and the machines' roles may do.
     pub guard: Guard,
-    /// Where status changes of executions go.
-    pub bus: EventBus,
-    /// How long a second lasts, in every wait, retry, time-out and heartbeat.
-    pub scale: TimeScale,
-    /// How long it lasts for a task that waits for its token, from its first heartbeat on.
-    pub work_scale: TimeScale,
-    /// Where each call is noted.
+    /// Where each answered call is noted.
     pub calls: CallLog,
-}
-
-/// Serves the Step Functions API until `stop`, then drops what still runs.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let Config { upstream, guard, bus, scale, work_scale, calls } = config;
-    let engine = Engine::new(MiniStack::new(upstream, guard, bus), scale, work_scale, stop.clone());
-    serve_engine(listener, Arc::clone(&engine), calls, stop).await
+    /// Where machines, functions and buses are.
+    pub world: W,
 }

@@ -1,4 +1,4 @@
-//! The real world of the interpreter: MiniStack for machines, functions and buses, and its IAM for who may do what.
+//! The real world of the interpreter: MiniStack for machines, functions and buses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,7 @@ use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::operation::describe_state_machine::DescribeStateMachineError;
-use bytes::Bytes;
-use local_aws::auth::{Caller, Guard, Refusal};
 use local_aws::events::EventBus;
-use local_aws::policy::Context;
 use local_aws::upstream::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -27,24 +24,20 @@ const SESSION: &str = "StepFunctions";
 /// time, and the retries are more.
 const INVOCATIONS: usize = 16;
 
-/// MiniStack, the guard in front of it and the bus beside it.
+/// MiniStack, and the bus beside it.
 #[derive(Clone, Debug)]
 pub struct MiniStack {
-    /// The way to it.
-    pub upstream: Upstream,
-    /// Who may do what.
-    pub guard: Guard,
-    /// Where status changes go.
-    pub bus: EventBus,
+    upstream: Upstream,
+    bus: EventBus,
     invocations: Arc<Semaphore>,
     revisions: Arc<FirstRevisions>,
 }
 
 impl MiniStack {
-    /// The one that `upstream` leads to.
-    pub fn new(upstream: Upstream, guard: Guard, bus: EventBus) -> Self {
+    /// The one that `upstream` leads to; status changes go to `bus`.
+    pub fn new(upstream: Upstream, bus: EventBus) -> Self {
         let invocations = Arc::new(Semaphore::new(INVOCATIONS));
-        Self { upstream, guard, bus, invocations, revisions: Arc::default() }
+        Self { upstream, bus, invocations, revisions: Arc::default() }
     }
 }
 
@@ -164,20 +157,6 @@ impl World for MiniStack {
             }))
         });
         Ok(json!({ "Entries": entries.collect::<Vec<_>>(), "FailedEntryCount": answer.failed_entry_count }))
-    }
-
-    async fn authenticate(&self, request: &http::Request<Bytes>) -> Result<Caller, Refusal> {
-        self.guard.authenticate("states", request).await
-    }
-
-    async fn authorize(
-        &self,
-        caller: &Caller,
-        action: &str,
-        resource: &str,
-        context: &Context,
-    ) -> Result<(), Refusal> {
-        self.guard.authorize(caller, action, resource, context).await
     }
 
     fn announce(&self, execution_arn: &str, detail: Value) {

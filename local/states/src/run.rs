@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
+use local_aws::clock::Clock;
+use local_aws::random::Random;
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
@@ -53,6 +55,8 @@ pub(crate) struct Visit<'s, 'r> {
     entered: u64,
     time: Timestamp,
     retries: u32,
+    clock: Clock,
+    random: &'r Random,
 }
 
 /// What a state hands on, and to which state; to none at the end of the scope.
@@ -117,7 +121,9 @@ impl<W: World> Run<W> {
         let kind = state.kind.name();
         self.push(cursor, format!("{kind}StateEntered"), Some(("stateEnteredEventDetails", details)))?;
         self.execution.enter(&cursor.path, kind);
-        let mut visit = Visit { state, raw, entered: cursor.previous, time: Timestamp::now(), retries: 0 };
+        let Engine { clock, random, .. } = &*self.engine;
+        let (entered, time) = (cursor.previous, clock.now());
+        let mut visit = Visit { state, raw, entered, time, retries: 0, clock: *clock, random };
 
         let (output, next) = self.work(&mut visit, cursor).await?;
         let text = output.to_string();
@@ -138,7 +144,7 @@ impl<W: World> Run<W> {
     async fn plain<'a>(&self, plain: &'a Plain, visit: &Visit<'a, '_>) -> Result<Step<'a>, Failure> {
         let context = self.context(visit, None);
         let input = visit.input(&context)?;
-        let data = Data { input: &input, context: &context };
+        let data = visit.data(&input, &context);
         let mut next = visit.state.next.as_deref();
         let output = match plain {
             Plain::Pass(pass) => visit.pass(pass, data)?,
@@ -147,7 +153,7 @@ impl<W: World> Run<W> {
                 input
             }
             Plain::Wait(wait) => {
-                self.engine.scale.sleep(visit.wait_time(wait, data)?).await;
+                self.engine.clock.sleep(visit.wait_time(wait, data)?).await;
                 input
             }
             Plain::Succeed => input,
@@ -173,9 +179,9 @@ impl<W: World> Run<W> {
                 Ok(output) => return Ok((output, visit.state.next.as_deref())),
                 Err(failure) => failure,
             };
-            if let Some(delay) = retries.delay(&failure) {
+            if let Some(delay) = retries.delay(&failure, &self.engine.random) {
                 visit.retries += 1;
-                self.engine.scale.sleep(delay).await;
+                self.engine.clock.sleep(delay).await;
                 continue;
             }
             // It has failed for good only now: a retry begins with another ParallelStateStarted (recorded). A
@@ -201,7 +207,7 @@ impl<W: World> Run<W> {
     ) -> Result<Value, Failure> {
         let context = self.context(visit, None);
         let input = visit.input(&context)?;
-        let input = visit.parameters(work.parameters.as_ref(), Data { input: &input, context: &context })?;
+        let input = visit.parameters(work.parameters.as_ref(), visit.data(&input, &context))?;
         self.push(cursor, "ParallelStateStarted", None)?;
 
         let start = |at| Cursor { path: [cursor.path.as_slice(), &[at]].concat(), previous: cursor.previous };
@@ -265,6 +271,11 @@ impl Visit<'_, '_> {
         Failure::new(error, cause)
     }
 
+    /// What fields of the state are evaluated against.
+    pub fn data<'a>(&'a self, input: &'a Value, context: &'a Value) -> Data<'a> {
+        Data { input, context, random: self.random }
+    }
+
     /// The raw input through InputPath.
     pub fn input(&self, context: &Value) -> Result<Value, Failure> {
         self.filter(self.state.input_path.as_ref(), self.raw, context)
@@ -278,7 +289,7 @@ impl Visit<'_, '_> {
     fn filter(&self, path: Option<&Path>, input: &Value, context: &Value) -> Result<Value, Failure> {
         match path {
             None => Ok(json!({})),
-            Some(path) => path.reach(Data { input, context }).map_err(|fault| self.place(fault)),
+            Some(path) => path.reach(self.data(input, context)).map_err(|fault| self.place(fault)),
         }
     }
 
@@ -295,7 +306,7 @@ impl Visit<'_, '_> {
         let result = match &work.result_selector {
             None => result,
             Some(selector) => {
-                selector.fill(Data { input: &result, context }).map_err(|fault| self.place(fault))?
+                selector.fill(self.data(&result, context)).map_err(|fault| self.place(fault))?
             }
         };
         let output = put(self.raw, work.result_path.as_ref(), result).map_err(|fault| self.place(fault))?;
@@ -325,7 +336,7 @@ impl Visit<'_, '_> {
 
     fn wait_time(&self, wait: &Wait, data: Data<'_>) -> Result<Duration, Failure> {
         let until =
-            |moment: Timestamp| Timestamp::now().duration_until(moment).try_into().unwrap_or(Duration::ZERO);
+            |moment: Timestamp| self.clock.now().duration_until(moment).try_into().unwrap_or(Duration::ZERO);
         let delay = match wait {
             Wait::Seconds(Seconds::Fixed(seconds)) => Duration::from_secs(*seconds),
             Wait::Seconds(Seconds::Path(path)) => self.waited_seconds(path, data)?,
@@ -366,8 +377,8 @@ impl Visit<'_, '_> {
         })
     }
 
-    /// One of a Task's clocks; `field` names the field of a path.
-    pub fn clock(&self, seconds: &Seconds, field: &str, data: Data<'_>) -> Result<Duration, Failure> {
+    /// One of a Task's time-outs; `field` names the field of a path.
+    pub fn timeout(&self, seconds: &Seconds, field: &str, data: Data<'_>) -> Result<Duration, Failure> {
         match seconds {
             Seconds::Fixed(seconds) => Ok(Duration::from_secs(*seconds)),
             Seconds::Path(path) => {
@@ -397,7 +408,7 @@ impl Visit<'_, '_> {
         Ok(Failure {
             error: text(&fail.error, "ErrorPath")?,
             cause: text(&fail.cause, "CausePath")?,
-            clock: None,
+            timeout: None,
         })
     }
 }

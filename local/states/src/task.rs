@@ -1,11 +1,11 @@
-//! What a Task does: one attempt at a service integration, its clocks and its events.
+//! What a Task does: one attempt at a service integration, its time-outs and its events.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::callback::{Callback, Signal};
 use crate::engine::Engine;
@@ -13,8 +13,7 @@ use crate::error::ApiError;
 use crate::execution::{Execution, Status, without_nulls};
 use crate::language::definition::{Task, Work};
 use crate::language::fault::{Fault, RUNTIME};
-use crate::language::path::Data;
-use crate::language::policy::{Clock, Failure};
+use crate::language::policy::{Failure, Timeout};
 use crate::language::resource::Resource;
 use crate::run::{Cursor, Run, Visit, check_size, rfc3339};
 use crate::world::{Invoked, World};
@@ -33,13 +32,13 @@ impl<W: World> Run<W> {
         let mut callback = (resource == Resource::InvokeForToken).then(|| self.engine.tokens.open(machine));
         let context = self.context(visit, callback.as_ref().map(Callback::token));
         let input = visit.input(&context)?;
-        let data = Data { input: &input, context: &context };
+        let data = visit.data(&input, &context);
         let parameters = visit.parameters(work.parameters.as_ref(), data)?;
-        let clock = |seconds: &Option<_>, field| {
-            seconds.as_ref().map(|seconds| visit.clock(seconds, field, data)).transpose()
+        let limit = |seconds: &Option<_>, field| {
+            seconds.as_ref().map(|seconds| visit.timeout(seconds, field, data)).transpose()
         };
-        let timeout: Option<Duration> = clock(&task.timeout, "TimeoutSecondsPath")?;
-        let heartbeat: Option<Duration> = clock(&task.heartbeat, "HeartbeatSecondsPath")?;
+        let timeout: Option<Duration> = limit(&task.timeout, "TimeoutSecondsPath")?;
+        let heartbeat: Option<Duration> = limit(&task.heartbeat, "HeartbeatSecondsPath")?;
         // "HeartbeatSeconds … must be … smaller than the number of seconds specified in TimeoutSeconds."
         if let (Some(timeout), Some(heartbeat)) = (timeout, heartbeat)
             && heartbeat >= timeout
@@ -67,7 +66,7 @@ impl<W: World> Run<W> {
                 let call = self.call(resource, &parameters, cursor);
                 tokio::time::timeout(self.real_limit(resource, limit), call)
                     .await
-                    .unwrap_or_else(|_| Err(Failure::timed_out(Clock::Total)))
+                    .unwrap_or_else(|_| Err(Failure::timed_out(Timeout::Total)))
             }
         };
         let outcome = outcome.and_then(|result| {
@@ -81,7 +80,7 @@ impl<W: World> Run<W> {
                 visit.result(result, work, &context)
             }
             Err(failure) => {
-                let kind = if failure.clock.is_some() { "TimedOut" } else { "Failed" };
+                let kind = if failure.timeout.is_some() { "TimedOut" } else { "Failed" };
                 let details = json!({ "error": failure.error, "cause": failure.cause });
                 self.push_task(resource, cursor, kind, details)?;
                 Err(failure)
@@ -91,7 +90,7 @@ impl<W: World> Run<W> {
 
     /// A wait for others is as fast as the clock; work is not.
     fn real_limit(&self, resource: Resource, limit: Duration) -> Duration {
-        let scaled = self.engine.scale.real(limit);
+        let scaled = self.engine.clock.scale.real(limit);
         match resource {
             Resource::StartExecutionSync => scaled,
             _ => scaled.max(limit.min(W::WORK_TIME)),
@@ -129,7 +128,7 @@ impl<W: World> Run<W> {
     ) -> Result<Value, Failure> {
         match resource {
             Resource::Invoke | Resource::InvokeForToken => self.invoke(parameters).await,
-            Resource::StartExecution => Ok(started(&*self.start_child(parameters).await?)),
+            Resource::StartExecution => Ok(self.started(&*self.start_child(parameters).await?)),
             Resource::StartExecutionSync => self.run_child(parameters, cursor).await,
             Resource::StopExecution => self.stop_other(parameters).await,
             Resource::DescribeExecution => self.describe_other(parameters).await,
@@ -138,7 +137,7 @@ impl<W: World> Run<W> {
     }
 
     /// Invokes a function, then waits for its token to come back, whatever the function returned. A function that
-    /// throws fails the task at once. From the first heartbeat on both clocks are those of work.
+    /// throws fails the task at once. From the first heartbeat on both time-outs pass at the speed of work.
     async fn wait_for_token(
         &self,
         parameters: &Value,
@@ -147,8 +146,8 @@ impl<W: World> Run<W> {
         heartbeat: Option<Duration>,
         cursor: &mut Cursor,
     ) -> Result<Value, Failure> {
-        let Engine { scale, work_scale, .. } = &*self.engine;
-        let began = Instant::now();
+        let clock = self.engine.clock;
+        let (began, scale, work_scale) = (clock.instant(), clock.scale, clock.work_scale);
         let mut total = pin!(sleep(scale.real(timeout.unwrap_or_default())));
         let mut silence = pin!(sleep(scale.real(heartbeat.unwrap_or_default())));
         let mut invocation = pin!(self.invoke(parameters));
@@ -158,10 +157,10 @@ impl<W: World> Run<W> {
                 biased;
                 signal = callback.signal() => match signal {
                     Signal::Done(outcome) => return outcome,
-                    // A heartbeat leaves no event and does not touch the total clock (API reference,
+                    // A heartbeat leaves no event and does not touch the total time-out (API reference,
                     // SendTaskHeartbeat), but for what is left on it to pass at the speed of work.
                     Signal::Heartbeat => {
-                        let now = Instant::now();
+                        let now = clock.instant();
                         if !std::mem::replace(&mut at_work, true) {
                             let passed = scale.cloud(now - began);
                             let left = timeout.unwrap_or_default().saturating_sub(passed);
@@ -175,8 +174,8 @@ impl<W: World> Run<W> {
                     self.push_task(Resource::InvokeForToken, cursor, "Submitted", details)?;
                     submitted = true;
                 }
-                () = &mut total, if timeout.is_some() => return Err(Failure::timed_out(Clock::Total)),
-                () = &mut silence, if heartbeat.is_some() => return Err(Failure::timed_out(Clock::Heartbeat)),
+                () = &mut total, if timeout.is_some() => return Err(Failure::timed_out(Timeout::Total)),
+                () = &mut silence, if heartbeat.is_some() => return Err(Failure::timed_out(Timeout::Heartbeat)),
             }
         }
     }
@@ -189,7 +188,7 @@ impl<W: World> Run<W> {
             return Err(thrown(&invoked.payload));
         }
         let Invoked { payload, version, .. } = invoked;
-        Ok(with_metadata(
+        Ok(self.with_metadata(
             json!({
                 "ExecutedVersion": version,
                 "Payload": serde_json::from_str::<Value>(&payload).unwrap_or(Value::Null),
@@ -212,8 +211,8 @@ impl<W: World> Run<W> {
         engine
             .authorize_role(self.role(), "states:StartExecution", machine)
             .await
-            .map_err(optimized_error)?;
-        engine.start(machine, name, input.as_deref()).await.map_err(optimized_error)
+            .map_err(|error| self.optimized_error(error))?;
+        engine.start(machine, name, input.as_deref()).await.map_err(|error| self.optimized_error(error))
     }
 
     /// Runs a nested execution to its end, which is this task's end; stops it if this task ends first
@@ -222,13 +221,13 @@ impl<W: World> Run<W> {
         let child = self.start_child(parameters).await?;
         let engine = Arc::clone(&self.engine);
         let _guard = StopWithParent { engine, child: Arc::clone(&child), role: self.role().to_owned() };
-        let details = output_details(&started(&child).to_string());
+        let details = output_details(&self.started(&child).to_string());
         self.push_task(Resource::StartExecutionSync, cursor, "Submitted", details)?;
         child.ended.cancelled().await;
         self.engine
             .authorize_role(self.role(), "states:DescribeExecution", &child.arn)
             .await
-            .map_err(optimized_error)?;
+            .map_err(|error| self.optimized_error(error))?;
         let (view, status) = (child.view(), child.status());
         // `sync:2` gives input and output as JSON; the cause of a failure has them as text (recorded for `sync`).
         let succeeded = status == Status::Succeeded;
@@ -277,8 +276,8 @@ impl<W: World> Run<W> {
     /// The execution that an SDK integration names, if the role may do `action` on it.
     async fn other(&self, parameters: &Value, action: &str) -> Result<Arc<Execution>, Failure> {
         let arn = text(parameters, "ExecutionArn")?;
-        self.engine.authorize_role(self.role(), action, arn).await.map_err(|error| sdk_error(&error))?;
-        self.engine.execution(arn).map_err(|error| sdk_error(&error))
+        self.engine.authorize_role(self.role(), action, arn).await.map_err(|error| self.sdk_error(&error))?;
+        self.engine.execution(arn).map_err(|error| self.sdk_error(&error))
     }
 
     /// "The execution ARN and the state machine ARN are automatically appended to the Resources field of each
@@ -306,7 +305,56 @@ impl<W: World> Run<W> {
             return Err(Failure::new("EventBridge.FailedEntry", answer.to_string()));
         }
         let length = answer.to_string().len();
-        Ok(with_metadata(answer, "application/x-amz-json-1.1", length))
+        Ok(self.with_metadata(answer, "application/x-amz-json-1.1", length))
+    }
+
+    /// What StartExecution answers in an optimized integration; dates are milliseconds since 1970.
+    fn started(&self, child: &Execution) -> Value {
+        let answer = json!({ "ExecutionArn": child.arn, "StartDate": child.started.as_millisecond() });
+        let length = answer.to_string().len();
+        self.with_metadata(answer, "application/x-amz-json-1.0", length)
+    }
+
+    /// An answer with what optimized integrations say of the HTTP call (recorded).
+    fn with_metadata(&self, mut answer: Value, content_type: &str, length: usize) -> Value {
+        let request_id = self.engine.random.uuid().to_string();
+        let headers = [
+            ("x-amzn-RequestId", request_id.clone()),
+            ("Content-Length", length.to_string()),
+            ("Content-Type", content_type.into()),
+        ];
+        answer["SdkHttpMetadata"] = json!({
+            "AllHttpHeaders": headers.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect::<Map<_, _>>(),
+            "HttpHeaders": headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<Map<_, _>>(),
+            "HttpStatusCode": 200,
+        });
+        answer["SdkResponseMetadata"] = json!({ "RequestId": request_id });
+        answer
+    }
+
+    /// An API error in an optimized integration, `StepFunctions.…Exception` (recorded). What the service does not model
+    /// is `AWSStepFunctionsException`, as in the SDK for Java 1 that these integrations use.
+    fn optimized_error(&self, error: ApiError) -> Failure {
+        let name = if is_modelled(&error) { error.exception() } else { "AWSStepFunctionsException".into() };
+        let request_id = self.engine.random.uuid();
+        let ApiError { code, message } = error;
+        let cause = format!(
+            "{message} (Service: AWSStepFunctions; Status Code: 400; Error Code: {code}; Request ID: {request_id}; \
+             Proxy: null)"
+        );
+        Failure::new(format!("StepFunctions.{name}"), cause)
+    }
+
+    /// An API error in an SDK integration, `Sfn.…Exception` (recorded); what the service does not model is `SfnException`, as in
+    /// the SDK for Java 2 (<https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html>).
+    fn sdk_error(&self, error: &ApiError) -> Failure {
+        let name = if is_modelled(error) { error.exception() } else { "SfnException".into() };
+        let request_id = self.engine.random.uuid();
+        let cause = format!(
+            "{} (Service: Sfn, Status Code: 400, Request ID: {request_id}) (SDK Attempt Count: 1)",
+            error.message
+        );
+        Failure::new(format!("Sfn.{name}"), cause)
     }
 
     fn role(&self) -> &str {
@@ -325,7 +373,7 @@ struct StopWithParent<W: World> {
 
 impl<W: World> Drop for StopWithParent<W> {
     fn drop(&mut self) {
-        if self.child.ended.is_cancelled() || self.engine.stop.is_cancelled() {
+        if self.child.ended.is_cancelled() || self.engine.abandoned.is_cancelled() {
             return;
         }
         let (engine, child, role) = (Arc::clone(&self.engine), Arc::clone(&self.child), self.role.clone());
@@ -357,30 +405,6 @@ fn thrown(payload: &str) -> Failure {
     }
 }
 
-/// What StartExecution answers in an optimized integration; dates are milliseconds since 1970.
-fn started(child: &Execution) -> Value {
-    let answer = json!({ "ExecutionArn": child.arn, "StartDate": child.started.as_millisecond() });
-    let length = answer.to_string().len();
-    with_metadata(answer, "application/x-amz-json-1.0", length)
-}
-
-/// An answer with what optimized integrations say of the HTTP call (recorded).
-fn with_metadata(mut answer: Value, content_type: &str, length: usize) -> Value {
-    let request_id = uuid::Uuid::new_v4().to_string();
-    let headers = [
-        ("x-amzn-RequestId", request_id.clone()),
-        ("Content-Length", length.to_string()),
-        ("Content-Type", content_type.into()),
-    ];
-    answer["SdkHttpMetadata"] = json!({
-        "AllHttpHeaders": headers.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect::<Map<_, _>>(),
-        "HttpHeaders": headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<Map<_, _>>(),
-        "HttpStatusCode": 200,
-    });
-    answer["SdkResponseMetadata"] = json!({ "RequestId": request_id });
-    answer
-}
-
 fn output_details(text: &str) -> Value {
     json!({ "output": text, "outputDetails": { "truncated": false } })
 }
@@ -396,31 +420,6 @@ fn wrong_type(parameters: &Value, name: &str, what: &str) -> Failure {
          be {what}]"
     );
     Failure::new(RUNTIME, cause)
-}
-
-/// An API error in an optimized integration, `StepFunctions.…Exception` (recorded). What the service does not model
-/// is `AWSStepFunctionsException`, as in the SDK for Java 1 that these integrations use.
-fn optimized_error(error: ApiError) -> Failure {
-    let name = if is_modelled(&error) { error.exception() } else { "AWSStepFunctionsException".into() };
-    let request_id = uuid::Uuid::new_v4();
-    let ApiError { code, message } = error;
-    let cause = format!(
-        "{message} (Service: AWSStepFunctions; Status Code: 400; Error Code: {code}; Request ID: {request_id}; \
-         Proxy: null)"
-    );
-    Failure::new(format!("StepFunctions.{name}"), cause)
-}
-
-/// An API error in an SDK integration, `Sfn.…Exception` (recorded); what the service does not model is `SfnException`, as in
-/// the SDK for Java 2 (<https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html>).
-fn sdk_error(error: &ApiError) -> Failure {
-    let name = if is_modelled(error) { error.exception() } else { "SfnException".into() };
-    let request_id = uuid::Uuid::new_v4();
-    let cause = format!(
-        "{} (Service: Sfn, Status Code: 400, Request ID: {request_id}) (SDK Attempt Count: 1)",
-        error.message
-    );
-    Failure::new(format!("Sfn.{name}"), cause)
 }
 
 /// Whether the error is one of Step Functions' own and not one of those that all services share.

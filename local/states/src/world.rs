@@ -1,12 +1,9 @@
-//! The world outside the interpreter: the machines' definitions, functions, buses, and who may do what.
+//! The world outside the interpreter: the machines' definitions, functions, and buses.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
-use bytes::Bytes;
-use local_aws::auth::{Caller, Refusal};
-use local_aws::policy::Context;
 use serde_json::Value;
 
 use crate::language::policy::Failure;
@@ -72,21 +69,6 @@ pub trait World: Send + Sync + 'static {
         role: &str,
         entries: &[Value],
     ) -> impl Future<Output = Result<Value, Failure>> + Send;
-
-    /// Who signed `request`.
-    fn authenticate(
-        &self,
-        request: &http::Request<Bytes>,
-    ) -> impl Future<Output = Result<Caller, Refusal>> + Send;
-
-    /// Whether `caller` may do `action` on `resource`.
-    fn authorize(
-        &self,
-        caller: &Caller,
-        action: &str,
-        resource: &str,
-        context: &Context,
-    ) -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// Puts a "Step Functions Execution Status Change" on the default bus.
     fn announce(&self, execution_arn: &str, detail: Value);

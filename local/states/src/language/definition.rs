@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::choice::Rule;
-pub use super::parse::parse;
 use super::path::{Path, ReferencePath};
 use super::policy::{Catcher, Retrier};
 use super::resource::Resource;

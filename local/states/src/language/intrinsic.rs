@@ -4,7 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rand::RngExt;
+use local_aws::random::Random;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -136,7 +136,7 @@ impl Call {
             .iter()
             .map(|argument| argument.value(self, data))
             .collect::<Result<Vec<_>, _>>()?;
-        evaluate(self.function, &arguments).map_err(|reason| self.fault(&reason))
+        evaluate(self.function, &arguments, data.random).map_err(|reason| self.fault(&reason))
     }
 
     fn fault(&self, reason: &str) -> Fault {
@@ -215,7 +215,7 @@ fn string_prefix(text: &str) -> Result<(String, &str), String> {
 }
 
 /// The function's own rules; `Err` is the reason in a sentence.
-fn evaluate(function: Function, arguments: &[Value]) -> Result<Value, String> {
+fn evaluate(function: Function, arguments: &[Value], random: &Random) -> Result<Value, String> {
     Ok(match (function, arguments) {
         (Function::Array, items) => items.into(),
         (Function::ArrayContains, [items, item]) => array(items)?.contains(item).into(),
@@ -266,7 +266,7 @@ fn evaluate(function: Function, arguments: &[Value]) -> Result<Value, String> {
             if start >= end {
                 return Err("the start must be below the end".into());
             }
-            rand::rng().random_range(start..end).into()
+            random.range(start..end).into()
         }
         (Function::StringSplit, [text, separators]) => {
             let separators = string(separators)?;
@@ -277,7 +277,7 @@ fn evaluate(function: Function, arguments: &[Value]) -> Result<Value, String> {
             "" => Value::Null,
             text => serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?,
         },
-        (Function::Uuid, _) => uuid::Uuid::new_v4().to_string().into(),
+        (Function::Uuid, _) => random.uuid().to_string().into(),
         _ => return Err(format!("it does not take {} arguments", arguments.len())),
     })
 }

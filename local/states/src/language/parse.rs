@@ -25,7 +25,7 @@ const MAX_SECONDS: u64 = 99_999_999;
 ///
 /// # Errors
 /// A sentence that names the state and the field that is wrong.
-pub fn parse(text: &str) -> Result<Definition, String> {
+pub fn definition(text: &str) -> Result<Definition, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let mut fields = Fields::of(value, "the state machine".into())?;
     fields.take::<String>("Comment")?;

@@ -2,18 +2,21 @@
 //!
 //! <https://states-language.net/spec.html#path> and <https://states-language.net/spec.html#ref-paths>
 
+use local_aws::random::Random;
 use serde_json::{Map, Value};
 use serde_json_path::JsonPath;
 
 use super::fault::{Fault, RESULT_PATH_MATCH_FAILURE};
 
-/// What paths lead into.
+/// What a state's fields are evaluated against.
 #[derive(Clone, Copy, Debug)]
 pub struct Data<'a> {
     /// `$`: the state's input as far as it has been processed.
     pub input: &'a Value,
     /// `$$`: the context object.
     pub context: &'a Value,
+    /// What intrinsic functions draw from.
+    pub random: &'a Random,
 }
 
 /// A path as it stands in a definition: `$…` into the input or `$$…` into the context object.

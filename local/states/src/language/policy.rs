@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
+use local_aws::random::Random;
 use serde_json::{Value, json};
 
 use super::fault::{DATA_LIMIT_EXCEEDED, RUNTIME, TIMEOUT};
@@ -18,13 +18,13 @@ pub struct Failure {
     pub error: Option<String>,
     /// The explanation, if there is one.
     pub cause: Option<String>,
-    /// The clock that ran out, where one did.
-    pub clock: Option<Clock>,
+    /// The time-out that has passed, where one has.
+    pub timeout: Option<Timeout>,
 }
 
-/// The two clocks of a task.
+/// The two time-outs of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
+pub enum Timeout {
     /// `TimeoutSeconds`.
     Total,
     /// `HeartbeatSeconds`.
@@ -34,13 +34,13 @@ pub enum Clock {
 impl Failure {
     /// A failure with a name and an explanation.
     pub fn new(error: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { error: Some(error.into()), cause: Some(cause.into()), clock: None }
+        Self { error: Some(error.into()), cause: Some(cause.into()), timeout: None }
     }
 
-    /// A clock ran out. Either way the error is `States.Timeout`, without a cause (recorded;
+    /// A time-out has passed. Either way the error is `States.Timeout`, without a cause (recorded;
     /// <https://states-language.net/spec.html#task-timeouts>); only ErrorEquals can tell a missed heartbeat.
-    pub fn timed_out(clock: Clock) -> Self {
-        Self { error: Some(TIMEOUT.into()), cause: None, clock: Some(clock) }
+    pub fn timed_out(timeout: Timeout) -> Self {
+        Self { error: Some(TIMEOUT.into()), cause: None, timeout: Some(timeout) }
     }
 
     /// Whether it ends the execution, whatever Retry and Catch say.
@@ -61,7 +61,7 @@ impl Failure {
             "States.TaskFailed" => error != TIMEOUT && error != DATA_LIMIT_EXCEEDED,
             // "This error is only available inside the Catch and Retry fields." States.Timeout matches it as well:
             // "a task state either ran longer than TimeoutSeconds or failed to send a heartbeat".
-            "States.HeartbeatTimeout" => self.clock == Some(Clock::Heartbeat),
+            "States.HeartbeatTimeout" => self.timeout == Some(Timeout::Heartbeat),
             name => name == error,
         }
     }
@@ -69,7 +69,7 @@ impl Failure {
     /// The error output that a catcher hands on. Without SendTaskFailure's fields it holds nulls, after a time-out
     /// an empty cause (both recorded).
     pub fn output(&self) -> Value {
-        let cause = self.cause.as_deref().or(self.clock.map(|_| ""));
+        let cause = self.cause.as_deref().or(self.timeout.map(|_| ""));
         json!({ "Error": self.error, "Cause": cause })
     }
 }
@@ -109,8 +109,9 @@ impl<'a> Retries<'a> {
         Self { retriers, used: vec![0; retriers.len()] }
     }
 
-    /// How long to wait before the next try, if there is to be one. The first retrier that matches decides.
-    pub fn delay(&mut self, failure: &Failure) -> Option<Duration> {
+    /// How long to wait before the next try, if there is to be one, with jitter from `random`. The first retrier that matches
+    /// decides.
+    pub fn delay(&mut self, failure: &Failure, random: &Random) -> Option<Duration> {
         let at = self.retriers.iter().position(|retrier| matches(&retrier.errors, failure))?;
         let (retrier, used) = (&self.retriers[at], &mut self.used[at]);
         if *used >= retrier.max_attempts {
@@ -120,7 +121,7 @@ impl<'a> Retries<'a> {
         *used += 1;
         let longest = retrier.max_delay.map_or(longest, |max| longest.min(max));
         // JitterStrategy FULL draws the wait from between 0 and the interval.
-        let seconds = if retrier.full_jitter { longest * rand::rng().random::<f64>() } else { longest };
+        let seconds = if retrier.full_jitter { longest * random.value::<f64>() } else { longest };
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     }
 }

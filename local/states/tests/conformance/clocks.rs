@@ -84,11 +84,11 @@ async fn heartbeats_reset_only_the_heartbeat_clock() {
     let payload = cloud.next_call("Dispatch").await;
     let beats = async {
         while cloud.engine.tokens.send(token(&payload), Signal::Heartbeat).is_ok() {
-            cloud.engine.scale.sleep(Duration::from_secs(1)).await;
+            cloud.engine.clock.sleep(Duration::from_secs(1)).await;
         }
     };
     let (end, ()) = tokio::join!(ended(&execution), beats);
-    assert!(began.elapsed() >= cloud.engine.scale.real(Duration::from_secs(15)));
+    assert!(began.elapsed() >= cloud.engine.clock.scale.real(Duration::from_secs(15)));
     assert_eq!(end.count("TaskTimedOut"), 1, "and a heartbeat leaves no event: {end:#?}");
     assert_eq!(end.entered(), ["Wait", "Late"]);
 }
@@ -146,7 +146,7 @@ async fn a_plain_task_needs_no_heartbeat() {
     let machine = only(&invoke("Hang", &json!({ "HeartbeatSeconds": 1, "TimeoutSeconds": 20 })));
     let began = Instant::now();
     assert_eq!(cloud.run(&machine, &json!({})).await.error(), "States.Timeout");
-    assert!(began.elapsed() >= cloud.engine.scale.real(Duration::from_secs(20)));
+    assert!(began.elapsed() >= cloud.engine.clock.scale.real(Duration::from_secs(20)));
 }
 
 /// TimeoutSeconds of the machine ends it as TIMED_OUT (recorded), and no Catch runs (concepts-error-handling.html). As
@@ -208,7 +208,7 @@ async fn a_wait_takes_as_long_as_it_says() {
         let began = Instant::now();
         let input = json!({ "seconds": 10, "soon": soon });
         assert_eq!(cloud.run(&only(&wait), &input).await.succeeded(), input);
-        assert!(began.elapsed() >= cloud.engine.scale.real(Duration::from_secs(seconds)), "{wait}");
+        assert!(began.elapsed() >= cloud.engine.clock.scale.real(Duration::from_secs(seconds)), "{wait}");
         assert!(began.elapsed() < Duration::from_secs(5), "waits are scaled: {wait}");
     }
 }

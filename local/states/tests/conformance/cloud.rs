@@ -4,22 +4,31 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use local_aws::auth::{Caller, Code, Refusal};
-use local_aws::clock::TimeScale;
-use local_aws::policy::Context;
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::config::Credentials;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use local_aws::auth::{Guard, Rights};
+use local_aws::calls::CallLog;
+use local_aws::clock::{Clock, TimeScale};
+use local_aws::policy::Policy;
+use local_aws::random::Random;
+use local_aws::server::in_process;
+use local_aws::upstream::{Session, Upstream};
 use local_states::engine::Engine;
 use local_states::error::ApiError;
 use local_states::execution::{Execution, Status};
 use local_states::language::policy::Failure;
 use local_states::world::{Invoked, Source, World};
+use local_states::{Config, StepFunctions};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio_util::sync::CancellationToken;
 
 /// A test that takes longer has hung.
 const DEADLINE: Duration = Duration::from_secs(20);
 pub const ROLE: &str = "arn:aws:iam::123456789012:role/machine";
+const REGION: &str = "eu-west-1";
+const ACCOUNT: &str = "123456789012";
 
 /// What a scripted function does when it is called.
 #[derive(Clone, Debug)]
@@ -41,8 +50,6 @@ type Script = Arc<dyn Fn(&Value, usize) -> Reply + Send + Sync>;
 pub struct Scripted {
     machines: Mutex<HashMap<String, Source>>,
     functions: Mutex<HashMap<String, (Script, usize)>>,
-    /// Actions that no role may do.
-    denied: Mutex<BTreeSet<String>>,
     announced: Mutex<Vec<Value>>,
     events: Mutex<Vec<Value>>,
     /// Names of functions whose calls were dropped before they answered.
@@ -95,26 +102,26 @@ impl World for Scripted {
         )
     }
 
-    async fn authenticate(&self, _request: &http::Request<Bytes>) -> Result<Caller, Refusal> {
-        Ok(Caller { arn: "arn:aws:iam::123456789012:root".into(), role: None })
-    }
-
-    async fn authorize(
-        &self,
-        caller: &Caller,
-        action: &str,
-        resource: &str,
-        _: &Context,
-    ) -> Result<(), Refusal> {
-        if self.denied.lock().unwrap().contains(action) {
-            let message = format!("{} is not authorized to perform {action} on {resource}", caller.arn);
-            return Err(Refusal { code: Code::AccessDenied, message });
-        }
-        Ok(())
-    }
-
     fn announce(&self, _execution_arn: &str, detail: Value) {
         self.announced.lock().unwrap().push(detail);
+    }
+}
+
+/// Every role may do everything, but for some actions.
+#[derive(Clone, Debug, Default)]
+struct AllBut(Arc<Mutex<BTreeSet<String>>>);
+
+impl Rights for AllBut {
+    fn session<'a>(&'a self, _access_key: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Session>>> {
+        async { Ok(None) }.boxed()
+    }
+
+    fn policies<'a>(&'a self, _role_arn: &'a str) -> BoxFuture<'a, anyhow::Result<Vec<Policy>>> {
+        let statement = |effect: &str, actions: &BTreeSet<String>| json!({ "Effect": effect, "Action": actions, "Resource": "*" });
+        let all = statement("Allow", &BTreeSet::from(["*".to_owned()]));
+        let denied = statement("Deny", &self.0.lock().unwrap());
+        let policy = json!({ "Version": "2012-10-17", "Statement": [all, denied] });
+        async move { Ok(vec![Policy::parse(&policy.to_string())?]) }.boxed()
     }
 }
 
@@ -130,11 +137,14 @@ impl Drop for Aborted {
     }
 }
 
-/// An engine in a scripted world, where a second lasts ten milliseconds.
+/// Step Functions in a scripted world, where a second lasts ten milliseconds.
 pub struct Cloud {
+    pub step_functions: StepFunctions<Scripted>,
     pub engine: Arc<Engine<Scripted>>,
-    /// Ends the engine.
-    pub stop: CancellationToken,
+    pub log: CallLog,
+    upstream: Upstream,
+    guard: Guard,
+    denied: AllBut,
     calls: tokio::sync::Mutex<UnboundedReceiver<(String, Value)>>,
 }
 
@@ -149,11 +159,46 @@ impl Cloud {
 
     /// With another scale for tasks that have sent a heartbeat.
     pub fn with_work(factor: f64, work: f64) -> Self {
+        Self::of(Clock::new(TimeScale::new(factor), TimeScale::new(work)), Random::default())
+    }
+
+    /// In which everything random follows from `seed`.
+    pub fn seeded(seed: u64) -> Self {
+        Self::of(Clock::new(TimeScale::new(0.01), TimeScale::new(0.01)), Random::seeded(seed))
+    }
+
+    fn of(clock: Clock, random: Random) -> Self {
         let (sender, calls) = unbounded_channel();
         let world = Scripted { calls: Mutex::new(Some(sender)), ..Scripted::default() };
-        let stop = CancellationToken::new();
-        let engine = Engine::new(world, TimeScale::new(factor), TimeScale::new(work), stop.clone());
-        Self { engine, stop, calls: calls.into() }
+        let root = Credentials::from_keys("AKIAROOT", "secret", None);
+        let upstream = Upstream::new(REGION, ACCOUNT, root, clock, random);
+        let denied = AllBut::default();
+        let guard = Guard::new(upstream.clone(), denied.clone());
+        let log = CallLog::new(clock);
+        let step_functions = StepFunctions::new(Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: log.clone(),
+            world,
+        });
+        let engine = Arc::clone(&step_functions.engine);
+        Self { step_functions, engine, log, upstream, guard, denied, calls: calls.into() }
+    }
+
+    /// A client in this process, which acts as a role of its own.
+    pub fn client(&self) -> Client {
+        let credentials = Credentials::from_keys("ASIACALLER", "secret", Some("token".into()));
+        self.upstream.sessions.add(Session {
+            arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/caller/test"),
+            role_arn: format!("arn:aws:iam::{ACCOUNT}:role/caller"),
+            name: "test".into(),
+            credentials: credentials.clone(),
+        });
+        let config = aws_sdk_sfn::config::Builder::from(&self.upstream.root_config())
+            .endpoint_url("http://states")
+            .http_client(in_process(self.step_functions.clone()))
+            .credentials_provider(credentials);
+        Client::from_conf(config.build())
     }
 
     /// Scripts a function: `script` is given the payload and which call it is, from 1.
@@ -167,11 +212,12 @@ impl Cloud {
     }
 
     pub fn deny(&self, action: &str) {
-        self.engine.world.denied.lock().unwrap().insert(action.into());
+        self.denied.0.lock().unwrap().insert(action.into());
+        self.guard.forget_policies();
     }
 
     pub fn deploy(&self, name: &str, definition: &Value) -> String {
-        let arn = format!("arn:aws:states:eu-west-1:123456789012:stateMachine:{name}");
+        let arn = format!("arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{name}");
         let mut machines = self.engine.world.machines.lock().unwrap();
         let source = Source {
             arn: arn.clone(),

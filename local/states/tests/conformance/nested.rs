@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use local_aws::server::Service;
 use local_states::execution::{Execution, Status};
 use serde_json::{Value, json};
 
@@ -199,7 +200,7 @@ async fn the_end_of_the_engine_is_no_end_of_executions() {
     let (cloud, child) = hanging_child();
     let parent = cloud.start(&only(&start_child("startExecution.sync:2", &child)), &json!({})).await;
     cloud.next_call("Hang").await;
-    cloud.stop.cancel();
+    cloud.step_functions.stop().await;
     eventually("the call is dropped", || cloud.aborted_calls() == ["Hang"]).await;
     assert_eq!(parent.status(), Status::Running);
     assert_eq!(cloud.announced().len(), 2, "parent and child, running");

@@ -2,21 +2,26 @@
 
 use std::time::Duration;
 
+use local_aws::random::Random;
 use local_states::execution::Status;
-use local_states::language::definition::{Kind, parse};
-use local_states::language::policy::{Clock, Failure, Retries};
+use local_states::language::definition::Kind;
+use local_states::language::parse::definition;
+use local_states::language::policy::{Failure, Retries, Timeout};
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Reply, invoke, only};
 
 /// The delays that a Retry gives after so many failures of one name, in seconds.
 fn delays(retry: &Value, errors: &[&str]) -> Vec<Option<f64>> {
-    let machine = parse(&only(&invoke("F", &json!({ "Retry": retry }))).to_string()).expect("a good machine");
+    let machine = only(&invoke("F", &json!({ "Retry": retry })));
+    let machine = definition(&machine.to_string()).expect("a good machine");
     let Kind::Work(work) = &machine.scope.states["Only"].kind else { panic!("a Task") };
-    let mut retries = Retries::new(&work.retry);
+    let (mut retries, random) = (Retries::new(&work.retry), Random::seeded(0));
     errors
         .iter()
-        .map(|error| retries.delay(&Failure::new(*error, "")).map(|delay| Duration::as_secs_f64(&delay)))
+        .map(|error| {
+            retries.delay(&Failure::new(*error, ""), &random).map(|delay| Duration::as_secs_f64(&delay))
+        })
         .collect()
 }
 
@@ -68,8 +73,8 @@ fn a_later_wildcard_does_not_take_over() {
 #[test]
 fn wildcards_match_what_the_documentation_says() {
     let named = |name: &str| Failure::new(name, "");
-    let heartbeat = Failure::timed_out(Clock::Heartbeat);
-    let total = Failure::timed_out(Clock::Total);
+    let heartbeat = Failure::timed_out(Timeout::Heartbeat);
+    let total = Failure::timed_out(Timeout::Total);
     assert!(named("Mine").matches("States.ALL") && named("Mine").matches("States.TaskFailed"));
     assert!(total.matches("States.Timeout") && total.matches("States.ALL"));
     assert!(!total.matches("States.TaskFailed") && !total.matches("States.HeartbeatTimeout"));

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use local_states::callback::Signal;
 use serde_json::json;
 
-use crate::cloud::{Cloud, ended, only};
+use crate::cloud::{Cloud, Reply, callback, ended, only, token};
 
 fn waiting() -> serde_json::Value {
     only(&json!({ "Type": "Wait", "Seconds": 3600 }))
@@ -80,4 +81,28 @@ async fn a_redeployed_machine_is_taken_over() {
     let new = cloud.engine.start(&machine, None, Some("1")).await.expect("it starts");
     assert_eq!(ended(&new).await.succeeded(), json!(2));
     assert_eq!(ended(&old).await.succeeded(), json!(1));
+}
+
+/// Of this project's own making: names, ids, tokens and what machines draw follow from one seed.
+#[tokio::test]
+async fn one_seed_gives_one_history() {
+    let history = async |seed| {
+        let cloud = Cloud::seeded(seed);
+        cloud.always("Dispatch", Reply::Returns(json!(null)));
+        let mut machine = only(&callback("Dispatch", &json!({})));
+        machine["States"]["Draw"] =
+            json!({ "Type": "Pass", "Parameters": { "id.$": "States.UUID()" }, "Next": "Only" });
+        machine["StartAt"] = "Draw".into();
+        let execution = cloud.start(&machine, &json!({})).await;
+        let payload = cloud.next_call("Dispatch").await;
+        cloud.engine.tokens.send(token(&payload), Signal::Done(Ok(json!(1)))).expect("the token is good");
+        let mut events = ended(&execution).await.events;
+        for event in &mut events {
+            event.as_object_mut().expect("an object").remove("timestamp");
+        }
+        (execution.arn.clone(), events)
+    };
+    let first = history(1).await;
+    assert_eq!(first, history(1).await);
+    assert_ne!(first, history(2).await);
 }

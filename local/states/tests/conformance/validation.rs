@@ -1,13 +1,13 @@
 //! What ValidateStateMachineDefinition would refuse, and what is not supported here, is refused by name before
 //! anything runs.
 
-use local_states::language::definition::parse;
+use local_states::language::parse::definition;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, invoke, only};
 
 fn refused(machine: &Value, because: &str) {
-    match parse(&machine.to_string()) {
+    match definition(&machine.to_string()) {
         Ok(_) => panic!("accepted, though {because}: {machine}"),
         Err(problem) => assert!(problem.contains(because), "'{problem}' does not say '{because}'"),
     }

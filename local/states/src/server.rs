@@ -1,34 +1,26 @@
-//! The Step Functions API: AWS JSON 1.0 over HTTP, each call authenticated, authorized and logged.
-//!
-//! <https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html>
+//! Requests in and answers out: AWS JSON 1.0, each call authenticated, authorized and logged.
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{Request, Response, StatusCode};
+use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
 use local_aws::policy::Context;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use local_aws::server::Service;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use crate::callback::{Signal, Tokens};
+use crate::Config;
+use crate::callback::Signal;
 use crate::engine::Engine;
 use crate::error::ApiError;
-use crate::execution::{Execution, Status, epoch_seconds, without_nulls};
+use crate::execution::{Execution, epoch_seconds, without_nulls};
 use crate::language::fault::PAYLOAD_LIMIT;
 use crate::language::policy::Failure;
+use crate::requests::{Call, ListStateMachines};
 use crate::world::{Source, World};
 
-/// No request is larger than a full input in JSON quotes.
-const MAX_BODY: usize = 4 * PAYLOAD_LIMIT;
 /// The longest error and cause, in characters (API reference, SendTaskFailure and StopExecution).
 const MAX_ERROR: usize = 256;
 const MAX_CAUSE: usize = 32_768;
@@ -36,165 +28,18 @@ const MAX_CAUSE: usize = 32_768;
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
 
-/// Serves the API in front of `engine` until `stop`.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve_engine<W: World>(
-    listener: TcpListener,
-    engine: Arc<Engine<W>>,
-    calls: CallLog,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let api = Arc::new(Api { engine, calls });
-    let app = Router::new().fallback(move |request| {
-        let api = Arc::clone(&api);
-        async move { api.respond(request).await }
-    });
-    Ok(axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?)
-}
-
-struct Api<W> {
-    engine: Arc<Engine<W>>,
+/// The Step Functions of one Region and account. Clones share one state.
+#[derive(Debug)]
+pub struct StepFunctions<W> {
+    /// What runs the machines.
+    pub engine: Arc<Engine<W>>,
+    guard: Guard,
     calls: CallLog,
 }
 
-/// The calls, each with its fields; any other field is refused by name.
-enum Call {
-    StartExecution(StartExecution),
-    StopExecution(StopExecution),
-    DescribeExecution(OfExecution),
-    DescribeStateMachineForExecution(OfExecution),
-    GetExecutionHistory(GetExecutionHistory),
-    ListExecutions(ListExecutions),
-    DescribeStateMachine(DescribeStateMachine),
-    ListStateMachines(ListStateMachines),
-    SendTaskSuccess(SendTaskSuccess),
-    SendTaskFailure(SendTaskFailure),
-    SendTaskHeartbeat(SendTaskHeartbeat),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StartExecution {
-    state_machine_arn: String,
-    name: Option<String>,
-    input: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StopExecution {
-    execution_arn: String,
-    error: Option<String>,
-    cause: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct OfExecution {
-    execution_arn: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct GetExecutionHistory {
-    execution_arn: String,
-    #[serde(default)]
-    reverse_order: bool,
-    include_execution_data: Option<bool>,
-    max_results: Option<usize>,
-    next_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ListExecutions {
-    state_machine_arn: String,
-    status_filter: Option<Status>,
-    max_results: Option<usize>,
-    next_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct DescribeStateMachine {
-    state_machine_arn: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ListStateMachines {
-    max_results: Option<usize>,
-    next_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SendTaskSuccess {
-    task_token: String,
-    output: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SendTaskFailure {
-    task_token: String,
-    error: Option<String>,
-    cause: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SendTaskHeartbeat {
-    task_token: String,
-}
-
-impl Call {
-    fn parse(action: &str, body: &[u8]) -> Result<Self, ApiError> {
-        fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-            serde_json::from_slice(body)
-                .map_err(|error| ApiError::new("ValidationException", error.to_string()))
-        }
-        Ok(match action {
-            "StartExecution" => Self::StartExecution(fields(body)?),
-            "StopExecution" => Self::StopExecution(fields(body)?),
-            "DescribeExecution" => Self::DescribeExecution(fields(body)?),
-            "DescribeStateMachineForExecution" => Self::DescribeStateMachineForExecution(fields(body)?),
-            "GetExecutionHistory" => Self::GetExecutionHistory(fields(body)?),
-            "ListExecutions" => Self::ListExecutions(fields(body)?),
-            "DescribeStateMachine" => Self::DescribeStateMachine(fields(body)?),
-            "ListStateMachines" => Self::ListStateMachines(fields(body)?),
-            "SendTaskSuccess" => Self::SendTaskSuccess(fields(body)?),
-            "SendTaskFailure" => Self::SendTaskFailure(fields(body)?),
-            "SendTaskHeartbeat" => Self::SendTaskHeartbeat(fields(body)?),
-            other => {
-                let message = format!("'{other}' is not a call that is supported here");
-                return Err(ApiError::new("UnknownOperationException", message));
-            }
-        })
-    }
-
-    /// The resource that IAM judges by: the machine's or the execution's ARN; ListStateMachines knows none (Service
-    /// Authorization Reference, "Actions, resources, and condition keys for AWS Step Functions"). SendTask* is judged by
-    /// the machine that issued the token, as AWS's own policies have it (SAM's `StepFunctionsCallbackPolicy`, CDK's
-    /// `grantTaskResponse`).
-    fn resource(&self, tokens: &Tokens) -> String {
-        let of_token = |token: &str| tokens.machine(token).unwrap_or_else(|| "*".to_owned());
-        match self {
-            Self::StartExecution(call) => call.state_machine_arn.clone(),
-            Self::ListExecutions(call) => call.state_machine_arn.clone(),
-            Self::DescribeStateMachine(call) => call.state_machine_arn.clone(),
-            Self::StopExecution(call) => call.execution_arn.clone(),
-            Self::DescribeExecution(call) | Self::DescribeStateMachineForExecution(call) => {
-                call.execution_arn.clone()
-            }
-            Self::GetExecutionHistory(call) => call.execution_arn.clone(),
-            Self::SendTaskSuccess(call) => of_token(&call.task_token),
-            Self::SendTaskFailure(call) => of_token(&call.task_token),
-            Self::SendTaskHeartbeat(call) => of_token(&call.task_token),
-            Self::ListStateMachines(_) => "*".to_owned(),
-        }
+impl<W> Clone for StepFunctions<W> {
+    fn clone(&self) -> Self {
+        Self { engine: Arc::clone(&self.engine), guard: self.guard.clone(), calls: self.calls.clone() }
     }
 }
 
@@ -205,34 +50,46 @@ struct Trace {
     resource: String,
 }
 
-impl<W: World> Api<W> {
-    async fn respond(&self, request: Request) -> Response {
+impl<W: World> Service for StepFunctions<W> {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let mut trace = Trace { action: String::new(), caller: String::new(), resource: "*".into() };
-        let answer = self.answer(request, &mut trace).await;
+        let answer = self.call(request, &mut trace).await;
         let outcome = answer.as_ref().map_or_else(|error| error.code, |_| "OK");
         self.calls.record(&format!("states:{}", trace.action), &trace.caller, &trace.resource, outcome);
         let response = Response::builder()
             .header(CONTENT_TYPE, "application/x-amz-json-1.0")
-            .header("x-amzn-RequestId", uuid::Uuid::new_v4().to_string());
+            .header("x-amzn-RequestId", self.engine.random.uuid().to_string());
         let response = match answer {
-            Ok(answer) => response.body(Body::from(answer.to_string())),
+            Ok(answer) => response.body(Bytes::from(answer.to_string())),
             Err(ApiError { code, message }) => {
                 let body = json!({ "__type": format!("com.amazonaws.sfn#{code}"), "message": message });
                 response
                     .status(StatusCode::BAD_REQUEST)
                     .header("x-amzn-errortype", code)
-                    .body(Body::from(body.to_string()))
+                    .body(Bytes::from(body.to_string()))
             }
         };
         response.expect("the parts of the response are well formed")
     }
 
-    async fn answer(&self, request: Request, trace: &mut Trace) -> Result<Value, ApiError> {
-        let request = buffered(request).await?;
+    async fn stop(&self) {
+        self.engine.abandon();
+    }
+}
+
+impl<W: World> StepFunctions<W> {
+    /// A Step Functions without executions.
+    pub fn new(config: Config<W>) -> Self {
+        let Config { upstream, guard, calls, world } = config;
+        let engine = Engine::new(world, guard.clone(), upstream.clock, upstream.random);
+        Self { engine, guard, calls }
+    }
+
+    async fn call(&self, request: Request<Bytes>, trace: &mut Trace) -> Result<Value, ApiError> {
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
         let target = target.unwrap_or_default();
         target.strip_prefix("AWSStepFunctions.").unwrap_or(target).clone_into(&mut trace.action);
-        let caller = self.engine.world.authenticate(&request).await?;
+        let caller = self.guard.authenticate("states", &request).await?;
         trace.caller.clone_from(&caller.arn);
         let call = Call::parse(&trace.action, request.body())?;
         trace.resource = call.resource(&self.engine.tokens);
@@ -246,7 +103,7 @@ impl<W: World> Api<W> {
             );
         }
         let action = format!("states:{}", trace.action);
-        self.engine.world.authorize(&caller, &action, &trace.resource, &context).await?;
+        self.guard.authorize(&caller, &action, &trace.resource, &context).await?;
         self.perform(call).await
     }
 
@@ -308,7 +165,7 @@ impl<W: World> Api<W> {
             }
             Call::SendTaskFailure(call) => {
                 check_reason(call.error.as_deref(), call.cause.as_deref())?;
-                let failure = Failure { error: call.error, cause: call.cause, clock: None };
+                let failure = Failure { error: call.error, cause: call.cause, timeout: None };
                 self.signal(&call.task_token, Signal::Done(Err(failure)))
             }
             Call::SendTaskHeartbeat(call) => self.signal(&call.task_token, Signal::Heartbeat),
@@ -335,14 +192,6 @@ impl<W: World> Api<W> {
         self.engine.tokens.send(token, signal)?;
         Ok(json!({}))
     }
-}
-
-async fn buffered(request: Request) -> Result<http::Request<Bytes>, ApiError> {
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, MAX_BODY)
-        .await
-        .map_err(|error| ApiError::new("RequestEntityTooLargeException", error.to_string()))?;
-    Ok(http::Request::from_parts(parts, body))
 }
 
 fn check_reason(error: Option<&str>, cause: Option<&str>) -> Result<(), ApiError> {
