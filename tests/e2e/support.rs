@@ -10,6 +10,8 @@ pub mod course;
 pub mod denial;
 /// The documents of jobs.
 pub mod documents;
+/// What a test that has failed shows.
+pub mod evidence;
 /// The clouds, and the tests that run on them.
 pub mod harness;
 /// A stack whose jobs outlive their signed URLs.
@@ -24,8 +26,6 @@ pub mod made;
 pub mod network;
 /// Jobs whose containers the test plays.
 pub mod played;
-/// What a test that has failed shows.
-pub mod report;
 /// Sweeps.
 pub mod sweep;
 /// The teardowns of a job.

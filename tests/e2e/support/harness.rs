@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::time::timeout;
 
 use crate::support::account::Account;
-use crate::support::report;
+use crate::support::evidence;
 use crate::support::world::World;
 
 /// The longest a test may take from its turn on, in real time, when others use the same machine. One that hangs ends
@@ -173,7 +173,7 @@ impl Shared {
             Err(anyhow!("{text}"))
         });
         outcome.map_err(|error| {
-            let told = self.runtime.block_on(report::about(&world, job));
+            let told = self.runtime.block_on(evidence::about(&world, job));
             Failed::from(format!("{error:#}\n\n{told}"))
         })
     }

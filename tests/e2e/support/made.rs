@@ -1,4 +1,4 @@
-//! What somebody else makes at EC2: the account's root, by single calls, and takes away again.
+//! Resources of EC2 that somebody else makes, by single calls of the account's root, and takes away again.
 
 use std::collections::BTreeMap;
 
