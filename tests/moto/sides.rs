@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,7 +18,7 @@ use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Faults, Images, Quotas};
+use local_ecs::{Faults, Images, Processes, Quotas};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -116,6 +117,11 @@ impl Sides {
         let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
         let calls = CallLog::new(clock);
         let network = Ec2::new(upstream.clone(), scale);
+        let processes = Processes {
+            images: Images::parse(IMAGES, &BTreeMap::new())?,
+            init: programs()?.join("mayfly-cloud"),
+            work_dir: folder.path().join("tasks"),
+        };
         let config = local_ecs::Config {
             guard: guard.clone(),
             bus: EventBus::new(upstream.clone()),
@@ -123,11 +129,9 @@ impl Sides {
             work_scale: scale,
             calls: calls.clone(),
             ec2: network.clone(),
-            images: Images::parse(IMAGES, &BTreeMap::new())?,
+            runtime: Arc::new(processes),
             faults: Faults::default(),
             quotas: Quotas::default(),
-            init: programs()?.join("mayfly-cloud"),
-            work_dir: folder.path().join("tasks"),
             upstream,
         };
         let mut stand_ins = JoinSet::new();

@@ -11,6 +11,7 @@ mod sts;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_config::SdkConfig;
@@ -24,7 +25,7 @@ use local_aws::random::Random;
 use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Faults, Images};
+use local_ecs::{Faults, Images, Processes};
 use local_states::StepFunctions;
 use nix::sys::statvfs::statvfs;
 use tokio::net::TcpListener;
@@ -105,7 +106,11 @@ impl Cloud {
         let bus = EventBus::new(upstream.clone());
         let network = Ec2::new(upstream.clone(), options.time_scale).with_quotas(options.ec2_quotas);
         let ec2_faults = network.faults().clone();
-        let images = images(&options, folder.path())?;
+        let processes = Processes {
+            images: images(&options, folder.path())?,
+            init: program(&options, "mayfly-cloud")?,
+            work_dir: folder.path().join("tasks"),
+        };
         let mut servers = JoinSet::new();
         servers.spawn(sts::serve(sts, upstream.ministack.clone(), stop.clone()));
         servers.spawn(local_ec2::serve(ec2, network.clone(), guard.clone(), calls.clone(), stop.clone()));
@@ -119,11 +124,9 @@ impl Cloud {
                 work_scale: options.work_scale,
                 calls: calls.clone(),
                 ec2: network,
-                images,
+                runtime: Arc::new(processes),
                 faults: faults.clone(),
                 quotas: options.ecs_quotas,
-                init: program(&options, "mayfly-cloud")?,
-                work_dir: folder.path().join("tasks"),
             },
             stop.clone(),
         ));

@@ -9,7 +9,8 @@ use local_aws::policy::Context;
 use crate::Ecs;
 use crate::error::Result;
 use crate::requests::RegisterTaskDefinition;
-use crate::tags::{self, Tag};
+use crate::requests::Tag;
+use crate::tags;
 
 impl Ecs {
     /// Whether the caller may do `action` on `resource`, which is in `cluster` and has `tags`.

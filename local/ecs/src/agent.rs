@@ -12,12 +12,9 @@ use axum::routing::get;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::environment::{CREDENTIALS, METADATA};
 use crate::tasks::Task;
 use crate::{Ecs, iso};
-
-/// The paths, as on AWS.
-pub(crate) const METADATA: &str = "/v4";
-pub(crate) const CREDENTIALS: &str = "/v2/credentials";
 
 pub(crate) fn router(ecs: Arc<Ecs>) -> Router {
     Router::new()

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::fargate::is_name;
 use crate::pages::page;
+use crate::requests::Tag;
 use crate::requests::{
     ClusterSetting, CreateCluster, DeleteCluster, DescribeClusters, Include, Insights, ListClusters,
     SettingName, StrategyItem,
 };
 use crate::strategy::{self, is_fargate};
-use crate::tags::{self, Tag};
+use crate::tags;
 use crate::{Ecs, State, short_name};
 
 /// How long a cluster's capacity providers are attached or detached. AWS gives no number.

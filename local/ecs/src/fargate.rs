@@ -4,16 +4,12 @@ use std::collections::HashSet;
 
 use crate::error::{Error, Result};
 use crate::requests::{ContainerDefinition, LogConfiguration, NetworkMode, RegisterTaskDefinition};
-use crate::secrets;
+use crate::{logs, secrets};
 
 /// The time between SIGTERM and SIGKILL in seconds, unless the definition says otherwise, and its upper limit
 /// (`ContainerDefinition$stopTimeout`).
 pub(crate) const STOP_TIMEOUT: u64 = 30;
 const MAX_STOP_TIMEOUT: u64 = 120;
-
-/// The options of the awslogs driver that Fargate demands: Developer Guide, "Send Amazon ECS logs to
-/// CloudWatch".
-pub(crate) const LOG_OPTIONS: [&str; 3] = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"];
 
 /// Whether the container waits for its log, or its log loses lines: API Reference, `LogConfiguration$options`. Nothing is
 /// lost here, but a definition that leaves it to the account loses lines on AWS, where the default became the second in
@@ -161,7 +157,7 @@ fn logging(log: &LogConfiguration, has_execution_role: bool) -> Result<()> {
     if log.log_driver != "awslogs" {
         return Err(Error::unsupported(format!("the log driver {:?}", log.log_driver)));
     }
-    let known = |option: &str| LOG_OPTIONS.contains(&option) || option == LOG_MODE;
+    let known = |option: &str| logs::OPTIONS.contains(&option) || option == LOG_MODE;
     if let Some(option) = log.options.keys().find(|option| !known(option)) {
         return Err(Error::unsupported(format!("the log option {option:?}")));
     }
@@ -170,7 +166,7 @@ fn logging(log: &LogConfiguration, has_execution_role: bool) -> Result<()> {
         Some("non-blocking") | None => return Err(Error::unsupported("a log that may lose lines")),
         Some(_) => return Err(Error::client("The log option mode must be blocking or non-blocking.")),
     }
-    if let Some(missing) = LOG_OPTIONS.iter().find(|option| !log.options.contains_key(**option)) {
+    if let Some(missing) = logs::OPTIONS.iter().find(|option| !log.options.contains_key(**option)) {
         return Err(Error::client(format!("Log driver awslogs requires options: {missing}")));
     }
     if !has_execution_role {

@@ -10,23 +10,21 @@
 mod access;
 mod agent;
 mod clusters;
-mod container;
 mod creation;
 mod definitions;
+mod environment;
 mod error;
 mod fargate;
 mod faults;
-mod images;
-pub mod init;
 mod lifecycle;
 mod limits;
 mod logs;
-mod memory;
 mod pages;
 mod processes;
 mod pull;
 mod quotas;
 mod requests;
+mod runtime;
 mod scheduler;
 mod secrets;
 mod services;
@@ -37,7 +35,6 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
@@ -59,8 +56,10 @@ use crate::services::Service;
 use crate::tasks::Task;
 
 pub use crate::faults::{Fault, Faults, Refusal, Rule, SpotStopCode, Stage};
-pub use crate::images::Images;
+pub use crate::logs::{Line, LogStream};
+pub use crate::processes::{Images, Processes, init};
 pub use crate::quotas::Quotas;
+pub use crate::runtime::{Container, Launch, Runtime};
 
 /// What the stand-in works with.
 #[derive(Clone, Debug)]
@@ -79,25 +78,20 @@ pub struct Config {
     pub calls: CallLog,
     /// Where the tasks' network interfaces are made.
     pub ec2: Ec2,
-    /// Which image is which program.
-    pub images: Images,
+    /// What runs the tasks' containers.
+    pub runtime: Arc<dyn Runtime>,
     /// What goes wrong with which job's tasks.
     pub faults: Faults,
     /// What the account may have at once.
     pub quotas: Quotas,
-    /// The program that is the init process of every container, by way of [`init::run_if_asked`].
-    pub init: PathBuf,
-    /// Each task has a folder below this one: its files while it runs, and `output.log`, which stays.
-    pub work_dir: PathBuf,
 }
 
 /// Answers ECS's calls on `listener` and runs tasks until `stop`; then kills all processes of all tasks and
 /// waits for their end.
 ///
 /// # Errors
-/// When a socket or the working folder cannot be used.
+/// When a socket cannot be used.
 pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    tokio::fs::create_dir_all(&config.work_dir).await?;
     let agent = TcpListener::bind(("127.0.0.1", 0)).await?;
     let ecs = Arc::new(Ecs {
         agent: format!("http://{}", agent.local_addr()?),

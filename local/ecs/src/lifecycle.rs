@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +9,16 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use jiff::Timestamp;
 use local_ec2::TaskInterface;
-use nix::sys::signal::Signal;
 use tokio::select;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::container::{self, Container, Environment};
 use crate::definitions::Revision;
 use crate::fargate::STOP_TIMEOUT;
 use crate::faults::{Fault, SpotStopCode, Stage};
 use crate::logs::LogStream;
-use crate::processes::Processes;
 use crate::requests::{AwsvpcConfiguration, ContainerDefinition, Switch};
+use crate::runtime::{Container, Launch};
 use crate::services::Service;
 use crate::tasks::{LastStatus, StopCode, Task, change, request_stop};
 use crate::{Ecs, pull, scheduler, secrets, short_name};
@@ -60,7 +58,6 @@ pub(crate) fn begin(ecs: &Arc<Ecs>, task: &Task, service: &Service, fault: Optio
         interface_description: ecs.arn(&format!("attachment/{}", task.attachment_id)),
         interface_tags: managed.map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
         stopping: task.stopping.clone(),
-        folder: ecs.work_dir.join(task.id()),
         fault,
         job: service.job().map(str::to_owned),
         container: None,
@@ -95,19 +92,18 @@ struct Life {
     interface_description: String,
     interface_tags: BTreeMap<String, String>,
     stopping: CancellationToken,
-    folder: PathBuf,
     fault: Option<Fault>,
     job: Option<String>,
-    /// The process, while there is one.
-    container: Option<Container>,
+    /// The container, while there is one.
+    container: Option<Box<dyn Container>>,
 }
 
 impl Life {
-    /// Lives until STOPPED, or until the stand-in stops; the process never outlives this.
+    /// Lives until STOPPED, or until the stand-in stops; the container never outlives this.
     async fn run(mut self) {
         let stop = self.ecs.stop.clone();
         stop.run_until_cancelled(Box::pin(self.live())).await;
-        if let Some(mut container) = self.container.take() {
+        if let Some(container) = self.container.take() {
             container.kill();
             container.exit_code().await;
         }
@@ -150,10 +146,9 @@ impl Life {
         if let Some(reason) = self.fault.as_ref().and_then(|fault| fault.of_pull(&definition.image)) {
             return Err(StartFailure::of_container(reason));
         }
-        let image = ecs
-            .images
-            .find(&definition.image)
-            .ok_or_else(|| StartFailure::of_container(pull::not_found(&definition.image)))?;
+        if !ecs.runtime.has(&definition.image) {
+            return Err(StartFailure::of_container(pull::not_found(&definition.image)));
+        }
         self.change(|task| {
             task.last_status = LastStatus::Activating;
             task.times.pull_stopped_at = Some(Timestamp::now());
@@ -163,15 +158,20 @@ impl Life {
         });
 
         ecs.scale.sleep(ACTIVATING).await;
-        let environment = ecs.environment(&self.arn, image, secrets, &self.folder);
-        let arguments = image.arguments(definition.entry_point.as_deref(), definition.command.as_deref());
-        let container =
-            Container::start(&ecs.init, &arguments, environment, &self.folder, logs, self.memory())
-                .await
-                .map_err(|error| {
-                    StartFailure::of_container(format!("CannotStartContainerError: {error:#}"))
-                })?;
-        self.container = Some(container);
+        let launch = Launch {
+            task: self.id.clone(),
+            image: definition.image.clone(),
+            entry_point: definition.entry_point.clone(),
+            command: definition.command.clone(),
+            environment: ecs.environment(&self.arn, secrets),
+            memory: self.memory(),
+            logs,
+        };
+        let started = ecs.runtime.start(launch).await;
+        self.container =
+            Some(started.map_err(|error| {
+                StartFailure::of_container(format!("CannotStartContainerError: {error:#}"))
+            })?);
         self.change(|task| {
             task.last_status = LastStatus::Running;
             task.times.started_at = Some(Timestamp::now());
@@ -240,11 +240,14 @@ impl Life {
         Err(StartFailure::of_container(pull::timed_out(image)))
     }
 
-    async fn fetch_secrets(&self, definition: &ContainerDefinition) -> Result<Environment, StartFailure> {
+    async fn fetch_secrets(
+        &self,
+        definition: &ContainerDefinition,
+    ) -> Result<BTreeMap<String, String>, StartFailure> {
         let config = self.execution_role().await?;
         match config.filter(|_| !definition.secrets.is_empty()) {
             Some(config) => secrets::fetch(&config, &definition.secrets).await.map_err(StartFailure::of_task),
-            None => Ok(Environment::new()),
+            None => Ok(BTreeMap::new()),
         }
     }
 
@@ -283,17 +286,17 @@ impl Life {
         })
     }
 
-    /// RUNNING until the process ends or somebody stops the task.
+    /// RUNNING until the container ends or somebody stops the task.
     async fn work(&mut self) {
-        let Some(container) = &mut self.container else { return };
-        let (processes, mut struck) = (container.processes(), None);
+        let Some(container) = &self.container else { return };
+        let mut struck = None;
         let exited = {
             let mut exited = pin!(self.stopping.run_until_cancelled(container.exit_code()));
             select! {
                 exited = &mut exited => exited,
                 fault = due(&self.ecs, self.fault.as_ref()) => {
                     struck = Some(fault.clone());
-                    strike(&self.ecs, &self.arn, processes, fault);
+                    strike(&self.ecs, &self.arn, &**container, fault);
                     exited.await
                 }
             }
@@ -304,7 +307,10 @@ impl Life {
         };
         let (told_exit_code, out_of_memory) = match struck {
             Some(Fault::OutOfMemory { exit_code, .. }) => (exit_code, true),
-            _ => (Some(exit_code), self.container.as_ref().is_some_and(Container::is_out_of_memory)),
+            _ => (
+                Some(exit_code),
+                self.container.as_ref().is_some_and(|container| container.is_out_of_memory()),
+            ),
         };
         self.change(|task| {
             let reason =
@@ -325,12 +331,15 @@ impl Life {
         self.change(|task| task.last_status = LastStatus::Deactivating);
         self.ecs.scale.sleep(DEACTIVATING).await;
         self.change(|task| task.last_status = LastStatus::Stopping);
-        let timeout = self.definition.request.container_definitions[0].stop_timeout.unwrap_or(STOP_TIMEOUT);
-        let grace = self.ecs.work_scale.real(Duration::from_secs(timeout)).max(LEAST_GRACE);
-        match &mut self.container {
-            Some(container) => container.stop(grace).await,
-            None => 0,
+        let seconds = self.definition.request.container_definitions[0].stop_timeout.unwrap_or(STOP_TIMEOUT);
+        let grace = self.ecs.work_scale.real(Duration::from_secs(seconds)).max(LEAST_GRACE);
+        let Some(container) = &self.container else { return 0 };
+        container.terminate();
+        if let Ok(exit_code) = timeout(grace, container.exit_code()).await {
+            return exit_code;
         }
+        container.kill();
+        container.exit_code().await
     }
 
     async fn clean_up(&mut self) {
@@ -348,7 +357,7 @@ impl Life {
             });
             scale.sleep(DEPROVISIONING).await;
         }
-        if let Err(error) = container::discard_files(&self.folder).await {
+        if let Err(error) = self.ecs.runtime.remove(&self.id).await {
             tracing::warn!(task = self.id, %error, "files of a stopped task could not be removed");
         }
         self.change(|task| {
@@ -382,7 +391,7 @@ async fn due<'a>(ecs: &Ecs, fault: Option<&'a Fault>) -> &'a Fault {
 }
 
 /// Lets a fault happen to a task that runs.
-fn strike(ecs: &Arc<Ecs>, task: &str, processes: Processes, fault: &Fault) {
+fn strike(ecs: &Arc<Ecs>, task: &str, container: &dyn Container, fault: &Fault) {
     tracing::info!(task = short_name(task), ?fault, "fault happens");
     let stop = |code, reason: &str| interrupt(ecs, task, code, reason);
     match fault {
@@ -407,8 +416,8 @@ fn strike(ecs: &Arc<Ecs>, task: &str, processes: Processes, fault: &Fault) {
             StopCode::ServiceSchedulerInitiated,
             "ECS is performing maintenance on the underlying infrastructure hosting the task",
         ),
-        Fault::OutOfMemory { .. } | Fault::Killed { .. } => processes.signal(Signal::SIGKILL),
-        Fault::Silence { .. } => processes.signal(Signal::SIGSTOP),
+        Fault::OutOfMemory { .. } | Fault::Killed { .. } => container.kill(),
+        Fault::Silence { .. } => container.freeze(),
     }
 }
 

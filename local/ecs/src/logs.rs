@@ -1,4 +1,4 @@
-//! The awslogs driver: a container's output, line by line, in its log stream and in a file.
+//! The awslogs driver: a container's output, line by line, in its log stream.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +8,12 @@ use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use jiff::Timestamp;
-use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::task::TaskTracker;
 
-use crate::fargate::LOG_OPTIONS;
+/// The options of the awslogs driver that Fargate demands: Developer Guide, "Send Amazon ECS logs to
+/// CloudWatch".
+pub(crate) const OPTIONS: [&str; 3] = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"];
 
 /// How long a line waits for company, in real time.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -25,14 +24,12 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const MAX_BATCH: usize = 5_000;
 const MAX_BATCH_BYTES: usize = 512 << 10;
 const EVENT_BYTES: usize = 26;
-const MAX_LINE_BYTES: u64 = 64 << 10;
-
-/// Lines that may wait before the process has to; it is the driver's mode `blocking`.
-const MAX_WAITING: usize = 1024;
+/// How long a line may be.
+pub(crate) const MAX_LINE_BYTES: u64 = 64 << 10;
 
 /// The log stream of one container.
 #[derive(Debug)]
-pub(crate) struct LogStream {
+pub struct LogStream {
     client: Client,
     group: String,
     name: String,
@@ -41,13 +38,13 @@ pub(crate) struct LogStream {
 impl LogStream {
     /// Creates the stream `prefix/container/task` with the credentials in `config`, those of the execution
     /// role. The error is the code and the message of CloudWatch Logs.
-    pub async fn create(
+    pub(crate) async fn create(
         config: &SdkConfig,
         options: &BTreeMap<String, String>,
         container: &str,
         task: &str,
     ) -> Result<Self, String> {
-        let [group, _, prefix] = LOG_OPTIONS.map(|option| options.get(option).cloned().unwrap_or_default());
+        let [group, _, prefix] = OPTIONS.map(|option| options.get(option).cloned().unwrap_or_default());
         let stream =
             Self { client: Client::new(config), group, name: format!("{prefix}/{container}/{task}") };
         let request = stream.client.create_log_stream();
@@ -60,7 +57,16 @@ impl LogStream {
         }
     }
 
-    async fn put(&self, events: Vec<InputLogEvent>) {
+    /// Puts the lines of one batch there; empty ones are left out (API Reference, `InputLogEvent$message`: at least one
+    /// character).
+    pub async fn put(&self, batch: Vec<Line>) {
+        let events = batch.into_iter().filter(|line| !line.text.is_empty()).filter_map(|line| {
+            InputLogEvent::builder().timestamp(line.time.as_millisecond()).message(line.text).build().ok()
+        });
+        let events: Vec<_> = events.collect();
+        if events.is_empty() {
+            return;
+        }
         let request = self.client.put_log_events().log_group_name(&self.group).log_stream_name(&self.name);
         if let Err(error) = request.set_log_events(Some(events)).send().await {
             // As on AWS: lost output does not stop a task.
@@ -70,70 +76,17 @@ impl LogStream {
     }
 }
 
-/// Follows both outputs of a process in the background, until both are closed and everything is delivered.
-pub(crate) fn follow(
-    tracker: &TaskTracker,
-    stdout: impl AsyncRead + Unpin + Send + 'static,
-    stderr: impl AsyncRead + Unpin + Send + 'static,
-    file: File,
-    stream: Option<LogStream>,
-) {
-    let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    tracker.spawn(read(stdout, sender.clone()));
-    tracker.spawn(read(stderr, sender));
-    tracker.spawn(deliver(receiver, file, stream));
-}
-
-/// Reads lines; a line that is too long comes in pieces.
-async fn read(output: impl AsyncRead + Unpin, lines: mpsc::Sender<Line>) {
-    let mut output = BufReader::new(output);
-    loop {
-        let mut bytes = Vec::new();
-        match (&mut output).take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes).await {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) => return tracing::warn!(%error, "output of a task could not be read"),
-        }
-        let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned();
-        if lines.send(Line { time: Timestamp::now(), text }).await.is_err() {
-            return;
-        }
-    }
-}
-
-struct Line {
-    time: Timestamp,
-    text: String,
-}
-
-async fn deliver(mut lines: mpsc::Receiver<Line>, mut file: File, stream: Option<LogStream>) {
-    let mut open = true;
-    while open {
-        let (batch, more) = collect(&mut lines).await;
-        open = more;
-        let text: String = batch.iter().flat_map(|line| [line.text.as_str(), "\n"]).collect();
-        if let Err(error) = async {
-            file.write_all(text.as_bytes()).await?;
-            file.flush().await
-        }
-        .await
-        {
-            tracing::warn!(%error, "output of a task could not be kept in its file");
-        }
-        let Some(stream) = &stream else { continue };
-        // API Reference, `InputLogEvent$message`: at least one character.
-        let events = batch.into_iter().filter(|line| !line.text.is_empty()).filter_map(|line| {
-            InputLogEvent::builder().timestamp(line.time.as_millisecond()).message(line.text).build().ok()
-        });
-        let events: Vec<_> = events.collect();
-        if !events.is_empty() {
-            stream.put(events).await;
-        }
-    }
+/// A line of a container's output.
+#[derive(Debug)]
+pub struct Line {
+    /// When it was read.
+    pub time: Timestamp,
+    /// What it says, without its end.
+    pub text: String,
 }
 
 /// The lines of the next interval, as many as fit into one call, and whether there may be more.
-async fn collect(lines: &mut mpsc::Receiver<Line>) -> (Vec<Line>, bool) {
+pub(crate) async fn next_batch(lines: &mut mpsc::Receiver<Line>) -> (Vec<Line>, bool) {
     let mut batch = Vec::new();
     let mut bytes = 0;
     let mut deadline = None;

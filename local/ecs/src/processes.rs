@@ -1,48 +1,52 @@
-//! The processes of a container.
+//! Containers that are processes of this machine: all that touches processes and files is here.
 
-use std::collections::HashSet;
+mod container;
+mod images;
+pub mod init;
+mod memory;
+mod namespace;
+mod output;
 
-use mayfly_worker::descendants;
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use procfs::process::Stat;
+use std::io;
+use std::path::PathBuf;
 
-/// All processes of a container: on AWS they share a PID namespace. Here they descend from its init process, which adopts
-/// the orphans among them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Processes {
-    /// The init process, which is not counted among them.
-    pub init: Pid,
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::processes::container::{ProcessContainer, discard_files};
+use crate::runtime::{Container, Launch, Runtime};
+
+pub use crate::processes::images::Images;
+
+/// The runtime whose containers are processes of this machine. A process of one's own user is not a sandbox: it runs only
+/// images of its table.
+#[derive(Clone, Debug)]
+pub struct Processes {
+    /// Which image is which program.
+    pub images: Images,
+    /// The program that is the init process of every container, by way of [`init::run_if_asked`].
+    pub init: PathBuf,
+    /// Each task has a folder below this one: its files while it runs, and `output.log`, which stays.
+    pub work_dir: PathBuf,
 }
 
-impl Processes {
-    /// Those that are alive now.
-    pub fn alive(self) -> Vec<Stat> {
-        descendants::below(self.init)
+impl Runtime for Processes {
+    fn has(&self, image: &str) -> bool {
+        self.images.find(image).is_some()
     }
 
-    /// Sends `signal`, SIGKILL or SIGSTOP, to all of them: looks until nobody has been born between look and signal.
-    pub fn signal(self, signal: Signal) {
-        let mut signalled = HashSet::new();
-        loop {
-            let alive = self.alive().into_iter().map(|process| process.pid);
-            let new: Vec<_> = alive.filter(|pid| signalled.insert(*pid)).collect();
-            if new.is_empty() {
-                return;
-            }
-            for pid in new {
-                send(Pid::from_raw(pid), signal);
-            }
+    fn start(&self, launch: Launch) -> BoxFuture<'_, anyhow::Result<Box<dyn Container>>> {
+        async {
+            let image = self.images.find(&launch.image).context("no such image")?;
+            let folder = self.work_dir.join(&launch.task);
+            let container = ProcessContainer::start(&self.init, image, &folder, launch).await?;
+            Ok(Box::new(container) as Box<dyn Container>)
         }
+        .boxed()
     }
-}
 
-/// Sends a signal to one process; one that is gone is no trouble.
-pub(crate) fn send(process: Pid, signal: Signal) {
-    if let Err(error) = kill(process, signal)
-        && error != Errno::ESRCH
-    {
-        tracing::warn!(%error, %process, %signal, "process could not be signalled");
+    fn remove<'a>(&'a self, task: &'a str) -> BoxFuture<'a, io::Result<()>> {
+        async move { discard_files(&self.work_dir.join(task)).await }.boxed()
     }
 }

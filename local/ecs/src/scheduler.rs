@@ -46,7 +46,9 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
     let mut refusal = None;
     for _ in 0..count {
         let service = &state.services[arn];
-        let provider = choose(&service.strategy, &state.tasks_of(arn)).to_owned();
+        let alive = state.tasks_of(arn).filter(|task| !task.is_stopping());
+        let taken: Vec<_> = alive.map(|task| task.capacity_provider.as_str()).collect();
+        let provider = choose(&service.strategy, &taken).to_owned();
         let fault = service.job().and_then(|job| ecs.faults.take(job, &provider));
         let room = || Some((ecs.quotas.refusal(state, &service.definition, &provider)?, Refusal::default()));
         if let Some((reason, event)) = fault.as_ref().and_then(Fault::of_placement).or_else(room) {

@@ -1,11 +1,12 @@
 //! The secrets of a container, fetched from Secrets Manager with the credentials of the execution role.
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
 use serde_json::Value;
 
-use crate::container::Environment;
 use crate::requests::Secret;
 
 /// What `valueFrom` names: `ARN`, or `ARN:json-key:version-stage:version-id` with any of the last three
@@ -40,9 +41,12 @@ pub(crate) fn is_supported(secret: &Secret) -> bool {
 
 /// The variables of `secrets`, or why there are none in the words of `stoppedReason`: Developer Guide,
 /// "Amazon ECS ResourceInitializationError".
-pub(crate) async fn fetch(config: &SdkConfig, secrets: &[Secret]) -> Result<Environment, String> {
+pub(crate) async fn fetch(
+    config: &SdkConfig,
+    secrets: &[Secret],
+) -> Result<BTreeMap<String, String>, String> {
     let client = Client::new(config);
-    let mut variables = Environment::new();
+    let mut variables = BTreeMap::new();
     for secret in secrets {
         let value = value(&client, &secret.value_from).await.map_err(|error| {
             format!(
@@ -50,7 +54,7 @@ pub(crate) async fn fetch(config: &SdkConfig, secrets: &[Secret]) -> Result<Envi
                  failed: unable to retrieve secret from asm: {error}"
             )
         })?;
-        variables.insert(secret.name.clone(), value.into());
+        variables.insert(secret.name.clone(), value);
     }
     Ok(variables)
 }

@@ -14,11 +14,12 @@ use crate::clusters::Cluster;
 use crate::definitions::Revision;
 use crate::error::{Error, Result};
 use crate::pages::page;
+use crate::requests::Tag;
 use crate::requests::{
     CreateService, DeleteService, DescribeServices, Include, ListServices, PropagateTags, SchedulingStrategy,
     StrategyItem, Switch,
 };
-use crate::tags::{self, Tag};
+use crate::tags;
 use crate::tasks::Task;
 use crate::{Ecs, State, scheduler, seconds, short_name};
 

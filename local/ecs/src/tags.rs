@@ -6,30 +6,14 @@ use icu_properties::CodePointMapData;
 use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
 use local_aws::auth::Caller;
 use local_aws::policy::Context;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::requests::ListTagsForResource;
+use crate::requests::{ListTagsForResource, Tag};
 use crate::{Ecs, short_name};
 
 /// The tag that says whose resource it is.
 const JOB: &str = "mayfly:job";
-
-/// One tag, as in requests and answers.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Tag {
-    pub key: String,
-    #[serde(default)]
-    pub value: String,
-}
-
-impl Tag {
-    pub fn new(key: &str, value: &str) -> Self {
-        Self { key: key.to_owned(), value: value.to_owned() }
-    }
-}
 
 /// The job that what has the tags belongs to.
 pub(crate) fn job(tags: &[Tag]) -> Option<&str> {

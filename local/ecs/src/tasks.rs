@@ -13,9 +13,9 @@ use crate::definitions::Revision;
 use crate::error::{Error, Result};
 use crate::faults::Fault;
 use crate::pages::page;
+use crate::requests::Tag;
 use crate::requests::{DescribeTasks, DesiredStatus, Include, ListTasks, StopTask};
 use crate::services::PLATFORM_VERSION;
-use crate::tags::Tag;
 use crate::{Ecs, State, iso, lifecycle, scheduler, seconds, short_name};
 
 /// The states of a task, in their order: Developer Guide, "Amazon ECS task lifecycle".

@@ -23,7 +23,7 @@ use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Config, Faults, Images, Quotas, serve};
+use local_ecs::{Config, Faults, Images, Processes, Quotas, serve};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -114,6 +114,12 @@ impl Cloud {
         tokio::spawn(async move { axum::serve(ministack, pretended).await });
 
         let folder = tempfile::tempdir().unwrap();
+        let processes = Processes {
+            images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
+            init: env!("CARGO_BIN_EXE_local-ecs-init").into(),
+            work_dir: folder.path().join("tasks"),
+        };
+        let work_dir = processes.work_dir.clone();
         let config = Config {
             guard: Guard::new(upstream.clone(), MiniStackRights::new(&upstream)),
             bus: EventBus::new(upstream.clone()),
@@ -121,16 +127,13 @@ impl Cloud {
             work_scale,
             calls: CallLog::new(clock),
             ec2: Ec2::new(upstream.clone(), TimeScale::new(scale_of_ec2)),
-            images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
+            runtime: Arc::new(processes),
             faults: Faults::default(),
             quotas,
-            init: env!("CARGO_BIN_EXE_local-ecs-init").into(),
-            work_dir: folder.path().join("tasks"),
             upstream: upstream.clone(),
         };
         let (endpoint, stop) = (upstream.ecs.clone(), CancellationToken::new());
-        let (work_dir, faults) = (config.work_dir.clone(), config.faults.clone());
-        let ec2 = config.ec2.clone();
+        let (faults, ec2) = (config.faults.clone(), config.ec2.clone());
         let served = Some(tokio::spawn(serve(listener, config, stop.clone())));
         let ecs = client(&endpoint, upstream.root.clone());
         Self { ecs, upstream, seen, work_dir, faults, ec2, endpoint, stop, served, _folder: folder }

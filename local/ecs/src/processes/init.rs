@@ -19,7 +19,7 @@ use tokio::process::Command;
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::processes::send;
+use super::namespace::send;
 
 /// What a program's first argument is where it is to be an init process; the container's arguments follow.
 pub(crate) const ARGUMENT: &str = "be-init-of";

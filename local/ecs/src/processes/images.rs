@@ -44,7 +44,7 @@ impl Images {
     /// # Errors
     /// When a placeholder has no value.
     pub fn checked_in(values: &BTreeMap<String, String>) -> anyhow::Result<Self> {
-        Self::parse(include_str!("../images.json"), values).context("local/ecs/images.json")
+        Self::parse(include_str!("../../images.json"), values).context("local/ecs/images.json")
     }
 
     /// A table in JSON, with `${NAME}` placeholders taken from `values`.

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::processes::{Processes, send};
+use super::namespace::{Namespace, send};
 
 /// The variable that tells the container's first process where its control group is; on Fargate it is at
 /// `/sys/fs/cgroup`, and there is no such variable.
@@ -38,11 +38,11 @@ pub(crate) struct Memory {
 impl Memory {
     /// Kills the largest process as soon as all together hold more than `limit` bytes, and counts it in the control group
     /// `folder`. The first process goes last, and all goes with it.
-    pub async fn watch(processes: Processes, limit: u64, folder: PathBuf) -> io::Result<Self> {
+    pub async fn watch(namespace: Namespace, limit: u64, folder: PathBuf) -> io::Result<Self> {
         let exhausted = Arc::new(AtomicBool::new(false));
         fs::create_dir_all(&folder).await?;
         count(&folder, 0).await?;
-        let watch = tokio::spawn(watch(processes, limit, folder, exhausted.clone()));
+        let watch = tokio::spawn(watch(namespace, limit, folder, exhausted.clone()));
         Ok(Self { exhausted, _watch: AbortOnDropHandle::new(watch) })
     }
 
@@ -52,11 +52,11 @@ impl Memory {
     }
 }
 
-async fn watch(processes: Processes, limit: u64, folder: PathBuf, exhausted: Arc<AtomicBool>) {
+async fn watch(namespace: Namespace, limit: u64, folder: PathBuf, exhausted: Arc<AtomicBool>) {
     let mut kills = 0;
     let mut victim = None;
     loop {
-        let alive = spawn_blocking(move || processes.alive()).await.unwrap_or_default();
+        let alive = spawn_blocking(move || namespace.alive()).await.unwrap_or_default();
         let used: u64 = alive.iter().map(resident).sum();
         // A process that is dying gives its memory back soon.
         let is_dying = alive.iter().any(|process| Some(process.pid) == victim);
@@ -65,7 +65,7 @@ async fn watch(processes: Processes, limit: u64, folder: PathBuf, exhausted: Arc
             let others = alive.iter().filter(|process| Some((process.starttime, process.pid)) != first);
             let Some(largest) = others.max_by_key(|process| resident(process)) else {
                 exhausted.store(true, Ordering::Relaxed);
-                processes.signal(Signal::SIGKILL);
+                namespace.signal(Signal::SIGKILL);
                 return;
             };
             kills += 1;

@@ -1,0 +1,50 @@
+//! The variables of a task's container.
+
+use std::collections::BTreeMap;
+
+use crate::Ecs;
+
+/// The paths of what the task is served, as on AWS.
+pub(crate) const METADATA: &str = "/v4";
+pub(crate) const CREDENTIALS: &str = "/v2/credentials";
+
+impl Ecs {
+    /// All that a task's container finds beside the variables of its image; nothing is inherited.
+    pub fn environment(&self, task: &str, secrets: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut environment = BTreeMap::new();
+        let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
+        let state = self.state();
+        let Some(task) = state.tasks.get(task) else { return environment };
+        // Developer Guide, "Amazon ECS environment variables". The older metadata endpoint, version 3, is not
+        // served.
+        set("AWS_DEFAULT_REGION", self.upstream.region.clone());
+        set("AWS_REGION", self.upstream.region.clone());
+        set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE".into());
+        if let Some(id) = &task.runtime_id {
+            set("ECS_CONTAINER_METADATA_URI_V4", format!("{}{METADATA}/{id}", self.agent));
+        }
+        // On AWS it is the relative URI, of the link-local address 169.254.170.2, which cannot be served
+        // here.
+        if task.definition.request.task_role_arn.is_some() {
+            let uri = format!("{}{CREDENTIALS}/{}", self.agent, task.credentials_id);
+            set("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
+        }
+        if let Some(interface) = &task.interface {
+            set("HOSTNAME", host_name(&interface.private_ip, &self.upstream.region));
+        }
+        // What makes the cloud a local one, and no image can name by chance.
+        set("MAYFLY_ENDPOINT_URL", self.upstream.ministack.clone());
+
+        for variable in &task.definition.request.container_definitions[0].environment {
+            set(&variable.name, variable.value.clone());
+        }
+        environment.extend(secrets);
+        environment
+    }
+}
+
+/// The name that the VPC's resolver has for an address: VPC User Guide, "Amazon DNS server".
+fn host_name(address: &str, region: &str) -> String {
+    let domain = if region == "us-east-1" { "ec2.internal" } else { &format!("{region}.compute.internal") };
+    format!("ip-{}.{domain}", address.replace('.', "-"))
+}
