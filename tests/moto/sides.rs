@@ -16,9 +16,10 @@ use local_aws::clock::{Clock, TimeScale};
 use local_aws::events::EventBus;
 use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
+use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Faults, Images, Processes, Quotas};
+use local_ecs::{Ecs, Faults, Images, Processes, Quotas};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -98,7 +99,7 @@ impl Sides {
     pub async fn start() -> Result<Self> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let (process, moto) = start_moto(&client).await?;
-        let (ec2, ecs) = (listener().await?, listener().await?);
+        let (ec2, ecs, agent) = (listener().await?, listener().await?, listener().await?);
         let origin = |listener: &TcpListener| anyhow::Ok(format!("http://{}", listener.local_addr()?));
         let root = Credentials::from_keys("AKIAROOT", "secret", None);
         let scale = TimeScale::new(SCALE);
@@ -116,27 +117,34 @@ impl Sides {
         let (folder, stop) = (tempfile::tempdir()?, CancellationToken::new());
         let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
         let calls = CallLog::new(clock);
-        let network = Ec2::new(upstream.clone(), scale);
+        let network = Ec2::new(local_ec2::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            quotas: local_ec2::Quotas::default(),
+            faults: local_ec2::Faults::default(),
+        });
         let processes = Processes {
             images: Images::parse(IMAGES, &BTreeMap::new())?,
             init: programs()?.join("mayfly-cloud"),
             work_dir: folder.path().join("tasks"),
+            clock,
         };
-        let config = local_ecs::Config {
-            guard: guard.clone(),
+        let containers = Ecs::new(local_ecs::Config {
             bus: EventBus::new(upstream.clone()),
-            scale,
-            work_scale: scale,
-            calls: calls.clone(),
+            upstream,
+            guard,
+            calls,
             ec2: network.clone(),
             runtime: Arc::new(processes),
             faults: Faults::default(),
             quotas: Quotas::default(),
-            upstream,
-        };
+            agent: origin(&agent)?,
+        });
         let mut stand_ins = JoinSet::new();
-        stand_ins.spawn(local_ec2::serve(ec2, network, guard, calls, stop.clone()));
-        stand_ins.spawn(local_ecs::serve(ecs, config, stop.clone()));
+        stand_ins.spawn(serve(ec2, network, stop.clone()));
+        stand_ins.spawn(serve(agent, containers.agent(), stop.clone()));
+        stand_ins.spawn(serve(ecs, containers, stop.clone()));
         Ok(Self { moto, ours, process, stand_ins, stop, _folder: folder })
     }
 

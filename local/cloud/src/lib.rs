@@ -25,7 +25,7 @@ use local_aws::random::Random;
 use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Faults, Images, Processes};
+use local_ecs::{Ecs, Faults, Images, Processes};
 use local_states::StepFunctions;
 use nix::sys::statvfs::statvfs;
 use tokio::net::TcpListener;
@@ -90,6 +90,7 @@ impl Cloud {
         let folder = CloudFolder::create()?;
         check_disk(folder.path())?;
         let [ec2, ecs, states, sts] = [listen().await?, listen().await?, listen().await?, listen().await?];
+        let agent = listen().await?;
         let clock = Clock::new(options.time_scale, options.work_scale);
         let random = Random::default();
         let mut upstream = Upstream {
@@ -100,42 +101,46 @@ impl Cloud {
             ..Upstream::new(REGION, ACCOUNT, root_credentials(&random), clock, random)
         };
         let ministack = MiniStack::start(&options.tools, folder.path(), &mut upstream).await?;
-        let (calls, faults) = (CallLog::new(clock), Faults::default());
+        let calls = CallLog::new(clock);
+        let (ec2_faults, faults) = (local_ec2::Faults::default(), Faults::default());
         let stop = CancellationToken::new();
         let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
         let bus = EventBus::new(upstream.clone());
-        let network = Ec2::new(upstream.clone(), options.time_scale).with_quotas(options.ec2_quotas);
-        let ec2_faults = network.faults().clone();
+        let network = Ec2::new(local_ec2::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            quotas: options.ec2_quotas,
+            faults: ec2_faults.clone(),
+        });
         let processes = Processes {
             images: images(&options, folder.path())?,
             init: program(&options, "mayfly-cloud")?,
             work_dir: folder.path().join("tasks"),
+            clock,
         };
-        let mut servers = JoinSet::new();
-        servers.spawn(sts::serve(sts, upstream.ministack.clone(), stop.clone()));
-        servers.spawn(local_ec2::serve(ec2, network.clone(), guard.clone(), calls.clone(), stop.clone()));
-        servers.spawn(local_ecs::serve(
-            ecs,
-            local_ecs::Config {
-                upstream: upstream.clone(),
-                guard: guard.clone(),
-                bus: bus.clone(),
-                scale: options.time_scale,
-                work_scale: options.work_scale,
-                calls: calls.clone(),
-                ec2: network,
-                runtime: Arc::new(processes),
-                faults: faults.clone(),
-                quotas: options.ecs_quotas,
-            },
-            stop.clone(),
-        ));
+        let containers = Ecs::new(local_ecs::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            bus: bus.clone(),
+            calls: calls.clone(),
+            ec2: network.clone(),
+            runtime: Arc::new(processes),
+            faults: faults.clone(),
+            quotas: options.ecs_quotas,
+            agent: origin(&agent)?,
+        });
         let step_functions = StepFunctions::new(local_states::Config {
             upstream: upstream.clone(),
             guard: guard.clone(),
             calls: calls.clone(),
             world: local_states::MiniStack::new(upstream.clone(), bus),
         });
+        let mut servers = JoinSet::new();
+        servers.spawn(sts::serve(sts, upstream.ministack.clone(), stop.clone()));
+        servers.spawn(serve(ec2, network, stop.clone()));
+        servers.spawn(serve(agent, containers.agent(), stop.clone()));
+        servers.spawn(serve(ecs, containers, stop.clone()));
         servers.spawn(serve(states, step_functions, stop.clone()));
         let running = Mutex::new(Running { ministack, servers });
         Ok(Self { options, upstream, guard, calls, faults, ec2_faults, folder, stop, running })

@@ -1,10 +1,10 @@
 //! One call that is being answered.
 
-use local_aws::auth::{Caller, Code, Guard, Refusal};
+use local_aws::auth::{Caller, Guard};
 use local_aws::policy::Context;
 use local_aws::upstream::Upstream;
 
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::kinds::Kind;
 use crate::parameters::Parameters;
 use crate::tags::Tags;
@@ -83,7 +83,7 @@ impl Target {
 impl Call<'_> {
     /// Lets the call pass if it has no parameter left, the caller may do it, and it is no dry run. Describe actions
     /// have no resource-level rights (Service Authorization Reference, "Actions defined by Amazon EC2").
-    pub async fn describe(&mut self) -> Result<(), Ec2Error> {
+    pub async fn describe(&mut self) -> Result<(), ApiError> {
         let dry_run = self.finish()?;
         self.authorize(self.action, "*", &Context::new()).await?;
         refuse_dry_run(dry_run)
@@ -92,7 +92,7 @@ impl Call<'_> {
     /// The same for a call that changes something: the caller has to be allowed the action on each of `targets`, which
     /// are those of the action's resource types (same page, "Actions defined by Amazon EC2"), and to tag what it makes
     /// with tags (EC2 user guide, "Grant permission to tag Amazon EC2 resources during creation").
-    pub async fn mutate(&mut self, targets: &[Target]) -> Result<(), Ec2Error> {
+    pub async fn mutate(&mut self, targets: &[Target]) -> Result<(), ApiError> {
         let dry_run = self.finish()?;
         for target in targets {
             let (resource, context) = (self.arn(target.kind, &target.id), target.context(self));
@@ -107,7 +107,7 @@ impl Call<'_> {
     }
 
     /// The answer that it is done, and nothing more.
-    pub fn done(&self) -> Result<String, Ec2Error> {
+    pub fn done(&self) -> Result<String, ApiError> {
         xml::done(self.action, self.request_id)
     }
 
@@ -117,35 +117,21 @@ impl Call<'_> {
     }
 
     /// Whether it is a dry run. All other parameters must have been taken.
-    fn finish(&mut self) -> Result<bool, Ec2Error> {
+    fn finish(&mut self) -> Result<bool, ApiError> {
         let dry_run = self.parameters.take_bool("DryRun")?;
         std::mem::take(&mut self.parameters).finish()?;
         Ok(dry_run)
     }
 
-    async fn authorize(&self, action: &str, resource: &str, context: &Context) -> Result<(), Ec2Error> {
+    async fn authorize(&self, action: &str, resource: &str, context: &Context) -> Result<(), ApiError> {
         Ok(self.guard.authorize(self.caller, &format!("ec2:{action}"), resource, context).await?)
     }
 }
 
-fn refuse_dry_run(dry_run: bool) -> Result<(), Ec2Error> {
+fn refuse_dry_run(dry_run: bool) -> Result<(), ApiError> {
     if dry_run {
         let message = "Request would have succeeded, but DryRun flag is set.";
-        return Err(Ec2Error::new("DryRunOperation", message));
+        return Err(ApiError::new("DryRunOperation", message));
     }
     Ok(())
-}
-
-impl From<Refusal> for Ec2Error {
-    fn from(refusal: Refusal) -> Self {
-        let (code, sentence) = match refusal.code {
-            Code::InvalidSignature | Code::UnknownKey => {
-                ("AuthFailure", "AWS was not able to validate the provided access credentials:")
-            }
-            Code::AccessDenied => {
-                ("UnauthorizedOperation", "You are not authorized to perform this operation.")
-            }
-        };
-        Self::new(code, format!("{sentence} {}", refusal.message))
-    }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::call::{Call, Target};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::groups::Group;
 use crate::kinds::Kind;
 use crate::quotas::room;
@@ -24,7 +24,7 @@ struct CreateVpcResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: CreateVpc. The default security group and the main route table come with the VPC.
-    pub(crate) async fn create_vpc(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn create_vpc(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let cidr_block = cidr(&call.parameters.require("CidrBlock")?, "InvalidVpc.Range")?;
         let tags = Tags::take(Vpc::TYPE, &mut call.parameters)?;
         call.mutate(&[Target::new::<Vpc>(&tags, None)]).await?;
@@ -33,8 +33,8 @@ impl Ec2 {
         {
             let mut state = self.state();
             room(adopted + state.vpcs.seen_by_ec2().count(), self.quotas.vpcs, "VpcLimitExceeded", "VPCs")?;
-            self.insert(&mut state, Group::default_of(&vpc.vpc_id, &self.upstream.account));
-            self.insert(&mut state, RouteTable::main_of(&vpc, &self.upstream.account));
+            self.insert(&mut state, Group::default_of(&vpc.vpc_id, self));
+            self.insert(&mut state, RouteTable::main_of(&vpc, self));
             self.insert(&mut state, vpc.clone());
         }
         let id = vpc.vpc_id.clone();
@@ -45,14 +45,14 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DeleteVpc. What came with the VPC goes with it; anything else is in the way.
-    pub(crate) async fn delete_vpc(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn delete_vpc(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("VpcId")?;
         let vpc: Vpc = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&vpc)]).await?;
         let mut state = self.state();
         state.vpcs.seen_by_call(&id)?;
         if state.uses_vpc(&id) {
-            return Err(Ec2Error::dependency_violation("vpc", &id));
+            return Err(ApiError::dependency_violation("vpc", &id));
         }
         state.groups.retain(|group| group.vpc_id != id);
         state.route_tables.retain(|table| table.vpc_id != id);

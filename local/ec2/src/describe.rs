@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::parameters::{Filter, Parameters};
 use crate::tags::Tags;
 
@@ -21,10 +21,10 @@ pub trait Describe: Sized + 'static {
     fn id(&self) -> &str;
     fn tags(&self) -> &Tags;
     /// The error for an id that does not exist.
-    fn not_found(id: &str) -> Ec2Error;
+    fn not_found(id: &str) -> ApiError;
 
     /// Refuses what is no id of the kind, where EC2 has a code for that.
-    fn check_id(_: &str) -> Result<(), Ec2Error> {
+    fn check_id(_: &str) -> Result<(), ApiError> {
         Ok(())
     }
 }
@@ -41,7 +41,7 @@ pub struct Query {
 
 impl Query {
     /// Takes a query for resources of the kind `T` from the request.
-    pub fn take<T: Describe>(parameters: &mut Parameters) -> Result<Self, Ec2Error> {
+    pub fn take<T: Describe>(parameters: &mut Parameters) -> Result<Self, ApiError> {
         let query = Self {
             ids: parameters.take_list(T::IDS),
             filters: parameters.take_filters()?,
@@ -50,7 +50,7 @@ impl Query {
         };
         query.ids.iter().try_for_each(|id| T::check_id(id))?;
         match query.filters.iter().find(|filter| !filter.is_of::<T>()) {
-            Some(unknown) => Err(Ec2Error::new(
+            Some(unknown) => Err(ApiError::new(
                 "InvalidParameterValue",
                 format!("The filter '{}' is invalid", unknown.name),
             )),
@@ -63,18 +63,18 @@ impl Query {
     }
 
     /// Refuses ids together with pages, for the calls that say so.
-    pub fn without_pages_of_ids<T: Describe>(self) -> Result<Self, Ec2Error> {
+    pub fn without_pages_of_ids<T: Describe>(self) -> Result<Self, ApiError> {
         if self.ids.is_empty() || self.max_results.is_none() {
             return Ok(self);
         }
-        Err(Ec2Error::new(
+        Err(ApiError::new(
             "InvalidParameterCombination",
             format!("The parameter {} cannot be used with the parameter MaxResults", T::IDS),
         ))
     }
 
     /// The page of `all` that fits, ordered by id, and the token for the next.
-    pub fn select<T: Describe>(&self, mut all: Vec<T>) -> Result<(Vec<T>, Option<String>), Ec2Error> {
+    pub fn select<T: Describe>(&self, mut all: Vec<T>) -> Result<(Vec<T>, Option<String>), ApiError> {
         if let Some(missing) = self.ids.iter().find(|id| all.iter().all(|resource| resource.id() != *id)) {
             return Err(T::not_found(missing));
         }
@@ -96,27 +96,27 @@ impl Query {
 pub fn adopt<S: std::fmt::Debug, T>(
     theirs: Vec<S>,
     adopted: impl Fn(S) -> Option<T>,
-) -> Result<Vec<T>, Ec2Error> {
+) -> Result<Vec<T>, ApiError> {
     let adopt = |theirs: S| {
         let incomplete = format!("MiniStack's EC2 left out a field that EC2 always gives: {theirs:?}");
-        adopted(theirs).ok_or_else(|| Ec2Error::new("InternalError", incomplete))
+        adopted(theirs).ok_or_else(|| ApiError::new("InternalError", incomplete))
     };
     theirs.into_iter().map(adopt).collect()
 }
 
 /// Whether `id` begins with `prefix` and a hyphen; else the error `malformed` (EC2 API reference, "Error codes"). What
 /// follows is not looked at, since MiniStack's ids need not be AWS's.
-pub fn check_prefix(id: &str, prefix: &str, malformed: &'static str) -> Result<(), Ec2Error> {
+pub fn check_prefix(id: &str, prefix: &str, malformed: &'static str) -> Result<(), ApiError> {
     if id.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-')) {
         return Ok(());
     }
-    Err(Ec2Error::new(malformed, format!(r#"Invalid id: "{id}" (expecting "{prefix}-...")"#)))
+    Err(ApiError::new(malformed, format!(r#"Invalid id: "{id}" (expecting "{prefix}-...")"#)))
 }
 
-fn max_results<T: Describe>(value: &str) -> Result<usize, Ec2Error> {
+fn max_results<T: Describe>(value: &str) -> Result<usize, ApiError> {
     value.parse().ok().filter(|number| T::PAGE.contains(number)).ok_or_else(|| {
         let expected = format!("It must be between {} and {}.", T::PAGE.start(), T::PAGE.end());
-        Ec2Error::invalid_value("MaxResults", value, &expected)
+        ApiError::invalid_value("MaxResults", value, &expected)
     })
 }
 
@@ -162,8 +162,8 @@ mod tests {
             &self.1
         }
 
-        fn not_found(id: &str) -> Ec2Error {
-            Ec2Error::new("InvalidThingID.NotFound", id)
+        fn not_found(id: &str) -> ApiError {
+            ApiError::new("InvalidThingID.NotFound", id)
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
         (1..=12).rev().map(thing).collect()
     }
 
-    fn select(body: &str) -> Result<(Vec<String>, Option<String>), Ec2Error> {
+    fn select(body: &str) -> Result<(Vec<String>, Option<String>), ApiError> {
         let (things, token) =
             Query::take::<Thing>(&mut Parameters::parse(body.as_bytes()))?.select(things())?;
         Ok((things.into_iter().map(|thing| thing.0).collect(), token))

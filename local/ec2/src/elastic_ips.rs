@@ -1,21 +1,23 @@
 //! Elastic IP addresses.
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use local_aws::clock::TimeScale;
+use local_aws::random::Random;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::addresses;
 use crate::call::{Call, Target};
 use crate::describe::{Describe, Filters, Query};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::interfaces::Interface;
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
 use crate::tags::Tags;
 use crate::xml::{self, Items};
-use crate::{Ec2, State, new_id};
+use crate::{Ec2, State};
 
 /// For how long an address cannot be released after its NAT gateway is `deleted`, in the cloud's time. Observed without
 /// a number: a pause cures it (eformat/sno-for-100#9).
@@ -77,10 +79,10 @@ struct DescribeAddressesResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: AllocateAddress.
-    pub(crate) async fn allocate_address(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn allocate_address(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let domain = call.parameters.require("Domain")?;
         if domain != "vpc" {
-            return Err(Ec2Error::invalid_value("Domain", &domain, "The local cloud knows vpc only."));
+            return Err(ApiError::invalid_value("Domain", &domain, "The local cloud knows vpc only."));
         }
         let tags = Tags::take(ElasticIp::TYPE, &mut call.parameters)?;
         call.mutate(&[Target::new::<ElasticIp>(&tags, None)]).await?;
@@ -88,8 +90,8 @@ impl Ec2 {
         let used = state.elastic_ips.seen_by_ec2().count();
         room(used, self.quotas.addresses, "AddressLimitExceeded", "addresses")?;
         let address = ElasticIp {
-            public_ip: state.free_public_ip()?,
-            allocation_id: new_id("eipalloc"),
+            public_ip: state.free_public_ip(&self.upstream.random)?,
+            allocation_id: self.new_id("eipalloc"),
             domain: "vpc",
             // The address is of AWS's own pool (EC2 API reference, `Address`, `publicIpv4Pool`).
             public_ipv4_pool: "amazon",
@@ -114,20 +116,20 @@ impl Ec2 {
     }
 
     /// EC2 API reference: ReleaseAddress.
-    pub(crate) async fn release_address(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn release_address(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("AllocationId")?;
         let address: ElasticIp = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&address)]).await?;
-        let mut state = self.state();
-        state.elastic_ips.seen_by_call(&id)?.check_release(Instant::now(), self.scale)?;
+        let (mut state, clock) = (self.state(), self.upstream.clock);
+        state.elastic_ips.seen_by_call(&id)?.check_release(clock.instant(), clock.scale)?;
         self.delete::<ElasticIp>(&mut state, &id);
         call.done()
     }
 
     /// EC2 API reference: DescribeAddresses, which has no pages.
-    pub(crate) async fn describe_addresses(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_addresses(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         if let Some(page) = ["MaxResults", "NextToken"].into_iter().find(|name| call.parameters.has(name)) {
-            return Err(Ec2Error::unknown_parameter(page));
+            return Err(ApiError::unknown_parameter(page));
         }
         let query = Query::take::<ElasticIp>(&mut call.parameters)?;
         call.describe().await?;
@@ -142,13 +144,13 @@ impl Ec2 {
 
 impl State {
     /// A public address that neither a task nor anybody else has.
-    pub fn free_public_ip(&self) -> Result<Ipv4Addr, Ec2Error> {
+    pub fn free_public_ip(&self, random: &Random) -> Result<Ipv4Addr, ApiError> {
         let of_tasks = self.interfaces.iter().filter_map(Interface::public_ip);
         let taken: Vec<_> =
             of_tasks.chain(self.elastic_ips.seen_by_ec2().map(|address| address.public_ip)).collect();
-        addresses::free_public(&taken).ok_or_else(|| {
+        addresses::free_public(&taken, random).ok_or_else(|| {
             let message = "There are not enough free addresses in the address pool 'amazon'.";
-            Ec2Error::new("InsufficientAddressCapacity", message)
+            ApiError::new("InsufficientAddressCapacity", message)
         })
     }
 }
@@ -162,14 +164,18 @@ impl ElasticIp {
         self.network_interface_id.as_deref() == Some(id)
     }
 
-    /// Maps the address to an interface of a NAT gateway; returns the id of the association.
-    pub fn associate(&mut self, interface_id: &str, private_ip: Ipv4Addr, owner_id: &str) -> String {
-        let association_id = new_id("eipassoc");
-        self.association_id = Some(association_id.clone());
+    /// Maps the address to an interface of a NAT gateway.
+    pub fn associate(
+        &mut self,
+        association_id: &str,
+        interface_id: &str,
+        private_ip: Ipv4Addr,
+        owner_id: &str,
+    ) {
+        self.association_id = Some(association_id.to_owned());
         self.network_interface_id = Some(interface_id.to_owned());
         self.network_interface_owner_id = Some(owner_id.to_owned());
         self.private_ip_address = Some(private_ip);
-        association_id
     }
 
     /// Ends that, with the interface, at `now`.
@@ -182,9 +188,9 @@ impl ElasticIp {
 
     /// Refuses with what is really seen where the reference says `InvalidIPAddress.InUse`: `AuthFailure` while a NAT
     /// gateway has the address (kubernetes/kops#1604, genevieve/leftovers#33).
-    fn check_release(&self, now: Instant, scale: TimeScale) -> Result<(), Ec2Error> {
+    fn check_release(&self, now: Instant, scale: TimeScale) -> Result<(), ApiError> {
         let held =
-            Ec2Error::new("AuthFailure", "You do not have permission to access the specified resource.");
+            ApiError::new("AuthFailure", "You do not have permission to access the specified resource.");
         if self.is_associated() {
             return Err(held);
         }
@@ -226,13 +232,15 @@ impl Describe for ElasticIp {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
-        Ec2Error::new("InvalidAllocationID.NotFound", format!("The allocation ID '{id}' does not exist"))
+    fn not_found(id: &str) -> ApiError {
+        ApiError::new("InvalidAllocationID.NotFound", format!("The allocation ID '{id}' does not exist"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use local_aws::clock::Clock;
+
     use super::*;
 
     #[test]
@@ -250,13 +258,14 @@ mod tests {
             tag_set: Tags::default(),
             freed: None,
         };
-        let (start, scale) = (Instant::now(), TimeScale::new(0.1));
+        let clock = Clock::new(TimeScale::new(0.1), TimeScale::REAL);
+        let start = clock.instant();
         let refusal = |address: &ElasticIp, tenths: u64| {
             let now = start + Duration::from_millis(100 * tenths);
-            address.check_release(now, scale).err().map(|error| error.code)
+            address.check_release(now, clock.scale).err().map(|error| error.code)
         };
         assert_eq!(refusal(&address, 0), None);
-        address.associate("eni-1", Ipv4Addr::new(10, 0, 0, 4), "111122223333");
+        address.associate("eipassoc-1", "eni-1", Ipv4Addr::new(10, 0, 0, 4), "111122223333");
         assert_eq!(refusal(&address, 100), Some("AuthFailure"));
         address.disassociate(start);
         assert_eq!(refusal(&address, 0), Some("InvalidNetworkInterfaceID.NotFound"));

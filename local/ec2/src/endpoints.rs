@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use crate::call::{Call, Target};
 use crate::describe::{Describe, Filters, Query, check_prefix};
-use crate::error::Ec2Error;
-use crate::interfaces::now_as_text;
+use crate::error::ApiError;
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
 use crate::route_tables::RouteTable;
@@ -17,7 +16,7 @@ use crate::tags::Tags;
 use crate::tokens::{ClientToken, Repeatable, once};
 use crate::vpcs::Vpc;
 use crate::xml::{self, Items};
-use crate::{Ec2, State, new_id};
+use crate::{Ec2, State, now_as_text};
 
 /// How long a new one is `pending`, in the cloud's time. A guess: a gateway endpoint is there practically at once.
 const PENDING: Duration = Duration::from_secs(1);
@@ -95,7 +94,7 @@ struct DescribeVpcEndpointsResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: CreateVpcEndpoint.
-    pub(crate) async fn create_vpc_endpoint(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn create_vpc_endpoint(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let token = ClientToken::take(&mut call.parameters)?;
         let vpc_id = call.parameters.require("VpcId")?;
         let service_name = call.parameters.require("ServiceName")?;
@@ -109,14 +108,14 @@ impl Ec2 {
             let table: RouteTable = self.seen_by_call(id).await?;
             if table.vpc_id != vpc_id {
                 let message = format!("Route table {id} and VPC {vpc_id} belong to different networks.");
-                return Err(Ec2Error::new("InvalidParameter", message));
+                return Err(ApiError::new("InvalidParameter", message));
             }
             targets.push(Target::existing(&table));
         }
         call.mutate(&targets).await?;
 
         let new = Endpoint {
-            vpc_endpoint_id: new_id("vpce"),
+            vpc_endpoint_id: self.new_id("vpce"),
             vpc_endpoint_type: "Gateway",
             vpc_id,
             service_name,
@@ -125,7 +124,7 @@ impl Ec2 {
             route_table_id_set: table_ids.into_iter().collect(),
             private_dns_enabled: false,
             requester_managed: false,
-            creation_timestamp: now_as_text(),
+            creation_timestamp: now_as_text(self.upstream.clock),
             owner_id: self.upstream.account.clone(),
             tag_set: tags,
             token: token.clone(),
@@ -139,11 +138,11 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DeleteVpcEndpoints, which succeeds whatever becomes of each.
-    pub(crate) async fn delete_vpc_endpoints(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn delete_vpc_endpoints(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let ids = call.parameters.take_list("VpcEndpointId");
         if ids.is_empty() {
             let message = "The request must contain the parameter VpcEndpointId";
-            return Err(Ec2Error::new("MissingParameter", message));
+            return Err(ApiError::new("MissingParameter", message));
         }
         let targets: Vec<_> = {
             let state = self.state();
@@ -169,7 +168,7 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DescribeVpcEndpoints.
-    pub(crate) async fn describe_vpc_endpoints(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_vpc_endpoints(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let query = Query::take::<Endpoint>(&mut call.parameters)?;
         call.describe().await?;
         let (endpoints, next_token) = self.select(&query).await?;
@@ -181,7 +180,7 @@ impl Ec2 {
         })
     }
 
-    fn keep_endpoint(&self, state: &mut State, new: Endpoint) -> Result<Endpoint, Ec2Error> {
+    fn keep_endpoint(&self, state: &mut State, new: Endpoint) -> Result<Endpoint, ApiError> {
         state.vpcs.seen_by_call(&new.vpc_id)?;
         state.check_tables_of_endpoint(&new.route_table_id_set.item)?;
         let (used, quota) = (state.endpoints.seen_by_ec2().count(), self.quotas.gateway_endpoints);
@@ -197,17 +196,17 @@ impl Ec2 {
         Ok(new)
     }
 
-    fn check_service(&self, kind: &str, service_name: &str) -> Result<(), Ec2Error> {
+    fn check_service(&self, kind: &str, service_name: &str) -> Result<(), ApiError> {
         if kind == "Gateway" && service_name == format!("com.amazonaws.{}.s3", self.upstream.region) {
             return Ok(());
         }
         let message = format!(
             "the local cloud knows gateway endpoints for S3 only, not a {kind} endpoint for {service_name}"
         );
-        Err(Ec2Error::new("UnsupportedOperation", message))
+        Err(ApiError::new("UnsupportedOperation", message))
     }
 
-    fn delete_endpoint(&self, id: &str) -> Result<(), Ec2Error> {
+    fn delete_endpoint(&self, id: &str) -> Result<(), ApiError> {
         let mut state = self.state();
         let endpoint: &mut Endpoint = self.change(&mut state, id)?;
         if endpoint.is_deleting() {
@@ -229,12 +228,12 @@ impl State {
     }
 
     /// A table has one route to a service.
-    fn check_tables_of_endpoint(&self, table_ids: &[String]) -> Result<(), Ec2Error> {
+    fn check_tables_of_endpoint(&self, table_ids: &[String]) -> Result<(), ApiError> {
         let taken = |id: &&String| self.endpoints.seen_by_ec2().any(|endpoint| endpoint.leads_from(id));
         let Some(id) = table_ids.iter().find(taken) else { return Ok(()) };
         let message =
             format!("route table {id} already has a route with destination-prefix-list-id {PREFIX_LIST}");
-        Err(Ec2Error::new("RouteAlreadyExists", message))
+        Err(ApiError::new("RouteAlreadyExists", message))
     }
 }
 
@@ -264,8 +263,8 @@ impl Kind for Endpoint {
     }
 
     /// Both spellings are documented; this one is in DeleteVpcEndpoints' answers (EC2 API reference, "Error codes").
-    fn unknown(id: &str) -> Ec2Error {
-        Ec2Error { code: "InvalidVpcEndpoint.NotFound", ..Self::not_found(id) }
+    fn unknown(id: &str) -> ApiError {
+        ApiError { code: "InvalidVpcEndpoint.NotFound", ..Self::not_found(id) }
     }
 }
 
@@ -294,12 +293,12 @@ impl Describe for Endpoint {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
+    fn not_found(id: &str) -> ApiError {
         let message = format!("The Vpc Endpoint Id '{id}' does not exist");
-        Ec2Error::new("InvalidVpcEndpointId.NotFound", message)
+        ApiError::new("InvalidVpcEndpointId.NotFound", message)
     }
 
-    fn check_id(id: &str) -> Result<(), Ec2Error> {
+    fn check_id(id: &str) -> Result<(), ApiError> {
         check_prefix(id, "vpce", "InvalidVpcEndpointId.Malformed")
     }
 }

@@ -1,18 +1,19 @@
 //! Errors as EC2 answers them (EC2 API reference, "Error codes").
 
 use http::StatusCode;
+use local_aws::auth::{Code, Refusal};
 
 /// An error as EC2 answers it. EC2's model declares none, so callers compare the code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
-pub struct Ec2Error {
+pub struct ApiError {
     /// For example `InvalidSubnetID.NotFound`.
     pub code: &'static str,
     /// The sentence for a person.
     pub message: String,
 }
 
-impl Ec2Error {
+impl ApiError {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
@@ -52,5 +53,19 @@ impl Ec2Error {
             "RequestLimitExceeded" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let (code, sentence) = match refusal.code {
+            Code::InvalidSignature | Code::UnknownKey => {
+                ("AuthFailure", "AWS was not able to validate the provided access credentials:")
+            }
+            Code::AccessDenied => {
+                ("UnauthorizedOperation", "You are not authorized to perform this operation.")
+            }
+        };
+        Self::new(code, format!("{sentence} {}", refusal.message))
     }
 }

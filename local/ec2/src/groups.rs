@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::call::{Call, Target};
 use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
 use crate::rules::{NewRule, Rule, Rules};
@@ -13,7 +13,7 @@ use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::vpcs::Vpc;
 use crate::xml::{self, Items};
-use crate::{Ec2, State, new_id};
+use crate::{Ec2, State};
 
 /// The name of the group that every VPC has.
 const DEFAULT: &str = "default";
@@ -68,7 +68,7 @@ struct DescribeSecurityGroupsResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: CreateSecurityGroup.
-    pub(crate) async fn create_security_group(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn create_security_group(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let vpc_id = call.parameters.require("VpcId")?;
         let group_name = call.parameters.require("GroupName")?;
         check_name(&group_name)?;
@@ -80,12 +80,12 @@ impl Ec2 {
         let adopted = Group::adopted(self).await?.len();
         let group = Group {
             owner_id: self.upstream.account.clone(),
-            group_id: new_id("sg"),
+            group_id: self.new_id("sg"),
             group_name,
             group_description,
             vpc_id,
             ip_permissions: Rules::default(),
-            ip_permissions_egress: Rules(vec![Rule::all_addresses()]),
+            ip_permissions_egress: Rules(vec![Rule::all_addresses(self)]),
             tag_set: tags,
         };
         let answer = CreateSecurityGroupResponse {
@@ -104,7 +104,7 @@ impl Ec2 {
                 "The security group '{}' already exists for VPC '{}'",
                 group.group_name, group.vpc_id
             );
-            return Err(Ec2Error::new("InvalidGroup.Duplicate", message));
+            return Err(ApiError::new("InvalidGroup.Duplicate", message));
         }
         let used = adopted + state.groups.seen_by_ec2().count();
         room(used, self.quotas.security_groups, "SecurityGroupLimitExceeded", "security groups")?;
@@ -116,10 +116,10 @@ impl Ec2 {
     pub(crate) async fn authorize_security_group_egress(
         &self,
         mut call: Call<'_>,
-    ) -> Result<String, Ec2Error> {
+    ) -> Result<String, ApiError> {
         let account = &self.upstream.account;
         let id = call.parameters.require("GroupId")?;
-        let rules = Rule::take(&mut call.parameters, account)?;
+        let rules = Rule::take(&mut call.parameters, self)?;
         let tags = Tags::take(RULE, &mut call.parameters)?;
         let group: Group = self.seen_by_call(&id).await?;
         let mut targets = vec![Target::existing(&group)];
@@ -134,7 +134,7 @@ impl Ec2 {
             let named = state.groups.seen_by_call(named)?;
             if named.vpc_id != group.vpc_id {
                 let message = "You have specified two resources that belong to different networks.";
-                return Err(Ec2Error::new("InvalidGroup.NotFound", message));
+                return Err(ApiError::new("InvalidGroup.NotFound", message));
             }
         }
         let egress = &mut self.change::<Group>(&mut state, &id)?.ip_permissions_egress;
@@ -142,7 +142,7 @@ impl Ec2 {
         for rule in &rules {
             if enlarged.has(rule) {
                 let message = "the specified rule already exists";
-                return Err(Ec2Error::new("InvalidPermission.Duplicate", message));
+                return Err(ApiError::new("InvalidPermission.Duplicate", message));
             }
             let (used, quota) = (enlarged.0.len(), self.quotas.rules_per_group);
             room(used, quota, "RulesPerSecurityGroupLimitExceeded", "rules per security group")?;
@@ -159,9 +159,9 @@ impl Ec2 {
 
     /// EC2 API reference: RevokeSecurityGroupEgress. In a VPC that is not the default one all rules have to be there,
     /// else none is revoked.
-    pub(crate) async fn revoke_security_group_egress(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn revoke_security_group_egress(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("GroupId")?;
-        let rules = Rule::take(&mut call.parameters, &self.upstream.account)?;
+        let rules = Rule::take(&mut call.parameters, self)?;
         let group: Group = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&group)]).await?;
         let mut state = self.state();
@@ -169,14 +169,14 @@ impl Ec2 {
         let egress = &mut self.change::<Group>(&mut state, &id)?.ip_permissions_egress;
         if !rules.iter().all(|rule| seen.has(rule) && egress.has(rule)) {
             let message = "The specified rule does not exist in this security group.";
-            return Err(Ec2Error::new("InvalidPermission.NotFound", message));
+            return Err(ApiError::new("InvalidPermission.NotFound", message));
         }
         egress.0.retain(|mine| !rules.iter().any(|rule| mine.is(rule)));
         call.done()
     }
 
     /// EC2 API reference: DeleteSecurityGroup.
-    pub(crate) async fn delete_security_group(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn delete_security_group(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("GroupId")?;
         let group: Group = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&group)]).await?;
@@ -184,19 +184,19 @@ impl Ec2 {
         if state.groups.seen_by_call(&id)?.is_default() {
             let message =
                 format!(r#"the specified group: "{id}" name: "default" cannot be deleted by a user"#);
-            return Err(Ec2Error::new("CannotDelete", message));
+            return Err(ApiError::new("CannotDelete", message));
         }
         let named = state.groups.seen_by_ec2().any(|other| other.group_id != id && other.names(&id));
         if named || state.interfaces.iter().any(|interface| interface.has_group(&id)) {
             let message = format!("resource {id} has a dependent object");
-            return Err(Ec2Error::new("DependencyViolation", message));
+            return Err(ApiError::new("DependencyViolation", message));
         }
         self.delete::<Group>(&mut state, &id);
         call.done()
     }
 
     /// EC2 API reference: DescribeSecurityGroups.
-    pub(crate) async fn describe_security_groups(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_security_groups(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let query = Query::take::<Group>(&mut call.parameters)?;
         call.describe().await?;
         let (groups, next_token) = self.select(&query).await?;
@@ -210,7 +210,7 @@ impl Ec2 {
 
     /// The groups `ids` for an interface in `subnet`; with none, the default group of its VPC (ECS API reference,
     /// `AwsVpcConfiguration`).
-    pub(crate) async fn groups_for(&self, subnet: &Subnet, ids: &[String]) -> Result<Vec<Group>, Ec2Error> {
+    pub(crate) async fn groups_for(&self, subnet: &Subnet, ids: &[String]) -> Result<Vec<Group>, ApiError> {
         if ids.is_empty() {
             let mut all: Vec<Group> = self.seen_by_service().await?;
             all.retain(|group| group.vpc_id == subnet.vpc_id && group.is_default());
@@ -218,11 +218,11 @@ impl Ec2 {
         }
         if ids.len() > self.quotas.groups_per_interface {
             let message = "The maximum number of security groups per interface has been reached.";
-            return Err(Ec2Error::new("SecurityGroupsPerInterfaceLimitExceeded", message));
+            return Err(ApiError::new("SecurityGroupsPerInterfaceLimitExceeded", message));
         }
         let groups: Vec<Group> = self.named_by_service(ids).await?;
         if let Some(stranger) = groups.iter().find(|group| group.vpc_id != subnet.vpc_id) {
-            return Err(Ec2Error::new(
+            return Err(ApiError::new(
                 "InvalidParameter",
                 format!(
                     "Security group {} and subnet {} belong to different networks.",
@@ -237,7 +237,7 @@ impl Ec2 {
     ///
     /// # Errors
     /// `InvalidGroup.NotFound`; `InternalError` when MiniStack cannot be read.
-    pub async fn vpcs_of_groups(&self, ids: &[String]) -> Result<Vec<String>, Ec2Error> {
+    pub async fn vpcs_of_groups(&self, ids: &[String]) -> Result<Vec<String>, ApiError> {
         Ok(self.named_by_service::<Group>(ids).await?.into_iter().map(|group| group.vpc_id).collect())
     }
 }
@@ -247,15 +247,15 @@ const RULE: &str = "security-group-rule";
 
 impl Group {
     /// The group that a new VPC comes with (VPC user guide, "Default security groups").
-    pub fn default_of(vpc_id: &str, account: &str) -> Self {
-        let group_id = new_id("sg");
+    pub fn default_of(vpc_id: &str, ec2: &Ec2) -> Self {
+        let group_id = ec2.new_id("sg");
         Self {
-            owner_id: account.to_owned(),
+            owner_id: ec2.upstream.account.clone(),
             group_name: DEFAULT.into(),
             group_description: "default VPC security group".into(),
             vpc_id: vpc_id.to_owned(),
-            ip_permissions: Rules(vec![Rule::all_members(account, &group_id)]),
-            ip_permissions_egress: Rules(vec![Rule::all_addresses()]),
+            ip_permissions: Rules(vec![Rule::all_members(&group_id, ec2)]),
+            ip_permissions_egress: Rules(vec![Rule::all_addresses(ec2)]),
             tag_set: Tags::default(),
             group_id,
         }
@@ -276,39 +276,39 @@ impl Group {
         rules.any(|rule| rule.group() == Some(id))
     }
 
-    fn of_ministack(group: SecurityGroup) -> Option<Self> {
+    fn of_ministack(group: SecurityGroup, ec2: &Ec2) -> Option<Self> {
         Some(Self {
             owner_id: group.owner_id?,
             group_id: group.group_id?,
             group_name: group.group_name?,
             group_description: group.description?,
             vpc_id: group.vpc_id?,
-            ip_permissions: Rules::of_ministack(group.ip_permissions),
-            ip_permissions_egress: Rules::of_ministack(group.ip_permissions_egress),
+            ip_permissions: Rules::of_ministack(group.ip_permissions, ec2),
+            ip_permissions_egress: Rules::of_ministack(group.ip_permissions_egress, ec2),
             tag_set: group.tags.into(),
         })
     }
 }
 
-fn check_name(name: &str) -> Result<(), Ec2Error> {
+fn check_name(name: &str) -> Result<(), ApiError> {
     if name.starts_with("sg-") {
         let message = "Invalid security group name. Group names may not be in the format sg-*.";
-        return Err(Ec2Error::new("InvalidParameterValue", message));
+        return Err(ApiError::new("InvalidParameterValue", message));
     }
     if name.eq_ignore_ascii_case(DEFAULT) {
         let message = format!("Cannot use reserved security group name: {name}");
-        return Err(Ec2Error::new("InvalidParameterValue", message));
+        return Err(ApiError::new("InvalidParameterValue", message));
     }
     check_text("GroupName", name)
 }
 
-fn check_text(parameter: &str, text: &str) -> Result<(), Ec2Error> {
+fn check_text(parameter: &str, text: &str) -> Result<(), ApiError> {
     let known = |c: char| c.is_ascii_alphanumeric() || PUNCTUATION.contains(c);
     if text.len() <= 255 && text.chars().all(known) {
         return Ok(());
     }
     let expected = format!("It has up to 255 letters, digits and {}.", PUNCTUATION.trim_start());
-    Err(Ec2Error::invalid_value(parameter, text, &expected))
+    Err(ApiError::invalid_value(parameter, text, &expected))
 }
 
 impl Kind for Group {
@@ -326,10 +326,11 @@ impl Kind for Group {
         Some(&self.vpc_id)
     }
 
-    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, Ec2Error> {
+    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, ApiError> {
         let groups = ec2.ministack.describe_security_groups().into_paginator().items().send();
         let groups = groups.collect::<Result<Vec<_>, _>>().await;
-        adopt(groups.map_err(|error| Ec2Error::ministack(&error))?, Self::of_ministack)
+        let groups = groups.map_err(|error| ApiError::ministack(&error))?;
+        adopt(groups, |group| Self::of_ministack(group, ec2))
     }
 }
 
@@ -351,11 +352,11 @@ impl Describe for Group {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
-        Ec2Error::new("InvalidGroup.NotFound", format!("The security group '{id}' does not exist"))
+    fn not_found(id: &str) -> ApiError {
+        ApiError::new("InvalidGroup.NotFound", format!("The security group '{id}' does not exist"))
     }
 
-    fn check_id(id: &str) -> Result<(), Ec2Error> {
+    fn check_id(id: &str) -> Result<(), ApiError> {
         check_prefix(id, "sg", "InvalidGroupId.Malformed")
     }
 }

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use local_aws::random::Random;
 use serde::Serialize;
 
 use crate::call::Call;
 use crate::describe::{Describe, Filters, Query, check_prefix};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::groups::Group;
 use crate::quotas::room;
 use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::xml::{self, Items};
-use crate::{Ec2, State, addresses, new_id};
+use crate::{Ec2, State, addresses, now_as_text};
 
 /// How long an interface is seen `detaching`. A guess: AWS says only that it happens while the task is DEPROVISIONING
 /// (ECS developer guide, "Task lifecycle"), which takes seconds.
@@ -131,19 +132,19 @@ impl Ec2 {
         assign_public_ip: bool,
         tags: &BTreeMap<String, String>,
         description: &str,
-    ) -> Result<TaskInterface, Ec2Error> {
+    ) -> Result<TaskInterface, ApiError> {
         let subnet = self.subnet(subnet_id).await?;
         let groups = self.groups_for(&subnet, security_groups).await?;
         // One lock for choosing the addresses and taking them.
         let mut state = self.state();
         let (used, quota) = (state.interfaces.len(), self.quotas.interfaces);
         room(used, quota, "NetworkInterfaceLimitExceeded", "network interfaces")?;
-        let private_ip = state.free_private_ip(&subnet)?;
-        let mut interface = Interface::of_task(&subnet, private_ip, &self.upstream.account, description);
+        let private_ip = state.free_private_ip(&subnet, &self.upstream.random)?;
+        let mut interface = Interface::of_task(&subnet, private_ip, description, self);
         interface.group_set = groups.into_iter().map(GroupIdentifier::from).collect();
         interface.tag_set = Tags(tags.clone());
         if assign_public_ip {
-            interface.lend(state.free_public_ip()?);
+            interface.lend(state.free_public_ip(&self.upstream.random)?);
         }
         let task_interface = TaskInterface::from(&interface);
         state.interfaces.push(interface);
@@ -158,12 +159,12 @@ impl Ec2 {
                 interface.attachment.status = "detaching";
             }
         }
-        self.scale.sleep(DETACHING).await;
+        self.upstream.clock.sleep(DETACHING).await;
         self.state().interfaces.retain(|interface| interface.network_interface_id != id);
     }
 
     /// EC2 API reference: DescribeNetworkInterfaces.
-    pub(crate) async fn describe_network_interfaces(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_network_interfaces(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         // "You cannot specify this parameter and the network interface IDs parameter in the same request" (MaxResults).
         let query = Query::take::<Interface>(&mut call.parameters)?.without_pages_of_ids::<Interface>()?;
         call.describe().await?;
@@ -180,59 +181,59 @@ impl Ec2 {
 
 impl State {
     /// An address of the subnet that no interface has.
-    pub fn free_private_ip(&self, subnet: &Subnet) -> Result<Ipv4Addr, Ec2Error> {
+    pub fn free_private_ip(&self, subnet: &Subnet, random: &Random) -> Result<Ipv4Addr, ApiError> {
         let in_subnet = self.interfaces.iter().filter(|interface| interface.is_in(&subnet.subnet_id));
         let taken: Vec<_> = in_subnet.map(|interface| interface.private_ip_address).collect();
-        addresses::free(subnet.cidr_block, &taken).ok_or_else(|| {
+        addresses::free(subnet.cidr_block, &taken, random).ok_or_else(|| {
             let message =
                 format!("The specified subnet {} does not have enough free addresses.", subnet.subnet_id);
-            Ec2Error::new("InsufficientFreeAddressesInSubnet", message)
+            ApiError::new("InsufficientFreeAddressesInSubnet", message)
         })
     }
 }
 
 impl Interface {
-    fn of_task(subnet: &Subnet, private_ip: Ipv4Addr, account: &str, description: &str) -> Self {
+    fn of_task(subnet: &Subnet, private_ip: Ipv4Addr, description: &str, ec2: &Ec2) -> Self {
         // The session in which ECS's service-linked role makes interfaces, as CloudTrail shows it; the id is made up.
         let requester = "AROALOCALCLOUDECSROLE:ecs-eni-provisioning";
         // Fargate's machines are in an account of AWS whose number is not documented.
-        let attachment = Attachment::new("eni-attach", "amazon-ecs");
-        Self::new(subnet, private_ip, account, requester, attachment, description)
+        let attachment = Attachment::new("eni-attach", "amazon-ecs", ec2);
+        Self::new(subnet, private_ip, requester, attachment, description, ec2)
     }
 
     /// In the subnet of a NAT gateway, of which it is a part: it has no group, and nobody but AWS can detach it.
-    pub fn of_nat_gateway(id: &str, subnet: &Subnet, private_ip: Ipv4Addr, account: &str) -> Self {
+    pub fn of_nat_gateway(id: &str, subnet: &Subnet, private_ip: Ipv4Addr, ec2: &Ec2) -> Self {
         let description = format!("Interface for NAT Gateway {id}");
         // The attachment of what AWS manages (boto/boto3#2218).
-        let attachment = Attachment::new("ela-attach", "amazon-aws");
+        let attachment = Attachment::new("ela-attach", "amazon-aws", ec2);
         let interface_type = NAT_GATEWAY[0];
         Self {
             interface_type,
             source_dest_check: false,
-            ..Self::new(subnet, private_ip, account, "amazon-aws", attachment, &description)
+            ..Self::new(subnet, private_ip, "amazon-aws", attachment, &description, ec2)
         }
     }
 
     fn new(
         subnet: &Subnet,
         private_ip: Ipv4Addr,
-        account: &str,
         requester: &str,
         attachment: Attachment,
         description: &str,
+        ec2: &Ec2,
     ) -> Self {
         let address = PrivateAddress { private_ip_address: private_ip, primary: true, association: None };
         Self {
-            network_interface_id: new_id("eni"),
+            network_interface_id: ec2.new_id("eni"),
             subnet_id: subnet.subnet_id.clone(),
             vpc_id: subnet.vpc_id.clone(),
             availability_zone: subnet.availability_zone.clone(),
             description: description.to_owned(),
-            owner_id: account.to_owned(),
+            owner_id: ec2.upstream.account.clone(),
             requester_id: requester.into(),
             requester_managed: true,
             status: "in-use",
-            mac_address: new_mac(),
+            mac_address: new_mac(&ec2.upstream.random),
             private_ip_address: private_ip,
             source_dest_check: true,
             interface_type: "interface",
@@ -306,13 +307,13 @@ impl Interface {
 }
 
 impl Attachment {
-    fn new(prefix: &str, instance_owner_id: &'static str) -> Self {
+    fn new(prefix: &str, instance_owner_id: &'static str, ec2: &Ec2) -> Self {
         Self {
-            attachment_id: new_id(prefix),
+            attachment_id: ec2.new_id(prefix),
             instance_owner_id,
             device_index: 1,
             status: "attached",
-            attach_time: now_as_text(),
+            attach_time: now_as_text(ec2.upstream.clock),
             delete_on_termination: false,
         }
     }
@@ -358,23 +359,18 @@ impl Describe for Interface {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
+    fn not_found(id: &str) -> ApiError {
         let message = format!("The networkInterface ID '{id}' does not exist");
-        Ec2Error::new("InvalidNetworkInterfaceID.NotFound", message)
+        ApiError::new("InvalidNetworkInterfaceID.NotFound", message)
     }
 
-    fn check_id(id: &str) -> Result<(), Ec2Error> {
+    fn check_id(id: &str) -> Result<(), ApiError> {
         check_prefix(id, "eni", "InvalidNetworkInterfaceId.Malformed")
     }
 }
 
-/// This moment, the way the wire has it.
-pub fn now_as_text() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
-}
-
 /// A locally administered hardware address.
-fn new_mac() -> String {
-    let digits = rand::random::<[u8; 5]>().map(|byte| format!("{byte:02x}"));
+fn new_mac(random: &Random) -> String {
+    let digits = random.value::<[u8; 5]>().map(|byte| format!("{byte:02x}"));
     format!("02:{}", digits.join(":"))
 }

@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use crate::call::{Call, Target};
 use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
 use crate::tags::Tags;
 use crate::vpcs::Vpc;
 use crate::xml::{self, Items};
-use crate::{Ec2, State, new_id};
+use crate::{Ec2, State};
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,12 +51,12 @@ struct DescribeInternetGatewaysResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: CreateInternetGateway.
-    pub(crate) async fn create_internet_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn create_internet_gateway(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let tags = Tags::take(InternetGateway::TYPE, &mut call.parameters)?;
         call.mutate(&[Target::new::<InternetGateway>(&tags, None)]).await?;
         let adopted = InternetGateway::adopted(self).await?.len();
         let internet_gateway = InternetGateway {
-            internet_gateway_id: new_id("igw"),
+            internet_gateway_id: self.new_id("igw"),
             owner_id: self.upstream.account.clone(),
             attachment_set: Items::from_iter([]),
             tag_set: tags,
@@ -74,7 +74,7 @@ impl Ec2 {
     }
 
     /// EC2 API reference: AttachInternetGateway.
-    pub(crate) async fn attach_internet_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn attach_internet_gateway(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let (id, vpc_id) = self.check_gateway_and_vpc(&mut call).await?;
         let mut state = self.state();
         state.vpcs.seen_by_call(&vpc_id)?;
@@ -82,18 +82,18 @@ impl Ec2 {
         let gateway: &mut InternetGateway = self.change(&mut state, &id)?;
         if let Some(attachment) = gateway.attachment_set.item.first() {
             let message = format!("resource {id} is already attached to network {}", attachment.vpc_id);
-            return Err(Ec2Error::new("Resource.AlreadyAssociated", message));
+            return Err(ApiError::new("Resource.AlreadyAssociated", message));
         }
         if occupied {
             let message = format!("Network {vpc_id} already has an internet gateway attached");
-            return Err(Ec2Error::new("InvalidParameterValue", message));
+            return Err(ApiError::new("InvalidParameterValue", message));
         }
         gateway.attachment_set.item.push(Attachment { vpc_id, state: "available".into() });
         call.done()
     }
 
     /// EC2 API reference: DetachInternetGateway.
-    pub(crate) async fn detach_internet_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn detach_internet_gateway(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let (id, vpc_id) = self.check_gateway_and_vpc(&mut call).await?;
         let mut state = self.state();
         let mapped = state
@@ -104,34 +104,34 @@ impl Ec2 {
         let gateway: &mut InternetGateway = self.change(&mut state, &id)?;
         if !seen || !gateway.is_attached_to(&vpc_id) {
             let message = format!("resource {id} is not attached to network {vpc_id}");
-            return Err(Ec2Error::new("Gateway.NotAttached", message));
+            return Err(ApiError::new("Gateway.NotAttached", message));
         }
         if mapped {
             let message = format!(
                 "Network {vpc_id} has some mapped public address(es). Please unmap those public address(es) before \
                  detaching the gateway."
             );
-            return Err(Ec2Error::new("DependencyViolation", message));
+            return Err(ApiError::new("DependencyViolation", message));
         }
         gateway.attachment_set.item.clear();
         call.done()
     }
 
     /// EC2 API reference: DeleteInternetGateway.
-    pub(crate) async fn delete_internet_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn delete_internet_gateway(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("InternetGatewayId")?;
         let gateway: InternetGateway = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&gateway)]).await?;
         let mut state = self.state();
         if !state.internet_gateways.named_by_call(&id)?.attachment_set.item.is_empty() {
-            return Err(Ec2Error::dependency_violation("internetGateway", &id));
+            return Err(ApiError::dependency_violation("internetGateway", &id));
         }
         self.delete::<InternetGateway>(&mut state, &id);
         call.done()
     }
 
     /// EC2 API reference: DescribeInternetGateways.
-    pub(crate) async fn describe_internet_gateways(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_internet_gateways(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let query = Query::take::<InternetGateway>(&mut call.parameters)?;
         call.describe().await?;
         let (gateways, next_token) = self.select(&query).await?;
@@ -144,7 +144,7 @@ impl Ec2 {
     }
 
     /// The gateway and the VPC that a call is about, if the caller may have them attached or detached.
-    async fn check_gateway_and_vpc(&self, call: &mut Call<'_>) -> Result<(String, String), Ec2Error> {
+    async fn check_gateway_and_vpc(&self, call: &mut Call<'_>) -> Result<(String, String), ApiError> {
         let id = call.parameters.require("InternetGatewayId")?;
         let vpc_id = call.parameters.require("VpcId")?;
         let gateway: InternetGateway = self.seen_by_call(&id).await?;
@@ -195,14 +195,14 @@ impl Kind for InternetGateway {
 
     /// The waiter InternetGatewayExists of EC2's API model knows another spelling in Describe than the reference's "Error
     /// codes" have.
-    fn unknown(id: &str) -> Ec2Error {
-        Ec2Error { code: "InvalidInternetGatewayID.NotFound", ..Self::not_found(id) }
+    fn unknown(id: &str) -> ApiError {
+        ApiError { code: "InvalidInternetGatewayID.NotFound", ..Self::not_found(id) }
     }
 
-    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, Ec2Error> {
+    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, ApiError> {
         let gateways = ec2.ministack.describe_internet_gateways().into_paginator().items().send();
         let gateways = gateways.collect::<Result<Vec<_>, _>>().await;
-        adopt(gateways.map_err(|error| Ec2Error::ministack(&error))?, Self::of_ministack)
+        adopt(gateways.map_err(|error| ApiError::ministack(&error))?, Self::of_ministack)
     }
 }
 
@@ -223,12 +223,12 @@ impl Describe for InternetGateway {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
+    fn not_found(id: &str) -> ApiError {
         let message = format!("The internetGateway ID '{id}' does not exist");
-        Ec2Error::new("InvalidInternetGateway.NotFound", message)
+        ApiError::new("InvalidInternetGateway.NotFound", message)
     }
 
-    fn check_id(id: &str) -> Result<(), Ec2Error> {
+    fn check_id(id: &str) -> Result<(), ApiError> {
         check_prefix(id, "igw", "InvalidInternetGatewayId.Malformed")
     }
 }

@@ -1,10 +1,13 @@
 //! Where the resources are kept, and the only ways to look at them: what nobody may see yet is seen by no call.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use local_aws::clock::Clock;
+use tokio::time::Instant;
 
 use crate::describe::{Describe, Query};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::{Ec2, State};
 
 /// A kind of resource that can be made here.
@@ -21,12 +24,12 @@ pub trait Kind: Describe + Clone + Send {
     }
 
     /// The error of a mutating call for an id that does not exist, where EC2 spells it another way than in Describe.
-    fn unknown(id: &str) -> Ec2Error {
+    fn unknown(id: &str) -> ApiError {
         Self::not_found(id)
     }
 
     /// Those that MiniStack keeps: the default network and what CloudFormation has made for the stacks.
-    fn adopted(_: &Ec2) -> impl Future<Output = Result<Vec<Self>, Ec2Error>> + Send {
+    fn adopted(_: &Ec2) -> impl Future<Output = Result<Vec<Self>, ApiError>> + Send {
         async { Ok(Vec::new()) }
     }
 
@@ -48,6 +51,7 @@ pub struct Table<T>(BTreeMap<String, Entry<T>>);
 
 #[derive(Debug)]
 struct Entry<T> {
+    clock: Clock,
     /// What there is; nothing any more when it is deleted.
     actual: Option<T>,
     /// What calls see instead, each until its moment, oldest first: nothing yet, or what it was before a change.
@@ -72,13 +76,13 @@ impl<T: Kind> Table<T> {
     }
 
     /// The one that a call names.
-    pub fn seen_by_call(&self, id: &str) -> Result<&T, Ec2Error> {
+    pub fn seen_by_call(&self, id: &str) -> Result<&T, ApiError> {
         let entry = self.0.get(id).filter(|entry| entry.actual.is_some());
         entry.and_then(Entry::seen).ok_or_else(|| T::unknown(id))
     }
 
     /// The one that a call names, the way EC2 itself sees it.
-    pub fn named_by_call(&self, id: &str) -> Result<&T, Ec2Error> {
+    pub fn named_by_call(&self, id: &str) -> Result<&T, ApiError> {
         self.seen_by_call(id)?;
         self.0.get(id).and_then(|entry| entry.actual.as_ref()).ok_or_else(|| T::unknown(id))
     }
@@ -121,7 +125,7 @@ impl<T: Kind> Table<T> {
 
 impl<T> Entry<T> {
     fn seen(&self) -> Option<&T> {
-        let now = Instant::now();
+        let now = self.clock.instant();
         let stale = self.stale.iter().find(|(until, _)| *until > now);
         stale.map_or(&self.actual, |(_, before)| before).as_ref()
     }
@@ -134,15 +138,17 @@ impl Ec2 {
         let entries = &mut T::table_mut(state).0;
         entries.retain(|_, entry| entry.actual.is_some() || entry.seen().is_some());
         let id = resource.id().to_owned();
-        entries.insert(id, Entry { actual: Some(resource), stale: vec![(seen_from, None)] });
+        let (clock, stale) = (self.upstream.clock, vec![(seen_from, None)]);
+        entries.insert(id, Entry { clock, actual: Some(resource), stale });
     }
 
     /// The resource that a mutating call names, to change it; a fault may hide the change for a while.
-    pub(crate) fn change<'a, T: Kind>(&self, state: &'a mut State, id: &str) -> Result<&'a mut T, Ec2Error> {
+    pub(crate) fn change<'a, T: Kind>(&self, state: &'a mut State, id: &str) -> Result<&'a mut T, ApiError> {
         let before = T::table(state).named_by_call(id)?.clone();
         let seen_from = self.after(self.faults.unseen(before.tags()));
         let entry = T::table_mut(state).0.get_mut(id).ok_or_else(|| T::unknown(id))?;
-        entry.stale.retain(|(until, _)| *until > Instant::now());
+        let now = self.upstream.clock.instant();
+        entry.stale.retain(|(until, _)| *until > now);
         entry.stale.push((seen_from, Some(before)));
         entry.actual.as_mut().ok_or_else(|| T::unknown(id))
     }
@@ -156,21 +162,22 @@ impl Ec2 {
     }
 
     fn after(&self, delay: Duration) -> Instant {
-        Instant::now() + self.scale.real(delay)
+        let clock = self.upstream.clock;
+        clock.instant() + clock.scale.real(delay)
     }
 
     /// What a Describe call answers: ours, and those of MiniStack.
-    pub(crate) async fn select<T: Kind>(&self, query: &Query) -> Result<(Vec<T>, Option<String>), Ec2Error> {
+    pub(crate) async fn select<T: Kind>(&self, query: &Query) -> Result<(Vec<T>, Option<String>), ApiError> {
         query.select(self.look(query.ids()).await?)
     }
 
     /// All of a kind that one of AWS's own services sees.
-    pub(crate) async fn seen_by_service<T: Kind>(&self) -> Result<Vec<T>, Ec2Error> {
+    pub(crate) async fn seen_by_service<T: Kind>(&self) -> Result<Vec<T>, ApiError> {
         self.look(&[]).await
     }
 
     /// Those that one of AWS's own services names, wherever they are.
-    pub(crate) async fn named_by_service<T: Kind>(&self, ids: &[String]) -> Result<Vec<T>, Ec2Error> {
+    pub(crate) async fn named_by_service<T: Kind>(&self, ids: &[String]) -> Result<Vec<T>, ApiError> {
         let all: Vec<T> = self.look(ids).await?;
         let state = self.state();
         let named = |id: &String| {
@@ -182,7 +189,7 @@ impl Ec2 {
 
     /// The resource that a call names, to change something. MiniStack's are only read here. AWS documents no order of this check and
     /// of authorization, which needs the resource's tags: here what does not exist is told to anybody.
-    pub(crate) async fn seen_by_call<T: Kind>(&self, id: &str) -> Result<T, Ec2Error> {
+    pub(crate) async fn seen_by_call<T: Kind>(&self, id: &str) -> Result<T, ApiError> {
         T::check_id(id)?;
         let (found, ours) = {
             let state = self.state();
@@ -191,13 +198,13 @@ impl Ec2 {
         if !ours && T::adopted(self).await?.iter().any(|adopted| adopted.id() == id) {
             let message =
                 format!("the local cloud changes no network but those of jobs, and {id} is not of one");
-            return Err(Ec2Error::new("UnsupportedOperation", message));
+            return Err(ApiError::new("UnsupportedOperation", message));
         }
         found
     }
 
     /// At least all that the ids mean; MiniStack is not asked when all of them are ours.
-    async fn look<T: Kind>(&self, ids: &[String]) -> Result<Vec<T>, Ec2Error> {
+    async fn look<T: Kind>(&self, ids: &[String]) -> Result<Vec<T>, ApiError> {
         let all_ours = {
             let state = self.state();
             !ids.is_empty() && ids.iter().all(|id| T::table(&state).has(id))

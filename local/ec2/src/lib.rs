@@ -38,15 +38,17 @@ mod xml;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use local_aws::clock::TimeScale;
+use local_aws::auth::Guard;
+use local_aws::calls::CallLog;
+use local_aws::clock::Clock;
+use local_aws::random::Random;
 use local_aws::upstream::Upstream;
 
-pub use error::Ec2Error;
+pub use error::ApiError;
 pub use faults::{Fault, Faults};
 pub use interfaces::TaskInterface;
 pub use nat_failure::NatFailure;
 pub use quotas::Quotas;
-pub use server::serve;
 
 use elastic_ips::ElasticIp;
 use endpoints::Endpoint;
@@ -60,11 +62,27 @@ use route_tables::RouteTable;
 use subnets::Subnet;
 use vpcs::Vpc;
 
+/// What the stand-in works with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The account, and MiniStack, whose networks are seen here.
+    pub upstream: Upstream,
+    /// Who is calling, and what the caller may do.
+    pub guard: Guard,
+    /// Where each answered call is noted.
+    pub calls: CallLog,
+    /// What the account may have at once.
+    pub quotas: Quotas,
+    /// What goes wrong with which job's resources.
+    pub faults: Faults,
+}
+
 /// The EC2 of one Region and account. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Ec2 {
     upstream: Upstream,
-    scale: TimeScale,
+    guard: Guard,
+    calls: CallLog,
     quotas: Quotas,
     faults: Faults,
     limits: Arc<Limits>,
@@ -88,23 +106,19 @@ struct State {
 }
 
 impl Ec2 {
-    /// An EC2 with the network that MiniStack behind `upstream` has and AWS's default quotas; its delays go by `scale`.
-    pub fn new(upstream: Upstream, scale: TimeScale) -> Self {
+    /// An EC2 that has nothing yet but MiniStack's networks.
+    pub fn new(config: Config) -> Self {
+        let Config { upstream, guard, calls, quotas, faults } = config;
         Self {
-            scale,
-            quotas: Quotas::default(),
-            faults: Faults::default(),
-            limits: Arc::new(Limits::new(scale)),
+            limits: Arc::new(Limits::new(upstream.clock.scale)),
             ministack: aws_sdk_ec2::Client::new(&upstream.root_config()),
             state: Arc::default(),
             upstream,
+            guard,
+            calls,
+            quotas,
+            faults,
         }
-    }
-
-    /// The same for an account that has other quotas.
-    #[must_use]
-    pub fn with_quotas(self, quotas: Quotas) -> Self {
-        Self { quotas, ..self }
     }
 
     /// What goes wrong with which job's resources.
@@ -120,22 +134,33 @@ impl Ec2 {
     fn later(&self, after: Duration, change: impl FnOnce(&mut State) + Send + 'static) {
         let ec2 = self.clone();
         tokio::spawn(async move {
-            ec2.scale.sleep(after).await;
+            ec2.upstream.clock.sleep(after).await;
             change(&mut ec2.state());
         });
     }
+
+    fn new_id(&self, prefix: &str) -> String {
+        new_id(prefix, &self.upstream.random)
+    }
+}
+
+/// This moment, the way the wire has it.
+fn now_as_text(clock: Clock) -> String {
+    clock.now().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
 /// An id as EC2 makes them: the prefix of its kind and 17 hexadecimal digits (EC2 user guide, "Resource IDs").
-fn new_id(prefix: &str) -> String {
-    format!("{prefix}-{:017x}", rand::random::<u128>() >> 60)
+fn new_id(prefix: &str, random: &Random) -> String {
+    format!("{prefix}-{:017x}", random.value::<u128>() >> 60)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn an_id_is_its_prefix_and_17_hexadecimal_digits() {
-        let id = super::new_id("eni");
+        let id = new_id("eni", &Random::default());
         let digits = id.strip_prefix("eni-").expect("the prefix");
         assert_eq!((digits.len(), digits.chars().all(|digit| digit.is_ascii_hexdigit())), (17, true));
     }

@@ -5,7 +5,7 @@ use local_aws::clock::TimeScale;
 use local_aws::limits::{Buckets, Rate};
 use tokio::time::Instant;
 
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::parameters::Parameters;
 
 const NON_MUTATING: Rate = Rate { burst: 100.0, refill: 20.0 };
@@ -33,7 +33,7 @@ impl Limits {
     }
 
     /// Takes a token for a call at `now`.
-    pub fn take(&self, action: &str, parameters: &Parameters, now: Instant) -> Result<(), Ec2Error> {
+    pub fn take(&self, action: &str, parameters: &Parameters, now: Instant) -> Result<(), ApiError> {
         let whole = COSTLY_TO_LIST.contains(&action)
             && !["Filter.", "MaxResults", "NextToken"].iter().any(|part| parameters.has(part));
         let rate = match UNCATEGORIZED.iter().find(|(name, _)| *name == action) {
@@ -45,17 +45,20 @@ impl Limits {
         if self.0.take((action.to_owned(), whole), rate, now) {
             return Ok(());
         }
-        Err(Ec2Error::new("RequestLimitExceeded", "Request limit exceeded."))
+        Err(ApiError::new("RequestLimitExceeded", "Request limit exceeded."))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use local_aws::clock::Clock;
+
     use super::*;
 
     /// How many calls pass at once, and how many more in each of the next hundred seconds on average.
     fn measured(action: &str, body: &str) -> (u32, f64) {
-        let (limits, start) = (Limits::new(TimeScale::new(1.0)), Instant::now());
+        let clock = Clock::new(TimeScale::REAL, TimeScale::REAL);
+        let (limits, start) = (Limits::new(clock.scale), clock.instant());
         let parameters = Parameters::parse(body.as_bytes());
         let passing = |seconds| {
             let now = start + std::time::Duration::from_secs(seconds);
@@ -87,7 +90,8 @@ mod tests {
 
     #[test]
     fn one_actions_calls_do_not_slow_another_down() {
-        let (limits, now) = (Limits::new(TimeScale::new(1.0)), Instant::now());
+        let clock = Clock::new(TimeScale::REAL, TimeScale::REAL);
+        let (limits, now) = (Limits::new(clock.scale), clock.instant());
         let take = |action| limits.take(action, &Parameters::default(), now);
         for _ in 0..50 {
             take("CreateVpc").expect("a token");

@@ -1,22 +1,23 @@
 //! NAT gateways: public, zonal ones.
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use local_aws::clock::Clock;
 use serde::Serialize;
 
 use crate::call::{Call, Target};
 use crate::describe::{Describe, Filters, Query};
 use crate::elastic_ips::ElasticIp;
-use crate::error::Ec2Error;
-use crate::interfaces::{Interface, now_as_text};
+use crate::error::ApiError;
+use crate::interfaces::Interface;
 use crate::kinds::{Kind, Table};
 use crate::nat_failure::NatFailure;
 use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::tokens::{ClientToken, Repeatable, once};
 use crate::xml::{self, Items};
-use crate::{Ec2, State, new_id};
+use crate::{Ec2, State, now_as_text};
 
 /// From its creation until it is `available`, in seconds of the cloud: samples from logs of `terraform apply`.
 const CREATION: [u64; 8] = [84, 87, 92, 96, 115, 116, 118, 118];
@@ -115,7 +116,7 @@ struct DescribeNatGatewaysResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: CreateNatGateway. Most of what can be wrong with it shows later, as its failure.
-    pub(crate) async fn create_nat_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn create_nat_gateway(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let token = ClientToken::take(&mut call.parameters)?;
         let subnet_id = call.parameters.require("SubnetId")?;
         let allocation_id = call.parameters.require("AllocationId")?;
@@ -137,14 +138,14 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DeleteNatGateway. Its address stays allocated, and routes to it stay.
-    pub(crate) async fn delete_nat_gateway(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn delete_nat_gateway(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("NatGatewayId")?;
         let nat_gateway: NatGateway = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&nat_gateway)]).await?;
         if self.change::<NatGateway>(&mut self.state(), &id)?.begin_deletion() {
-            let takes = draw(&DELETION);
+            let (takes, clock) = (self.draw(&DELETION), self.upstream.clock);
             let deleted = id.clone();
-            self.later(takes, move |state| state.end_nat_gateway(&deleted));
+            self.later(takes, move |state| state.end_nat_gateway(&deleted, clock));
             self.forget_nat_gateway(&id, takes + REMEMBERED);
         }
         xml::document(&DeleteNatGatewayResponse {
@@ -155,7 +156,7 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DescribeNatGateways.
-    pub(crate) async fn describe_nat_gateways(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_nat_gateways(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let query = Query::take::<NatGateway>(&mut call.parameters)?;
         call.describe().await?;
         let (nat_gateways, next_token) = self.select(&query).await?;
@@ -169,14 +170,14 @@ impl Ec2 {
 
     /// The address with the id; none where there is no such address, which shows later. One that was allocated a moment
     /// ago is refused at once (hashicorp/terraform-provider-aws#27087).
-    fn address_for_nat(&self, allocation_id: &str) -> Result<Option<ElasticIp>, Ec2Error> {
+    fn address_for_nat(&self, allocation_id: &str) -> Result<Option<ElasticIp>, ApiError> {
         let state = self.state();
         let seen = state.elastic_ips.seen_by_call(allocation_id).ok().cloned();
         if seen.is_none()
             && state.elastic_ips.seen_by_ec2().any(|address| address.allocation_id == allocation_id)
         {
             let message = format!("The elasticIp ID '{allocation_id}' does not exist");
-            return Err(Ec2Error::new("InvalidElasticIpID.NotFound", message));
+            return Err(ApiError::new("InvalidElasticIpID.NotFound", message));
         }
         Ok(seen)
     }
@@ -188,7 +189,7 @@ impl Ec2 {
         allocation_id: String,
         tags: Tags,
         token: Option<ClientToken>,
-    ) -> Result<NatGateway, Ec2Error> {
+    ) -> Result<NatGateway, ApiError> {
         state.subnets.seen_by_call(&subnet.subnet_id).map_err(unseen_subnet)?;
         let zone = &subnet.availability_zone;
         let used = state.nat_gateways.seen_by_ec2().filter(|nat| nat.counts_in(zone)).count();
@@ -196,10 +197,10 @@ impl Ec2 {
         if used >= quota {
             // VPC user guide, "Troubleshoot NAT gateways".
             let message = format!("Performing this operation would exceed the limit of {quota} NAT gateways");
-            return Err(Ec2Error::new("NatGatewayLimitExceeded", message));
+            return Err(ApiError::new("NatGatewayLimitExceeded", message));
         }
 
-        let id = new_id("nat");
+        let id = self.new_id("nat");
         let address = self.connect_nat_gateway(state, &id, subnet, &allocation_id);
         let failure = match (&address, self.faults.nat_failure(&tags)) {
             (Err(failure), _) => Some((*failure, FAILURE)),
@@ -210,7 +211,7 @@ impl Ec2 {
             subnet_id: subnet.subnet_id.clone(),
             vpc_id: subnet.vpc_id.clone(),
             state: Life::Pending,
-            create_time: now_as_text(),
+            create_time: now_as_text(self.upstream.clock),
             delete_time: None,
             failure_code: None,
             failure_message: None,
@@ -225,7 +226,7 @@ impl Ec2 {
         };
         self.insert(state, nat_gateway.clone());
         match failure {
-            None => self.later(draw(&CREATION), move |state| state.make_nat_gateway_available(&id)),
+            None => self.later(self.draw(&CREATION), move |state| state.make_nat_gateway_available(&id)),
             Some((failure, after)) => {
                 let failed = id.clone();
                 self.later(after, move |state| state.fail_nat_gateway(&failed, failure));
@@ -252,16 +253,17 @@ impl Ec2 {
             return Err(NatFailure::AlreadyAssociated);
         }
         let public_ip = address.public_ip;
-        let private_ip =
-            state.free_private_ip(subnet).map_err(|_| NatFailure::InsufficientFreeAddressesInSubnet)?;
-        let owner = &self.upstream.account;
-        let mut interface = Interface::of_nat_gateway(id, subnet, private_ip, owner);
+        let private_ip = state
+            .free_private_ip(subnet, &self.upstream.random)
+            .map_err(|_| NatFailure::InsufficientFreeAddressesInSubnet)?;
+        let (owner, association_id) = (&self.upstream.account, self.new_id("eipassoc"));
+        let mut interface = Interface::of_nat_gateway(id, subnet, private_ip, self);
         let network_interface_id = interface.id().to_owned();
         let mut addresses = state.elastic_ips.seen_by_ec2_mut();
         let address = addresses
             .find(|address| address.allocation_id == allocation_id)
             .ok_or(NatFailure::InvalidAllocationId)?;
-        let association_id = address.associate(&network_interface_id, private_ip, owner);
+        address.associate(&association_id, &network_interface_id, private_ip, owner);
         interface.map(public_ip, owner, allocation_id, &association_id);
         state.interfaces.push(interface);
         Ok(Address {
@@ -277,11 +279,15 @@ impl Ec2 {
 
     /// After `after` it is described no more; what it may still have goes with it.
     fn forget_nat_gateway(&self, id: &str, after: Duration) {
-        let id = id.to_owned();
+        let (id, clock) = (id.to_owned(), self.upstream.clock);
         self.later(after, move |state| {
-            state.end_nat_gateway(&id);
+            state.end_nat_gateway(&id, clock);
             state.nat_gateways.remove(&id);
         });
+    }
+
+    fn draw(&self, seconds: &[u64]) -> Duration {
+        Duration::from_secs(seconds[self.upstream.random.range(0..seconds.len())])
     }
 }
 
@@ -315,13 +321,13 @@ impl State {
     }
 
     /// Takes interface and address away from one that is deleted, or that failed and was never deleted.
-    fn end_nat_gateway(&mut self, id: &str) {
+    fn end_nat_gateway(&mut self, id: &str, clock: Clock) {
         let Some(nat) = self.nat_gateways.seen_by_ec2_mut().find(|nat| nat.nat_gateway_id == id) else {
             return;
         };
         if nat.state == Life::Deleting {
             nat.state = Life::Deleted;
-            nat.delete_time = Some(now_as_text());
+            nat.delete_time = Some(now_as_text(clock));
         }
         for address in &mut nat.nat_gateway_address_set.item {
             let Some(interface_id) = &address.network_interface_id else { continue };
@@ -329,7 +335,7 @@ impl State {
             let elastic_ip =
                 self.elastic_ips.seen_by_ec2_mut().find(|other| other.has_interface(interface_id));
             if let Some(elastic_ip) = elastic_ip {
-                elastic_ip.disassociate(Instant::now());
+                elastic_ip.disassociate(clock.instant());
             }
         }
     }
@@ -421,25 +427,21 @@ impl Describe for NatGateway {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
-        Ec2Error::new("NatGatewayNotFound", format!("NAT gateway {id} was not found"))
+    fn not_found(id: &str) -> ApiError {
+        ApiError::new("NatGatewayNotFound", format!("NAT gateway {id} was not found"))
     }
 
-    fn check_id(id: &str) -> Result<(), Ec2Error> {
+    fn check_id(id: &str) -> Result<(), ApiError> {
         let digits = id.strip_prefix("nat-").unwrap_or_default();
         if matches!(digits.len(), 8 | 17) && digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
             return Ok(());
         }
-        Err(Ec2Error::new("NatGatewayMalformed", format!("The NAT gateway ID '{id}' is malformed")))
+        Err(ApiError::new("NatGatewayMalformed", format!("The NAT gateway ID '{id}' is malformed")))
     }
 }
 
 /// The code for a subnet that was made a moment ago is `InvalidSubnet` here (alchemy-run/distilled, patches of the model
 /// after real answers).
-fn unseen_subnet(error: Ec2Error) -> Ec2Error {
-    if error.code.ends_with(".NotFound") { Ec2Error { code: "InvalidSubnet", ..error } } else { error }
-}
-
-fn draw(seconds: &[u64]) -> Duration {
-    Duration::from_secs(seconds[rand::random_range(0..seconds.len())])
+fn unseen_subnet(error: ApiError) -> ApiError {
+    if error.code.ends_with(".NotFound") { ApiError { code: "InvalidSubnet", ..error } } else { error }
 }

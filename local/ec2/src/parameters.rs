@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use local_aws::glob::Glob;
 
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 
 /// The fields of one request, or of one structure in it, that nobody has asked for yet; what is left at the end is
 /// unknown.
@@ -55,18 +55,18 @@ impl Parameters {
         self.fields.remove(name)
     }
 
-    pub fn require(&mut self, name: &str) -> Result<String, Ec2Error> {
+    pub fn require(&mut self, name: &str) -> Result<String, ApiError> {
         self.take(name).filter(|value| !value.is_empty()).ok_or_else(|| {
             let message = format!("The request must contain the parameter {}{name}", self.prefix);
-            Ec2Error::new("MissingParameter", message)
+            ApiError::new("MissingParameter", message)
         })
     }
 
-    pub fn take_bool(&mut self, name: &str) -> Result<bool, Ec2Error> {
+    pub fn take_bool(&mut self, name: &str) -> Result<bool, ApiError> {
         match self.take(name).as_deref() {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(other) => Err(Ec2Error::invalid_value(name, other, "It must be true or false.")),
+            Some(other) => Err(ApiError::invalid_value(name, other, "It must be true or false.")),
         }
     }
 
@@ -104,7 +104,7 @@ impl Parameters {
     }
 
     /// The list `Filter.1.Name`, `Filter.1.Value.1`, ….
-    pub fn take_filters(&mut self) -> Result<Vec<Filter>, Ec2Error> {
+    pub fn take_filters(&mut self) -> Result<Vec<Filter>, ApiError> {
         let filter = |mut filter: Self| {
             let name = filter.require("Name")?;
             let values = filter.take_list("Value").iter().map(|value| Glob::new(value)).collect();
@@ -115,9 +115,9 @@ impl Parameters {
     }
 
     /// Refuses what no one has taken: also what EC2 knows and this stand-in does not, so that nothing is ignored.
-    pub fn finish(self) -> Result<(), Ec2Error> {
+    pub fn finish(self) -> Result<(), ApiError> {
         match self.fields.into_keys().next() {
-            Some(name) => Err(Ec2Error::unknown_parameter(&format!("{}{name}", self.prefix))),
+            Some(name) => Err(ApiError::unknown_parameter(&format!("{}{name}", self.prefix))),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! How many of each kind an account may have.
 
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 
 /// The quotas of one account and Region. The default has AWS's own values (VPC user guide, "Amazon VPC quotas"; General
 /// reference, "Amazon VPC endpoints and quotas").
@@ -52,9 +52,9 @@ impl Default for Quotas {
 }
 
 /// Whether there is room for one more beside `used`; else `code` (EC2 API reference, "Error codes") for `what`.
-pub(crate) fn room(used: usize, quota: usize, code: &'static str, what: &str) -> Result<(), Ec2Error> {
+pub(crate) fn room(used: usize, quota: usize, code: &'static str, what: &str) -> Result<(), ApiError> {
     if used < quota {
         return Ok(());
     }
-    Err(Ec2Error::new(code, format!("The maximum number of {what} has been reached.")))
+    Err(ApiError::new(code, format!("The maximum number of {what} has been reached.")))
 }

@@ -2,7 +2,7 @@
 
 use crate::Ec2;
 use crate::describe::Describe;
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::groups::Group;
 use crate::interfaces::Interface;
 use crate::routes::Route;
@@ -19,7 +19,7 @@ impl Ec2 {
     ///
     /// # Errors
     /// `InvalidNetworkInterfaceID.NotFound`; `InternalError` when MiniStack cannot be read.
-    pub async fn reaches_internet(&self, id: &str) -> Result<bool, Ec2Error> {
+    pub async fn reaches_internet(&self, id: &str) -> Result<bool, ApiError> {
         let interface = self.state().interfaces.iter().find(|interface| interface.id() == id).cloned();
         let interface = interface.ok_or_else(|| Interface::not_found(id))?;
         let groups: Vec<Group> = self.named_by_service(&interface.group_ids()).await?;
@@ -44,7 +44,7 @@ impl Ec2 {
     }
 
     /// The subnet's route to everywhere, if it leads anywhere.
-    async fn default_route(&self, subnet_id: &str, vpc_id: &str) -> Result<Option<Route>, Ec2Error> {
+    async fn default_route(&self, subnet_id: &str, vpc_id: &str) -> Result<Option<Route>, ApiError> {
         let table = self.table_of(subnet_id, vpc_id).await?;
         let mut routes = table.into_iter().flat_map(|table| table.route_set.item);
         Ok(routes.find(|route| {

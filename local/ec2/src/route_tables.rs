@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::call::{Call, Target};
 use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
 use crate::routes::Route;
@@ -16,7 +16,7 @@ use crate::tags::Tags;
 use crate::tokens::{ClientToken, Repeatable, once};
 use crate::vpcs::Vpc;
 use crate::xml::{self, Items};
-use crate::{Ec2, State, new_id};
+use crate::{Ec2, State};
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,7 +82,7 @@ struct DescribeRouteTablesResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: CreateRouteTable.
-    pub(crate) async fn create_route_table(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn create_route_table(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let token = ClientToken::take(&mut call.parameters)?;
         let vpc_id = call.parameters.require("VpcId")?;
         let tags = Tags::take(RouteTable::TYPE, &mut call.parameters)?;
@@ -93,7 +93,7 @@ impl Ec2 {
             let used = state.route_tables.seen_by_ec2().filter(|table| table.vpc_id == vpc_id).count();
             let quota = self.quotas.route_tables_per_vpc;
             room(used, quota, "RouteTableLimitExceeded", "route tables")?;
-            let new = RouteTable::new(&vpc, &self.upstream.account);
+            let new = RouteTable::new(&vpc, self);
             let table = RouteTable { tag_set: tags, token: token.clone(), ..new };
             self.insert(state, table.clone());
             Ok(table)
@@ -108,7 +108,7 @@ impl Ec2 {
 
     /// EC2 API reference: AssociateRouteTable, for subnets. That the same pair once more is answered with the association
     /// that there is, is not documented; another stand-in (moto) does it too.
-    pub(crate) async fn associate_route_table(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn associate_route_table(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("RouteTableId")?;
         let subnet_id = call.parameters.require("SubnetId")?;
         let table: RouteTable = self.seen_by_call(&id).await?;
@@ -116,7 +116,7 @@ impl Ec2 {
         call.mutate(&[Target::existing(&table), Target::existing(&subnet)]).await?;
         if table.vpc_id != subnet.vpc_id {
             let message = format!("route table {id} and subnet {subnet_id} belong to different networks");
-            return Err(Ec2Error::new("InvalidParameterValue", message));
+            return Err(ApiError::new("InvalidParameterValue", message));
         }
         let mut state = self.state();
         state.subnets.seen_by_call(&subnet_id)?;
@@ -128,10 +128,10 @@ impl Ec2 {
                 let message = format!(
                     "the specified association for route table {id} conflicts with an existing association"
                 );
-                return Err(Ec2Error::new("Resource.AlreadyAssociated", message));
+                return Err(ApiError::new("Resource.AlreadyAssociated", message));
             }
             None => {
-                let association = Association::new(&id, Some(subnet_id));
+                let association = Association::new(&id, Some(subnet_id), self);
                 let association_id = association.route_table_association_id.clone();
                 self.change::<RouteTable>(&mut state, &id)?.association_set.item.push(association);
                 association_id
@@ -146,7 +146,7 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DisassociateRouteTable.
-    pub(crate) async fn disassociate_route_table(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn disassociate_route_table(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("AssociationId")?;
         let (table, association, subnet) = self.state().association(&id)?;
         let mut targets = vec![Target::existing(&table)];
@@ -154,7 +154,7 @@ impl Ec2 {
         call.mutate(&targets).await?;
         if association.main {
             let message = format!("cannot disassociate the main route table association {id}");
-            return Err(Ec2Error::new("InvalidParameterValue", message));
+            return Err(ApiError::new("InvalidParameterValue", message));
         }
         let mut state = self.state();
         let table: &mut RouteTable = self.change(&mut state, &table.route_table_id)?;
@@ -165,31 +165,31 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DeleteRouteTable.
-    pub(crate) async fn delete_route_table(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn delete_route_table(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("RouteTableId")?;
         let table: RouteTable = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&table)]).await?;
         let mut state = self.state();
         if !state.route_tables.named_by_call(&id)?.association_set.item.is_empty() {
-            return Err(Ec2Error::dependency_violation("routeTable", &id));
+            return Err(ApiError::dependency_violation("routeTable", &id));
         }
         self.delete::<RouteTable>(&mut state, &id);
         call.done()
     }
 
     /// EC2 API reference: CreateRoute, to an internet gateway or a NAT gateway.
-    pub(crate) async fn create_route(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn create_route(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let table_id = call.parameters.require("RouteTableId")?;
         let destination = call.parameters.require("DestinationCidrBlock")?;
         let destination: Ipv4Net = destination.parse().map_err(|_| {
             let expected = "This is not a valid CIDR block.";
-            Ec2Error::invalid_value("destinationCidrBlock", &destination, expected)
+            ApiError::invalid_value("destinationCidrBlock", &destination, expected)
         })?;
         let (gateway_id, nat_gateway_id) =
             (call.parameters.take("GatewayId"), call.parameters.take("NatGatewayId"));
         if gateway_id.is_some() == nat_gateway_id.is_some() {
             let message = "The request must contain exactly one of GatewayId, NatGatewayId";
-            return Err(Ec2Error::new("InvalidParameterCombination", message));
+            return Err(ApiError::new("InvalidParameterCombination", message));
         }
         let table: RouteTable = self.seen_by_call(&table_id).await?;
         call.mutate(&[Target::existing(&table)]).await?;
@@ -205,7 +205,7 @@ impl Ec2 {
         let destination = destination.trunc().to_string();
         if routes.iter().any(|route| route.destination_cidr_block.as_ref() == Some(&destination)) {
             let message = format!("The route identified by {destination} already exists.");
-            return Err(Ec2Error::new("RouteAlreadyExists", message));
+            return Err(ApiError::new("RouteAlreadyExists", message));
         }
         let used = routes.iter().filter(|route| !route.is_local()).count();
         room(used, self.quotas.routes_per_table, "RouteLimitExceeded", "routes")?;
@@ -219,7 +219,7 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DescribeRouteTables.
-    pub(crate) async fn describe_route_tables(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_route_tables(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let query = Query::take::<RouteTable>(&mut call.parameters)?;
         call.describe().await?;
         let (tables, next_token) = self.select(&query).await?;
@@ -236,7 +236,7 @@ impl Ec2 {
         &self,
         subnet_id: &str,
         vpc_id: &str,
-    ) -> Result<Option<RouteTable>, Ec2Error> {
+    ) -> Result<Option<RouteTable>, ApiError> {
         let ours: Vec<RouteTable> = {
             let state = self.state();
             let of_vpc = state.route_tables.seen_by_ec2().filter(|table| table.vpc_id == vpc_id).cloned();
@@ -266,7 +266,7 @@ impl State {
     }
 
     /// The association with the id, its table, and its subnet if it has one.
-    fn association(&self, id: &str) -> Result<(RouteTable, Association, Option<Subnet>), Ec2Error> {
+    fn association(&self, id: &str) -> Result<(RouteTable, Association, Option<Subnet>), ApiError> {
         let all = self
             .route_tables
             .seen_by_calls()
@@ -278,32 +278,32 @@ impl State {
         Ok((table.clone(), association.clone(), subnet.cloned()))
     }
 
-    fn check_gateway(&self, id: &str, table: &RouteTable) -> Result<(), Ec2Error> {
+    fn check_gateway(&self, id: &str, table: &RouteTable) -> Result<(), ApiError> {
         let Ok(gateway) = self.internet_gateways.seen_by_call(id) else {
             let message = format!("The gateway ID '{id}' does not exist");
-            return Err(Ec2Error::new("InvalidGatewayID.NotFound", message));
+            return Err(ApiError::new("InvalidGatewayID.NotFound", message));
         };
         if gateway.is_attached_to(&table.vpc_id) {
             return Ok(());
         }
         let table = &table.route_table_id;
         let message = format!("route table {table} and network gateway {id} belong to different networks");
-        Err(Ec2Error::new("InvalidParameterValue", message))
+        Err(ApiError::new("InvalidParameterValue", message))
     }
 
     /// One that is not available yet does not exist yet here (boto/boto3#779, kubernetes/kops PR 944).
-    fn check_nat_gateway(&self, id: &str, table: &RouteTable) -> Result<(), Ec2Error> {
+    fn check_nat_gateway(&self, id: &str, table: &RouteTable) -> Result<(), ApiError> {
         let seen = self.nat_gateways.seen_by_call(id).is_ok();
         let Some(nat) = self.available_nat_gateway(id).filter(|_| seen) else {
             let message = format!("The natGateway ID '{id}' does not exist");
-            return Err(Ec2Error::new("InvalidNatGatewayID.NotFound", message));
+            return Err(ApiError::new("InvalidNatGatewayID.NotFound", message));
         };
         if nat.vpc_id == table.vpc_id {
             return Ok(());
         }
         let table = &table.route_table_id;
         let message = format!("route table {table} and interface of {id} belong to different networks");
-        Err(Ec2Error::new("InvalidParameterValue", message))
+        Err(ApiError::new("InvalidParameterValue", message))
     }
 
     /// Drops the association of a subnet that is being deleted.
@@ -315,23 +315,23 @@ impl State {
     }
 }
 
-fn unknown_association(id: &str) -> Ec2Error {
-    Ec2Error::new("InvalidAssociationID.NotFound", format!("The association ID '{id}' does not exist"))
+fn unknown_association(id: &str) -> ApiError {
+    ApiError::new("InvalidAssociationID.NotFound", format!("The association ID '{id}' does not exist"))
 }
 
 impl RouteTable {
     /// The main one, with which a VPC comes.
-    pub fn main_of(vpc: &Vpc, account: &str) -> Self {
-        let mut table = Self::new(vpc, account);
-        table.association_set.item.push(Association::new(&table.route_table_id, None));
+    pub fn main_of(vpc: &Vpc, ec2: &Ec2) -> Self {
+        let mut table = Self::new(vpc, ec2);
+        table.association_set.item.push(Association::new(&table.route_table_id, None, ec2));
         table
     }
 
-    fn new(vpc: &Vpc, account: &str) -> Self {
+    fn new(vpc: &Vpc, ec2: &Ec2) -> Self {
         Self {
-            route_table_id: new_id("rtb"),
+            route_table_id: ec2.new_id("rtb"),
             vpc_id: vpc.vpc_id.clone(),
-            owner_id: account.to_owned(),
+            owner_id: ec2.upstream.account.clone(),
             route_set: Items::from_iter([Route::local(vpc.cidr_block)]),
             association_set: Items::from_iter([]),
             tag_set: Tags::default(),
@@ -382,9 +382,9 @@ impl RouteTable {
 }
 
 impl Association {
-    fn new(table_id: &str, subnet_id: Option<String>) -> Self {
+    fn new(table_id: &str, subnet_id: Option<String>, ec2: &Ec2) -> Self {
         Self {
-            route_table_association_id: new_id("rtbassoc"),
+            route_table_association_id: ec2.new_id("rtbassoc"),
             route_table_id: table_id.to_owned(),
             main: subnet_id.is_none(),
             subnet_id,
@@ -410,14 +410,14 @@ impl Kind for RouteTable {
 
     /// Both spellings are seen: `ID` in Describe, `Id` in the calls that use or delete it (alchemy-run/distilled, patches
     /// of the model after real answers).
-    fn unknown(id: &str) -> Ec2Error {
-        Ec2Error { code: "InvalidRouteTableId.NotFound", ..Self::not_found(id) }
+    fn unknown(id: &str) -> ApiError {
+        ApiError { code: "InvalidRouteTableId.NotFound", ..Self::not_found(id) }
     }
 
-    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, Ec2Error> {
+    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, ApiError> {
         let tables = ec2.ministack.describe_route_tables().into_paginator().items().send();
         let tables = tables.collect::<Result<Vec<_>, _>>().await;
-        adopt(tables.map_err(|error| Ec2Error::ministack(&error))?, Self::of_ministack)
+        adopt(tables.map_err(|error| ApiError::ministack(&error))?, Self::of_ministack)
     }
 
     fn refresh(&mut self, state: &State) {
@@ -455,12 +455,12 @@ impl Describe for RouteTable {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
+    fn not_found(id: &str) -> ApiError {
         let message = format!("The routeTable ID '{id}' does not exist");
-        Ec2Error::new("InvalidRouteTableID.NotFound", message)
+        ApiError::new("InvalidRouteTableID.NotFound", message)
     }
 
-    fn check_id(id: &str) -> Result<(), Ec2Error> {
+    fn check_id(id: &str) -> Result<(), ApiError> {
         check_prefix(id, "rtb", "InvalidRouteTableId.Malformed")
     }
 }

@@ -3,8 +3,8 @@
 use ipnet::Ipv4Net;
 use serde::{Serialize, Serializer};
 
-use crate::error::Ec2Error;
-use crate::new_id;
+use crate::Ec2;
+use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::tags::Tags;
 use crate::xml::Items;
@@ -81,34 +81,35 @@ pub struct NewRule {
 
 impl Rule {
     /// Everything from or to all addresses: a new group's egress (VPC user guide, "Security groups").
-    pub fn all_addresses() -> Self {
-        Self::all(Peer::Range("0.0.0.0/0".into()))
+    pub fn all_addresses(ec2: &Ec2) -> Self {
+        Self::all(Peer::Range("0.0.0.0/0".into()), ec2)
     }
 
     /// Everything from or to the members of a group: a default group's ingress (same page).
-    pub fn all_members(account: &str, group_id: &str) -> Self {
-        Self::all(Peer::Group { account: Some(account.to_owned()), id: group_id.to_owned() })
+    pub fn all_members(group_id: &str, ec2: &Ec2) -> Self {
+        let account = Some(ec2.upstream.account.clone());
+        Self::all(Peer::Group { account, id: group_id.to_owned() }, ec2)
     }
 
-    fn all(peer: Peer) -> Self {
+    fn all(peer: Peer, ec2: &Ec2) -> Self {
         let protocol = "-1".into();
-        Self { id: new_id("sgr"), protocol, from_port: None, to_port: None, peer, description: None }
+        Self { id: ec2.new_id("sgr"), protocol, from_port: None, to_port: None, peer, description: None }
     }
 
     /// Takes `IpPermissions`, which must have rules.
-    pub fn take(parameters: &mut Parameters, account: &str) -> Result<Vec<Self>, Ec2Error> {
+    pub fn take(parameters: &mut Parameters, ec2: &Ec2) -> Result<Vec<Self>, ApiError> {
         let mut rules = Vec::new();
         for permission in parameters.take_structures("IpPermissions") {
-            rules.extend(Self::of_permission(permission, account)?);
+            rules.extend(Self::of_permission(permission, ec2)?);
         }
         if rules.is_empty() {
             let message = "The request must contain the parameter IpPermissions with a destination";
-            return Err(Ec2Error::new("MissingParameter", message));
+            return Err(ApiError::new("MissingParameter", message));
         }
         Ok(rules)
     }
 
-    fn of_permission(mut permission: Parameters, account: &str) -> Result<Vec<Self>, Ec2Error> {
+    fn of_permission(mut permission: Parameters, ec2: &Ec2) -> Result<Vec<Self>, ApiError> {
         let protocol = permission.require("IpProtocol")?;
         let mut ports = [permission.take_port("FromPort")?, permission.take_port("ToPort")?];
         match (protocol.as_str(), ports) {
@@ -118,12 +119,12 @@ impl Rule {
             ("tcp" | "udp", _) => {
                 let message =
                     "Invalid value 'Must specify both from and to ports with TCP/UDP.' for portRange.";
-                return Err(Ec2Error::new("InvalidParameterValue", message));
+                return Err(ApiError::new("InvalidParameterValue", message));
             }
-            _ => return Err(Ec2Error::invalid_value("IpProtocol", &protocol, "Here it is -1, tcp or udp.")),
+            _ => return Err(ApiError::invalid_value("IpProtocol", &protocol, "Here it is -1, tcp or udp.")),
         }
         let rule = |peer, description| Self {
-            id: new_id("sgr"),
+            id: ec2.new_id("sgr"),
             protocol: protocol.clone(),
             from_port: ports[0],
             to_port: ports[1],
@@ -134,14 +135,14 @@ impl Rule {
         for mut range in permission.take_structures("IpRanges") {
             let text = range.require("CidrIp")?;
             let cidr: Ipv4Net = text.parse().map_err(|_| {
-                Ec2Error::new("InvalidParameterValue", format!("CIDR block {text} is malformed"))
+                ApiError::new("InvalidParameterValue", format!("CIDR block {text} is malformed"))
             })?;
             rules.push(rule(Peer::Range(cidr.trunc().to_string()), range.take("Description")));
             range.finish()?;
         }
         for mut group in permission.take_structures("Groups") {
             let id = group.require("GroupId")?;
-            let peer = Peer::Group { account: Some(account.to_owned()), id };
+            let peer = Peer::Group { account: Some(ec2.upstream.account.clone()), id };
             rules.push(rule(peer, group.take("Description")));
             group.finish()?;
         }
@@ -196,7 +197,7 @@ impl Rule {
 
 impl Rules {
     /// The rules that MiniStack keeps.
-    pub fn of_ministack(permissions: Option<Vec<aws_sdk_ec2::types::IpPermission>>) -> Self {
+    pub fn of_ministack(permissions: Option<Vec<aws_sdk_ec2::types::IpPermission>>, ec2: &Ec2) -> Self {
         let rules = |permission: aws_sdk_ec2::types::IpPermission| {
             let (from_port, to_port) = (permission.from_port, permission.to_port);
             let protocol = permission.ip_protocol.unwrap_or_default();
@@ -208,7 +209,7 @@ impl Rules {
             });
             let peers: Vec<_> = ranges.chain(pairs).collect();
             peers.into_iter().map(move |(peer, description)| Rule {
-                id: new_id("sgr"),
+                id: ec2.new_id("sgr"),
                 protocol: protocol.clone(),
                 from_port,
                 to_port,
@@ -258,9 +259,9 @@ impl Serialize for Rules {
 }
 
 impl Parameters {
-    fn take_port(&mut self, name: &str) -> Result<Option<i32>, Ec2Error> {
+    fn take_port(&mut self, name: &str) -> Result<Option<i32>, ApiError> {
         let Some(text) = self.take(name) else { return Ok(None) };
         let port = text.parse().ok().filter(|port| (-1..=65535).contains(port));
-        port.map(Some).ok_or_else(|| Ec2Error::invalid_value(name, &text, "It must be a port, 0 to 65535."))
+        port.map(Some).ok_or_else(|| ApiError::invalid_value(name, &text, "It must be a port, 0 to 65535."))
     }
 }

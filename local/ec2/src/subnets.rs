@@ -6,13 +6,13 @@ use serde::Serialize;
 use crate::addresses;
 use crate::call::{Call, Target};
 use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
 use crate::tags::Tags;
 use crate::vpcs::{PENDING, Vpc, cidr};
 use crate::xml::{self, Items};
-use crate::{Ec2, State, new_id};
+use crate::{Ec2, State};
 
 /// The Availability Zones of the Region: its name with one of these letters.
 const ZONES: [&str; 3] = ["a", "b", "c"];
@@ -55,7 +55,7 @@ struct DescribeSubnetsResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: CreateSubnet.
-    pub(crate) async fn create_subnet(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn create_subnet(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let vpc_id = call.parameters.require("VpcId")?;
         let cidr_block = cidr(&call.parameters.require("CidrBlock")?, "InvalidSubnet.Range")?;
         let availability_zone = call.parameters.require("AvailabilityZone")?;
@@ -63,7 +63,7 @@ impl Ec2 {
         let tags = Tags::take(Subnet::TYPE, &mut call.parameters)?;
         let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         call.mutate(&[Target::new::<Subnet>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
-        let subnet_id = new_id("subnet");
+        let subnet_id = self.new_id("subnet");
         let mut subnet = Subnet {
             subnet_arn: call.arn(Subnet::TYPE, &subnet_id),
             subnet_id,
@@ -96,14 +96,14 @@ impl Ec2 {
 
     /// EC2 API reference: DeleteSubnet. Whatever has an interface in the subnet is in the way; associations with route
     /// tables go with it.
-    pub(crate) async fn delete_subnet(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn delete_subnet(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let id = call.parameters.require("SubnetId")?;
         let subnet: Subnet = self.seen_by_call(&id).await?;
         call.mutate(&[Target::existing(&subnet)]).await?;
         let mut state = self.state();
         state.subnets.seen_by_call(&id)?;
         if state.interfaces.iter().any(|interface| interface.is_in(&id)) {
-            return Err(Ec2Error::dependency_violation("subnet", &id));
+            return Err(ApiError::dependency_violation("subnet", &id));
         }
         state.disassociate_subnet(&id);
         self.delete::<Subnet>(&mut state, &id);
@@ -111,7 +111,7 @@ impl Ec2 {
     }
 
     /// EC2 API reference: DescribeSubnets.
-    pub(crate) async fn describe_subnets(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_subnets(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let query = Query::take::<Subnet>(&mut call.parameters)?;
         call.describe().await?;
         let (subnets, next_token) = self.select(&query).await?;
@@ -123,7 +123,7 @@ impl Ec2 {
         })
     }
 
-    pub(crate) async fn subnet(&self, id: &str) -> Result<Subnet, Ec2Error> {
+    pub(crate) async fn subnet(&self, id: &str) -> Result<Subnet, ApiError> {
         self.named_by_service(&[id.to_owned()]).await?.pop().ok_or_else(|| Subnet::not_found(id))
     }
 
@@ -131,11 +131,11 @@ impl Ec2 {
     ///
     /// # Errors
     /// `InvalidSubnetID.NotFound`; `InternalError` when MiniStack cannot be read.
-    pub async fn vpcs_of_subnets(&self, ids: &[String]) -> Result<Vec<String>, Ec2Error> {
+    pub async fn vpcs_of_subnets(&self, ids: &[String]) -> Result<Vec<String>, ApiError> {
         Ok(self.named_by_service::<Subnet>(ids).await?.into_iter().map(|subnet| subnet.vpc_id).collect())
     }
 
-    fn check_zone(&self, zone: &str) -> Result<(), Ec2Error> {
+    fn check_zone(&self, zone: &str) -> Result<(), ApiError> {
         let zones = ZONES.map(|letter| format!("{}{letter}", self.upstream.region));
         if zones.iter().any(|known| known == zone) {
             return Ok(());
@@ -144,7 +144,7 @@ impl Ec2 {
             "Subnets can currently only be created in the following availability zones: {}.",
             zones.join(", ")
         );
-        Err(Ec2Error::invalid_value("availabilityZone", zone, &expected))
+        Err(ApiError::invalid_value("availabilityZone", zone, &expected))
     }
 }
 
@@ -166,10 +166,10 @@ impl Subnet {
     }
 
     /// Whether its addresses are the VPC's, and no other subnet's.
-    fn fits(&self, vpc: &Vpc, state: &State) -> Result<(), Ec2Error> {
+    fn fits(&self, vpc: &Vpc, state: &State) -> Result<(), ApiError> {
         let cidr = self.cidr_block;
         if !vpc.cidr_block.contains(&cidr) {
-            return Err(Ec2Error::new("InvalidSubnet.Range", format!("The CIDR '{cidr}' is invalid.")));
+            return Err(ApiError::new("InvalidSubnet.Range", format!("The CIDR '{cidr}' is invalid.")));
         }
         let overlaps = |other: &Self| {
             other.vpc_id == self.vpc_id
@@ -177,7 +177,7 @@ impl Subnet {
         };
         if state.subnets.seen_by_ec2().any(overlaps) {
             let message = format!("The CIDR '{cidr}' conflicts with another subnet");
-            return Err(Ec2Error::new("InvalidSubnet.Conflict", message));
+            return Err(ApiError::new("InvalidSubnet.Conflict", message));
         }
         Ok(())
     }
@@ -200,14 +200,14 @@ impl Kind for Subnet {
 
     /// Both spellings are seen: `ID` in Describe, `Id` in the calls that use or delete it (alchemy-run/distilled, patches
     /// of the model after real answers).
-    fn unknown(id: &str) -> Ec2Error {
-        Ec2Error { code: "InvalidSubnetId.NotFound", ..Self::not_found(id) }
+    fn unknown(id: &str) -> ApiError {
+        ApiError { code: "InvalidSubnetId.NotFound", ..Self::not_found(id) }
     }
 
-    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, Ec2Error> {
+    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, ApiError> {
         let subnets =
             ec2.ministack.describe_subnets().into_paginator().items().send().collect::<Result<Vec<_>, _>>();
-        adopt(subnets.await.map_err(|error| Ec2Error::ministack(&error))?, Self::of_ministack)
+        adopt(subnets.await.map_err(|error| ApiError::ministack(&error))?, Self::of_ministack)
     }
 
     fn refresh(&mut self, state: &State) {
@@ -237,11 +237,11 @@ impl Describe for Subnet {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
-        Ec2Error::new("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist"))
+    fn not_found(id: &str) -> ApiError {
+        ApiError::new("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist"))
     }
 
-    fn check_id(id: &str) -> Result<(), Ec2Error> {
+    fn check_id(id: &str) -> Result<(), ApiError> {
         check_prefix(id, "subnet", "InvalidSubnetID.Malformed")
     }
 }

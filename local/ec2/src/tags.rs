@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::xml::Items;
 
@@ -33,7 +33,7 @@ impl Tags {
     }
 
     /// Takes the tags for the new resource of the type `kind`.
-    pub fn take(kind: &str, parameters: &mut Parameters) -> Result<Self, Ec2Error> {
+    pub fn take(kind: &str, parameters: &mut Parameters) -> Result<Self, ApiError> {
         let mut tags = BTreeMap::new();
         for mut specification in parameters.take_structures("TagSpecification") {
             let resource_type = specification.require("ResourceType")?;
@@ -59,13 +59,13 @@ impl Tags {
         }
         if tags.len() > MOST {
             let message = "The maximum number of Tags for a resource has been reached.";
-            return Err(Ec2Error::new("TagLimitExceeded", message));
+            return Err(ApiError::new("TagLimitExceeded", message));
         }
         Ok(Self(tags))
     }
 }
 
-fn check(key: &str, value: &str) -> Result<(), Ec2Error> {
+fn check(key: &str, value: &str) -> Result<(), ApiError> {
     if key.to_ascii_lowercase().starts_with("aws:") {
         return Err(invalid("Tag keys starting with 'aws:' are reserved for internal use".into()));
     }
@@ -78,8 +78,8 @@ fn check(key: &str, value: &str) -> Result<(), Ec2Error> {
     Ok(())
 }
 
-fn invalid(message: String) -> Ec2Error {
-    Ec2Error::new("InvalidParameterValue", message)
+fn invalid(message: String) -> ApiError {
+    ApiError::new("InvalidParameterValue", message)
 }
 
 impl Serialize for Tags {
@@ -99,7 +99,7 @@ impl From<Option<Vec<aws_sdk_ec2::types::Tag>>> for Tags {
 mod tests {
     use super::*;
 
-    fn take(body: &str) -> Result<Tags, Ec2Error> {
+    fn take(body: &str) -> Result<Tags, ApiError> {
         Tags::take("vpc", &mut Parameters::parse(body.as_bytes()))
     }
 

@@ -1,7 +1,7 @@
 //! Client tokens: the same create call twice makes one resource (EC2 developer guide, "Ensuring idempotency").
 
 use crate::State;
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::kinds::Kind;
 use crate::parameters::Parameters;
 
@@ -15,12 +15,12 @@ pub struct ClientToken {
 
 impl ClientToken {
     /// Takes the token of a call of which nothing else has been taken yet; `None` for a call without one.
-    pub fn take(parameters: &mut Parameters) -> Result<Option<Self>, Ec2Error> {
+    pub fn take(parameters: &mut Parameters) -> Result<Option<Self>, ApiError> {
         let Some(value) = parameters.take("ClientToken") else { return Ok(None) };
         // "up to 64 ASCII characters" (same page).
         if value.is_empty() || value.len() > 64 || !value.is_ascii() {
             let expected = "It must be 1 to 64 ASCII characters.";
-            return Err(Ec2Error::invalid_value("ClientToken", &value, expected));
+            return Err(ApiError::invalid_value("ClientToken", &value, expected));
         }
         Ok(Some(Self { value, asked: parameters.clone() }))
     }
@@ -29,14 +29,14 @@ impl ClientToken {
     ///
     /// # Errors
     /// `IdempotentParameterMismatch` when it has this token and asks for something else.
-    fn is_repeated_by(&self, token: &Self) -> Result<bool, Ec2Error> {
+    fn is_repeated_by(&self, token: &Self) -> Result<bool, ApiError> {
         if self.value != token.value {
             return Ok(false);
         }
         if self.asked != token.asked {
             let message = "The client token you have provided is associated with a resource for which the parameters \
                            are different.";
-            return Err(Ec2Error::new("IdempotentParameterMismatch", message));
+            return Err(ApiError::new("IdempotentParameterMismatch", message));
         }
         Ok(true)
     }
@@ -51,8 +51,8 @@ pub trait Repeatable: Kind {
 pub fn once<T: Repeatable>(
     state: &mut State,
     token: Option<&ClientToken>,
-    make: impl FnOnce(&mut State) -> Result<T, Ec2Error>,
-) -> Result<T, Ec2Error> {
+    make: impl FnOnce(&mut State) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
     for earlier in T::table(state).seen_by_ec2() {
         if let (Some(token), Some(first)) = (token, earlier.token())
             && first.is_repeated_by(token)?

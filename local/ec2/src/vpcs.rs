@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::call::Call;
 use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 use crate::kinds::{Kind, Table};
 use crate::tags::Tags;
 use crate::xml::{self, Items};
-use crate::{Ec2, State, new_id};
+use crate::{Ec2, State};
 
 /// How long a new VPC or subnet is `pending`, in the cloud's time. A guess: AWS says only that there is the state.
 pub const PENDING: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ struct DescribeVpcsResponse<'a> {
 
 impl Ec2 {
     /// EC2 API reference: DescribeVpcs.
-    pub(crate) async fn describe_vpcs(&self, mut call: Call<'_>) -> Result<String, Ec2Error> {
+    pub(crate) async fn describe_vpcs(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let query = Query::take::<Vpc>(&mut call.parameters)?;
         call.describe().await?;
         let (vpcs, next_token) = self.select(&query).await?;
@@ -56,12 +56,12 @@ impl Ec2 {
 
 /// A network of the sizes that VPCs and subnets have, in its canonical form (EC2 API reference, CreateVpc); `range` is
 /// the code for another size.
-pub fn cidr(text: &str, range: &'static str) -> Result<Ipv4Net, Ec2Error> {
+pub fn cidr(text: &str, range: &'static str) -> Result<Ipv4Net, ApiError> {
     let cidr: Ipv4Net = text
         .parse()
-        .map_err(|_| Ec2Error::invalid_value("cidrBlock", text, "This is not a valid CIDR block."))?;
+        .map_err(|_| ApiError::invalid_value("cidrBlock", text, "This is not a valid CIDR block."))?;
     if !(16..=28).contains(&cidr.prefix_len()) {
-        return Err(Ec2Error::new(range, format!("The CIDR '{text}' is invalid.")));
+        return Err(ApiError::new(range, format!("The CIDR '{text}' is invalid.")));
     }
     Ok(cidr.trunc())
 }
@@ -69,7 +69,7 @@ pub fn cidr(text: &str, range: &'static str) -> Result<Ipv4Net, Ec2Error> {
 impl Vpc {
     pub fn new(cidr_block: Ipv4Net, tags: Tags, ec2: &Ec2) -> Self {
         Self {
-            vpc_id: new_id("vpc"),
+            vpc_id: ec2.new_id("vpc"),
             owner_id: ec2.upstream.account.clone(),
             state: "pending".into(),
             cidr_block,
@@ -107,10 +107,10 @@ impl Kind for Vpc {
         &mut state.vpcs
     }
 
-    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, Ec2Error> {
+    async fn adopted(ec2: &Ec2) -> Result<Vec<Self>, ApiError> {
         let vpcs =
             ec2.ministack.describe_vpcs().into_paginator().items().send().collect::<Result<Vec<_>, _>>();
-        adopt(vpcs.await.map_err(|error| Ec2Error::ministack(&error))?, Self::of_ministack)
+        adopt(vpcs.await.map_err(|error| ApiError::ministack(&error))?, Self::of_ministack)
     }
 }
 
@@ -132,11 +132,11 @@ impl Describe for Vpc {
         &self.tag_set
     }
 
-    fn not_found(id: &str) -> Ec2Error {
-        Ec2Error::new("InvalidVpcID.NotFound", format!("The vpc ID '{id}' does not exist"))
+    fn not_found(id: &str) -> ApiError {
+        ApiError::new("InvalidVpcID.NotFound", format!("The vpc ID '{id}' does not exist"))
     }
 
-    fn check_id(id: &str) -> Result<(), Ec2Error> {
+    fn check_id(id: &str) -> Result<(), ApiError> {
         check_prefix(id, "vpc", "InvalidVpcID.Malformed")
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::Ec2Error;
+use crate::error::ApiError;
 
 /// The name space of the one API version that there is.
 pub const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -20,12 +20,12 @@ impl<T> FromIterator<T> for Items<T> {
 }
 
 /// The document of `answer`, whose root element has the name of its type.
-pub fn document(answer: &impl Serialize) -> Result<String, Ec2Error> {
+pub fn document(answer: &impl Serialize) -> Result<String, ApiError> {
     declared(quick_xml::se::to_string(answer))
 }
 
 /// The document of an action that answers only that it is done.
-pub fn done(action: &str, request_id: &str) -> Result<String, Ec2Error> {
+pub fn done(action: &str, request_id: &str) -> Result<String, ApiError> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Done<'a> {
@@ -39,7 +39,7 @@ pub fn done(action: &str, request_id: &str) -> Result<String, Ec2Error> {
 }
 
 /// The document of an error. Unlike other query services EC2 has neither a type nor a name space in it.
-pub fn error_document(error: &Ec2Error, request_id: &str) -> String {
+pub fn error_document(error: &ApiError, request_id: &str) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Response<'a> {
@@ -62,9 +62,9 @@ pub fn error_document(error: &Ec2Error, request_id: &str) -> String {
     document(&Response { errors: Errors { error }, request_id }).expect("texts always have XML")
 }
 
-fn declared(body: Result<String, quick_xml::SeError>) -> Result<String, Ec2Error> {
+fn declared(body: Result<String, quick_xml::SeError>) -> Result<String, ApiError> {
     let body =
-        body.map_err(|error| Ec2Error::new("InternalError", format!("an answer has no XML: {error}")))?;
+        body.map_err(|error| ApiError::new("InternalError", format!("an answer has no XML: {error}")))?;
     Ok(format!("{DECLARATION}{body}"))
 }
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn an_error_is_written_as_ec2_does() {
-        let error = Ec2Error::new("InvalidVpcID.NotFound", "The vpc ID 'a<b&c' does not exist");
+        let error = ApiError::new("InvalidVpcID.NotFound", "The vpc ID 'a<b&c' does not exist");
         assert_eq!(
             error_document(&error, "id-1"),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Errors><Error><Code>InvalidVpcID.NotFound</Code>\

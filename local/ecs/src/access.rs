@@ -14,7 +14,7 @@ use crate::tags;
 
 impl Ecs {
     /// Whether the caller may do `action` on `resource`, which is in `cluster` and has `tags`.
-    pub async fn allow(
+    pub(crate) async fn allow(
         &self,
         caller: &Caller,
         action: &str,
@@ -29,7 +29,7 @@ impl Ecs {
 
     /// Whether the caller may put `tags` on what `creation` makes: Developer Guide, "Grant permission to tag
     /// resources on creation"; the account setting `tagResourceAuthorization` is on.
-    pub async fn allow_tags(
+    pub(crate) async fn allow_tags(
         &self,
         caller: &Caller,
         creation: &str,
@@ -46,7 +46,7 @@ impl Ecs {
 
     /// Whether the caller may hand the definition's roles to a task: IAM User Guide, "Grant a user
     /// permissions to pass a role to an AWS service".
-    pub async fn allow_passing_roles(
+    pub(crate) async fn allow_passing_roles(
         &self,
         caller: &Caller,
         definition: &RegisterTaskDefinition,

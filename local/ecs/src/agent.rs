@@ -1,83 +1,81 @@
 //! What a task finds at its link-local addresses on AWS: its metadata (version 4) and the credentials of its
 //! role, the latter under a name that only the task is told.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
+use local_aws::server::Service;
 use serde_json::{Value, json};
 
 use crate::environment::{CREDENTIALS, METADATA};
 use crate::tasks::Task;
 use crate::{Ecs, iso};
 
-pub(crate) fn router(ecs: Arc<Ecs>) -> Router {
-    Router::new()
-        .route(&format!("{METADATA}/{{id}}"), get(container))
-        .route(&format!("{METADATA}/{{id}}/task"), get(task))
-        .route(&format!("{CREDENTIALS}/{{id}}"), get(credentials))
-        .with_state(ecs)
-}
+/// Answers the tasks of an [`Ecs`].
+#[derive(Clone, Debug)]
+pub struct Agent(pub(crate) Ecs);
 
-/// `${ECS_CONTAINER_METADATA_URI_V4}`
-async fn container(State(ecs): State<Arc<Ecs>>, Path(id): Path<String>) -> Response {
-    describe(&ecs, &id, Task::container_metadata)
-}
-
-/// `${ECS_CONTAINER_METADATA_URI_V4}/task`
-async fn task(State(ecs): State<Arc<Ecs>>, Path(id): Path<String>) -> Response {
-    describe(&ecs, &id, Task::metadata)
-}
-
-fn describe(ecs: &Ecs, runtime_id: &str, how: fn(&Task) -> Value) -> Response {
-    let state = ecs.state();
-    match state.tasks.values().find(|task| task.runtime_id.as_deref() == Some(runtime_id)) {
-        Some(task) => answer(StatusCode::OK, &how(task)),
-        None => answer(StatusCode::NOT_FOUND, &json!("unknown container")),
+impl Service for Agent {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let path = request.uri().path();
+        let (status, body) = if let Some(id) = path.strip_prefix(CREDENTIALS) {
+            self.credentials(id).await
+        } else if let Some(id) = path.strip_prefix(METADATA) {
+            match id.strip_suffix("/task") {
+                // `${ECS_CONTAINER_METADATA_URI_V4}/task`
+                Some(id) => self.describe(id, Task::metadata),
+                // `${ECS_CONTAINER_METADATA_URI_V4}`
+                None => self.describe(id, Task::container_metadata),
+            }
+        } else {
+            (StatusCode::NOT_FOUND, json!("unknown path"))
+        };
+        Response::builder()
+            .status(status)
+            .header("content-type", "application/json")
+            .body(body.to_string().into())
+            .expect("the header is valid")
     }
 }
 
-/// `AWS_CONTAINER_CREDENTIALS_FULL_URI`: Developer Guide, "Amazon ECS task IAM role".
-async fn credentials(State(ecs): State<Arc<Ecs>>, Path(id): Path<String>) -> Response {
-    let found = ecs.state().tasks.values().find(|task| task.credentials_id == id).and_then(|task| {
-        let role = task.definition.request.task_role_arn.clone()?;
-        Some((role, task.id().to_owned()))
-    });
-    let Some((role, session)) = found else {
-        return answer(
-            StatusCode::NOT_FOUND,
-            &json!({ "code": "InvalidIdInRequest", "message": "unknown id" }),
-        );
-    };
-    match ecs.upstream.role_credentials(&role, &session).await {
-        Ok(keys) => {
-            let expiration = keys.expiry().and_then(|expiry| Timestamp::try_from(expiry).ok());
-            let body = json!({
-                "RoleArn": role,
-                "AccessKeyId": keys.access_key_id(),
-                "SecretAccessKey": keys.secret_access_key(),
-                "Token": keys.session_token(),
-                "Expiration": expiration.map(|time| format!("{time:.0}")),
-            });
-            answer(StatusCode::OK, &body)
-        }
-        Err(error) => {
-            tracing::warn!(role, error = format!("{error:#}"), "role of a task could not be assumed");
-            answer(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                &json!({ "code": "InternalServerError", "message": "no credentials" }),
-            )
+impl Agent {
+    fn describe(&self, runtime_id: &str, how: fn(&Task) -> Value) -> (StatusCode, Value) {
+        let state = self.0.state();
+        match state.tasks.values().find(|task| task.runtime_id.as_deref() == Some(runtime_id)) {
+            Some(task) => (StatusCode::OK, how(task)),
+            None => (StatusCode::NOT_FOUND, json!("unknown container")),
         }
     }
-}
 
-fn answer(status: StatusCode, body: &Value) -> Response {
-    (status, [("content-type", "application/json")], Body::from(body.to_string())).into_response()
+    /// `AWS_CONTAINER_CREDENTIALS_FULL_URI`: Developer Guide, "Amazon ECS task IAM role".
+    async fn credentials(&self, id: &str) -> (StatusCode, Value) {
+        let found = self.0.state().tasks.values().find(|task| task.credentials_id == id).and_then(|task| {
+            let role = task.definition.request.task_role_arn.clone()?;
+            Some((role, task.id().to_owned()))
+        });
+        let Some((role, session)) = found else {
+            let body = json!({ "code": "InvalidIdInRequest", "message": "unknown id" });
+            return (StatusCode::NOT_FOUND, body);
+        };
+        match self.0.upstream.role_credentials(&role, &session).await {
+            Ok(keys) => {
+                let expiration = keys.expiry().and_then(|expiry| Timestamp::try_from(expiry).ok());
+                let body = json!({
+                    "RoleArn": role,
+                    "AccessKeyId": keys.access_key_id(),
+                    "SecretAccessKey": keys.secret_access_key(),
+                    "Token": keys.session_token(),
+                    "Expiration": expiration.map(|time| format!("{time:.0}")),
+                });
+                (StatusCode::OK, body)
+            }
+            Err(error) => {
+                tracing::warn!(role, error = format!("{error:#}"), "role of a task could not be assumed");
+                let body = json!({ "code": "InternalServerError", "message": "no credentials" });
+                (StatusCode::INTERNAL_SERVER_ERROR, body)
+            }
+        }
+    }
 }
 
 /// Developer Guide, "Amazon ECS task metadata endpoint version 4 for tasks on Fargate". What only a container

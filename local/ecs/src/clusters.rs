@@ -2,7 +2,6 @@
 //! taken over when it is first named.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ecs::error::{DisplayErrorContext, SdkError};
@@ -11,7 +10,7 @@ use local_aws::auth::Caller;
 use local_aws::policy::Context;
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::fargate::is_name;
 use crate::pages::page;
 use crate::requests::Tag;
@@ -110,21 +109,21 @@ impl State {
             Some(Status::Active) => Ok(()),
             // `PutClusterCapacityProviders` says so on AWS; what `CreateService` says is not documented.
             Some(Status::Provisioning | Status::Deprovisioning) => {
-                Err(Error::client("Cluster was not ACTIVE."))
+                Err(ApiError::client("Cluster was not ACTIVE."))
             }
-            Some(Status::Inactive) => Err(Error::cluster_inactive()),
-            None => Err(Error::cluster_not_found()),
+            Some(Status::Inactive) => Err(ApiError::cluster_inactive()),
+            None => Err(ApiError::cluster_not_found()),
         }
     }
 }
 
 impl Ecs {
     /// The cluster of a request; without a name it is the one called `default`.
-    pub async fn cluster(&self, reference: Option<&str>) -> Result<Cluster> {
+    pub(crate) async fn cluster(&self, reference: Option<&str>) -> Result<Cluster> {
         let name = short_name(reference.unwrap_or("default"));
-        let cluster = self.find_cluster(name).await?.ok_or_else(Error::cluster_not_found)?;
+        let cluster = self.find_cluster(name).await?.ok_or_else(ApiError::cluster_not_found)?;
         if cluster.status == Status::Inactive {
-            return Err(Error::cluster_inactive());
+            return Err(ApiError::cluster_inactive());
         }
         Ok(cluster)
     }
@@ -171,18 +170,18 @@ impl Ecs {
     }
 }
 
-fn no_answer<E, R>(error: SdkError<E, R>) -> Error
+fn no_answer<E, R>(error: SdkError<E, R>) -> ApiError
 where
     SdkError<E, R>: std::error::Error,
 {
-    Error::new(
+    ApiError::new(
         "ServerException",
         format!("cannot ask MiniStack for its clusters: {}", DisplayErrorContext(error)),
     )
 }
 
 /// `CreateCluster`. A name that is in use gives the cluster that has it, whatever else is asked for.
-pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, request: CreateCluster) -> Result<Value> {
+pub(crate) async fn create(ecs: &Ecs, caller: &Caller, request: CreateCluster) -> Result<Value> {
     let name = request.cluster_name.clone().unwrap_or_else(|| "default".to_owned());
     let arn = ecs.arn(&format!("cluster/{name}"));
     // Service Authorization Reference, "Actions defined by Amazon Elastic Container Service": its resource is the cluster.
@@ -191,7 +190,7 @@ pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, request: CreateClust
     validate(&name, &request)?;
     if ecs.faults.is_role_missing(tags::job(&request.tags)) {
         // As seen on AWS at the first use of an account (aws/containers-roadmap#2614).
-        return Err(Error::invalid_parameter(
+        return Err(ApiError::invalid_parameter(
             "Unable to assume the service linked role. Please verify that the ECS service linked role exists.",
         ));
     }
@@ -204,7 +203,7 @@ pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, request: CreateClust
         Some(cluster) if cluster.status != Status::Inactive => cluster.clone(),
         // General Reference, "Amazon ECS endpoints and quotas".
         _ if live >= ecs.quotas.clusters => {
-            return Err(Error::new(
+            return Err(ApiError::new(
                 "LimitExceededException",
                 format!("The account already has {live} clusters, which is its quota."),
             ));
@@ -225,13 +224,13 @@ pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, request: CreateClust
 fn validate(name: &str, request: &CreateCluster) -> Result<()> {
     // `CreateCluster$clusterName`.
     if !is_name(name) {
-        return Err(Error::invalid_parameter(
+        return Err(ApiError::invalid_parameter(
             "Invalid cluster name. It should be 1 to 255 letters, numbers, hyphens and underscores.",
         ));
     }
     // `CreateCluster$capacityProviders`: others than Fargate's must have been created, which cannot be done here.
     if let Some(other) = request.capacity_providers.iter().find(|provider| !is_fargate(provider)) {
-        return Err(Error::invalid_parameter(format!(
+        return Err(ApiError::invalid_parameter(format!(
             "The specified capacity provider '{other}' was not found."
         )));
     }
@@ -242,15 +241,15 @@ fn validate(name: &str, request: &CreateCluster) -> Result<()> {
 }
 
 /// Lets a new cluster become ACTIVE.
-async fn provision(ecs: Arc<Ecs>, name: String) {
-    ecs.scale.sleep(ATTACHING).await;
+async fn provision(ecs: Ecs, name: String) {
+    ecs.upstream.clock.sleep(ATTACHING).await;
     if let Some(cluster) = ecs.state().clusters.get_mut(&name).filter(|c| c.status == Status::Provisioning) {
         cluster.status = Status::Active;
     }
 }
 
 /// `DeleteCluster`. An INACTIVE cluster can be deleted again, as long as it is known.
-pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteCluster) -> Result<Value> {
+pub(crate) async fn delete(ecs: &Ecs, caller: &Caller, request: DeleteCluster) -> Result<Value> {
     let name = short_name(&request.cluster).to_owned();
     let found = ecs.find_cluster(&name).await?;
     let arn = ecs.arn(&format!("cluster/{name}"));
@@ -258,29 +257,29 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteClust
     ecs.guard.authorize(caller, "ecs:DeleteCluster", &arn, &owned).await?;
 
     let state = &mut *ecs.state();
-    let cluster = state.clusters.get(&name).ok_or_else(Error::cluster_not_found)?;
+    let cluster = state.clusters.get(&name).ok_or_else(ApiError::cluster_not_found)?;
     if matches!(cluster.status, Status::Provisioning | Status::Deprovisioning) {
-        return Err(Error::new(
+        return Err(ApiError::new(
             "UpdateInProgressException",
             "The specified cluster is in a busy state. Cluster attachments must be in UPDATE_COMPLETE or \
              UPDATE_FAILED state before they can be updated. Wait and try again.",
         ));
     }
     if state.services.values().any(|service| service.cluster_arn == arn && service.is_live()) {
-        return Err(Error::new(
+        return Err(ApiError::new(
             "ClusterContainsServicesException",
             "The Cluster cannot be deleted while Services are active.",
         ));
     }
     // Those that have not started and those that are stopping too.
     if state.tasks.values().any(|task| task.cluster_arn == arn && !task.is_stopped()) {
-        return Err(Error::new(
+        return Err(ApiError::new(
             "ClusterContainsTasksException",
             "The Cluster cannot be deleted while Tasks are active.",
         ));
     }
     if cluster.is_adopted {
-        return Err(Error::unsupported(format!("to delete the cluster {name}, which is MiniStack's")));
+        return Err(ApiError::unsupported(format!("to delete the cluster {name}, which is MiniStack's")));
     }
     if cluster.status == Status::Active {
         let is_empty = cluster.capacity_providers.is_empty();
@@ -295,13 +294,13 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteClust
 }
 
 /// Lets a deleted cluster become INACTIVE, and forgets it later, unless its name is in use again.
-async fn vanish(ecs: Arc<Ecs>, name: String) {
-    ecs.scale.sleep(ATTACHING).await;
+async fn vanish(ecs: Ecs, name: String) {
+    ecs.upstream.clock.sleep(ATTACHING).await;
     if let Some(cluster) = ecs.state().clusters.get_mut(&name).filter(|c| c.status == Status::Deprovisioning)
     {
         cluster.status = Status::Inactive;
     }
-    ecs.scale.sleep(INACTIVE).await;
+    ecs.upstream.clock.sleep(INACTIVE).await;
     let mut state = ecs.state();
     if state.clusters.get(&name).is_some_and(|cluster| cluster.status == Status::Inactive) {
         state.clusters.remove(&name);
@@ -325,7 +324,7 @@ pub(crate) async fn describe(ecs: &Ecs, caller: &Caller, request: DescribeCluste
     let wanted = if request.clusters.is_empty() { vec!["default".to_owned()] } else { request.clusters };
     // `DescribeClusters$clusters`.
     if wanted.len() > 100 {
-        return Err(Error::invalid_parameter("clusters must have at most 100 members"));
+        return Err(ApiError::invalid_parameter("clusters must have at most 100 members"));
     }
     let (mut clusters, mut failures) = (Vec::new(), Vec::new());
     for name in wanted.iter().map(|reference| short_name(reference)) {

@@ -1,17 +1,13 @@
 //! `CreateService`: who may, what is refused, and what comes of it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use jiff::Timestamp;
 use local_aws::auth::Caller;
-use local_ec2::Ec2Error;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::clusters::Cluster;
 use crate::definitions::Revision;
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::requests::{
     CreateService, DeploymentConfiguration, NetworkConfiguration, PropagateTags, StrategyItem, Switch,
 };
@@ -19,7 +15,7 @@ use crate::services::{Deployment, PLATFORM_VERSION, Rollout, Service, Status, se
 use crate::{Ecs, fargate, scheduler, strategy, tags};
 
 /// `CreateService`.
-pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, mut request: CreateService) -> Result<Value> {
+pub(crate) async fn create(ecs: &Ecs, caller: &Caller, mut request: CreateService) -> Result<Value> {
     let cluster = ecs.cluster(request.cluster.as_deref()).await?;
     let arn = service_arn(ecs, &cluster, &request.service_name);
     let definition = ecs.state().definitions.revision(&request.task_definition);
@@ -38,17 +34,17 @@ pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, mut request: CreateS
     });
     if let Some(earlier) = same_token.flatten().or_else(|| state.services.get(&arn).filter(|s| s.is_live())) {
         if earlier.status == Status::Draining {
-            return Err(Error::invalid_parameter("Unable to Start a service that is still Draining."));
+            return Err(ApiError::invalid_parameter("Unable to Start a service that is still Draining."));
         }
         if (CreateService { client_token: None, ..earlier.request.clone() }) != request {
-            return Err(Error::invalid_parameter("Creation of service was not idempotent."));
+            return Err(ApiError::invalid_parameter("Creation of service was not idempotent."));
         }
         return Ok(json!({ "service": state.service_document(&earlier.arn, true) }));
     }
     state.check_active(&cluster.name)?;
     let definition = state.definitions.for_service(&request.task_definition)?;
     request.client_token = token;
-    let now = Timestamp::now();
+    let now = ecs.now();
     let service = Service {
         arn: arn.clone(),
         cluster_arn: cluster.arn,
@@ -58,14 +54,14 @@ pub(crate) async fn create(ecs: &Arc<Ecs>, caller: &Caller, mut request: CreateS
         // `CreateService$desiredCount` is required for REPLICA, which `validate` has seen to.
         desired: request.desired_count.unwrap_or_default(),
         deployment: Deployment {
-            id: format!("ecs-svc/{:019}", rand::random_range(0..10_u64.pow(19))),
+            id: format!("ecs-svc/{:019}", ecs.upstream.random.range(0..10_u64.pow(19))),
             rollout: Rollout::InProgress,
             failed_tasks: 0,
             updated_at: now,
         },
         steady: false,
         failures: 0,
-        retry_at: Instant::now(),
+        retry_at: ecs.upstream.clock.instant(),
         events: VecDeque::new(),
         created_at: now,
         created_by: caller.role.clone().unwrap_or_else(|| caller.arn.clone()),
@@ -116,7 +112,7 @@ async fn authorize_creation(
 
 /// Refuses what `CreateService` refuses, as far as the request alone shows it.
 fn validate(request: &CreateService) -> Result<()> {
-    let refuse = |message: &str| Err(Error::invalid_parameter(message));
+    let refuse = |message: &str| Err(ApiError::invalid_parameter(message));
     // `CreateService$serviceName`.
     if !fargate::is_name(&request.service_name) {
         return refuse(
@@ -134,7 +130,10 @@ fn validate(request: &CreateService) -> Result<()> {
     }
     // A version that was never there: API Reference, `PlatformUnknownException`.
     if !matches!(request.platform_version.as_deref(), None | Some("LATEST" | PLATFORM_VERSION)) {
-        return Err(Error::new("PlatformUnknownException", "The specified platform version doesn't exist."));
+        return Err(ApiError::new(
+            "PlatformUnknownException",
+            "The specified platform version doesn't exist.",
+        ));
     }
     let Some(network) = &request.network_configuration else {
         return refuse("Network Configuration must be provided when networkMode 'awsvpc' is specified.");
@@ -155,10 +154,10 @@ async fn check_network(ecs: &Ecs, request: &CreateService) -> Result<()> {
     let Some(NetworkConfiguration { awsvpc_configuration: network }) = &request.network_configuration else {
         return Ok(());
     };
-    let unknown = |what: &str, ids: &[String], error: &Ec2Error| {
-        let Ec2Error { code, message } = error;
+    let unknown = |what: &str, ids: &[String], error: &local_ec2::ApiError| {
+        let local_ec2::ApiError { code, message } = error;
         let ids = ids.join(", ");
-        Error::invalid_parameter(format!(
+        ApiError::invalid_parameter(format!(
             "Error retrieving {what} information for [{ids}]: {message} (ErrorCode: {code})"
         ))
     };
@@ -166,13 +165,13 @@ async fn check_network(ecs: &Ecs, request: &CreateService) -> Result<()> {
     let vpcs = ecs.ec2.vpcs_of_subnets(subnets).await.map_err(|error| unknown("subnet", subnets, &error))?;
     if vpcs.iter().any(|vpc| *vpc != vpcs[0]) {
         // The words for it are not documented.
-        return Err(Error::invalid_parameter("All specified subnets must be from the same VPC."));
+        return Err(ApiError::invalid_parameter("All specified subnets must be from the same VPC."));
     }
     let groups = &network.security_groups;
     let of_groups = ecs.ec2.vpcs_of_groups(groups).await;
     let of_groups = of_groups.map_err(|error| unknown("security group", groups, &error))?;
     match groups.iter().zip(of_groups).find(|(_, vpc)| *vpc != vpcs[0]) {
-        Some((group, _)) => Err(Error::invalid_parameter(format!(
+        Some((group, _)) => Err(ApiError::invalid_parameter(format!(
             "Security group {group} does not appear to belong to the same VPC as the input subnets."
         ))),
         None => Ok(()),
@@ -184,12 +183,12 @@ fn deployment_limits(configuration: &DeploymentConfiguration) -> Result<()> {
     let DeploymentConfiguration { maximum_percent: maximum, minimum_healthy_percent: minimum, .. } =
         configuration;
     if *minimum > 100 || !(100..=200).contains(maximum) {
-        return Err(Error::invalid_parameter(
+        return Err(ApiError::invalid_parameter(
             "minimumHealthyPercent must be between 0 and 100, and maximumPercent between 100 and 200.",
         ));
     }
     if *minimum == 100 && *maximum == 100 {
-        return Err(Error::invalid_parameter(
+        return Err(ApiError::invalid_parameter(
             "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.",
         ));
     }
@@ -202,7 +201,7 @@ fn capacity(request: &CreateService, cluster: &Cluster) -> Result<Vec<StrategyIt
     // `CreateService$capacityProviderStrategy`: none means the cluster's default.
     let strategy = if given.is_empty() { &cluster.default_strategy } else { given };
     if strategy.is_empty() {
-        return Err(Error::unsupported("the launch type EC2, which a service has without any capacity"));
+        return Err(ApiError::unsupported("the launch type EC2, which a service has without any capacity"));
     }
     strategy::validate(strategy, &cluster.capacity_providers)?;
     Ok(strategy.clone())

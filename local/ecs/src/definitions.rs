@@ -10,7 +10,7 @@ use local_aws::auth::Caller;
 use local_aws::policy::Context;
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::pages::page;
 use crate::requests::{
     DefinitionStatus, DeleteTaskDefinitions, DeregisterTaskDefinition, DescribeTaskDefinition, Include,
@@ -78,11 +78,11 @@ impl Definitions {
 
     /// The revision for a new service.
     pub fn for_service(&self, reference: &str) -> Result<Arc<Revision>> {
-        let definition = self.find(reference).ok_or_else(|| Error::client("TaskDefinition not found."))?;
+        let definition = self.find(reference).ok_or_else(|| ApiError::client("TaskDefinition not found."))?;
         // `DeregisterTaskDefinition`: an INACTIVE one cannot start new services. AWS may take ten minutes to
         // see to it.
         if definition.status != DefinitionStatus::Active {
-            return Err(Error::client("TaskDefinition is inactive"));
+            return Err(ApiError::client("TaskDefinition is inactive"));
         }
         Ok(definition.revision.clone())
     }
@@ -153,7 +153,7 @@ pub(crate) async fn register(ecs: &Ecs, caller: &Caller, request: RegisterTaskDe
     let definition = Definition {
         revision: Arc::new(Revision { arn, number, request }),
         status: DefinitionStatus::Active,
-        registered_at: Timestamp::now(),
+        registered_at: ecs.now(),
         registered_by: caller.arn.clone(),
         deregistered_at: None,
         delete_requested_at: None,
@@ -186,28 +186,30 @@ pub(crate) async fn deregister(
     // `DeregisterTaskDefinition$taskDefinition`: "You must specify a revision".
     match parse(&request.task_definition) {
         Some((_, Some(_))) => {}
-        Some((_, None)) => return Err(Error::client("Revision is missing.")),
-        None => return Err(Error::invalid_parameter("Invalid revision number.")),
+        Some((_, None)) => return Err(ApiError::client("Revision is missing.")),
+        None => return Err(ApiError::invalid_parameter("Invalid revision number.")),
     }
     let definition = state.definitions.find_mut(&request.task_definition).ok_or_else(not_found)?;
     match definition.status {
         DefinitionStatus::Active => {
             definition.status = DefinitionStatus::Inactive;
-            definition.deregistered_at = Some(Timestamp::now());
+            definition.deregistered_at = Some(ecs.now());
         }
         DefinitionStatus::Inactive => {}
         DefinitionStatus::DeleteInProgress => {
-            return Err(Error::client("The specified task definition is in the process of being deleted."));
+            return Err(ApiError::client(
+                "The specified task definition is in the process of being deleted.",
+            ));
         }
     }
     Ok(json!({ "taskDefinition": definition.document() }))
 }
 
 /// `DeleteTaskDefinitions`: each is refused on its own, in `failures`.
-pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteTaskDefinitions) -> Result<Value> {
+pub(crate) async fn delete(ecs: &Ecs, caller: &Caller, request: DeleteTaskDefinitions) -> Result<Value> {
     // `DeleteTaskDefinitions$taskDefinitions`: at most ten.
     if !(1..=10).contains(&request.task_definitions.len()) {
-        return Err(Error::invalid_parameter("taskDefinitions must have 1 to 10 members"));
+        return Err(ApiError::invalid_parameter("taskDefinitions must have 1 to 10 members"));
     }
     for reference in &request.task_definitions {
         let (resource, context) = {
@@ -240,7 +242,7 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteTaskD
             Some(definition) => {
                 if definition.status == DefinitionStatus::Inactive {
                     definition.status = DefinitionStatus::DeleteInProgress;
-                    definition.delete_requested_at = Some(Timestamp::now());
+                    definition.delete_requested_at = Some(ecs.now());
                     ecs.spawn(vanish(ecs.clone(), definition.revision.arn.clone()));
                 }
                 deleted.push(definition.document());
@@ -251,9 +253,9 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteTaskD
 }
 
 /// Removes a definition as soon as nothing refers to it: Developer Guide, "Task definition states".
-async fn vanish(ecs: Arc<Ecs>, arn: String) {
+async fn vanish(ecs: Ecs, arn: String) {
     loop {
-        ecs.scale.sleep(DELETION).await;
+        ecs.upstream.clock.sleep(DELETION).await;
         let mut state = ecs.state();
         if !state.uses_definition(&arn) {
             state.definitions.revisions.retain(|_, definition| definition.revision.arn != arn);
@@ -307,8 +309,8 @@ pub(crate) async fn families(
     Ok(answer)
 }
 
-fn not_found() -> Error {
-    Error::client("Unable to describe task definition.")
+fn not_found() -> ApiError {
+    ApiError::client("Unable to describe task definition.")
 }
 
 /// Family and revision of `family`, `family:revision` or an ARN.

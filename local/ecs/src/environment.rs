@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::Ecs;
 
-/// The paths of what the task is served, as on AWS.
-pub(crate) const METADATA: &str = "/v4";
-pub(crate) const CREDENTIALS: &str = "/v2/credentials";
+/// The paths of what the task is served, as on AWS; an id follows.
+pub(crate) const METADATA: &str = "/v4/";
+pub(crate) const CREDENTIALS: &str = "/v2/credentials/";
 
 impl Ecs {
     /// All that a task's container finds beside the variables of its image; nothing is inherited.
-    pub fn environment(&self, task: &str, secrets: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    pub(crate) fn environment(
+        &self,
+        task: &str,
+        secrets: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
         let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
         let state = self.state();
@@ -21,12 +25,12 @@ impl Ecs {
         set("AWS_REGION", self.upstream.region.clone());
         set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE".into());
         if let Some(id) = &task.runtime_id {
-            set("ECS_CONTAINER_METADATA_URI_V4", format!("{}{METADATA}/{id}", self.agent));
+            set("ECS_CONTAINER_METADATA_URI_V4", format!("{}{METADATA}{id}", self.agent));
         }
         // On AWS it is the relative URI, of the link-local address 169.254.170.2, which cannot be served
         // here.
         if task.definition.request.task_role_arn.is_some() {
-            let uri = format!("{}{CREDENTIALS}/{}", self.agent, task.credentials_id);
+            let uri = format!("{}{CREDENTIALS}{}", self.agent, task.credentials_id);
             set("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
         }
         if let Some(interface) = &task.interface {

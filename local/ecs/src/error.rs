@@ -5,20 +5,20 @@ use std::fmt::Display;
 use local_aws::auth::{Code, Refusal};
 
 /// The outcome of a call.
-pub(crate) type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, ApiError>;
 
 /// An error of the ECS API; the wire has the code in `__type` and the sentence in `message`, always with HTTP
 /// 400.
 #[derive(Debug, thiserror::Error)]
 #[error("{code}: {message}")]
-pub(crate) struct Error {
+pub(crate) struct ApiError {
     /// As in the API Reference, "Common Errors" and the errors of each action.
     pub code: &'static str,
     /// The sentence for a person.
     pub message: String,
 }
 
-impl Error {
+impl ApiError {
     pub fn new(code: &'static str, message: impl Display) -> Self {
         Self { code, message: message.to_string() }
     }
@@ -50,7 +50,7 @@ impl Error {
     }
 }
 
-impl From<Refusal> for Error {
+impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         // API Reference, "Common Errors" of the JSON 1.1 protocol.
         let code = match refusal.code {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::requests::{ContainerDefinition, LogConfiguration, NetworkMode, RegisterTaskDefinition};
 use crate::{logs, secrets};
 
@@ -21,44 +21,44 @@ pub(crate) fn validate(request: &RegisterTaskDefinition) -> Result<()> {
     family(&request.family)?;
     // `TaskDefinition$requiresCompatibilities`; without it AWS assumes EC2.
     if request.requires_compatibilities.iter().ne(["FARGATE"]) {
-        return Err(Error::unsupported("requiresCompatibilities other than [\"FARGATE\"]"));
+        return Err(ApiError::unsupported("requiresCompatibilities other than [\"FARGATE\"]"));
     }
     // Developer Guide, "Amazon ECS task definition differences for Fargate".
     if request.network_mode != Some(NetworkMode::Awsvpc) {
-        return Err(Error::client("Fargate only supports network mode ‘awsvpc’."));
+        return Err(ApiError::client("Fargate only supports network mode ‘awsvpc’."));
     }
     size(request.cpu.as_deref(), request.memory.as_deref())?;
     if let Some(storage) = &request.ephemeral_storage
         && !(21..=200).contains(&storage.size_in_gib)
     {
         // `EphemeralStorage$sizeInGiB`.
-        return Err(Error::client(format!(
+        return Err(ApiError::client(format!(
             "ephemeralStorage.sizeInGiB must be between 21 and 200, not {}",
             storage.size_in_gib
         )));
     }
     for role in [&request.task_role_arn, &request.execution_role_arn].into_iter().flatten() {
         if !role.starts_with("arn:aws:iam::") || !role.contains(":role/") {
-            return Err(Error::client("Role is not valid"));
+            return Err(ApiError::client("Role is not valid"));
         }
     }
     match request.container_definitions.as_slice() {
-        [] => Err(Error::client("Container list cannot be empty.")),
+        [] => Err(ApiError::client("Container list cannot be empty.")),
         [one] => {
             // `ContainerDefinition$cpu`: the containers' units must be within the task's.
             if request.cpu.as_deref().and_then(|cpu| cpu.parse().ok()).is_some_and(|cpu: u32| one.cpu > cpu) {
-                return Err(Error::client("The cpu of a container must not exceed the cpu of the task."));
+                return Err(ApiError::client("The cpu of a container must not exceed the cpu of the task."));
             }
             container(one, request.execution_role_arn.is_some())
         }
-        _ => Err(Error::unsupported("a task of more than one container")),
+        _ => Err(ApiError::unsupported("a task of more than one container")),
     }
 }
 
 /// `RegisterTaskDefinition$family`: up to 255 letters, digits, underscores and hyphens.
 fn family(family: &str) -> Result<()> {
     if !is_name(family) {
-        return Err(Error::client(
+        return Err(ApiError::client(
             "Invalid family. Family should be 1 to 255 letters, numbers, hyphens and underscores.",
         ));
     }
@@ -72,11 +72,12 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// Developer Guide, "Task size" and "Troubleshoot Amazon ECS task definition invalid CPU or memory errors".
 fn size(cpu: Option<&str>, memory: Option<&str>) -> Result<()> {
-    let required =
-        |name: &str| Error::client(format!("Fargate requires that '{name}' be defined at the task level."));
+    let required = |name: &str| {
+        ApiError::client(format!("Fargate requires that '{name}' be defined at the task level."))
+    };
     let cpu = cpu.ok_or_else(|| required("cpu"))?;
     let memory = memory.ok_or_else(|| required("memory"))?;
-    let invalid = |name: &str| Error::client(format!("Invalid '{name}' setting for task."));
+    let invalid = |name: &str| ApiError::client(format!("Invalid '{name}' setting for task."));
     let cpu: u32 = cpu.parse().map_err(|_| invalid("cpu"))?;
     let memory: u32 = memory.parse().map_err(|_| invalid("memory"))?;
     // MiB: the smallest, the largest and the step; 256 has 512 MiB as well.
@@ -90,13 +91,13 @@ fn size(cpu: Option<&str>, memory: Option<&str>) -> Result<()> {
         8192 => (16, 60, 4),
         16384 => (32, 120, 8),
         32768 if [60 << 10, 120 << 10, 244 << 10].contains(&memory) => return Ok(()),
-        _ => return Err(Error::client("No Fargate configuration exists for given values.")),
+        _ => return Err(ApiError::client("No Fargate configuration exists for given values.")),
     };
     if !memory.is_multiple_of(1024)
         || !(smallest..=largest).contains(&(memory / 1024))
         || !(memory / 1024 - smallest).is_multiple_of(step)
     {
-        return Err(Error::client("No Fargate configuration exists for given values."));
+        return Err(ApiError::client("No Fargate configuration exists for given values."));
     }
     Ok(())
 }
@@ -104,20 +105,22 @@ fn size(cpu: Option<&str>, memory: Option<&str>) -> Result<()> {
 fn container(container: &ContainerDefinition, has_execution_role: bool) -> Result<()> {
     // `ContainerDefinition$name`.
     if !is_name(&container.name) {
-        return Err(Error::client(format!("Invalid container name {:?}.", container.name)));
+        return Err(ApiError::client(format!("Invalid container name {:?}.", container.name)));
     }
     if container.image.is_empty() {
-        return Err(Error::client("Container.image should not be null or empty."));
+        return Err(ApiError::client("Container.image should not be null or empty."));
     }
     // `ContainerDefinition$essential`.
     if !container.essential {
-        return Err(Error::client("At least one container in the task definition must be marked essential."));
+        return Err(ApiError::client(
+            "At least one container in the task definition must be marked essential.",
+        ));
     }
     if let Some(timeout) = container.stop_timeout
         && !(2..=MAX_STOP_TIMEOUT).contains(&timeout)
     {
         // `ContainerDefinition$stopTimeout`; Developer Guide, "Container timeouts", has the minimum.
-        return Err(Error::client(format!(
+        return Err(ApiError::client(format!(
             "The stop timeout of a Fargate container must be between 2 and {MAX_STOP_TIMEOUT} seconds, not {timeout}."
         )));
     }
@@ -129,24 +132,24 @@ fn container(container: &ContainerDefinition, has_execution_role: bool) -> Resul
         .chain(container.secrets.iter().map(|secret| &secret.name))
     {
         if name.is_empty() {
-            return Err(Error::client("An environment variable must have a name."));
+            return Err(ApiError::client("An environment variable must have a name."));
         }
         // `ContainerDefinition$secrets`: a name cannot be both plain and secret.
         if !names.insert(name) {
-            return Err(Error::client(format!("The environment variable {name} is given twice.")));
+            return Err(ApiError::client(format!("The environment variable {name} is given twice.")));
         }
     }
     if !container.secrets.is_empty() && !has_execution_role {
-        return Err(Error::client(
+        return Err(ApiError::client(
             "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
         ));
     }
     if let Some(secret) = container.secrets.iter().find(|secret| !secrets::is_supported(secret)) {
-        return Err(Error::unsupported(format!("the secret {:?}", secret.value_from)));
+        return Err(ApiError::unsupported(format!("the secret {:?}", secret.value_from)));
     }
     // Private images are pulled by the execution role: Developer Guide, "Amazon ECS task execution IAM role".
     if container.image.contains(".dkr.ecr.") && !has_execution_role {
-        return Err(Error::client(
+        return Err(ApiError::client(
             "Fargate requires task definition to have execution role ARN to support ECR images.",
         ));
     }
@@ -155,22 +158,22 @@ fn container(container: &ContainerDefinition, has_execution_role: bool) -> Resul
 
 fn logging(log: &LogConfiguration, has_execution_role: bool) -> Result<()> {
     if log.log_driver != "awslogs" {
-        return Err(Error::unsupported(format!("the log driver {:?}", log.log_driver)));
+        return Err(ApiError::unsupported(format!("the log driver {:?}", log.log_driver)));
     }
     let known = |option: &str| logs::OPTIONS.contains(&option) || option == LOG_MODE;
     if let Some(option) = log.options.keys().find(|option| !known(option)) {
-        return Err(Error::unsupported(format!("the log option {option:?}")));
+        return Err(ApiError::unsupported(format!("the log option {option:?}")));
     }
     match log.options.get(LOG_MODE).map(String::as_str) {
         Some("blocking") => {}
-        Some("non-blocking") | None => return Err(Error::unsupported("a log that may lose lines")),
-        Some(_) => return Err(Error::client("The log option mode must be blocking or non-blocking.")),
+        Some("non-blocking") | None => return Err(ApiError::unsupported("a log that may lose lines")),
+        Some(_) => return Err(ApiError::client("The log option mode must be blocking or non-blocking.")),
     }
     if let Some(missing) = logs::OPTIONS.iter().find(|option| !log.options.contains_key(**option)) {
-        return Err(Error::client(format!("Log driver awslogs requires options: {missing}")));
+        return Err(ApiError::client(format!("Log driver awslogs requires options: {missing}")));
     }
     if !has_execution_role {
-        return Err(Error::client(
+        return Err(ApiError::client(
             "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
         ));
     }

@@ -27,11 +27,11 @@ mod requests;
 mod runtime;
 mod scheduler;
 mod secrets;
+mod server;
 mod services;
 mod strategy;
 mod tags;
 mod tasks;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -40,12 +40,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use jiff::Timestamp;
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
-use local_aws::clock::TimeScale;
 use local_aws::events::EventBus;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -55,6 +53,7 @@ use crate::limits::Limits;
 use crate::services::Service;
 use crate::tasks::Task;
 
+pub use crate::agent::Agent;
 pub use crate::faults::{Fault, Faults, Refusal, Rule, SpotStopCode, Stage};
 pub use crate::logs::{Line, LogStream};
 pub use crate::processes::{Images, Processes, init};
@@ -70,10 +69,6 @@ pub struct Config {
     pub guard: Guard,
     /// Where state changes are announced.
     pub bus: EventBus,
-    /// How fast the cloud's time runs.
-    pub scale: TimeScale,
-    /// How fast it runs for a container that is told to stop, until it is killed.
-    pub work_scale: TimeScale,
     /// Where each answered call is noted.
     pub calls: CallLog,
     /// Where the tasks' network interfaces are made.
@@ -84,44 +79,24 @@ pub struct Config {
     pub faults: Faults,
     /// What the account may have at once.
     pub quotas: Quotas,
+    /// The origin at which the tasks find their metadata and credentials, which [`Ecs::agent`] answers.
+    pub agent: String,
 }
 
-/// Answers ECS's calls on `listener` and runs tasks until `stop`; then kills all processes of all tasks and
-/// waits for their end.
-///
-/// # Errors
-/// When a socket cannot be used.
-pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let agent = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let ecs = Arc::new(Ecs {
-        agent: format!("http://{}", agent.local_addr()?),
-        limits: Limits::new(config.scale),
-        state: Mutex::default(),
-        background: TaskTracker::new(),
-        stop: stop.clone(),
-        config,
-    });
-    let api = axum::serve(listener, wire::router(ecs.clone()));
-    let agent = axum::serve(agent, agent::router(ecs.clone()));
-    let served = tokio::select! {
-        served = api.into_future() => served,
-        served = agent.into_future() => served,
-        () = stop.cancelled() => Ok(()),
-    };
-    stop.cancel();
-    ecs.background.close();
-    ecs.background.wait().await;
-    Ok(served?)
-}
-
-/// The stand-in, shared by its calls and its tasks.
-#[derive(Debug)]
-struct Ecs {
-    config: Config,
-    /// The origin of the tasks' metadata and credentials endpoints.
+/// The ECS of one Region and account. Clones share one state.
+#[derive(Clone, Debug)]
+pub struct Ecs {
+    upstream: Upstream,
+    guard: Guard,
+    bus: EventBus,
+    calls: CallLog,
+    ec2: Ec2,
+    runtime: Arc<dyn Runtime>,
+    faults: Faults,
+    quotas: Quotas,
     agent: String,
-    limits: Limits,
-    state: Mutex<State>,
+    limits: Arc<Limits>,
+    state: Arc<Mutex<State>>,
     background: TaskTracker,
     stop: CancellationToken,
 }
@@ -135,15 +110,32 @@ struct State {
     tasks: BTreeMap<String, Task>,
 }
 
-impl std::ops::Deref for Ecs {
-    type Target = Config;
-
-    fn deref(&self) -> &Config {
-        &self.config
-    }
-}
-
 impl Ecs {
+    /// An ECS that has nothing yet but MiniStack's clusters.
+    pub fn new(config: Config) -> Self {
+        let Config { upstream, guard, bus, calls, ec2, runtime, faults, quotas, agent } = config;
+        Self {
+            limits: Arc::new(Limits::new(upstream.clock.scale)),
+            state: Arc::default(),
+            background: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            upstream,
+            guard,
+            bus,
+            calls,
+            ec2,
+            runtime,
+            faults,
+            quotas,
+            agent,
+        }
+    }
+
+    /// What the tasks find at their link-local addresses on AWS.
+    pub fn agent(&self) -> Agent {
+        Agent(self.clone())
+    }
+
     /// The state; never held over an await.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics while holding the state")
@@ -152,6 +144,11 @@ impl Ecs {
     /// The ARN of a resource of this account and Region.
     fn arn(&self, resource: &str) -> String {
         format!("arn:aws:ecs:{}:{}:{resource}", self.upstream.region, self.upstream.account)
+    }
+
+    /// The time of day.
+    fn now(&self) -> Timestamp {
+        self.upstream.clock.now()
     }
 
     /// Runs `work` until it ends or the stand-in stops.

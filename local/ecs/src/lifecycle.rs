@@ -44,7 +44,7 @@ const STOPPED: Duration = Duration::from_hours(1);
 const LEAST_GRACE: Duration = Duration::from_secs(1);
 
 /// Sets a new task going, with what is to go wrong with it.
-pub(crate) fn begin(ecs: &Arc<Ecs>, task: &Task, service: &Service, fault: Option<Fault>) {
+pub(crate) fn begin(ecs: &Ecs, task: &Task, service: &Service, fault: Option<Fault>) {
     let network = service.request.network_configuration.as_ref();
     let managed = task.tags.iter().filter(|tag| tag.key.starts_with("aws:"));
     let life = Life {
@@ -84,7 +84,7 @@ impl StartFailure {
 }
 
 struct Life {
-    ecs: Arc<Ecs>,
+    ecs: Ecs,
     arn: String,
     id: String,
     definition: Arc<Revision>,
@@ -113,13 +113,13 @@ impl Life {
         let stopping = self.stopping.clone();
         match stopping.run_until_cancelled(self.start()).await {
             Some(Ok(())) => self.work().await,
-            Some(Err(failure)) => self.change(|task| {
+            Some(Err(failure)) => self.change(|task, now| {
                 task.stop.get_or_insert((StopCode::TaskFailedToStart, failure.reason.clone()));
-                task.times.stopping_at.get_or_insert_with(Timestamp::now);
+                task.times.stopping_at.get_or_insert(now);
                 task.container_reason = failure.of_container.then_some(failure.reason);
             }),
             // Somebody stopped it on its way up, which it does not notice at once.
-            None => self.ecs.scale.sleep(DEACTIVATING).await,
+            None => self.ecs.upstream.clock.sleep(DEACTIVATING).await,
         }
         self.clean_up().await;
     }
@@ -129,35 +129,36 @@ impl Life {
         self.check_roles().await?;
         self.stay_if_told(Stage::Provisioning).await;
         self.attach_interface().await?;
-        ecs.scale.sleep(CONNECTING).await;
-        self.change(|task| {
+        ecs.upstream.clock.sleep(CONNECTING).await;
+        self.change(|task, now| {
             task.last_status = LastStatus::Pending;
-            task.times.connectivity_at = Some(Timestamp::now());
+            task.times.connectivity_at = Some(now);
         });
         self.stay_if_told(Stage::Pending).await;
 
         let definition = &self.definition.clone().request.container_definitions[0];
-        ecs.scale.sleep(PREPARING).await;
+        ecs.upstream.clock.sleep(PREPARING).await;
         self.check_way_out(&definition.image).await?;
         let secrets = self.fetch_secrets(definition).await?;
         let logs = self.create_log_stream(definition).await?;
-        self.change(|task| task.times.pull_started_at = Some(Timestamp::now()));
-        ecs.scale.sleep(PULLING).await;
+        self.change(|task, now| task.times.pull_started_at = Some(now));
+        ecs.upstream.clock.sleep(PULLING).await;
         if let Some(reason) = self.fault.as_ref().and_then(|fault| fault.of_pull(&definition.image)) {
             return Err(StartFailure::of_container(reason));
         }
         if !ecs.runtime.has(&definition.image) {
             return Err(StartFailure::of_container(pull::not_found(&definition.image)));
         }
-        self.change(|task| {
+        self.change(|task, now| {
             task.last_status = LastStatus::Activating;
-            task.times.pull_stopped_at = Some(Timestamp::now());
+            task.times.pull_stopped_at = Some(now);
             // Fargate's runtime ids: Developer Guide, "Amazon ECS task metadata endpoint version 4 for tasks
             // on Fargate".
-            task.runtime_id = Some(format!("{}-{:010}", task.id(), rand::random_range(0..10_u64.pow(10))));
+            task.runtime_id =
+                Some(format!("{}-{:010}", task.id(), self.ecs.upstream.random.range(0..10_u64.pow(10))));
         });
 
-        ecs.scale.sleep(ACTIVATING).await;
+        ecs.upstream.clock.sleep(ACTIVATING).await;
         let launch = Launch {
             task: self.id.clone(),
             image: definition.image.clone(),
@@ -172,9 +173,9 @@ impl Life {
             Some(started.map_err(|error| {
                 StartFailure::of_container(format!("CannotStartContainerError: {error:#}"))
             })?);
-        self.change(|task| {
+        self.change(|task, now| {
             task.last_status = LastStatus::Running;
-            task.times.started_at = Some(Timestamp::now());
+            task.times.started_at = Some(now);
         });
         Ok(())
     }
@@ -204,7 +205,7 @@ impl Life {
 
     async fn attach_interface(&self) -> Result<(), StartFailure> {
         let AwsvpcConfiguration { subnets, security_groups, assign_public_ip } = &self.network;
-        let subnet = &subnets[rand::random_range(0..subnets.len())];
+        let subnet = &subnets[self.ecs.upstream.random.range(0..subnets.len())];
         let public = *assign_public_ip == Switch::Enabled;
         let (tags, description) = (&self.interface_tags, &self.interface_description);
         let made =
@@ -215,7 +216,7 @@ impl Life {
                 error.code
             ))
         })?;
-        self.change(|task| task.interface = Some(interface));
+        self.change(|task, _| task.interface = Some(interface));
         Ok(())
     }
 
@@ -233,7 +234,7 @@ impl Life {
         if reached {
             return Ok(());
         }
-        self.ecs.scale.sleep(UNREACHABLE).await;
+        self.ecs.upstream.clock.sleep(UNREACHABLE).await;
         if image.contains(".dkr.ecr.") {
             return Err(StartFailure::of_task(pull::ecr_unreachable(&self.ecs.upstream.region)));
         }
@@ -312,12 +313,12 @@ impl Life {
                 self.container.as_ref().is_some_and(|container| container.is_out_of_memory()),
             ),
         };
-        self.change(|task| {
+        self.change(|task, now| {
             let reason =
                 || (StopCode::EssentialContainerExited, "Essential container in task exited".to_owned());
             task.stop.get_or_insert_with(reason);
-            task.times.stopping_at.get_or_insert_with(Timestamp::now);
-            task.times.execution_stopped_at = Some(Timestamp::now());
+            task.times.stopping_at.get_or_insert(now);
+            task.times.execution_stopped_at = Some(now);
             task.last_status = LastStatus::Stopping;
             task.exit_code = told_exit_code;
             // Developer Guide, "Amazon ECS stopped tasks error messages".
@@ -328,11 +329,11 @@ impl Life {
 
     /// SIGTERM, and SIGKILL when the time-out of the definition has passed: API Reference, `StopTask`.
     async fn shut_down(&mut self) -> i32 {
-        self.change(|task| task.last_status = LastStatus::Deactivating);
-        self.ecs.scale.sleep(DEACTIVATING).await;
-        self.change(|task| task.last_status = LastStatus::Stopping);
+        self.change(|task, _| task.last_status = LastStatus::Deactivating);
+        self.ecs.upstream.clock.sleep(DEACTIVATING).await;
+        self.change(|task, _| task.last_status = LastStatus::Stopping);
         let seconds = self.definition.request.container_definitions[0].stop_timeout.unwrap_or(STOP_TIMEOUT);
-        let grace = self.ecs.work_scale.real(Duration::from_secs(seconds)).max(LEAST_GRACE);
+        let grace = self.ecs.upstream.clock.work_scale.real(Duration::from_secs(seconds)).max(LEAST_GRACE);
         let Some(container) = &self.container else { return 0 };
         container.terminate();
         if let Ok(exit_code) = timeout(grace, container.exit_code()).await {
@@ -344,36 +345,37 @@ impl Life {
 
     async fn clean_up(&mut self) {
         self.container = None;
-        self.change(|task| task.last_status = LastStatus::Deprovisioning);
+        self.change(|task, _| task.last_status = LastStatus::Deprovisioning);
         let detachment = detach(self.ecs.clone(), self.interface());
         let lingers = self.ecs.ec2.faults().interface_lingers(self.job.as_deref());
         if lingers.is_zero() {
-            tokio::join!(detachment, self.ecs.scale.sleep(DEPROVISIONING));
+            tokio::join!(detachment, self.ecs.upstream.clock.sleep(DEPROVISIONING));
         } else {
-            let scale = self.ecs.scale;
+            let clock = self.ecs.upstream.clock;
             self.ecs.spawn(async move {
-                scale.sleep(DEPROVISIONING + lingers).await;
+                clock.sleep(DEPROVISIONING + lingers).await;
                 detachment.await;
             });
-            scale.sleep(DEPROVISIONING).await;
+            clock.sleep(DEPROVISIONING).await;
         }
         if let Err(error) = self.ecs.runtime.remove(&self.id).await {
             tracing::warn!(task = self.id, %error, "files of a stopped task could not be removed");
         }
-        self.change(|task| {
+        self.change(|task, now| {
             task.last_status = LastStatus::Stopped;
-            task.times.stopped_at = Some(Timestamp::now());
+            task.times.stopped_at = Some(now);
         });
-        self.ecs.scale.sleep(STOPPED).await;
+        self.ecs.upstream.clock.sleep(STOPPED).await;
         self.ecs.state().tasks.remove(&self.arn);
     }
 
-    fn change(&self, how: impl FnOnce(&mut Task)) {
-        change(&self.ecs, &self.arn, how);
+    fn change(&self, how: impl FnOnce(&mut Task, Timestamp)) {
+        let now = self.ecs.now();
+        change(&self.ecs, &self.arn, |task| how(task, now));
     }
 }
 
-async fn detach(ecs: Arc<Ecs>, interface: Option<TaskInterface>) {
+async fn detach(ecs: Ecs, interface: Option<TaskInterface>) {
     if let Some(interface) = interface {
         ecs.ec2.delete_task_interface(&interface.id).await;
     }
@@ -383,7 +385,7 @@ async fn detach(ecs: Arc<Ecs>, interface: Option<TaskInterface>) {
 async fn due<'a>(ecs: &Ecs, fault: Option<&'a Fault>) -> &'a Fault {
     match fault.and_then(|fault| Some((fault, fault.after()?))) {
         Some((fault, after)) => {
-            ecs.scale.sleep(after).await;
+            ecs.upstream.clock.sleep(after).await;
             fault
         }
         None => pending().await,
@@ -391,7 +393,7 @@ async fn due<'a>(ecs: &Ecs, fault: Option<&'a Fault>) -> &'a Fault {
 }
 
 /// Lets a fault happen to a task that runs.
-fn strike(ecs: &Arc<Ecs>, task: &str, container: &dyn Container, fault: &Fault) {
+fn strike(ecs: &Ecs, task: &str, container: &dyn Container, fault: &Fault) {
     tracing::info!(task = short_name(task), ?fault, "fault happens");
     let stop = |code, reason: &str| interrupt(ecs, task, code, reason);
     match fault {
@@ -422,7 +424,7 @@ fn strike(ecs: &Arc<Ecs>, task: &str, container: &dyn Container, fault: &Fault) 
 }
 
 /// Stops a task in AWS's own name; its service looks for another one at once.
-fn interrupt(ecs: &Arc<Ecs>, arn: &str, code: StopCode, reason: &str) {
+fn interrupt(ecs: &Ecs, arn: &str, code: StopCode, reason: &str) {
     let state = &mut *ecs.state();
     request_stop(ecs, state, arn, code, reason);
     let service = state.tasks.get(arn).map(|task| task.service_arn.clone());

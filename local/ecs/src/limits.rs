@@ -4,7 +4,7 @@ use local_aws::clock::TimeScale;
 use local_aws::limits::{Buckets, Rate};
 use tokio::time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 
 /// A group of actions that share a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +49,7 @@ impl Limits {
         if self.0.take(group, group.rate(), now) {
             return Ok(());
         }
-        Err(Error::new("ThrottlingException", "Rate exceeded"))
+        Err(ApiError::new("ThrottlingException", "Rate exceeded"))
     }
 }
 
@@ -57,11 +57,14 @@ impl Limits {
 mod tests {
     use std::time::Duration;
 
+    use local_aws::clock::Clock;
+
     use super::*;
 
     /// How many calls pass at once, and how many more in each of the next hundred seconds on average.
     fn measured(group: Group) -> (usize, usize) {
-        let (limits, start) = (Limits::new(TimeScale::new(1.0)), Instant::now());
+        let clock = Clock::new(TimeScale::REAL, TimeScale::REAL);
+        let (limits, start) = (Limits::new(clock.scale), clock.instant());
         let passing = |seconds| {
             let now = start + Duration::from_secs(seconds);
             (0..1000).take_while(|_| limits.take(group, now).is_ok()).count()
@@ -88,7 +91,8 @@ mod tests {
 
     #[test]
     fn an_empty_bucket_is_a_throttling_exception() {
-        let (limits, now) = (Limits::new(TimeScale::new(1.0)), Instant::now());
+        let clock = Clock::new(TimeScale::REAL, TimeScale::REAL);
+        let (limits, now) = (Limits::new(clock.scale), clock.instant());
         for _ in 0..5 {
             limits.take(Group::DefinitionDelete, now).unwrap();
         }

@@ -8,8 +8,9 @@ use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use jiff::Timestamp;
+use local_aws::clock::Clock;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 /// The options of the awslogs driver that Fargate demands: Developer Guide, "Send Amazon ECS logs to
 /// CloudWatch".
@@ -86,7 +87,7 @@ pub struct Line {
 }
 
 /// The lines of the next interval, as many as fit into one call, and whether there may be more.
-pub(crate) async fn next_batch(lines: &mut mpsc::Receiver<Line>) -> (Vec<Line>, bool) {
+pub(crate) async fn next_batch(lines: &mut mpsc::Receiver<Line>, clock: Clock) -> (Vec<Line>, bool) {
     let mut batch = Vec::new();
     let mut bytes = 0;
     let mut deadline = None;
@@ -99,7 +100,7 @@ pub(crate) async fn next_batch(lines: &mut mpsc::Receiver<Line>) -> (Vec<Line>, 
             },
         };
         let Some(line) = next else { return (batch, false) };
-        deadline.get_or_insert_with(|| Instant::now() + INTERVAL);
+        deadline.get_or_insert_with(|| clock.instant() + INTERVAL);
         bytes += line.text.len() + EVENT_BYTES;
         batch.push(line);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 
 /// The answer of a List action: `arns` in order, at most `max_results` of them after `next_token`, under
 /// `field`.
@@ -19,12 +19,12 @@ pub(crate) fn page(
     let size = max_results.unwrap_or(default);
     // Between 1 and 100: API Reference, `maxResults` of each List action.
     if !(1..=100).contains(&size) {
-        return Err(Error::invalid_parameter(format!("maxResults must be between 1 and 100, not {size}")));
+        return Err(ApiError::invalid_parameter(format!("maxResults must be between 1 and 100, not {size}")));
     }
     arns.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
     if let Some(last) = next_token {
         if !last.starts_with("arn:") {
-            return Err(Error::invalid_parameter("Invalid token"));
+            return Err(ApiError::invalid_parameter("Invalid token"));
         }
         arns.retain(|arn| key(arn) > key(last));
     }

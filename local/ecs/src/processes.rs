@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use local_aws::clock::Clock;
 
 use crate::processes::container::{ProcessContainer, discard_files};
 use crate::runtime::{Container, Launch, Runtime};
@@ -29,6 +30,8 @@ pub struct Processes {
     pub init: PathBuf,
     /// Each task has a folder below this one: its files while it runs, and `output.log`, which stays.
     pub work_dir: PathBuf,
+    /// When lines of output are read.
+    pub clock: Clock,
 }
 
 impl Runtime for Processes {
@@ -40,7 +43,7 @@ impl Runtime for Processes {
         async {
             let image = self.images.find(&launch.image).context("no such image")?;
             let folder = self.work_dir.join(&launch.task);
-            let container = ProcessContainer::start(&self.init, image, &folder, launch).await?;
+            let container = ProcessContainer::start(&self.init, image, &folder, launch, self.clock).await?;
             Ok(Box::new(container) as Box<dyn Container>)
         }
         .boxed()

@@ -1,12 +1,9 @@
 //! The service scheduler: keeps each service at its number of tasks, and gives up a deployment that never
 //! starts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::faults::{Fault, Refusal};
 use crate::services::{self, Rollout, Service, Status};
@@ -22,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(27);
 const IMPAIRED_AFTER: u32 = 3;
 
 /// Starts and stops tasks until the service has what it should have. To be called after every change.
-pub(crate) fn reconcile(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
+pub(crate) fn reconcile(ecs: &Ecs, state: &mut State, arn: &str) {
     let Some(service) = state.services.get(arn) else { return };
     let alive: Vec<_> =
         state.tasks_of(arn).filter(|task| !task.is_stopping()).map(|task| task.arn.clone()).collect();
@@ -35,11 +32,11 @@ pub(crate) fn reconcile(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
     settle(ecs, state, arn);
 }
 
-fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
+fn start(ecs: &Ecs, state: &mut State, arn: &str, count: usize) {
     let service = &state.services[arn];
     // A deployment that the circuit breaker has ended starts nothing: Developer Guide, "How the Amazon ECS
     // deployment circuit breaker detects failures".
-    if service.deployment.rollout == Rollout::Failed || Instant::now() < service.retry_at {
+    if service.deployment.rollout == Rollout::Failed || ecs.upstream.clock.instant() < service.retry_at {
         return;
     }
     let mut ids = Vec::new();
@@ -60,7 +57,7 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
     let Some(service) = state.services.get_mut(arn) else { return };
     service.steady = false;
     if !ids.is_empty() {
-        service.announce(&format!("has started {} tasks: {}.", ids.len(), ids.join(" ")));
+        service.announce(ecs, &format!("has started {} tasks: {}.", ids.len(), ids.join(" ")));
     }
     if let Some((provider, reason, event)) = refusal {
         announce_refusal(ecs, service, &provider, reason, event);
@@ -72,34 +69,36 @@ fn start(ecs: &Arc<Ecs>, state: &mut State, arn: &str, count: usize) {
 
 /// Developer Guide, "Amazon ECS service event messages" and "Amazon ECS service action events", whose sample this is.
 fn announce_refusal(ecs: &Ecs, service: &mut Service, provider: &str, reason: &str, event: Refusal) {
-    announce_no_place(service, reason);
+    announce_no_place(ecs, service, reason);
     let mut detail = match event {
-        Refusal::ServiceTaskPlacementFailure => action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
-        Refusal::ServiceTaskConfigurationFailure => {
-            action(service, "ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE")
+        Refusal::ServiceTaskPlacementFailure => {
+            action(ecs, service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE")
         }
-        Refusal::ServiceTaskStartImpaired => action(service, "WARN", "SERVICE_TASK_START_IMPAIRED"),
+        Refusal::ServiceTaskConfigurationFailure => {
+            action(ecs, service, "ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE")
+        }
+        Refusal::ServiceTaskStartImpaired => action(ecs, service, "WARN", "SERVICE_TASK_START_IMPAIRED"),
     };
     detail["capacityProviderArns"] = json!([ecs.arn(&format!("capacity-provider/{provider}"))]);
     detail["reason"] = json!("RESOURCE:FARGATE");
     announce_action(ecs, service, detail);
 }
 
-fn announce_no_place(service: &mut Service, reason: &str) {
-    service.announce(&format!(
+fn announce_no_place(ecs: &Ecs, service: &mut Service, reason: &str) {
+    service.announce(ecs, &format!(
         "was unable to place a task. Reason: {reason}. For more information, see the Troubleshooting section of the Amazon \
          ECS Developer Guide."
     ));
 }
 
-fn stop(ecs: &Arc<Ecs>, state: &mut State, service_arn: &str, surplus: &[String]) {
+fn stop(ecs: &Ecs, state: &mut State, service_arn: &str, surplus: &[String]) {
     if surplus.is_empty() {
         return;
     }
     let Some(service) = state.services.get_mut(service_arn) else { return };
     service.steady = false;
     let ids: Vec<_> = surplus.iter().map(|arn| format!("(task {})", crate::short_name(arn))).collect();
-    service.announce(&format!("has stopped {} running tasks: {}.", surplus.len(), ids.join(" ")));
+    service.announce(ecs, &format!("has stopped {} running tasks: {}.", surplus.len(), ids.join(" ")));
     let reason = format!("Scaling activity initiated by (deployment {})", service.deployment.id);
     for task in surplus {
         tasks::request_stop(ecs, state, task, StopCode::ServiceSchedulerInitiated, &reason);
@@ -107,7 +106,7 @@ fn stop(ecs: &Arc<Ecs>, state: &mut State, service_arn: &str, surplus: &[String]
 }
 
 /// Announces what the service has come to.
-fn settle(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
+fn settle(ecs: &Ecs, state: &mut State, arn: &str) {
     let running = state.tasks_of(arn).filter(|task| task.is_running()).count();
     let pending = state.tasks_of(arn).filter(|task| task.is_pending()).count();
     let before_stopping = state.tasks_of(arn).any(|task| task.last_status < LastStatus::Stopping);
@@ -121,11 +120,11 @@ fn settle(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
         }
         Status::Active if !service.steady && running == service.desired as usize && pending == 0 => {
             service.steady = true;
-            service.announce("has reached a steady state.");
-            announce_action(ecs, service, action(service, "INFO", "SERVICE_STEADY_STATE"));
+            service.announce(ecs, "has reached a steady state.");
+            announce_action(ecs, service, action(ecs, service, "INFO", "SERVICE_STEADY_STATE"));
             if service.deployment.rollout == Rollout::InProgress {
                 let completed = format!("(deployment {}) deployment completed.", service.deployment.id);
-                service.announce(&completed);
+                service.announce(ecs, &completed);
                 conclude(ecs, service, Rollout::Completed);
             }
         }
@@ -143,15 +142,15 @@ pub(crate) fn task_started(state: &mut State, arn: &str) {
 
 /// Tells and counts a task that had a place and could not start. The service has the same words for it, as seen on AWS
 /// with `ResourceInitializationError` and `CannotPullContainerError`.
-pub(crate) fn task_not_started(ecs: &Arc<Ecs>, state: &mut State, arn: &str, reason: &str) {
+pub(crate) fn task_not_started(ecs: &Ecs, state: &mut State, arn: &str, reason: &str) {
     if let Some(service) = state.services.get_mut(arn) {
-        announce_no_place(service, reason);
+        announce_no_place(ecs, service, reason);
         task_failed(ecs, state, arn);
     }
 }
 
 /// Counts a task that could not start: the deployment may fail of it, and the next try comes later.
-fn task_failed(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
+fn task_failed(ecs: &Ecs, state: &mut State, arn: &str) {
     let Some(service) = state.services.get_mut(arn) else { return };
     service.failures += 1;
     service.deployment.failed_tasks += 1;
@@ -163,16 +162,17 @@ fn task_failed(ecs: &Arc<Ecs>, state: &mut State, arn: &str) {
     {
         let failed =
             format!("(deployment {}) deployment failed: tasks failed to start.", service.deployment.id);
-        service.announce(&failed);
+        service.announce(ecs, &failed);
         conclude(ecs, service, Rollout::Failed);
         return;
     }
     if service.failures == IMPAIRED_AFTER {
-        service.announce("is unable to consistently start tasks successfully.");
-        announce_action(ecs, service, action(service, "WARN", "SERVICE_TASK_START_IMPAIRED"));
+        service.announce(ecs, "is unable to consistently start tasks successfully.");
+        announce_action(ecs, service, action(ecs, service, "WARN", "SERVICE_TASK_START_IMPAIRED"));
     }
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(service.failures - 1)).min(LONGEST_PAUSE);
-    service.retry_at = Instant::now() + ecs.scale.real(pause);
+    let clock = ecs.upstream.clock;
+    service.retry_at = clock.instant() + clock.scale.real(pause);
     let (retry_at, again, arn) = (service.retry_at, ecs.clone(), arn.to_owned());
     ecs.spawn(async move {
         tokio::time::sleep_until(retry_at).await;
@@ -194,7 +194,7 @@ fn threshold(desired: u32) -> u32 {
 
 fn conclude(ecs: &Ecs, service: &mut Service, rollout: Rollout) {
     service.deployment.rollout = rollout;
-    service.deployment.updated_at = Timestamp::now();
+    service.deployment.updated_at = ecs.now();
     announce_deployment(ecs, service);
 }
 
@@ -221,12 +221,12 @@ fn announce_action(ecs: &Ecs, service: &Service, detail: Value) {
 }
 
 /// What all service actions tell.
-fn action(service: &Service, kind: &str, name: &str) -> Value {
+fn action(ecs: &Ecs, service: &Service, kind: &str, name: &str) -> Value {
     json!({
         "eventType": kind,
         "eventName": name,
         "clusterArn": service.cluster_arn,
-        "createdAt": iso(Timestamp::now()),
+        "createdAt": iso(ecs.now()),
     })
 }
 

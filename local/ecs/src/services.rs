@@ -8,11 +8,10 @@ use jiff::Timestamp;
 use local_aws::auth::Caller;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::clusters::Cluster;
 use crate::definitions::Revision;
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::pages::page;
 use crate::requests::Tag;
 use crate::requests::{
@@ -137,10 +136,10 @@ impl Service {
     }
 
     /// Adds an event in the words of the console: "(service NAME) …".
-    pub fn announce(&mut self, what: &str) {
+    pub fn announce(&mut self, ecs: &Ecs, what: &str) {
         self.events.push_front(json!({
-            "id": Uuid::new_v4().to_string(),
-            "createdAt": seconds(Timestamp::now()),
+            "id": ecs.upstream.random.uuid().to_string(),
+            "createdAt": seconds(ecs.now()),
             "message": format!("(service {}) {what}", self.name()),
         }));
         self.events.truncate(MAX_EVENTS);
@@ -224,18 +223,20 @@ impl State {
 }
 
 /// `DeleteService`: DRAINING until no task runs any more.
-pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteService) -> Result<Value> {
+pub(crate) async fn delete(ecs: &Ecs, caller: &Caller, request: DeleteService) -> Result<Value> {
     let arn = authorized(ecs, caller, "DeleteService", request.cluster.as_deref(), &request.service).await?;
     let mut state = ecs.state();
     let service =
-        state.services.get_mut(&arn).filter(|s| s.is_live()).ok_or_else(Error::service_not_found)?;
+        state.services.get_mut(&arn).filter(|s| s.is_live()).ok_or_else(ApiError::service_not_found)?;
     // `DeleteService`: scaled to zero first, or `force`.
     if service.desired > 0 && !request.force {
-        return Err(Error::invalid_parameter("The service cannot be stopped while it is scaled above 0."));
+        return Err(ApiError::invalid_parameter("The service cannot be stopped while it is scaled above 0."));
     }
     if ecs.faults.are_deployments_active(service.job()) {
         // The code and the words that hashicorp/terraform-provider-aws, `resourceServiceDelete`, tries again after.
-        return Err(Error::invalid_parameter("The service cannot be stopped while deployments are active."));
+        return Err(ApiError::invalid_parameter(
+            "The service cannot be stopped while deployments are active.",
+        ));
     }
     service.status = Status::Draining;
     service.desired = 0;
@@ -244,8 +245,8 @@ pub(crate) async fn delete(ecs: &Arc<Ecs>, caller: &Caller, request: DeleteServi
 }
 
 /// Forgets a service that has been INACTIVE for long, unless its name is in use again.
-pub(crate) async fn forget(ecs: Arc<Ecs>, arn: String) {
-    ecs.scale.sleep(INACTIVE).await;
+pub(crate) async fn forget(ecs: Ecs, arn: String) {
+    ecs.upstream.clock.sleep(INACTIVE).await;
     let mut state = ecs.state();
     if state.services.get(&arn).is_some_and(|service| !service.is_live()) {
         state.services.remove(&arn);
@@ -256,7 +257,7 @@ pub(crate) async fn forget(ecs: Arc<Ecs>, arn: String) {
 pub(crate) async fn describe(ecs: &Ecs, caller: &Caller, request: DescribeServices) -> Result<Value> {
     // `DescribeServices$services`.
     if !(1..=10).contains(&request.services.len()) {
-        return Err(Error::invalid_parameter("services must have 1 to 10 members"));
+        return Err(ApiError::invalid_parameter("services must have 1 to 10 members"));
     }
     let (mut services, mut failures) = (Vec::new(), Vec::new());
     for reference in &request.services {

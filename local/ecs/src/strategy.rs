@@ -1,6 +1,6 @@
 //! Capacity provider strategies: what is refused, and which provider the next task is for.
 
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::requests::StrategyItem;
 
 /// AWS's own capacity providers; others are not supported.
@@ -13,7 +13,7 @@ pub(crate) fn is_fargate(provider: &str) -> bool {
 
 /// Refuses a strategy that is not empty where a cluster with these capacity providers refuses it.
 pub(crate) fn validate(strategy: &[StrategyItem], providers: &[String]) -> Result<()> {
-    let refuse = |message: &str| Err(Error::invalid_parameter(message));
+    let refuse = |message: &str| Err(ApiError::invalid_parameter(message));
     // `CreateService$capacityProviderStrategy`.
     if strategy.len() > 20 {
         return refuse("A capacity provider strategy can have at most 20 items.");
@@ -38,7 +38,7 @@ pub(crate) fn validate(strategy: &[StrategyItem], providers: &[String]) -> Resul
             ));
         }
         if !is_fargate(&item.capacity_provider) {
-            return Err(Error::unsupported(format!("the capacity provider {:?}", item.capacity_provider)));
+            return Err(ApiError::unsupported(format!("the capacity provider {:?}", item.capacity_provider)));
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use local_aws::auth::Caller;
 use local_aws::policy::Context;
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::requests::{ListTagsForResource, Tag};
 use crate::{Ecs, short_name};
 
@@ -22,7 +22,7 @@ pub(crate) fn job(tags: &[Tag]) -> Option<&str> {
 
 /// Refuses what the API Reference's `Tag` restrictions refuse.
 pub(crate) fn validate(tags: &[Tag]) -> Result<()> {
-    let refuse = |message: String| Err(Error::invalid_parameter(message));
+    let refuse = |message: String| Err(ApiError::invalid_parameter(message));
     if tags.len() > 50 {
         return refuse(format!("a resource can have at most 50 tags, not {}", tags.len()));
     }
@@ -79,7 +79,8 @@ pub(crate) async fn list(ecs: &Ecs, caller: &Caller, request: ListTagsForResourc
     ecs.guard
         .authorize(caller, "ecs:ListTagsForResource", arn, &owned(found.as_deref().unwrap_or_default()))
         .await?;
-    let tags = found.ok_or_else(|| Error::invalid_parameter(format!("the resource {arn} was not found")))?;
+    let tags =
+        found.ok_or_else(|| ApiError::invalid_parameter(format!("the resource {arn} was not found")))?;
     Ok(json!({ "tags": tags }))
 }
 

@@ -7,10 +7,9 @@ use local_aws::auth::Caller;
 use local_ec2::TaskInterface;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::definitions::Revision;
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::faults::Fault;
 use crate::pages::page;
 use crate::requests::Tag;
@@ -282,21 +281,21 @@ impl Task {
     fn announce(&self, ecs: &Ecs) {
         tracing::info!(task = self.id(), status = self.last_status.name(), stop = ?self.stop, "task changed");
         let mut detail = self.document(iso, "eni");
-        detail.insert("updatedAt".to_owned(), iso(Timestamp::now()));
+        detail.insert("updatedAt".to_owned(), iso(ecs.now()));
         ecs.bus.put("aws.ecs", "ECS Task State Change", vec![self.arn.clone()], detail.into());
     }
 }
 
 /// Adds a task of a service and sets it going; returns its id.
 pub(crate) fn create(
-    ecs: &Arc<Ecs>,
+    ecs: &Ecs,
     state: &mut State,
     service: &str,
     provider: String,
     fault: Option<Fault>,
 ) -> String {
     let service = &state.services[service];
-    let id = Uuid::new_v4().simple().to_string();
+    let id = ecs.upstream.random.uuid().simple().to_string();
     let cluster = short_name(&service.cluster_arn);
     let task = Task {
         arn: ecs.arn(&format!("task/{cluster}/{id}")),
@@ -312,13 +311,13 @@ pub(crate) fn create(
         container_reason: None,
         runtime_id: None,
         tags: service.task_tags(cluster),
-        credentials_id: Uuid::new_v4().to_string(),
+        credentials_id: ecs.upstream.random.uuid().to_string(),
         stopping: CancellationToken::new(),
         group: format!("service:{}", service.name()),
         started_by: service.deployment.id.clone(),
-        attachment_id: Uuid::new_v4().to_string(),
-        container_id: Uuid::new_v4().to_string(),
-        created_at: Timestamp::now(),
+        attachment_id: ecs.upstream.random.uuid().to_string(),
+        container_id: ecs.upstream.random.uuid().to_string(),
+        created_at: ecs.now(),
         version: 1,
     };
     task.announce(ecs);
@@ -328,7 +327,7 @@ pub(crate) fn create(
 }
 
 /// Makes a change that the world sees: the version rises, an event tells, and the service is looked at again.
-pub(crate) fn change(ecs: &Arc<Ecs>, arn: &str, how: impl FnOnce(&mut Task)) {
+pub(crate) fn change(ecs: &Ecs, arn: &str, how: impl FnOnce(&mut Task)) {
     let state = &mut *ecs.state();
     let Some(task) = state.tasks.get_mut(arn) else { return };
     let (was_running, was_failed) = (task.is_running(), task.start_failure().is_some());
@@ -361,7 +360,7 @@ impl Task {
 pub(crate) fn request_stop(ecs: &Ecs, state: &mut State, arn: &str, code: StopCode, reason: &str) {
     let Some(task) = state.tasks.get_mut(arn).filter(|task| !task.is_stopping()) else { return };
     task.stop = Some((code, reason.to_owned()));
-    task.times.stopping_at = Some(Timestamp::now());
+    task.times.stopping_at = Some(ecs.now());
     task.version += 1;
     task.announce(ecs);
     task.stopping.cancel();
@@ -371,7 +370,7 @@ pub(crate) fn request_stop(ecs: &Ecs, state: &mut State, arn: &str, code: StopCo
 pub(crate) async fn describe(ecs: &Ecs, caller: &Caller, request: DescribeTasks) -> Result<Value> {
     // `DescribeTasks$tasks`.
     if !(1..=100).contains(&request.tasks.len()) {
-        return Err(Error::invalid_parameter("tasks must have 1 to 100 members"));
+        return Err(ApiError::invalid_parameter("tasks must have 1 to 100 members"));
     }
     let (mut tasks, mut failures) = (Vec::new(), Vec::new());
     for reference in &request.tasks {
@@ -394,7 +393,7 @@ pub(crate) async fn list(ecs: &Ecs, caller: &Caller, request: ListTasks) -> Resu
     let others =
         request.family.is_some() || request.service_name.is_some() || request.desired_status.is_some();
     if request.started_by.is_some() && others {
-        return Err(Error::invalid_parameter("startedBy must be the only filter"));
+        return Err(ApiError::invalid_parameter("startedBy must be the only filter"));
     }
     let state = ecs.state();
     let service = request
@@ -402,7 +401,7 @@ pub(crate) async fn list(ecs: &Ecs, caller: &Caller, request: ListTasks) -> Resu
         .as_deref()
         .map(|name| ecs.arn(&format!("service/{}/{}", cluster.name, short_name(name))));
     if service.as_ref().is_some_and(|arn| !state.services.contains_key(arn)) {
-        return Err(Error::service_not_found());
+        return Err(ApiError::service_not_found());
     }
     let stopped = request.desired_status == Some(DesiredStatus::Stopped);
     let listed = state.tasks.values().filter(|task| {
@@ -417,10 +416,10 @@ pub(crate) async fn list(ecs: &Ecs, caller: &Caller, request: ListTasks) -> Resu
 }
 
 /// `StopTask`.
-pub(crate) async fn stop(ecs: &Arc<Ecs>, caller: &Caller, request: StopTask) -> Result<Value> {
+pub(crate) async fn stop(ecs: &Ecs, caller: &Caller, request: StopTask) -> Result<Value> {
     let arn = authorized(ecs, caller, "StopTask", request.cluster.as_deref(), &request.task).await?;
     let state = &mut *ecs.state();
-    let not_found = || Error::invalid_parameter("The referenced task was not found.");
+    let not_found = || ApiError::invalid_parameter("The referenced task was not found.");
     let service = state.tasks.get(&arn).ok_or_else(not_found)?.service_arn.clone();
     let reason = request.reason.as_deref().unwrap_or("Task stopped by user");
     request_stop(ecs, state, &arn, StopCode::UserInitiated, reason);

@@ -15,8 +15,9 @@ use local_aws::calls::CallLog;
 use local_aws::clock::{Clock, TimeScale};
 use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
+use local_aws::server::serve;
 use local_aws::upstream::Upstream;
-use local_ec2::{Ec2, Quotas, TaskInterface, serve};
+use local_ec2::{Config, Ec2, Faults, Quotas, TaskInterface};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -62,9 +63,14 @@ impl Cloud {
         tokio::spawn(async { axum::serve(ministack, canned).await });
 
         let (calls, stop) = (CallLog::new(clock), CancellationToken::new());
-        let ec2 = Ec2::new(upstream.clone(), TimeScale::new(scale)).with_quotas(quotas);
-        let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
-        tokio::spawn(serve(listener, ec2.clone(), guard, calls.clone(), stop.clone()));
+        let ec2 = Ec2::new(Config {
+            upstream: upstream.clone(),
+            guard: Guard::new(upstream.clone(), MiniStackRights::new(&upstream)),
+            calls: calls.clone(),
+            quotas,
+            faults: Faults::default(),
+        });
+        tokio::spawn(serve(listener, ec2.clone(), stop.clone()));
         let client = client(&upstream, upstream.root.clone());
         Self { ec2, upstream, client, calls, stop }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use local_aws::clock::Clock;
 use mayfly_worker::tree;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -47,7 +48,13 @@ pub(super) struct ProcessContainer {
 impl ProcessContainer {
     /// Starts the program of `image` in its own folder, below the init process that the program `init` is; its output goes to
     /// `output.log` and to the log stream.
-    pub async fn start(init: &Path, image: &Image, folder: &Path, launch: Launch) -> anyhow::Result<Self> {
+    pub async fn start(
+        init: &Path,
+        image: &Image,
+        folder: &Path,
+        launch: Launch,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let arguments = image.arguments(launch.entry_point.as_deref(), launch.command.as_deref());
         ensure!(!arguments.is_empty(), "no command specified");
         fs::create_dir_all(files(folder)).await?;
@@ -71,7 +78,7 @@ impl ProcessContainer {
         let memory = Memory::watch(namespace, launch.memory, control_group(folder)).await?;
         let tracker = TaskTracker::new();
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
-            output::follow(&tracker, stdout, stderr, file, launch.logs);
+            output::follow(&tracker, stdout, stderr, file, launch.logs, clock);
         }
         tracker.close();
         Ok(Self {

@@ -1,6 +1,6 @@
 //! What a container's processes write, line by line, in its log stream and in a file.
 
-use jiff::Timestamp;
+use local_aws::clock::Clock;
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
@@ -18,15 +18,16 @@ pub(super) fn follow(
     stderr: impl AsyncRead + Unpin + Send + 'static,
     file: File,
     stream: Option<LogStream>,
+    clock: Clock,
 ) {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    tracker.spawn(read(stdout, sender.clone()));
-    tracker.spawn(read(stderr, sender));
-    tracker.spawn(deliver(receiver, file, stream));
+    tracker.spawn(read(stdout, sender.clone(), clock));
+    tracker.spawn(read(stderr, sender, clock));
+    tracker.spawn(deliver(receiver, file, stream, clock));
 }
 
 /// Reads lines; a line that is too long comes in pieces.
-async fn read(output: impl AsyncRead + Unpin, lines: mpsc::Sender<Line>) {
+async fn read(output: impl AsyncRead + Unpin, lines: mpsc::Sender<Line>, clock: Clock) {
     let mut output = BufReader::new(output);
     loop {
         let mut bytes = Vec::new();
@@ -36,16 +37,16 @@ async fn read(output: impl AsyncRead + Unpin, lines: mpsc::Sender<Line>) {
             Err(error) => return tracing::warn!(%error, "output of a task could not be read"),
         }
         let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned();
-        if lines.send(Line { time: Timestamp::now(), text }).await.is_err() {
+        if lines.send(Line { time: clock.now(), text }).await.is_err() {
             return;
         }
     }
 }
 
-async fn deliver(mut lines: mpsc::Receiver<Line>, mut file: File, stream: Option<LogStream>) {
+async fn deliver(mut lines: mpsc::Receiver<Line>, mut file: File, stream: Option<LogStream>, clock: Clock) {
     let mut open = true;
     while open {
-        let (batch, more) = next_batch(&mut lines).await;
+        let (batch, more) = next_batch(&mut lines, clock).await;
         open = more;
         let text: String = batch.iter().flat_map(|line| [line.text.as_str(), "\n"]).collect();
         if let Err(error) = async {

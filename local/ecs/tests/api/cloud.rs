@@ -21,9 +21,10 @@ use local_aws::clock::{Clock, TimeScale};
 use local_aws::events::EventBus;
 use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
+use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Config, Faults, Images, Processes, Quotas, serve};
+use local_ecs::{Config, Ecs, Faults, Images, Processes, Quotas};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -101,6 +102,7 @@ impl Cloud {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let ministack = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let agent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
         let root = Credentials::from_keys("AKIAROOT", "secret", None);
         let (scale, work_scale) = (TimeScale::new(scale), TimeScale::new(scale_of_work));
@@ -118,23 +120,36 @@ impl Cloud {
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
             init: env!("CARGO_BIN_EXE_local-ecs-init").into(),
             work_dir: folder.path().join("tasks"),
+            clock,
         };
         let work_dir = processes.work_dir.clone();
-        let config = Config {
-            guard: Guard::new(upstream.clone(), MiniStackRights::new(&upstream)),
-            bus: EventBus::new(upstream.clone()),
-            scale,
-            work_scale,
-            calls: CallLog::new(clock),
-            ec2: Ec2::new(upstream.clone(), TimeScale::new(scale_of_ec2)),
-            runtime: Arc::new(processes),
-            faults: Faults::default(),
-            quotas,
+        let (guard, calls) =
+            (Guard::new(upstream.clone(), MiniStackRights::new(&upstream)), CallLog::new(clock));
+        let ec2 = Ec2::new(local_ec2::Config {
+            upstream: Upstream {
+                clock: Clock::new(TimeScale::new(scale_of_ec2), work_scale),
+                ..upstream.clone()
+            },
+            guard: guard.clone(),
+            calls: calls.clone(),
+            quotas: local_ec2::Quotas::default(),
+            faults: local_ec2::Faults::default(),
+        });
+        let faults = Faults::default();
+        let stand_in = Ecs::new(Config {
             upstream: upstream.clone(),
-        };
+            guard,
+            bus: EventBus::new(upstream.clone()),
+            calls,
+            ec2: ec2.clone(),
+            runtime: Arc::new(processes),
+            faults: faults.clone(),
+            quotas,
+            agent: origin(&agent),
+        });
         let (endpoint, stop) = (upstream.ecs.clone(), CancellationToken::new());
-        let (faults, ec2) = (config.faults.clone(), config.ec2.clone());
-        let served = Some(tokio::spawn(serve(listener, config, stop.clone())));
+        tokio::spawn(serve(agent, stand_in.agent(), stop.clone()));
+        let served = Some(tokio::spawn(serve(listener, stand_in, stop.clone())));
         let ecs = client(&endpoint, upstream.root.clone());
         Self { ecs, upstream, seen, work_dir, faults, ec2, endpoint, stop, served, _folder: folder }
     }

@@ -1,69 +1,56 @@
-//! The wire protocol, AWS JSON 1.1: <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
+//! Requests in and answers out: AWS JSON 1.1, <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::response::Response;
-use axum::routing::any;
 use bytes::Bytes;
+use http::{Request, Response};
+use local_aws::server::Service;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::Instant;
-use uuid::Uuid;
 
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Result};
 use crate::limits::Group;
 use crate::{Ecs, clusters, creation, definitions, services, tags, tasks};
 
 /// What every `X-Amz-Target` of ECS starts with.
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
-const MAX_BODY: usize = 1 << 20;
 
-pub(crate) fn router(ecs: Arc<Ecs>) -> Router {
-    Router::new().fallback(any(handle)).with_state(ecs)
+impl Service for Ecs {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let (status, body) = match answer(self, &request).await {
+            Ok(body) => (200, body),
+            Err(error) => (400, json!({ "__type": error.code, "message": error.message })),
+        };
+        Response::builder()
+            .status(status)
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amzn-requestid", self.upstream.random.uuid().to_string())
+            .body(body.to_string().into())
+            .expect("the headers are valid")
+    }
+
+    /// Kills all containers of all tasks.
+    async fn stop(&self) {
+        self.stop.cancel();
+        self.background.close();
+        self.background.wait().await;
+    }
 }
 
-async fn handle(State(ecs): State<Arc<Ecs>>, request: Request) -> Response {
-    let (status, body) = match answer(&ecs, request).await {
-        Ok(body) => (200, body),
-        Err(error) => (400, json!({ "__type": error.code, "message": error.message })),
-    };
-    Response::builder()
-        .status(status)
-        .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amzn-requestid", Uuid::new_v4().to_string())
-        .body(Body::from(body.to_string()))
-        .expect("the headers are valid")
-}
-
-async fn answer(ecs: &Arc<Ecs>, request: Request) -> Result<Value> {
-    let (parts, body) = request.into_parts();
-    let body =
-        to_bytes(body, MAX_BODY).await.map_err(|error| Error::client(format!("unreadable body: {error}")))?;
-    let request = http::Request::from_parts(parts, body);
+async fn answer(ecs: &Ecs, request: &Request<Bytes>) -> Result<Value> {
     let target =
         request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let action = target.strip_prefix(TARGET).ok_or_else(|| unknown(target))?.to_owned();
-
+    let action = target.strip_prefix(TARGET).ok_or_else(|| unknown(target))?;
     let mut caller = String::new();
-    let outcome = call(ecs, &action, &request, &mut caller).await;
+    let outcome = call(ecs, action, request, &mut caller).await;
     let code = outcome.as_ref().map_or_else(|error| error.code, |_| "OK");
     ecs.calls.record(&format!("ecs:{action}"), &caller, &named(request.body()), code);
     outcome
 }
 
-async fn call(
-    ecs: &Arc<Ecs>,
-    action: &str,
-    request: &http::Request<Bytes>,
-    name: &mut String,
-) -> Result<Value> {
+async fn call(ecs: &Ecs, action: &str, request: &Request<Bytes>, name: &mut String) -> Result<Value> {
     let caller = &ecs.guard.authenticate("ecs", request).await?;
     name.clone_from(&caller.arn);
     if let Some(group) = group(action) {
-        ecs.limits.take(group, Instant::now())?;
+        ecs.limits.take(group, ecs.upstream.clock.instant())?;
     }
     let body = request.body();
     match action {
@@ -107,14 +94,14 @@ fn group(action: &str) -> Option<Group> {
     })
 }
 
-fn unknown(action: &str) -> Error {
-    Error::new("UnknownOperationException", format!("the local ECS has no action {action:?}"))
+fn unknown(action: &str) -> ApiError {
+    ApiError::new("UnknownOperationException", format!("the local ECS has no action {action:?}"))
 }
 
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        Error::client(format!(
+        ApiError::client(format!(
             "the local ECS does not take this request: at {}: {}",
             error.path(),
             error.inner()
