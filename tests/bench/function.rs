@@ -221,13 +221,20 @@ fn environment(cloud: &Cloud, root: PathBuf) -> Vec<(&'static str, OsString)> {
     fixed.into_iter().chain(places).collect()
 }
 
-/// The function's sample, without inputs, for which it would call a service that signs.
+/// The function's sample, whose plan has no inputs, for which it would call a service that signs.
 fn payload(function: &str) -> Result<Value> {
-    let path = format!("{}/../events/{function}.json", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).context(path)?;
-    let mut payload: Value = serde_json::from_str(&text.replace("${QUEUES}", QUEUES))?;
-    if let Some(inputs) = payload.pointer_mut("/plan/task/inputs") {
-        *inputs = json!([]);
+    let mut plan = sample("plan.public")?;
+    plan["task"]["inputs"] = json!([]);
+    let mut payload = sample(function)?;
+    payload["plan"] = plan;
+    if payload.get("turn").is_some() {
+        payload["turn"] = payload["plan"]["firstTurn"].clone();
     }
     Ok(payload)
+}
+
+fn sample(name: &str) -> Result<Value> {
+    let path = format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).context(path)?;
+    Ok(serde_json::from_str(&text.replace("${QUEUES}", QUEUES))?)
 }

@@ -20,7 +20,7 @@ fn every_sample_belongs_to_a_function_or_to_run_job() {
     for sample in entries("events") {
         let owner = sample.split('.').next().unwrap_or_default();
         assert!(
-            functions.contains(owner) || owner == "run-job",
+            functions.contains(owner) || owner == "run-job" || is_plan(&sample),
             "events/{sample}: nothing is called {owner}; name the sample like the function that takes it"
         );
         json(&format!("events/{sample}"));
@@ -62,14 +62,36 @@ fn check_job(sample: &str, document: &Value) {
 }
 
 #[test]
-fn a_sample_with_a_plan_holds_the_whole_plan_and_nothing_else() {
-    let files = functions().into_iter().map(|name| format!("events/{name}.json"));
-    let plans: Vec<_> = files.filter_map(|file| Some((json(&file).get("plan")?.clone(), file))).collect();
-    assert!(!plans.is_empty(), "no function's sample has a plan");
-    for (given, file) in plans {
+fn a_plan_is_the_whole_plan_and_nothing_else() {
+    let plans: Vec<_> = entries("events").into_iter().filter(|name| is_plan(name)).collect();
+    assert!(!plans.is_empty(), "events/ has no plan");
+    for file in plans {
+        let given = json(&format!("events/{file}"));
         let plan: Plan =
-            serde_json::from_value(given.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
+            serde_json::from_value(given.clone()).unwrap_or_else(|error| panic!("events/{file}: {error}"));
         let whole = serde_json::to_value(plan).expect("a plan is JSON");
-        assert_eq!(given, whole, "{file}: write the plan (left) as plan-job does (right)");
+        assert_eq!(given, whole, "events/{file}: write the plan (left) as plan-job does (right)");
     }
+}
+
+/// A change of the plan is a change of one file for each network mode.
+#[test]
+fn a_function_s_sample_refers_to_a_plan_instead_of_repeating_it() {
+    let mut references = 0;
+    for function in functions() {
+        let sample = json(&format!("events/{function}.json"));
+        for part in ["plan", "network"].into_iter().filter_map(|part| sample.get(part)) {
+            let file = part["$ref"].as_str().and_then(|reference| reference.split('#').next());
+            assert!(
+                file.is_some_and(is_plan),
+                "events/{function}.json: write {{ \"$ref\": \"plan.MODE.json\" }}, with `#/MEMBER` for a part, not {part:#}"
+            );
+            references += 1;
+        }
+    }
+    assert!(references > 0, "no function's sample has a plan");
+}
+
+fn is_plan(file: &str) -> bool {
+    file.starts_with("plan.")
 }

@@ -159,9 +159,7 @@ mod tests {
 
     #[test]
     fn a_create_call_that_meets_its_own_first_try_is_tried_again() {
-        let sample: serde_json::Value =
-            serde_json::from_str(include_str!("../../../events/create-subnet.json")).expect("JSON");
-        let plan = serde_json::from_value(sample["plan"].clone()).expect("a plan");
+        let plan = serde_json::from_str(include_str!("../../../events/plan.private.json")).expect("a plan");
         let refusal = |code| {
             let told = ErrorMetadata::builder().code(code).message("Told so.").build();
             SdkError::service_error(CreateSubnetError::generic(told), ())

@@ -82,11 +82,10 @@ mod tests {
 
     #[test]
     fn a_service_that_ecs_has_given_up_is_waited_for_no_more() {
-        let mut sample: Value =
-            serde_json::from_str(include_str!("../../../events/collect-result.json")).unwrap();
+        let mut plan: Value = serde_json::from_str(include_str!("../../../events/plan.public.json")).unwrap();
         let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
-        sample["plan"]["queueUntil"] = "2031-01-01T00:00:00Z".into();
-        let plan: Plan = serde_json::from_value(sample["plan"].take()).unwrap();
+        plan["queueUntil"] = "2031-01-01T00:00:00Z".into();
+        let plan: Plan = serde_json::from_value(plan).unwrap();
         let turn = Turn::first(Provider::OnDemand);
         let again = Turn { start: 2, queue_seconds: QUEUE_SECONDS_LIMIT, ..turn };
         for (given_up, after_quota) in

@@ -174,11 +174,11 @@ fn storage(gib: u32) -> Result<EphemeralStorage, Error> {
 mod tests {
     use super::*;
 
-    /// The container of the sample event, after a change of its plan.
+    /// The container of the sample plan, after a change.
     fn container(change: impl FnOnce(&mut Plan)) -> ContainerDefinition {
-        let sample = include_str!("../../../events/register-task.json");
-        let mut sample: Input = serde_json::from_str(sample).unwrap();
-        change(&mut sample.plan);
+        let plan = include_str!("../../../events/plan.public.json");
+        let mut plan: Plan = serde_json::from_str(plan).unwrap();
+        change(&mut plan);
         let settings = Settings {
             stack: "mayfly".into(),
             region: "eu-central-1".into(),
@@ -188,7 +188,7 @@ mod tests {
             log_group: "/mayfly/mayfly/jobs".into(),
             architecture: CpuArchitecture::X8664,
         };
-        container_definition(&settings, &sample.plan).unwrap()
+        container_definition(&settings, &plan).unwrap()
     }
 
     #[test]

@@ -373,11 +373,27 @@ pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// A file of events/.
+/// A file of events/, with what it refers to in its place.
 pub fn sample(file: &str) -> Result<Value> {
     let path = repository().join("events").join(file);
     let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&text).with_context(|| path.display().to_string())
+    let mut sample = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+    resolve(&mut sample)?;
+    Ok(sample)
+}
+
+/// Puts what `{ "$ref": "FILE#/POINTER" }`, a JSON Reference, stands for into its place.
+fn resolve(value: &mut Value) -> Result<()> {
+    if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+        let (file, pointer) = reference.split_once('#').unwrap_or((reference, ""));
+        let found = sample(file)?.pointer_mut(pointer).map(Value::take);
+        *value = found.with_context(|| format!("nothing is at {reference}"))?;
+    }
+    match value {
+        Value::Object(members) => members.values_mut().try_for_each(resolve),
+        Value::Array(items) => items.iter_mut().try_for_each(resolve),
+        _ => Ok(()),
+    }
 }
 
 /// The ARN of one of the stack's machines.
