@@ -66,3 +66,89 @@ impl Step for CreateQueue {
         Ok(Created { queue_url })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, SystemTime};
+
+    use aws_smithy_async::time::StaticTimeSource;
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_types::body::SdkBody;
+    use mayfly_lambda::{Clock, Randomness, invoke};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An SQS without a socket: it keeps what it was sent, and gives each queue a URL.
+    #[derive(Clone, Debug, Default)]
+    struct Sqs(Arc<Mutex<Vec<(String, Value)>>>);
+
+    impl HttpConnector for Sqs {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let body: Value = serde_json::from_slice(request.body().bytes().expect("a body")).expect("JSON");
+            let answer =
+                json!({ "QueueUrl": format!("https://sqs/{}", body["QueueName"].as_str().unwrap()) });
+            let date = request.headers().get("x-amz-date").expect("a signed request").to_owned();
+            self.0.lock().expect("no panic").push((date, body));
+            let status = 200.try_into().expect("a status");
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(answer.to_string()))))
+        }
+    }
+
+    fn step(sqs: &Sqs) -> CreateQueue {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "AKIA"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_REGION", "eu-central-1"),
+        ];
+        let variables: BTreeMap<_, _> =
+            variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let connector = SharedHttpConnector::new(sqs.clone());
+        let http = http_client_fn(move |_, _| connector.clone());
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+        let clock = Clock::new(StaticTimeSource::new(moment));
+        let randomness = Randomness::new(|bytes| bytes.fill(0));
+        CreateQueue::new(&Environment::new(variables, http, clock, randomness, true).expect("all is set"))
+            .expect("a step")
+    }
+
+    fn input(mailbox_url: &str) -> String {
+        let plan = include_str!("../../../events/plan.public.json");
+        let mut plan: Value = serde_json::from_str(plan).expect("JSON");
+        plan["mailboxName"] = "mayfly-sample".into();
+        plan["mailboxUrl"] = mailbox_url.into();
+        json!({ "plan": plan }).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_step_runs_in_process_on_the_clock_that_it_is_given() {
+        let sqs = Sqs::default();
+        let answer = invoke(&step(&sqs), &input("https://sqs/mayfly-sample")).await.expect("a queue");
+        assert_eq!(answer.get(), r#"{"queueUrl":"https://sqs/mayfly-sample"}"#);
+        let sent = sqs.0.lock().unwrap();
+        let [(date, body)] = sent.as_slice() else { panic!("one call, not {sent:?}") };
+        assert_eq!((date.as_str(), &body["QueueName"]), ("19700102T000000Z", &json!("mayfly-sample")));
+        assert_eq!(body["tags"]["mayfly:job"], "sample");
+    }
+
+    #[tokio::test]
+    async fn a_step_fails_with_an_error_s_name_and_its_words() {
+        let error =
+            invoke(&step(&Sqs::default()), &input("https://sqs/another")).await.expect_err("another URL");
+        assert_eq!(error.error_type, "Internal");
+        assert_eq!(
+            error.error_message,
+            "could not use the job's mailbox: SQS calls it https://sqs/mayfly-sample, the plan https://sqs/another"
+        );
+        let error = invoke(&step(&Sqs::default()), "{}").await.expect_err("no plan");
+        assert_eq!(
+            error.error_message,
+            "could not read the step's input: missing field `plan` at line 1 column 2"
+        );
+    }
+}

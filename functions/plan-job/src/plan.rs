@@ -238,3 +238,16 @@ fn mailbox_url(done_queue_url: &str, mailbox: &str) -> Result<String, Error> {
         .ok_or_else(|| Error::internal("read DONE_QUEUE_URL", format!("{done_queue_url} has no path")))?;
     Ok(format!("{base}/{mailbox}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_has_the_name_that_its_random_bytes_say() {
+        let count = |bytes: &mut [u8]| bytes.iter_mut().zip(0..).for_each(|(byte, n)| *byte = n);
+        assert_eq!(secret(&Randomness::new(count)), "abcdefghijklmnopqrstuvwxyz");
+        assert_eq!(secret(&Randomness::new(|bytes| bytes.fill(255))), "7".repeat(SECRET_LENGTH));
+        assert_ne!(secret(&Randomness::default()), secret(&Randomness::default()));
+    }
+}
