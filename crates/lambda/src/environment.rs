@@ -110,9 +110,12 @@ impl Clock {
     }
 }
 
+/// Writes random bytes over what it is given.
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
+
 /// Where a step takes secrets and ids from; by itself the operating system's random numbers.
 #[derive(Clone)]
-pub struct Randomness(Arc<dyn Fn(&mut [u8]) + Send + Sync>);
+pub struct Randomness(Arc<Fill>);
 
 impl Randomness {
     /// Random bytes as `fill` writes them.

@@ -99,7 +99,7 @@ impl Step for ConcludeJob {
         tracing::info!(?status, error, residual = outcome.receipt.residual.len(), "job concluded");
         let cause =
             cause(&outcome, shortened).map_err(|error| Error::internal("write the outcome", error))?;
-        Ok(Conclusion { status, error, cause, outcome })
+        Ok(Conclusion { status, outcome, error, cause })
     }
 }
 
