@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
-use local_aws::clock::TimeScale;
+use local_aws::clock::{Clock, TimeScale};
 use local_cloud::{ACCOUNT, Cloud, Options, REGION};
 use serde_json::json;
 use tokio::time::timeout;
@@ -33,8 +33,7 @@ async fn main() -> Result<ExitCode> {
     let cloud = Cloud::start(Options {
         tools: folder("MAYFLY_TOOLS")?,
         programs: folder("MAYFLY_PROGRAMS")?,
-        time_scale: TimeScale::REAL,
-        work_scale: TimeScale::REAL,
+        clock: Clock::new(TimeScale::REAL, TimeScale::REAL),
         ec2_quotas: local_ec2::Quotas::default(),
         ecs_quotas: local_ecs::Quotas::default(),
     })

@@ -319,7 +319,7 @@ async fn network_deleted(world: Arc<World>, job: String) -> Result<()> {
         "capacity": "spot-then-on-demand",
         "task": { "command": ["true"] }
     });
-    world.cloud().faults().add(&job, always(Fault::NoCapacity));
+    world.cloud().ecs_faults().add(&job, always(Fault::NoCapacity));
     world.start_job(&job, &document).await?;
     until("the first order", || async { Ok(world.record(&job).await.ok()) }).await?;
     network.remove().await?;

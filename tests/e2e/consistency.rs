@@ -56,7 +56,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 /// gateway; and the account uses ECS for the first time.
 async fn not_seen(world: Arc<World>, job: String) -> Result<()> {
     world.cloud().ec2_faults().add(&job, Fault::Unseen { seconds: 120 });
-    world.cloud().faults().add(&job, [Rule::once(local_ecs::Fault::RoleMissing { times: 2 })]);
+    world.cloud().ecs_faults().add(&job, [Rule::once(local_ecs::Fault::RoleMissing { times: 2 })]);
     let mut document = private(&["true"]);
     document["network"]["egressPorts"] = json!([80, 443]);
     world.start_job(&job, &document).await?;

@@ -30,7 +30,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 
 /// The service has deployments for a while, and the container's network interface outlasts even the NAT gateway.
 async fn slow_to_delete(world: Arc<World>, job: String) -> Result<()> {
-    world.cloud().faults().add(&job, [Rule::once(local_ecs::Fault::DeploymentsActive { times: 2 })]);
+    world.cloud().ecs_faults().add(&job, [Rule::once(local_ecs::Fault::DeploymentsActive { times: 2 })]);
     world.cloud().ec2_faults().add(&job, Fault::InterfaceLingers { seconds: 150 });
     world.start_job(&job, &private(&["true"])).await?;
     course::of(&world, &job).await?.result()?;

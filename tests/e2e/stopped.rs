@@ -112,7 +112,7 @@ async fn stopped_at(world: &World, base: &str, stop: &Stop) -> Result<()> {
             let [rule] = always(Fault::NoCapacity);
             world
                 .cloud()
-                .faults()
+                .ecs_faults()
                 .add(&job, [Rule { capacity_provider: Some("FARGATE_SPOT".into()), ..rule }]);
         }
         let arn = world.start_job(&job, &document).await?;

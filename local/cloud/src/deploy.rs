@@ -53,7 +53,7 @@ impl Cloud {
             .arg("--parameter-overrides")
             .arg(format!("DataBuckets={DATA_BUCKET}"))
             .args(["ExistingSubnets=*", "ExistingSecurityGroups=*"])
-            .arg(format!("ReportGraceSeconds={}", self.options().time_scale.real(REPORT_GRACE).as_secs()))
+            .arg(format!("ReportGraceSeconds={}", self.options().clock.scale.real(REPORT_GRACE).as_secs()))
             .args(parameters)
             .current_dir(&stage)
             .envs(self.environment())

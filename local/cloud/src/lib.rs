@@ -18,14 +18,14 @@ use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
-use local_aws::clock::{Clock, TimeScale};
+use local_aws::clock::Clock;
 use local_aws::events::EventBus;
 use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
 use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Ecs, Faults, Images, Processes};
+use local_ecs::{Ecs, Images, Processes};
 use local_states::StepFunctions;
 use nix::sys::statvfs::statvfs;
 use tokio::net::TcpListener;
@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::folder::CloudFolder;
 use crate::ministack::MiniStack;
+use crate::sts::Sts;
 
 /// The Region that the local cloud says it is.
 pub const REGION: &str = "eu-central-1";
@@ -51,11 +52,8 @@ pub struct Options {
     pub tools: PathBuf,
     /// The folder that Cargo has put the programs in.
     pub programs: PathBuf,
-    /// How many real seconds one second of the cloud lasts.
-    pub time_scale: TimeScale,
-    /// The same for a job's work: from a container's first report on, its time-out and its heartbeat, and the time in which
-    /// it has to stop.
-    pub work_scale: TimeScale,
+    /// What time it is in the cloud, and how fast it passes.
+    pub clock: Clock,
     /// What the account may have of networks.
     pub ec2_quotas: local_ec2::Quotas,
     /// What the account may have of ECS and Fargate.
@@ -68,7 +66,7 @@ pub struct Cloud {
     upstream: Upstream,
     guard: Guard,
     calls: CallLog,
-    faults: Faults,
+    ecs_faults: local_ecs::Faults,
     ec2_faults: local_ec2::Faults,
     folder: CloudFolder,
     stop: CancellationToken,
@@ -91,7 +89,7 @@ impl Cloud {
         check_disk(folder.path())?;
         let [ec2, ecs, states, sts] = [listen().await?, listen().await?, listen().await?, listen().await?];
         let agent = listen().await?;
-        let clock = Clock::new(options.time_scale, options.work_scale);
+        let clock = options.clock;
         let random = Random::default();
         let mut upstream = Upstream {
             ec2: origin(&ec2)?,
@@ -102,7 +100,7 @@ impl Cloud {
         };
         let ministack = MiniStack::start(&options.tools, folder.path(), &mut upstream).await?;
         let calls = CallLog::new(clock);
-        let (ec2_faults, faults) = (local_ec2::Faults::default(), Faults::default());
+        let (ec2_faults, ecs_faults) = (local_ec2::Faults::default(), local_ecs::Faults::default());
         let stop = CancellationToken::new();
         let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
         let bus = EventBus::new(upstream.clone());
@@ -126,7 +124,7 @@ impl Cloud {
             calls: calls.clone(),
             ec2: network.clone(),
             runtime: Arc::new(processes),
-            faults: faults.clone(),
+            faults: ecs_faults.clone(),
             quotas: options.ecs_quotas,
             agent: origin(&agent)?,
         });
@@ -137,13 +135,13 @@ impl Cloud {
             world: local_states::MiniStack::new(upstream.clone(), bus),
         });
         let mut servers = JoinSet::new();
-        servers.spawn(sts::serve(sts, upstream.ministack.clone(), stop.clone()));
+        servers.spawn(serve(sts, Sts::new(upstream.ministack.clone())?, stop.clone()));
         servers.spawn(serve(ec2, network, stop.clone()));
         servers.spawn(serve(agent, containers.agent(), stop.clone()));
         servers.spawn(serve(ecs, containers, stop.clone()));
         servers.spawn(serve(states, step_functions, stop.clone()));
         let running = Mutex::new(Running { ministack, servers });
-        Ok(Self { options, upstream, guard, calls, faults, ec2_faults, folder, stop, running })
+        Ok(Self { options, upstream, guard, calls, ecs_faults, ec2_faults, folder, stop, running })
     }
 
     /// Waits until the cloud is of no more use, because a part of it has ended by itself; says which and what to do.
@@ -185,8 +183,8 @@ impl Cloud {
     }
 
     /// What goes wrong with which job's tasks.
-    pub fn faults(&self) -> &Faults {
-        &self.faults
+    pub fn ecs_faults(&self) -> &local_ecs::Faults {
+        &self.ecs_faults
     }
 
     /// What goes wrong with which job's network.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use local_aws::clock::TimeScale;
+use local_aws::clock::{Clock, TimeScale};
 use local_cloud::{Cloud, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -60,8 +60,7 @@ async fn serve() -> Result<ExitCode> {
     let options = Options {
         tools,
         programs,
-        time_scale: arguments.time_scale,
-        work_scale: TimeScale::REAL,
+        clock: Clock::new(arguments.time_scale, TimeScale::REAL),
         ec2_quotas: local_ec2::Quotas::default(),
         ecs_quotas: local_ecs::Quotas::default(),
     };
@@ -100,11 +99,12 @@ async fn stop(cloud: Cloud, outcome: Result<ExitCode>) -> Result<ExitCode> {
 /// Starts the cloud and deploys the stack, and says so.
 async fn start(options: Options) -> Result<Cloud> {
     eprint!("Starting the local cloud ... ");
-    let began = std::time::Instant::now();
+    let clock = options.clock;
+    let began = clock.instant();
     let cloud = Cloud::start(options).await?;
-    eprintln!("{:.1} s", began.elapsed().as_secs_f64());
+    eprintln!("{:.1} s", (clock.instant() - began).as_secs_f64());
     eprint!("Deploying template.yaml with the SAM CLI ... ");
-    let began = std::time::Instant::now();
+    let began = clock.instant();
     let deployed = tokio::select! {
         deployed = cloud.deploy(Path::new("."), STACK, &["ReportEverySeconds=1"]) => deployed,
         broken = cloud.broken() => Err(broken),
@@ -114,6 +114,6 @@ async fn start(options: Options) -> Result<Cloud> {
         let _ = cloud.stop().await;
         return Err(error);
     }
-    eprintln!("{:.1} s", began.elapsed().as_secs_f64());
+    eprintln!("{:.1} s", (clock.instant() - began).as_secs_f64());
     Ok(cloud)
 }

@@ -50,7 +50,7 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     if !rules.is_empty() {
         eprintln!("What goes wrong with it: {}\n", faults_file(job).display());
     }
-    cloud.faults().add(&name, rules);
+    cloud.ecs_faults().add(&name, rules);
 
     let submitted = cloud.folder().join(job.file_name().unwrap_or_default());
     std::fs::write(&submitted, cloud.fill_in(&read(job)?, STACK).await?)?;

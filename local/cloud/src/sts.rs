@@ -3,18 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response, StatusCode};
+use local_aws::server::Service;
 use reqwest::Client;
-use tokio::net::TcpListener;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
-/// More than any call of STS's has.
-const MAX_BODY: usize = 1 << 20;
 /// A session policy is refused from so many characters on. AWS packs it into a binary form with a limit of its own, and
 /// tells only how full that is; others have met it at about this length.
 /// Source: STS API Reference, `AssumeRole`, `PackedPolicyTooLarge` and `PackedPolicySize`.
@@ -22,57 +17,61 @@ const PACKED_LIMIT: usize = 1_000;
 /// How long an answer takes, in real time.
 const ANSWER: Duration = Duration::from_millis(200);
 
-/// Answers on `listener` until `stop`.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, ministack: String, stop: CancellationToken) -> Result<()> {
-    let sts = Sts { ministack, http: Client::builder().no_proxy().build()? };
-    let app = Router::new().fallback(answer).with_state(sts);
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;
-    Ok(())
-}
-
+/// The STS in front of MiniStack's. It keeps nothing.
 #[derive(Clone, Debug)]
-struct Sts {
+pub struct Sts {
     ministack: String,
     http: Client,
 }
 
-async fn answer(State(sts): State<Sts>, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, MAX_BODY).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    };
-    sleep(ANSWER).await;
-    let policy = url::form_urlencoded::parse(&body).find(|(name, _)| name == "Policy");
-    if let Some(length) = policy.map(|(_, policy)| policy.chars().count()).filter(|n| *n >= PACKED_LIMIT) {
-        return too_large(length);
+impl Sts {
+    /// The one in front of the MiniStack at this origin.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(ministack: String) -> Result<Self> {
+        Ok(Self { ministack, http: Client::builder().no_proxy().build()? })
     }
-    // The host stays the one that was signed.
-    let url = format!("{}{}", sts.ministack, parts.uri);
-    let forwarded = sts.http.request(parts.method, url).headers(parts.headers).body(body);
-    match passed_on(forwarded).await {
-        Ok(response) => response,
-        Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+
+    async fn pass_on(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        let (parts, body) = request.into_parts();
+        // The host stays the one that was signed.
+        let url = format!("{}{}", self.ministack, parts.uri);
+        let answer = self.http.request(parts.method, url).headers(parts.headers).body(body).send().await?;
+        let mut response = Response::builder().status(answer.status());
+        if let Some(kind) = answer.headers().get(CONTENT_TYPE) {
+            response = response.header(CONTENT_TYPE, kind);
+        }
+        Ok(response.body(answer.bytes().await?)?)
     }
 }
 
-async fn passed_on(request: reqwest::RequestBuilder) -> reqwest::Result<Response> {
-    let answer = request.send().await?;
-    let (status, kind) = (answer.status(), answer.headers().get(header::CONTENT_TYPE).cloned());
-    let body: Bytes = answer.bytes().await?;
-    Ok((status, kind.map(|kind| [(header::CONTENT_TYPE, kind)]), body).into_response())
+impl Service for Sts {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        sleep(ANSWER).await;
+        let policy = url::form_urlencoded::parse(request.body()).find(|(name, _)| name == "Policy");
+        let length = policy.map(|(_, policy)| policy.chars().count());
+        let answer = match length.filter(|length| *length >= PACKED_LIMIT) {
+            Some(length) => too_large(length),
+            None => self.pass_on(request).await,
+        };
+        answer.unwrap_or_else(|error| {
+            let mut response = Response::new(error.to_string().into());
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            response
+        })
+    }
 }
 
 /// In AWS's words, as others have met them.
 /// Source: github.com/aws/containers-roadmap/issues/2413, for the session tags that are packed with the policy.
-fn too_large(length: usize) -> Response {
+fn too_large(length: usize) -> Result<Response<Bytes>> {
     let percent = (length * 100).div_ceil(PACKED_LIMIT - 1);
     let error = format!(
         "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
          <Code>PackedPolicyTooLarge</Code><Message>Packed size of policy consumes {percent}% of allotted space.\
          </Message></Error><RequestId>00000000-0000-0000-0000-000000000000</RequestId></ErrorResponse>"
     );
-    (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/xml")], error).into_response()
+    let response = Response::builder().status(StatusCode::BAD_REQUEST).header(CONTENT_TYPE, "text/xml");
+    Ok(response.body(error.into())?)
 }

@@ -103,7 +103,7 @@ pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
 async fn hold(stack: &Stack) -> Result<()> {
     for job in [HELD, ENDING] {
         let never = Rule { tasks: 100, ..Rule::once(Fault::NeverStarts { stage: Stage::Pending }) };
-        stack.world.cloud().faults().add(job, [never]);
+        stack.world.cloud().ecs_faults().add(job, [never]);
         stack.start(job, &stack.submission(job)?["document"]).await?;
     }
     for job in [HELD, ENDING] {

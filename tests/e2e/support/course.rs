@@ -43,7 +43,7 @@ pub async fn run(
     document: &Value,
     faults: impl IntoIterator<Item = Rule>,
 ) -> Result<Course> {
-    world.cloud().faults().add(job, faults);
+    world.cloud().ecs_faults().add(job, faults);
     world.start_job(job, document).await?;
     of(world, job).await
 }
@@ -66,7 +66,7 @@ impl Sample {
     /// Starts it, with the stack's own network in its placeholders.
     pub async fn start(self, world: &World, job: &str) -> Result<()> {
         let document = world.cloud().fill_in(&self.document.to_string(), STACK).await?;
-        world.cloud().faults().add(job, self.faults);
+        world.cloud().ecs_faults().add(job, self.faults);
         world.start_job(job, &serde_json::from_str(&document)?).await?;
         Ok(())
     }

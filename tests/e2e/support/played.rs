@@ -60,7 +60,7 @@ impl<'a> Played<'a> {
     ) -> Result<Played<'a>> {
         let mut settings = world.settings_of(stack, "handle-report").await?;
         let done_queue = settings.remove("DONE_QUEUE_URL").context("handle-report knows the done queue")?;
-        world.cloud().faults().add(job, faults);
+        world.cloud().ecs_faults().add(job, faults);
         let arn = world.try_start(&machine_of(stack, "run-job"), job, document).await?;
         let played = Self { world, stack, job: job.to_owned(), arn, done_queue };
         played.container(1).await?;

@@ -16,7 +16,7 @@ use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use local_aws::calls::Call;
-use local_aws::clock::TimeScale;
+use local_aws::clock::{Clock, TimeScale};
 use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::leftovers::Belonging;
 use local_cloud::{ACCOUNT, Cloud, Options, REGION, ffmpeg};
@@ -71,9 +71,8 @@ impl World {
         let options = Options {
             tools: folder("MAYFLY_TOOLS")?,
             programs: folder("MAYFLY_PROGRAMS")?,
-            time_scale: scale,
             // What the tests' containers do takes seconds, and a test of their clocks shall not wait for minutes.
-            work_scale: scale,
+            clock: Clock::new(scale, scale),
             ec2_quotas,
             ecs_quotas,
         };
