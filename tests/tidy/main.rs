@@ -21,6 +21,8 @@ mod project;
 mod rights;
 /// Every sample is what it says it is.
 mod samples;
+/// Nobody asks what time it is, or draws a number, but where everybody asks.
+mod seams;
 /// Two stacks can be deployed side by side.
 mod stacks;
 /// Time-outs that depend on one another.

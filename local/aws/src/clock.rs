@@ -94,11 +94,6 @@ impl TimeScale {
     pub fn cloud(self, real: Duration) -> Duration {
         real.div_f64(self.0)
     }
-
-    /// Sleeps for `cloud`, a duration in the cloud's time.
-    pub async fn sleep(self, cloud: Duration) {
-        tokio::time::sleep(self.real(cloud)).await;
-    }
 }
 
 impl FromStr for TimeScale {

@@ -54,11 +54,13 @@ impl<K: Eq + Hash> Buckets<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn a_bucket_empties_and_refills_in_the_clouds_time() {
-        let buckets = Buckets::new(TimeScale::new(0.01));
-        let (start, rate) = (Instant::now(), Rate { burst: 5.0, refill: 1.0 });
+        let clock = Clock::new(TimeScale::new(0.01), TimeScale::REAL);
+        let buckets = Buckets::new(clock.scale);
+        let (start, rate) = (clock.instant(), Rate { burst: 5.0, refill: 1.0 });
         let second = start + Duration::from_millis(10);
         for _ in 0..5 {
             assert!(buckets.take("a", rate, start));

@@ -149,6 +149,7 @@ impl Cloud {
     pub async fn broken(&self) -> anyhow::Error {
         let Running { ministack, servers } = &mut *self.running.lock().await;
         tokio::select! {
+            biased;
             ended = ministack.ended() => ended,
             Some(server) = servers.join_next() => {
                 let how = told(server).err().unwrap_or_else(|| anyhow!("it has stopped"));

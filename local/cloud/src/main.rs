@@ -82,6 +82,7 @@ async fn up(options: Options) -> Result<ExitCode> {
     println!("export PATH={}:{}:$PATH", cloud.options().tools.display(), cloud.options().programs.display());
     println!("\nThe bucket for jobs is {}. Ctrl-C stops everything.", local_cloud::deploy::DATA_BUCKET);
     let outcome = tokio::select! {
+        biased;
         _ = interrupted.recv() => Ok(ExitCode::SUCCESS),
         _ = terminated.recv() => Ok(ExitCode::SUCCESS),
         broken = cloud.broken() => Err(broken),
@@ -106,6 +107,7 @@ async fn start(options: Options) -> Result<Cloud> {
     eprint!("Deploying template.yaml with the SAM CLI ... ");
     let began = clock.instant();
     let deployed = tokio::select! {
+        biased;
         deployed = cloud.deploy(Path::new("."), STACK, &["ReportEverySeconds=1"]) => deployed,
         broken = cloud.broken() => Err(broken),
     };

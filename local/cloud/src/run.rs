@@ -23,6 +23,7 @@ pub async fn run(options: Options, job: &Path, to: &Path) -> Result<ExitCode> {
     let mut terminated = signal(SignalKind::terminate())?;
     let cloud = crate::start(options).await?;
     let outcome = tokio::select! {
+        biased;
         outcome = run_on(&cloud, job, to) => outcome,
         _ = terminated.recv() => Err(anyhow::anyhow!("terminated")),
         broken = cloud.broken() => Err(broken),

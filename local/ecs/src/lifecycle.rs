@@ -294,6 +294,7 @@ impl Life {
         let exited = {
             let mut exited = pin!(self.stopping.run_until_cancelled(container.exit_code()));
             select! {
+                biased;
                 exited = &mut exited => exited,
                 fault = due(&self.ecs, self.fault.as_ref()) => {
                     struck = Some(fault.clone());

@@ -66,6 +66,7 @@ async fn supervise(arguments: &[OsString]) -> anyhow::Result<u8> {
         let mut burials = pin!(subreaper.bury(first));
         loop {
             select! {
+                biased;
                 status = child.wait() => break exit_code(status?),
                 _ = told_to_end.recv() => {
                     let _ = first.map(|process| send(process, Signal::SIGTERM));
