@@ -133,6 +133,13 @@ pub async fn task_definitions(
     Ok(found)
 }
 
+/// What ECS says in the detail `name` of the task's network interfaces.
+/// Source: ECS API Reference, `Attachment`: details of an `ElasticNetworkInterface`.
+pub fn interface_details<'a>(task: &'a Task, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let details = task.attachments().iter().flat_map(|attachment| attachment.details());
+    details.filter(move |detail| detail.name() == Some(name)).filter_map(|detail| detail.value())
+}
+
 async fn services_in(ecs: &Client, cluster: &str, owner: Owner<'_>) -> Result<Vec<Service>, Error> {
     let description = ecs
         .describe_services()

@@ -1,8 +1,8 @@
 //! The job's services, tasks, cluster, task definitions and mailboxes.
 
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{Task, TaskDefinitionStatus};
-use mayfly_ecs::Described;
+use aws_sdk_ecs::types::TaskDefinitionStatus;
+use mayfly_ecs::{Described, interface_details};
 use mayfly_lambda::error::Error;
 use mayfly_model::inventory::{EXISTS, Kind, Resource};
 use mayfly_model::tags::Owner;
@@ -24,15 +24,8 @@ pub async fn tasks(
 ) -> Result<(Vec<Resource>, Vec<String>), Error> {
     let found = mayfly_ecs::tasks(ecs, stack_cluster, owner).await?;
     let tasks = found.iter().map(Described::resource);
-    Ok((tasks.collect(), found.iter().flat_map(interface_ids).collect()))
-}
-
-/// Source: ECS API Reference, `Attachment`: details of an `ElasticNetworkInterface`.
-fn interface_ids(task: &Task) -> impl Iterator<Item = String> {
-    let details = task.attachments().iter().flat_map(|attachment| attachment.details());
-    details
-        .filter(|detail| detail.name() == Some("networkInterfaceId"))
-        .filter_map(|d| d.value().map(str::to_owned))
+    let interfaces = found.iter().flat_map(|task| interface_details(task, "networkInterfaceId"));
+    Ok((tasks.collect(), interfaces.map(str::to_owned).collect()))
 }
 
 pub async fn task_definitions(ecs: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {

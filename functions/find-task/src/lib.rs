@@ -1,6 +1,7 @@
 //! FindTask: the service's running task and its addresses.
 
 use aws_sdk_ecs::types::Task;
+use mayfly_ecs::interface_details;
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Environment, Step};
 use serde::{Deserialize, Serialize};
@@ -86,10 +87,9 @@ fn starting(detail: &str) -> Error {
     Error::TaskStarting(format!("the service's task does not run yet: {detail}"))
 }
 
-/// Source: ECS API Reference, `Attachment`: details of an `ElasticNetworkInterface`.
+/// The first interface's detail, where ECS tells it.
 fn detail(task: &Task, name: &str) -> Option<String> {
-    let details = task.attachments().iter().flat_map(|attachment| attachment.details());
-    details.filter(|detail| detail.name() == Some(name)).find_map(|detail| detail.value().map(str::to_owned))
+    interface_details(task, name).next().map(str::to_owned)
 }
 
 async fn public_address(ec2: &aws_sdk_ec2::Client, interface: &str) -> Result<Option<String>, Error> {

@@ -6,13 +6,14 @@ mod classify;
 mod event;
 
 use aws_sdk_ecs::types::{Service, ServiceField};
+use mayfly_ecs::pairs;
 use mayfly_jobs::{Jobs, Record};
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Step};
 use mayfly_model::class::Class;
 use mayfly_model::message::{News, Report};
 use mayfly_model::names::Names;
-use mayfly_model::tags;
+use mayfly_model::tags::Claim;
 use serde::Serialize;
 
 use crate::event::Event;
@@ -117,14 +118,11 @@ impl HandleStoppedTask {
             }
             Err(error) => return Err(Error::aws("describe the job's service")(error)),
         };
-        let service = described.services.unwrap_or_default().into_iter().next();
-        Ok(service.and_then(|service| {
-            let tag =
-                |key| service.tags().iter().find(|tag| tag.key() == Some(key))?.value().map(str::to_owned);
-            let is_own = tag(tags::STACK).as_ref() == Some(&self.stack);
-            let job = tag(tags::JOB).filter(|_| is_own)?;
-            Some((service, job))
-        }))
+        let Some(service) = described.services.unwrap_or_default().into_iter().next() else {
+            return Ok(None);
+        };
+        let job = Claim::read(&self.stack, pairs(service.tags())).map(|claim| claim.job.to_owned());
+        Ok(job.map(|job| (service, job)))
     }
 
     async fn send(&self, report: &Report) -> Result<(), Error> {
