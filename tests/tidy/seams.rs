@@ -1,4 +1,4 @@
-//! Nobody asks what time it is, or draws a number, but where everybody asks.
+//! Nobody asks what time it is, draws a number or reads a setting but where everybody asks.
 
 use std::collections::BTreeSet;
 
@@ -12,24 +12,30 @@ struct Seam {
     /// The calls that nobody makes outside of the room.
     calls: &'static str,
     room: &'static str,
+    /// The folders whose sources keep to the room, tests in them included.
+    trees: &'static [&'static str],
 }
 
-const SEAMS: [Seam; 2] = [
-    Seam {
-        of: "the time",
-        calls: r"\b[A-Z]\w*::now\b|\.elapsed\(|\bthread::sleep\b",
-        room: "local/aws/src/clock.rs",
-    },
-    Seam {
-        of: "what is random",
-        // A `select!` that is not biased draws the branch that it looks at first.
-        calls: r"\b(fastrand|getrandom|rand)::|\bnew_v4\b|\bselect! \{",
-        room: "local/aws/src/random.rs",
-    },
-];
+const TIME: &str = r"\b[A-Z]\w*::now\b|\.elapsed\(|\bthread::sleep\b";
+// A `select!` that is not biased draws the branch that it looks at first.
+const RANDOM: &str = r"\b(fastrand|getrandom|rand)::|\bnew_v4\b|\bselect! \{";
+const VARIABLES: &str = r"\benv::(vars?|vars?_os)\b";
 
-/// The folders whose sources keep to the rooms, tests in them included.
-const TREES: [&str; 1] = ["local/*/src"];
+const LOCAL: &[&str] = &["local/*/src"];
+const STEPS: &[&str] = &["crates/*/src", "functions/*/src"];
+
+const SEAMS: [Seam; 5] = [
+    Seam { of: "the time", calls: TIME, room: "local/aws/src/clock.rs", trees: LOCAL },
+    Seam { of: "what is random", calls: RANDOM, room: "local/aws/src/random.rs", trees: LOCAL },
+    Seam { of: "a step's time", calls: TIME, room: "crates/lambda/src/environment.rs", trees: STEPS },
+    Seam {
+        of: "what is random in a step",
+        calls: RANDOM,
+        room: "crates/lambda/src/environment.rs",
+        trees: STEPS,
+    },
+    Seam { of: "a step's setting", calls: VARIABLES, room: "crates/lambda/src/environment.rs", trees: STEPS },
+];
 
 /// Files that ask by themselves all the same, and why.
 const EXCEPTIONS: [(&str, &str); 1] = [(
@@ -38,19 +44,16 @@ const EXCEPTIONS: [(&str, &str); 1] = [(
 )];
 
 #[test]
-fn time_and_randomness_come_from_one_room_each() {
+fn time_randomness_and_settings_come_from_one_room_each() {
     let excepted: BTreeSet<_> = EXCEPTIONS.iter().map(|(file, _)| (*file).to_owned()).collect();
     let mut exceptions = BTreeSet::new();
-    let mut sources = 0;
-    for file in files() {
-        let name = file.display().to_string();
-        if !TREES.iter().any(|tree| is_in(&name, tree)) || file.extension().is_none_or(|kind| kind != "rs") {
-            continue;
-        }
-        sources += 1;
-        let text = read(&file);
-        for Seam { of, room, .. } in SEAMS.iter().filter(|seam| seam.room != name) {
-            let Some(call) = found(of, &text) else { continue };
+    let mut trees = BTreeSet::new();
+    for file in files().into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "rs")) {
+        let (name, text) = (file.display().to_string(), read(&file));
+        for Seam { of, room, trees: kept, .. } in &SEAMS {
+            let Some(tree) = kept.iter().find(|tree| is_in(&name, tree)) else { continue };
+            trees.insert(*tree);
+            let Some(call) = found(of, &text).filter(|_| *room != name) else { continue };
             assert!(
                 excepted.contains(&name),
                 "{name}: `{call}`: {of} comes from {room} alone, so that it can be set from outside"
@@ -58,7 +61,8 @@ fn time_and_randomness_come_from_one_room_each() {
             exceptions.insert(name.clone());
         }
     }
-    assert!(sources > 0, "no folder is like {TREES:?}");
+    let all: BTreeSet<_> = SEAMS.iter().flat_map(|seam| seam.trees).copied().collect();
+    assert_eq!(trees, all, "each of the trees (right) has sources (left)");
     assert_eq!(exceptions, excepted, "of the EXCEPTIONS (right), these are needed (left)");
 }
 
@@ -68,6 +72,7 @@ fn a_call_is_found_however_it_is_written() {
         ("the time", "let began = std::time::Instant::now();"),
         ("the time", "task.at.get_or_insert_with(Timestamp::now)"),
         ("the time", "if began.elapsed() > LIMIT {"),
+        ("a step's setting", "std::env::var(\"STACK_NAME\")"),
         ("what is random", "let id: u64 = rand::random();"),
         ("what is random", "use rand::RngExt;"),
         ("what is random", "Uuid::new_v4()"),
