@@ -11,7 +11,7 @@ use local_ecs::{Fault, Refusal, Rule, SpotStopCode, Stage};
 use mayfly_model::class::Class;
 use mayfly_model::message::Order;
 use mayfly_model::names::Names;
-use mayfly_model::turn::LOSSES_LIMIT;
+use mayfly_model::turn::SPOT_LOSSES_LIMIT;
 use serde_json::json;
 
 use crate::support::course::{self, AT_WORK, always, sample};
@@ -135,8 +135,12 @@ async fn lost_too_often(world: Arc<World>, job: String) -> Result<()> {
     let course = course::run(&world, &job, &document, always(fault)).await?;
     let failure = course.failure(Class::SpotInterrupted, Some(1))?;
     assert!(failure.message.contains("Spot capacity"), "{}", failure.message);
-    assert_eq!(course.starts_and_launches(), (LOSSES_LIMIT as usize + 1, 1), "all of them on one service");
-    assert_eq!(course.turn.losses, LOSSES_LIMIT, "those that it got over");
+    assert_eq!(
+        course.starts_and_launches(),
+        (SPOT_LOSSES_LIMIT as usize + 1, 1),
+        "all of them on one service"
+    );
+    assert_eq!(course.turn.losses, SPOT_LOSSES_LIMIT, "those that it got over");
     Ok(())
 }
 

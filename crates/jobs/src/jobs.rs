@@ -12,7 +12,7 @@ use mayfly_lambda::error::Error;
 use mayfly_model::message::{Loss, News, Progress, Report};
 use mayfly_model::plan::Plan;
 use mayfly_model::record::{
-    CAPACITY, JOB, LOSS, MAILBOX, NONCE, PROGRESS, RESULT, START, Stored, TASK, TOKEN, TTL, TURN,
+    CAPACITY, JOB, LOSS, MAILBOX, NONCE, PROGRESS, RESULT, START, Stored, TOKEN, TTL, TURN, WORK,
 };
 use mayfly_model::turn::Turn;
 use serde::Serialize;
@@ -105,7 +105,7 @@ impl Jobs {
             .item(NONCE, text(nonce))
             .item(MAILBOX, text(&plan.mailbox_url))
             .item(CAPACITY, json(&plan.capacity)?)
-            .item(TASK, json(&plan.task)?)
+            .item(WORK, json(&plan.work)?)
             .item(TTL, number(forget_at(plan)?));
         put.send().await.map(drop).map_err(Error::aws("write the job's record"))
     }

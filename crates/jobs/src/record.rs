@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_lambda::error::Error;
-use mayfly_model::job::{Capacity, Task};
+use mayfly_model::job::{Capacity, Work};
 use mayfly_model::message::Loss;
 use mayfly_model::record::{
-    CAPACITY, CONCLUDED, ENDED_TASKS, LOSS, MAILBOX, NONCE, RESULT, Stored, TASK, TASK_ARN, TOKEN, TURN,
+    CAPACITY, CONCLUDED, ENDED_TASKS, LOSS, MAILBOX, NONCE, RESULT, Stored, TASK_ARN, TOKEN, TURN, WORK,
     WORKED,
 };
 use mayfly_model::turn::Turn;
@@ -28,8 +28,8 @@ pub struct Record {
     pub mailbox: String,
     /// The document's `capacity`.
     pub capacity: Capacity,
-    /// The document's `task`.
-    pub task: Task,
+    /// The job's work.
+    pub work: Work,
     /// The ECS task that works at this start, once it has reported.
     pub task_arn: Option<String>,
     /// The ECS tasks whose end is known.
@@ -58,7 +58,7 @@ impl Record {
             nonce: given(NONCE, text(item, NONCE))?.to_owned(),
             mailbox: given(MAILBOX, text(item, MAILBOX))?.to_owned(),
             capacity: given(CAPACITY, json(item, CAPACITY)?)?,
-            task: given(TASK, json(item, TASK)?)?,
+            work: given(WORK, json(item, WORK)?)?,
             task_arn: text(item, TASK_ARN).map(str::to_owned),
             ended_tasks: ended.cloned().unwrap_or_default(),
             loss: json(item, LOSS)?,

@@ -1,4 +1,4 @@
-//! How one start of a job ended and what comes next.
+//! How a start ended and what comes next: what collect-result tells the state machine.
 
 use serde::{Deserialize, Serialize};
 

@@ -33,8 +33,9 @@ pub struct JobDocument {
     /// Which of Fargate's capacities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// The work of a job.
-    pub task: Task,
+    /// What is to be done; `task` in the document.
+    #[serde(rename = "task")]
+    pub work: Work,
     /// The longest one attempt may take, in minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_minutes: Option<u32>,
@@ -141,10 +142,10 @@ impl Capacity {
     }
 }
 
-/// The document's `task`.
+/// The work of a job, which its document calls `task`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Task {
+pub struct Work {
     /// Files to bring into the working directory.
     #[serde(default)]
     pub inputs: Vec<Input>,

@@ -22,13 +22,13 @@ pub enum Order {
     Urls(SignedUrls),
 }
 
-/// One start of a job.
+/// The order for one start of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Assignment {
     /// The job's id.
     pub job: String,
-    /// Which attempt and which start this is; of two orders the one with the later start counts.
+    /// The start's turn; of two orders the one with the later start counts.
     pub turn: Turn,
     /// Proves that a report comes from a container of this job.
     pub nonce: String,
@@ -38,7 +38,7 @@ pub struct Assignment {
     pub inputs: Vec<Download>,
     /// Files to upload when the command has succeeded, by their names in the working directory.
     pub outputs: Vec<String>,
-    /// The longest the attempt may take, in seconds from this message.
+    /// The attempt's time-out, in seconds from this message.
     pub timeout_seconds: u64,
     /// How often to report, in seconds.
     pub report_every_seconds: u64,
@@ -107,7 +107,7 @@ pub enum News {
         /// Outputs, by file.
         uploads: Vec<FileSize>,
     },
-    /// The attempt is over.
+    /// The work is over, well or not.
     Finished(Finished),
     /// What no container can report itself: ECS says that the task has ended, or cannot be placed.
     Lost(Loss),
@@ -134,7 +134,7 @@ pub struct FileSize {
     pub bytes: u64,
 }
 
-/// How far the attempt is.
+/// How far the work is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
@@ -148,7 +148,7 @@ pub struct Progress {
     pub line: Option<String>,
 }
 
-/// The phases of an attempt.
+/// The phases of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Phase {
@@ -160,7 +160,7 @@ pub enum Phase {
     Uploading,
 }
 
-/// How the attempt ended.
+/// How the work ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finished {
@@ -172,12 +172,12 @@ pub struct Finished {
     /// What was uploaded.
     #[serde(default)]
     pub outputs: Vec<FileSize>,
-    /// Why the attempt failed; absent where it succeeded.
+    /// Why it failed; absent where it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
 
-/// Why an attempt failed.
+/// Why the work failed, or a start was lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::Class;
 use crate::inventory::Receipt;
-use crate::job::Task;
+use crate::job::Work;
 use crate::message::Failure;
 use crate::record::Stored;
 use crate::turn::{Provider, Turn};
@@ -107,14 +107,14 @@ impl End {
         }
     }
 
-    /// What a stored result comes to, for a job that was to do `task`.
-    pub fn of(stored: Stored, task: &Task) -> Self {
+    /// What a stored result comes to, for a job that was to do `work`.
+    pub fn of(stored: Stored, work: &Work) -> Self {
         let Stored { turn, task_arn, finished } = stored;
         if let Some(failure) = finished.failure {
             return Self::Failed(JobFailure::of_start(turn, failure, finished.exit_code, task_arn));
         }
         let outputs = finished.outputs.into_iter().filter_map(|delivered| {
-            let output = task.outputs.iter().find(|output| output.file == delivered.file)?;
+            let output = work.outputs.iter().find(|output| output.file == delivered.file)?;
             Some(Delivered { file: delivered.file, to: output.to.clone(), bytes: delivered.bytes })
         });
         Self::Succeeded(JobResult {
@@ -138,7 +138,7 @@ pub struct JobResult {
     pub attempt: u32,
     /// The ECS capacity provider it ran on.
     pub capacity: Provider,
-    /// How long the attempt took in the container.
+    /// How long the work took in the container.
     pub seconds: f64,
     /// The task it ran in.
     pub task_arn: String,

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Capacity, Task};
+use crate::job::{Capacity, Work};
 use crate::tags::Tags;
 use crate::turn::Turn;
 
@@ -42,7 +42,8 @@ pub struct Plan {
     /// What the state machine begins with.
     pub first_turn: Turn,
     /// The work.
-    pub task: Task,
+    #[serde(rename = "task")]
+    pub work: Work,
     /// The longest one attempt may take, in seconds.
     pub timeout_seconds: u64,
     /// The longest silence of the container, its start included, in seconds.

@@ -19,8 +19,8 @@ pub const NONCE: &str = "nonce";
 pub const MAILBOX: &str = "mailbox";
 /// The document's `capacity`, as it stands there.
 pub const CAPACITY: &str = "capacity";
-/// The job's `task` as JSON: the only source of the keys that are signed.
-pub const TASK: &str = "task";
+/// The job's work, its document's `task`, as JSON: the only source of the keys that are signed.
+pub const WORK: &str = "task";
 /// The ARN of the task that works at this start, once it has reported.
 pub const TASK_ARN: &str = "taskArn";
 /// The ARNs of the tasks whose end is known: what ECS still says of them is no news.

@@ -1,4 +1,4 @@
-//! What the states of tear-down hand to their functions.
+//! The input of tear-down's functions, which is the same for all of them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,25 +1,25 @@
-//! Which try at a job is going on.
+//! Where a job is: which attempt, start and launch is going on (docs/ARCHITECTURE.md has these words).
 
 use serde::{Deserialize, Serialize};
 
 /// The Spot tasks that a job may lose before it fails; with the capacity `spot-then-on-demand` it is on demand long
 /// before that.
-pub const LOSSES_LIMIT: u32 = 5;
+pub const SPOT_LOSSES_LIMIT: u32 = 5;
 
-/// A dispatch and what led to it. The state machine keeps it; the worker sends it back with every report.
+/// A start and what led to it. The state machine keeps it; the worker sends it back with every report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Turn {
     /// The attempt, from 1; the document's `attempts` is its bound.
     pub attempt: u32,
-    /// The start of a container, from 1: each has a token of its own. An attempt whose Spot task was lost, or whose
-    /// container never came, has another start.
+    /// The start, from 1: one dispatch of the job to a container, with a token of its own. An attempt whose Spot task was
+    /// lost, or whose container never came, has another start.
     pub start: u32,
-    /// The ECS service, from 1.
+    /// The launch, from 1: the job's ECS service, which may get several starts.
     pub launch: u32,
     /// What that service runs on.
     pub provider: Provider,
-    /// How many Spot tasks have been lost.
+    /// How many starts have been lost to AWS taking Spot capacity back.
     pub losses: u32,
     /// How many containers have never come.
     pub failed_starts: u32,

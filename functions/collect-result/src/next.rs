@@ -6,10 +6,10 @@ use mayfly_model::ending::Next;
 use mayfly_model::job::Capacity;
 use mayfly_model::names::LAUNCHES_LIMIT;
 use mayfly_model::plan::Plan;
-use mayfly_model::turn::{LOSSES_LIMIT, Provider, Turn};
+use mayfly_model::turn::{Provider, SPOT_LOSSES_LIMIT, Turn};
 
 /// The Spot tasks that a job of the capacity `spot-then-on-demand` loses before it goes on demand.
-const LOSSES_ON_SPOT: u32 = 2;
+const SPOT_LOSSES_BEFORE_ON_DEMAND: u32 = 2;
 
 /// The longest that one start waits for a quota besides the plan's heartbeat, in seconds. Each wait takes about 20 of the
 /// 25,000 events that an execution may have, and the container is sent one order for each.
@@ -25,10 +25,12 @@ pub fn after(plan: &Plan, turn: Turn, class: Class, given_up: bool, now: Timesta
         .then_some(Turn { provider: Provider::OnDemand, ..relaunched });
     let losses = turn.losses + 1;
     let next = match (class, on_demand) {
-        (Class::SpotInterrupted, Some(on_demand)) if losses >= LOSSES_ON_SPOT => {
+        (Class::SpotInterrupted, Some(on_demand)) if losses >= SPOT_LOSSES_BEFORE_ON_DEMAND => {
             Next::Relaunch(Turn { losses, ..on_demand })
         }
-        (Class::SpotInterrupted, _) if losses <= LOSSES_LIMIT => Next::Dispatch(Turn { losses, ..again }),
+        (Class::SpotInterrupted, _) if losses <= SPOT_LOSSES_LIMIT => {
+            Next::Dispatch(Turn { losses, ..again })
+        }
         (Class::NoCapacity | Class::QuotaExceeded, Some(on_demand)) => Next::Relaunch(on_demand),
         // ECS goes on trying, and nothing else of the job has to be made anew.
         (Class::QuotaExceeded, None) if plan.waits_for_quotas(now) => {

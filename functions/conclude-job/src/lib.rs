@@ -29,7 +29,7 @@ pub struct Input {
     planned: Option<Planned>,
     /// Whether reports may still be waited for.
     await_reports: bool,
-    /// How the last attempt ended, if the job came that far.
+    /// How the last start ended, if the job came that far.
     ending: Option<Ending>,
     /// What was caught on the way to an ending.
     failure: Option<Caught>,
@@ -88,7 +88,7 @@ impl Step for ConcludeJob {
         };
         let end = match (late, planned, input.ending, input.failure) {
             // It counts more than what the state machine has come to.
-            (Some(stored), Some(Planned { plan }), ..) => End::of(stored, &plan.task),
+            (Some(stored), Some(Planned { plan }), ..) => End::of(stored, &plan.work),
             (_, _, Some(ending), _) => ending.end,
             (_, _, None, Some(caught)) => End::Failed(explain(&caught)),
             (_, _, None, None) => End::Failed(unexplained()),

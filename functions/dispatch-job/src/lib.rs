@@ -53,9 +53,9 @@ impl Step for DispatchJob {
         let nonce = hex::encode(self.randomness.bytes::<16>());
         let nonce = self.jobs.begin(&plan, turn, &task_token, nonce).await?;
         let order = Order::Run(Assignment {
-            inputs: self.data_role.downloads(&plan.task.inputs).await?,
-            outputs: plan.task.outputs.into_iter().map(|output| output.file).collect(),
-            command: plan.task.command,
+            inputs: self.data_role.downloads(&plan.work.inputs).await?,
+            outputs: plan.work.outputs.into_iter().map(|output| output.file).collect(),
+            command: plan.work.command,
             job: plan.job,
             turn,
             nonce,

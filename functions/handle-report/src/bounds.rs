@@ -1,7 +1,7 @@
 //! What of a report is stored, however much it says: no report of a container's may fail because its job's item would
 //! become larger than DynamoDB takes.
 
-use mayfly_model::job::Task;
+use mayfly_model::job::Work;
 use mayfly_model::message::{Failure, FileSize, Finished, Loss, News, Progress, Report};
 
 use mayfly_jobs::Record;
@@ -24,7 +24,7 @@ pub fn bounded(report: Report, job: &Record) -> Report {
             ..progress
         }),
         News::Finished(finished) => News::Finished(Finished {
-            outputs: known(&finished.outputs, &job.task),
+            outputs: known(&finished.outputs, &job.work),
             failure: finished.failure.map(shortened),
             ..finished
         }),
@@ -38,9 +38,9 @@ pub fn bounded(report: Report, job: &Record) -> Report {
 }
 
 /// The outputs that the job has, each once.
-fn known(delivered: &[FileSize], task: &Task) -> Vec<FileSize> {
+fn known(delivered: &[FileSize], work: &Work) -> Vec<FileSize> {
     let of_output = |file: &String| delivered.iter().find(|delivered| delivered.file == *file).cloned();
-    task.outputs.iter().filter_map(|output| of_output(&output.file)).collect()
+    work.outputs.iter().filter_map(|output| of_output(&output.file)).collect()
 }
 
 fn shortened(failure: Failure) -> Failure {
@@ -82,7 +82,7 @@ mod tests {
             nonce: "n".repeat(32),
             mailbox: "m".repeat(200),
             capacity: Capacity::Spot,
-            task: Task { inputs: Vec::new(), command: Vec::new(), outputs: (0..100).map(output).collect() },
+            work: Work { inputs: Vec::new(), command: Vec::new(), outputs: (0..100).map(output).collect() },
             task_arn: None,
             ended_tasks: vec!["a".repeat(ARN_LIMIT); ENDED_TASKS_LIMIT],
             loss: None,
@@ -114,9 +114,9 @@ mod tests {
             failure: Some(failure.clone()),
         }));
         let ended = job().ended_tasks.concat().len();
-        let task = serde_json::to_string(&job().task).unwrap().len();
+        let work = serde_json::to_string(&job().work).unwrap().len();
         let loss = News::Lost(Loss { failure, given_up: false });
-        let sum = result + length_of(loss) + length_of(News::Heartbeat(progress)) + ended + task;
+        let sum = result + length_of(loss) + length_of(News::Heartbeat(progress)) + ended + work;
         assert!(sum < ITEM_LIMIT, "{sum} bytes");
     }
 

@@ -3,17 +3,17 @@
 use mayfly_jobs::DataRole;
 use mayfly_jobs::signing::Access;
 use mayfly_lambda::error::Error;
-use mayfly_model::job::{Input, S3Uri, Task};
+use mayfly_model::job::{Input, S3Uri, Work};
 use mayfly_model::message::{Download, FileSize, Upload};
 
-pub async fn downloads(role: &DataRole, task: &Task, wanted: &[String]) -> Result<Vec<Download>, Error> {
+pub async fn downloads(role: &DataRole, work: &Work, wanted: &[String]) -> Result<Vec<Download>, Error> {
     let is_wanted = |input: &&Input| wanted.contains(&input.file) && S3Uri::parse(&input.from).is_some();
-    role.downloads(task.inputs.iter().filter(is_wanted)).await
+    role.downloads(work.inputs.iter().filter(is_wanted)).await
 }
 
-pub async fn uploads(role: &DataRole, task: &Task, wanted: &[FileSize]) -> Result<Vec<Upload>, Error> {
+pub async fn uploads(role: &DataRole, work: &Work, wanted: &[FileSize]) -> Result<Vec<Upload>, Error> {
     // By the job's list, so that a container that asks a thousand times for one file gets it once.
-    let outputs = task.outputs.iter().filter_map(|output| {
+    let outputs = work.outputs.iter().filter_map(|output| {
         let wanted = wanted.iter().find(|wanted| wanted.file == output.file)?;
         Some((wanted, S3Uri::parse(&output.to)?))
     });

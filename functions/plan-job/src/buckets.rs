@@ -7,16 +7,16 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Config;
 use mayfly_lambda::SdkConfig;
 use mayfly_lambda::error::{Error, Undone};
-use mayfly_model::job::{S3Uri, Task};
+use mayfly_model::job::{S3Uri, Work};
 
 /// A local cloud has no host name per bucket.
 pub fn config(sdk: &SdkConfig) -> Config {
     Config::from(sdk).to_builder().force_path_style(sdk.endpoint_url().is_some()).build()
 }
 
-pub async fn check(s3: &Client, region: &str, task: &Task) -> Result<(), Error> {
+pub async fn check(s3: &Client, region: &str, work: &Work) -> Result<(), Error> {
     let uris =
-        task.inputs.iter().map(|input| &input.from).chain(task.outputs.iter().map(|output| &output.to));
+        work.inputs.iter().map(|input| &input.from).chain(work.outputs.iter().map(|output| &output.to));
     let buckets: BTreeSet<&str> = uris.filter_map(|uri| S3Uri::parse(uri)).map(|uri| uri.bucket).collect();
     for bucket in buckets {
         let found = match s3.head_bucket().bucket(bucket).send().await {

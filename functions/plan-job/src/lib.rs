@@ -59,7 +59,7 @@ impl Step for PlanJob {
             JobDocument::parse(submission.document.get(), &settings.limits).map_err(Error::InvalidJob)?;
         network::check(ec2, document.network.as_ref()).await?;
         let plan = plan::make(settings, &submission, document, randomness)?;
-        buckets::check(s3, &settings.region, &plan.task).await?;
+        buckets::check(s3, &settings.region, &plan.work).await?;
         tracing::info!(expiry = plan.expiry, "job planned");
         Ok(plan)
     }

@@ -7,7 +7,7 @@ use mayfly_model::job::{Capacity, JobDocument, Limits, Network, NetworkMode, che
 use mayfly_model::names::{Names, SECRET_LENGTH, STACK_LIMIT};
 use mayfly_model::plan::{JoinedNetwork, Plan, PlannedContainer, PlannedNetwork, PrivateNetwork};
 use mayfly_model::tags::{self, Tags};
-use mayfly_model::turn::{LOSSES_LIMIT, Turn};
+use mayfly_model::turn::{SPOT_LOSSES_LIMIT, Turn};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
@@ -97,7 +97,7 @@ pub fn make(
         SignedDuration::from_secs(i64::from(timeout_minutes) * 60 + i64::from(settings.heartbeat_seconds));
     // A Spot task that is lost uses up no attempt, and may be lost at the very end of one.
     let capacity = document.capacity.map_or_else(|| default_capacity(&settings.capacity), Ok)?;
-    let starts = if capacity == Capacity::OnDemand { attempts } else { attempts + LOSSES_LIMIT };
+    let starts = if capacity == Capacity::OnDemand { attempts } else { attempts + SPOT_LOSSES_LIMIT };
     let work = attempt * i32::try_from(starts).unwrap_or(i32::MAX);
     let queue_until = submission.start_time + queue;
     let expiry = queue_until + PROVISIONING + work + TEARDOWN;
@@ -117,7 +117,7 @@ pub fn make(
         container,
         capacity,
         first_turn: Turn::first(capacity.first_provider()),
-        task: document.task,
+        work: document.work,
         timeout_seconds,
         heartbeat_seconds: settings.heartbeat_seconds.into(),
         attempts,

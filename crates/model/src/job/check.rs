@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use url::Url;
 
-use super::{Container, JobDocument, Limits, Network, NetworkMode, S3Uri, Task};
+use super::{Container, JobDocument, Limits, Network, NetworkMode, S3Uri, Work};
 use crate::shown::shown;
 use crate::tags;
 
@@ -116,7 +116,7 @@ pub(super) fn check(job: &JobDocument, limits: &Limits) -> Check {
     if let Some(container) = &job.container {
         check_container(container, limits)?;
     }
-    check_task(&job.task, limits)?;
+    check_work(&job.work, limits)?;
     check_range("timeoutMinutes", job.timeout_minutes)?;
     check_range("attempts", job.attempts)?;
     check_range("queueMinutes", job.queue_minutes)?;
@@ -283,13 +283,13 @@ fn check_variable(field: &str, name: &str) -> Check {
     )
 }
 
-fn check_task(task: &Task, limits: &Limits) -> Check {
-    require(!task.command.is_empty(), "task.command", "an empty list", "a program and its arguments")?;
-    require(!task.command[0].is_empty(), "task.command[0]", "", "a program")?;
-    for (i, argument) in task.command.iter().enumerate() {
+fn check_work(work: &Work, limits: &Limits) -> Check {
+    require(!work.command.is_empty(), "task.command", "an empty list", "a program and its arguments")?;
+    require(!work.command[0].is_empty(), "task.command[0]", "", "a program")?;
+    for (i, argument) in work.command.iter().enumerate() {
         check_text(&format!("task.command[{i}]"), argument)?;
     }
-    let files = task.inputs.len() + task.outputs.len();
+    let files = work.inputs.len() + work.outputs.len();
     require(
         files <= FILES_LIMIT,
         "task",
@@ -297,12 +297,12 @@ fn check_task(task: &Task, limits: &Limits) -> Check {
         format!("at most {FILES_LIMIT}, inputs and outputs together; put more into an archive"),
     )?;
     let mut seen = BTreeSet::new();
-    for (i, input) in task.inputs.iter().enumerate() {
+    for (i, input) in work.inputs.iter().enumerate() {
         check_file(&format!("task.inputs[{i}].file"), &input.file, &mut seen)?;
         check_source(&format!("task.inputs[{i}].from"), &input.from, limits)?;
     }
     let (mut seen, mut places) = (BTreeSet::new(), BTreeSet::new());
-    for (i, output) in task.outputs.iter().enumerate() {
+    for (i, output) in work.outputs.iter().enumerate() {
         let field = format!("task.outputs[{i}].file");
         check_file(&field, &output.file, &mut seen)?;
         require(
@@ -322,7 +322,7 @@ fn check_task(task: &Task, limits: &Limits) -> Check {
         )?;
         require(places.insert(&output.to), &field, &output.to, "a place that no other output has")?;
     }
-    check_folders(task)
+    check_folders(work)
 }
 
 fn check_file<'a>(field: &str, file: &'a str, seen: &mut BTreeSet<&'a str>) -> Check {
@@ -347,10 +347,10 @@ fn check_file<'a>(field: &str, file: &'a str, seen: &mut BTreeSet<&'a str>) -> C
 }
 
 /// Refuses a file in a folder that is another file: `ref/genome.fa` beside `ref`.
-fn check_folders(task: &Task) -> Check {
-    let inputs = task.inputs.iter().map(|input| &input.file).enumerate();
+fn check_folders(work: &Work) -> Check {
+    let inputs = work.inputs.iter().map(|input| &input.file).enumerate();
     let inputs = inputs.map(|(i, file)| (file.as_str(), format!("task.inputs[{i}].file")));
-    let outputs = task.outputs.iter().map(|output| &output.file).enumerate();
+    let outputs = work.outputs.iter().map(|output| &output.file).enumerate();
     let outputs = outputs.map(|(i, file)| (file.as_str(), format!("task.outputs[{i}].file")));
     let files: BTreeMap<&str, String> = outputs.chain(inputs).collect();
     for (file, field) in &files {
