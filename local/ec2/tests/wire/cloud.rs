@@ -4,25 +4,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{DomainType, Filter, ResourceType, Tag, TagSpecification, VpcEndpointType};
-use axum::Router;
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
 use local_aws::clock::{Clock, TimeScale};
 use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
-use local_aws::server::serve;
+use local_aws::server::{in_process, serve};
 use local_aws::upstream::Upstream;
 use local_ec2::{Config, Ec2, Faults, Quotas, TaskInterface};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::ministack;
+use crate::ministack::MiniStack;
 
 pub const REGION: &str = "eu-west-1";
 pub const ACCOUNT: &str = "111122223333";
@@ -52,17 +50,36 @@ impl Cloud {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let origin =
             |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
-        let root = Credentials::from_keys("AKIAROOT", "secret", None);
         let clock = Clock::new(TimeScale::new(scale), TimeScale::REAL);
         let upstream = Upstream {
             ministack: origin(&ministack),
             ec2: origin(&listener),
-            ..Upstream::new(REGION, ACCOUNT, root, clock, Random::default())
+            ..upstream(clock, Random::default())
         };
-        let canned = Router::new().fallback(ministack::answer);
-        tokio::spawn(async { axum::serve(ministack, canned).await });
+        let cloud = Self::new(upstream, quotas);
+        tokio::spawn(serve(ministack, MiniStack, cloud.stop.clone()));
+        tokio::spawn(serve(listener, cloud.ec2.clone(), cloud.stop.clone()));
+        cloud
+    }
 
-        let (calls, stop) = (CallLog::new(clock), CancellationToken::new());
+    /// In this process alone: no socket. Nothing begins or ends while one looks, and `seed` decides what is drawn.
+    pub fn in_process(seed: u64) -> Self {
+        let clock = Clock::new(TimeScale::new(STANDSTILL), TimeScale::REAL);
+        let start = "2026-01-02T03:04:05Z".parse().expect("a time");
+        let upstream = Upstream {
+            ministack: "http://ministack".into(),
+            ec2: "http://ec2".into(),
+            http: in_process(MiniStack),
+            ..upstream(clock.starting_at(start), Random::seeded(seed))
+        };
+        let mut cloud = Self::new(upstream, Quotas::default());
+        let config = config(&cloud.upstream, cloud.upstream.root.clone());
+        cloud.client = Client::from_conf(config.http_client(in_process(cloud.ec2.clone())).build());
+        cloud
+    }
+
+    fn new(upstream: Upstream, quotas: Quotas) -> Self {
+        let calls = CallLog::new(upstream.clock);
         let ec2 = Ec2::new(Config {
             upstream: upstream.clone(),
             guard: Guard::new(upstream.clone(), MiniStackRights::new(&upstream)),
@@ -70,12 +87,11 @@ impl Cloud {
             quotas,
             faults: Faults::default(),
         });
-        tokio::spawn(serve(listener, ec2.clone(), stop.clone()));
         let client = client(&upstream, upstream.root.clone());
-        Self { ec2, upstream, client, calls, stop }
+        Self { ec2, upstream, client, calls, stop: CancellationToken::new() }
     }
 
-    /// A client that acts as a role; see [`ministack`] for what it may do.
+    /// A client that acts as a role; see [`MiniStack`] for what it may do.
     pub async fn as_role(&self, role: &str) -> Client {
         let arn = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
         client(&self.upstream, self.upstream.role_credentials(&arn, "test").await.expect("a session"))
@@ -165,8 +181,17 @@ impl Drop for Cloud {
 }
 
 pub fn client(upstream: &Upstream, credentials: Credentials) -> Client {
-    let config = upstream.root_config().into_builder().endpoint_url(&upstream.ec2);
-    Client::new(&config.credentials_provider(SharedCredentialsProvider::new(credentials)).build())
+    Client::from_conf(config(upstream, credentials).build())
+}
+
+fn config(upstream: &Upstream, credentials: Credentials) -> aws_sdk_ec2::config::Builder {
+    let config = aws_sdk_ec2::config::Builder::from(&upstream.root_config());
+    config.endpoint_url(&upstream.ec2).credentials_provider(credentials)
+}
+
+/// An account without services.
+fn upstream(clock: Clock, random: Random) -> Upstream {
+    Upstream::new(REGION, ACCOUNT, Credentials::from_keys("AKIAROOT", "secret", None), clock, random)
 }
 
 /// The tags of a job for a new resource of the type.

@@ -2,6 +2,7 @@
 
 mod authorization;
 mod cloud;
+mod in_process;
 mod limits;
 mod matrix;
 mod ministack;

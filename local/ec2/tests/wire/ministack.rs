@@ -3,6 +3,9 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use local_aws::server::Service;
 use serde_json::{Value, json};
 
 use crate::cloud::{ACCOUNT, REGION, ZONE};
@@ -15,8 +18,17 @@ pub const GROUP: &str = "sg-1";
 pub const GATEWAY: &str = "igw-1";
 
 /// The network: one VPC, two subnets, an attached gateway to which the first one's routes lead, and three groups of which one is in another VPC.
-pub async fn answer(body: String) -> String {
-    let fields: HashMap<String, String> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+#[derive(Clone, Debug)]
+pub struct MiniStack;
+
+impl Service for MiniStack {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        Response::new(answer(request.body()).into())
+    }
+}
+
+fn answer(body: &[u8]) -> String {
+    let fields: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let action = fields["Action"].as_str();
     let owner = format!("<ownerId>{ACCOUNT}</ownerId>");
     let items = match action {

@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::config::retry::RetryConfig;
-use aws_sdk_ecs::config::{BehaviorVersion, Region};
 use aws_sdk_ecs::operation::create_service::builders::CreateServiceFluentBuilder;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility, ContainerDefinition,
@@ -21,16 +19,16 @@ use local_aws::clock::{Clock, TimeScale};
 use local_aws::events::EventBus;
 use local_aws::ministack::MiniStackRights;
 use local_aws::random::Random;
-use local_aws::server::serve;
+use local_aws::server::{in_process, serve};
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Config, Ecs, Faults, Images, Processes, Quotas};
+use local_ecs::{Config, Ecs, Faults, Images, Processes, Quotas, Runtime};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::ministack::{self, Seen};
+use crate::ministack::{MiniStack, Seen};
 
 pub const REGION: &str = "eu-west-1";
 pub const ACCOUNT: &str = "111122223333";
@@ -62,15 +60,15 @@ const IMAGES: &str = r#"{
 /// Everything that one test needs. Dropping it stops the processes.
 pub struct Cloud {
     pub ecs: Client,
+    pub stand_in: Ecs,
     pub upstream: Upstream,
     pub seen: Arc<Mutex<Seen>>,
     pub work_dir: PathBuf,
     pub faults: Faults,
     pub ec2: Ec2,
-    endpoint: String,
     stop: CancellationToken,
     served: Option<JoinHandle<anyhow::Result<()>>>,
-    _folder: tempfile::TempDir,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Cloud {
@@ -98,38 +96,62 @@ impl Cloud {
         Self::start_with(SCALE, SCALE, SCALE, quotas).await
     }
 
+    /// In this process alone: no socket, and no container but those that `runtime` has.
+    pub fn in_process(runtime: impl Runtime + 'static) -> Self {
+        let (seen, scale) = (Arc::new(Mutex::new(Seen::default())), TimeScale::new(SCALE));
+        let upstream = Upstream {
+            ministack: "http://ministack".into(),
+            ecs: "http://ecs".into(),
+            http: in_process(MiniStack(seen.clone())),
+            ..upstream(scale, scale)
+        };
+        let mut cloud =
+            Self::new(upstream, seen, scale, Quotas::default(), Arc::new(runtime), "http://agent".into());
+        let config = config(&cloud.upstream, cloud.upstream.root.clone());
+        cloud.ecs = Client::from_conf(config.http_client(in_process(cloud.stand_in.clone())).build());
+        cloud
+    }
+
     async fn start_with(scale: f64, scale_of_ec2: f64, scale_of_work: f64, quotas: Quotas) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
         let ministack = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let agent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
-        let root = Credentials::from_keys("AKIAROOT", "secret", None);
-        let (scale, work_scale) = (TimeScale::new(scale), TimeScale::new(scale_of_work));
-        let clock = Clock::new(scale, work_scale);
         let upstream = Upstream {
             ministack: origin(&ministack),
             ecs: origin(&listener),
-            ..Upstream::new(REGION, ACCOUNT, root, clock, Random::default())
+            ..upstream(TimeScale::new(scale), TimeScale::new(scale_of_work))
         };
-        let pretended = ministack::router(seen.clone());
-        tokio::spawn(async move { axum::serve(ministack, pretended).await });
-
-        let folder = tempfile::tempdir().unwrap();
+        let (seen, folder) = (Arc::new(Mutex::new(Seen::default())), tempfile::tempdir().unwrap());
         let processes = Processes {
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
             init: env!("CARGO_BIN_EXE_local-ecs-init").into(),
             work_dir: folder.path().join("tasks"),
-            clock,
+            clock: upstream.clock,
         };
-        let work_dir = processes.work_dir.clone();
-        let (guard, calls) =
-            (Guard::new(upstream.clone(), MiniStackRights::new(&upstream)), CallLog::new(clock));
+        let (work_dir, scale_of_ec2) = (processes.work_dir.clone(), TimeScale::new(scale_of_ec2));
+        let mut cloud =
+            Self::new(upstream, seen.clone(), scale_of_ec2, quotas, Arc::new(processes), origin(&agent));
+        let stop = &cloud.stop;
+        tokio::spawn(serve(ministack, MiniStack(seen), stop.clone()));
+        tokio::spawn(serve(agent, cloud.stand_in.agent(), stop.clone()));
+        let served = tokio::spawn(serve(listener, cloud.stand_in.clone(), stop.clone()));
+        (cloud.served, cloud.work_dir, cloud.folder) = (Some(served), work_dir, Some(folder));
+        cloud
+    }
+
+    fn new(
+        upstream: Upstream,
+        seen: Arc<Mutex<Seen>>,
+        scale_of_ec2: TimeScale,
+        quotas: Quotas,
+        runtime: Arc<dyn Runtime>,
+        agent: String,
+    ) -> Self {
+        let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
+        let calls = CallLog::new(upstream.clock);
         let ec2 = Ec2::new(local_ec2::Config {
-            upstream: Upstream {
-                clock: Clock::new(TimeScale::new(scale_of_ec2), work_scale),
-                ..upstream.clone()
-            },
+            upstream: Upstream { clock: Clock::new(scale_of_ec2, TimeScale::REAL), ..upstream.clone() },
             guard: guard.clone(),
             calls: calls.clone(),
             quotas: local_ec2::Quotas::default(),
@@ -142,16 +164,23 @@ impl Cloud {
             bus: EventBus::new(upstream.clone()),
             calls,
             ec2: ec2.clone(),
-            runtime: Arc::new(processes),
+            runtime,
             faults: faults.clone(),
             quotas,
-            agent: origin(&agent),
+            agent,
         });
-        let (endpoint, stop) = (upstream.ecs.clone(), CancellationToken::new());
-        tokio::spawn(serve(agent, stand_in.agent(), stop.clone()));
-        let served = Some(tokio::spawn(serve(listener, stand_in, stop.clone())));
-        let ecs = client(&endpoint, upstream.root.clone());
-        Self { ecs, upstream, seen, work_dir, faults, ec2, endpoint, stop, served, _folder: folder }
+        Self {
+            ecs: Client::from_conf(config(&upstream, upstream.root.clone()).build()),
+            stand_in,
+            upstream,
+            seen,
+            work_dir: PathBuf::new(),
+            faults,
+            ec2,
+            stop: CancellationToken::new(),
+            served: None,
+            folder: None,
+        }
     }
 
     /// Stops the stand-in and waits until it says that it has.
@@ -160,10 +189,11 @@ impl Cloud {
         self.served.take().unwrap().await.unwrap().unwrap();
     }
 
-    /// A client that acts as a role; see [`ministack`] for what it may do.
+    /// A client that acts as a role; see [`MiniStack`] for what it may do.
     pub async fn as_role(&self, role: &str) -> Client {
         let role = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
-        client(&self.endpoint, self.upstream.role_credentials(&role, "test").await.unwrap())
+        let credentials = self.upstream.role_credentials(&role, "test").await.unwrap();
+        Client::from_conf(config(&self.upstream, credentials).build())
     }
 
     /// Registers a definition of one container that logs to the group of the test.
@@ -308,14 +338,15 @@ impl Drop for Cloud {
     }
 }
 
-fn client(endpoint: &str, credentials: Credentials) -> Client {
-    let config = aws_sdk_ecs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(endpoint)
-        .credentials_provider(credentials)
-        .retry_config(RetryConfig::disabled());
-    Client::from_conf(config.build())
+/// An account without services.
+fn upstream(scale: TimeScale, work_scale: TimeScale) -> Upstream {
+    let root = Credentials::from_keys("AKIAROOT", "secret", None);
+    Upstream::new(REGION, ACCOUNT, root, Clock::new(scale, work_scale), Random::default())
+}
+
+fn config(upstream: &Upstream, credentials: Credentials) -> aws_sdk_ecs::config::Builder {
+    let config = aws_sdk_ecs::config::Builder::from(&upstream.root_config());
+    config.endpoint_url(&upstream.ecs).credentials_provider(credentials)
 }
 
 /// Looks until there is something, or the deadline has passed.

@@ -7,6 +7,8 @@ mod clusters;
 mod definitions;
 /// Tasks that go wrong.
 mod faults;
+/// Without a socket, and without a process.
+mod in_process;
 mod ministack;
 /// What the account may have at once.
 mod quotas;

@@ -4,11 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::body::to_bytes;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::any;
+use bytes::Bytes;
+use http::{Request, Response};
+use local_aws::server::Service;
 use serde_json::{Value, json};
 
 use crate::cloud::{ACCOUNT, CLUSTER, REGION};
@@ -23,25 +21,22 @@ pub struct Seen {
 }
 
 /// The pretended MiniStack, which notes what it sees.
-pub fn router(seen: Arc<Mutex<Seen>>) -> Router {
-    Router::new().fallback(any(answer)).with_state(seen)
-}
+#[derive(Clone)]
+pub struct MiniStack(pub Arc<Mutex<Seen>>);
 
-/// What MiniStack would answer.
-async fn answer(
-    State(seen): State<Arc<Mutex<Seen>>>,
-    request: axum::extract::Request,
-) -> (StatusCode, String) {
-    let target =
-        request.headers().get("x-amz-target").map(|t| t.to_str().unwrap().to_owned()).unwrap_or_default();
-    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
-    let (status, answer) = if target.is_empty() {
-        query_answer(std::str::from_utf8(&body).unwrap())
-    } else {
-        let (status, answer) = json_answer(&seen, &target, &serde_json::from_slice(&body).unwrap());
-        (status, answer.to_string())
-    };
-    (StatusCode::from_u16(status).unwrap(), answer)
+impl Service for MiniStack {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let target = request.headers().get("x-amz-target").map(|target| target.to_str().unwrap());
+        let (status, answer) = match target {
+            None => query_answer(std::str::from_utf8(request.body()).unwrap()),
+            Some(target) => {
+                let body = serde_json::from_slice(request.body()).unwrap();
+                let (status, answer) = json_answer(&self.0, target, &body);
+                (status, answer.to_string())
+            }
+        };
+        Response::builder().status(status).body(answer.into()).unwrap()
+    }
 }
 
 fn json_answer(seen: &Mutex<Seen>, target: &str, body: &Value) -> (u16, Value) {
