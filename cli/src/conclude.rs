@@ -1,4 +1,5 @@
-//! A job's end: its outcome, the end of the output where it failed, the teardown where the job did not live to run it.
+//! What a person is told when a job has ended: its outcome, the end of its output where it failed, and the teardown
+//! where the job did not live to run that itself.
 
 use anyhow::{Result, bail};
 use mayfly_model::inventory::Receipt;

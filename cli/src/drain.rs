@@ -1,4 +1,5 @@
-//! Emptying the stack before it is deleted: a NAT gateway that nobody tears down any more bills for ever.
+//! `mayfly drain`: empties the stack before it is deleted, since a NAT gateway that nobody tears down any more bills
+//! for ever.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

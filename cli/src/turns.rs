@@ -1,4 +1,4 @@
-//! How a job goes on after a start that failed, in words.
+//! How a job goes on after a start that failed, in words: on which attempt, on which capacity, and why.
 
 use mayfly_model::class::Class;
 use mayfly_model::ending::{Ending, Next};

@@ -111,7 +111,7 @@ impl Worker {
         let reporter = self.done.reporter(&assignment);
         let stop = StopRequest::default();
         let (urls, answers) = mpsc::unbounded_channel();
-        info!(attempt = turn.attempt, start = turn.start, "attempt started");
+        info!(attempt = turn.attempt, start = turn.start, "assignment taken on");
         // On the heap, since it holds the state of everything that is done for the assignment.
         let work =
             assignment::carry_out(self.tools.clone(), assignment, reporter.clone(), answers, stop.signal());
@@ -127,7 +127,7 @@ impl Worker {
                     Some(Order::Urls(fresh)) if fresh.start == turn.start => _ = urls.send(fresh),
                     Some(Order::Urls(_)) => info!("urls of another start ignored"),
                     Some(Order::Run(newer)) if self.take_on(&newer) => {
-                        info!(attempt = newer.turn.attempt, start = newer.turn.start, "attempt superseded");
+                        info!(attempt = newer.turn.attempt, start = newer.turn.start, "assignment superseded");
                         stop.make(Stop::Superseded);
                         superseded_by = Some(newer);
                     }
@@ -139,9 +139,9 @@ impl Worker {
         // Nobody waits for the failure of a start that another has taken over from; a success counts all the same.
         if superseded_by.is_none() || finished.failure.is_none() {
             if let Some(failure) = &finished.failure {
-                warn!(attempt = turn.attempt, class = %failure.class, "attempt failed: {}", failure.message);
+                warn!(attempt = turn.attempt, class = %failure.class, "assignment failed: {}", failure.message);
             } else {
-                info!(attempt = turn.attempt, seconds = finished.seconds, "attempt succeeded");
+                info!(attempt = turn.attempt, seconds = finished.seconds, "assignment completed");
             }
             reporter.insist(News::Finished(finished), &self.told_to_stop).await;
         }

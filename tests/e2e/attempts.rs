@@ -207,7 +207,7 @@ async fn a_start_that_failed_once(world: Arc<World>, job: String) -> Result<()> 
 /// The order that no container came for still lies in the mailbox when the next one arrives.
 async fn assert_one_order_was_carried_out(world: &World, job: &str) -> Result<()> {
     let log = world.container_log(job).await?;
-    assert_eq!(log.iter().filter(|line| line.contains("attempt started")).count(), 1, "{log:#?}");
+    assert_eq!(log.iter().filter(|line| line.contains("assignment taken on")).count(), 1, "{log:#?}");
     Ok(())
 }
 

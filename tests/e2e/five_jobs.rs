@@ -91,7 +91,7 @@ async fn copy_a_file(world: &World, job: &str) -> Result<String> {
     let stored: Stored = serde_json::from_str(&world.record(job).await?["result"])?;
     assert_eq!(stored.task_arn.as_ref(), Some(&result.task_arn));
     let log = world.container_log(job).await?;
-    assert_eq!(log.iter().filter(|line| line.contains("attempt started")).count(), 1, "{log:#?}");
+    assert_eq!(log.iter().filter(|line| line.contains("assignment taken on")).count(), 1, "{log:#?}");
     Ok(result.task_arn.clone())
 }
 

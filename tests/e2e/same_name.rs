@@ -34,6 +34,6 @@ async fn twice(world: Arc<World>, job: String) -> Result<()> {
     let creations = world.calls(&job).into_iter().filter(|call| call.action == "ecs:CreateService");
     assert_eq!(creations.count(), 1, "one service for both");
     let starts = world.container_log(&job).await?;
-    assert_eq!(starts.iter().filter(|line| line.contains("attempt started")).count(), 1, "it ran once");
+    assert_eq!(starts.iter().filter(|line| line.contains("assignment taken on")).count(), 1, "it ran once");
     world.nothing_left(&job).await
 }

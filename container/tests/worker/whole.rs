@@ -169,7 +169,7 @@ async fn of_orders_that_wait_together_only_the_latest_is_carried_out() {
     assert_eq!((start, finished.exit_code), (2, Some(0)));
     cloud.terminate();
     let (_, log) = cloud.ended().await;
-    assert_eq!(log.matches("attempt started").count(), 1, "{log}");
+    assert_eq!(log.matches("assignment taken on").count(), 1, "{log}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What keeps a VPC's parts from being deleted. EC2's `DependencyViolation` never names it.
+//! Names what keeps a part of a VPC from being deleted, since EC2's `DependencyViolation` never does.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{NetworkInterface, RouteTable, SecurityGroup, Subnet, VpcEndpoint};

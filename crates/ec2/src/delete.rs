@@ -1,4 +1,4 @@
-//! The deletion of all that a job has of one kind.
+//! Deletes all that a job has of one kind.
 
 use aws_sdk_ec2::Client;
 use mayfly_lambda::error::Error;

@@ -1,4 +1,4 @@
-//! Quotas: which one a code of EC2's is about, and whether the job waits for it.
+//! Tells which quota an error code of EC2's is about, and whether the job waits for it.
 //! Source: VPC user guide, "Amazon VPC quotas"; EC2 API Reference, "Error codes"; the numbers are those of Service
 //! Quotas.
 

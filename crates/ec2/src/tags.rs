@@ -1,4 +1,4 @@
-//! Tags as EC2 has them.
+//! Tags in the form that EC2's calls take and give.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use mayfly_model::tags::{self, Owner, Tags};

@@ -1,4 +1,4 @@
-//! What any job of a stack has in ECS, with its tags: for whoever sweeps.
+//! All that any job of a stack has in ECS, with its tags, for the sweeper.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{ClusterField, ServiceField, TaskDefinitionField, TaskDefinitionStatus};

@@ -1,4 +1,5 @@
-//! What a step is handed instead of asking for it by itself.
+//! The environment of a step: settings, clients, clock and random numbers. A step is handed all of them and asks for
+//! nothing by itself, so that a test or a simulator decides.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display, Formatter};

@@ -1,4 +1,4 @@
-//! The job document: what a person writes, and what makes it refusable before anything is created.
+//! The job document: what a person writes, and what is refused in it before anything is created.
 
 mod check;
 mod limits;

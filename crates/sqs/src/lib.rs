@@ -1,4 +1,4 @@
-//! A job's mailboxes, and when a report comes back to the done queue.
+//! A job's mailboxes, and when a report whose handling has failed comes back to the done queue.
 
 mod mailboxes;
 pub mod repeats;

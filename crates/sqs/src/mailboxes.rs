@@ -1,4 +1,4 @@
-//! A job's mailboxes: what is deleted, and what proves that none is left.
+//! A job's mailboxes: which there are, and what proves that none is left.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! When a report comes back to handle-report whose handling has failed.
+//! When a report whose handling has failed comes back to handle-report.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! AttachInternetGateway: before this a NAT gateway would be made and fail at once.
+//! AttachInternetGateway: joins the internet gateway to the job's VPC. A NAT gateway that is made before fails at once.
 //! Source: EC2 API Reference, `NatGateway`, `FailureCode`, `Gateway.NotAttached`.
 
 use aws_sdk_ec2::Client;

@@ -1,5 +1,5 @@
-//! CollectResult: how a start ended and what comes next. A result in the `Jobs` table counts before whatever the wait
-//! state said.
+//! CollectResult: how a start ended and what comes next. A result in the `Jobs` table counts before whatever the state
+//! that waited for it has met.
 
 mod next;
 

@@ -1,5 +1,5 @@
-//! CreateEndpoints: the private subnet's way to S3, which costs nothing, so that no image layer and no video passes the
-//! NAT gateway, whose every gigabyte costs.
+//! CreateEndpoints: the way of the private subnets to S3, a gateway endpoint. It costs nothing, and keeps image layers
+//! and videos off the NAT gateway, where every gigabyte costs.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, VpcEndpoint, VpcEndpointType};

@@ -1,5 +1,5 @@
-//! CreateNatGateway: what the private subnet reaches the internet through. EC2 answers at once; whether it comes to
-//! work is for CheckNatGateway to say.
+//! CreateNatGateway: the NAT gateway, through which the private subnets reach the internet. EC2 answers at once;
+//! whether it comes to work is for CheckNatGateway to say.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::ResourceType;

@@ -1,5 +1,5 @@
-//! CreateRouteTable: the routes of one of the job's subnets. Each has its own, because the VPC's main table goes only
-//! with the VPC.
+//! CreateRouteTable: a route table for one of the job's subnets. Each has its own, because the VPC's main table goes
+//! only with the VPC.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::ResourceType;

@@ -1,4 +1,4 @@
-//! CreateRoute: the way to the internet: for the public subnet through the internet gateway, for the private one through
+//! CreateRoute: a way to the internet, for the public subnet through the internet gateway, for the private ones through
 //! the NAT gateway.
 
 use aws_sdk_ec2::Client;

@@ -1,4 +1,4 @@
-//! What a group allows to go out, and what it shall allow.
+//! The rules for what may go out: which a security group has, and which it shall have.
 
 use aws_sdk_ec2::types::{IpPermission, IpRange};
 

@@ -1,5 +1,5 @@
-//! CreateSecurityGroup: the container's own. Nothing comes in, and out goes TCP to the job's ports alone; DNS at the VPC's
-//! resolver is never filtered.
+//! CreateSecurityGroup: the security group of the job's container. Nothing comes in, and out goes TCP to the job's
+//! ports alone; DNS at the VPC's resolver is never filtered.
 //! Source: VPC user guide, "Security groups".
 
 mod egress;

@@ -1,4 +1,4 @@
-//! DeleteQueue: the job's mailboxes, all that its tags name.
+//! DeleteQueue: the job's mailboxes, all that carry its tags.
 
 use aws_sdk_sqs::Client;
 use mayfly_lambda::error::Error;

@@ -1,4 +1,4 @@
-//! FindTask: the service's running task and its addresses.
+//! FindTask: the running task of a service, and its addresses.
 
 use aws_sdk_ecs::types::Task;
 use mayfly_ecs::interface_details;

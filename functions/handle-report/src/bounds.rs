@@ -1,5 +1,5 @@
-//! What of a report is stored, however much it says: no report of a container's may fail because its job's item would
-//! become larger than DynamoDB takes.
+//! How much of a report is stored: as much as fits, however much it says, since a job's item in DynamoDB must not
+//! become too large for the next report.
 
 use mayfly_model::job::Work;
 use mayfly_model::message::{Failure, FileSize, Finished, Loss, News, Progress, Report};

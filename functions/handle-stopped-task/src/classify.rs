@@ -1,4 +1,4 @@
-//! What an event means for the job.
+//! What an event of ECS means for the job: nothing, or a loss, and of which class.
 //! Source: ECS developer guide, "Amazon ECS stopped tasks error messages" (stopped-task-error-codes); ECS API
 //! Reference, `Task`, `stopCode`.
 

@@ -1,4 +1,4 @@
-//! From a job document to a plan.
+//! Makes a plan of a job document.
 
 use jiff::{SignedDuration, Timestamp};
 use mayfly_lambda::error::Error;

@@ -1,4 +1,4 @@
-//! RegisterTask: the job's own task definition.
+//! RegisterTask: the job's own task definition: image, size, variables and roles.
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{

@@ -1,4 +1,5 @@
-//! What a job with resources needs, by the state of its execution.
+//! What the sweeper does about a job that has resources: nothing, stop it or tear it down, by the state of its
+//! execution.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -1,4 +1,4 @@
-//! What the stack's parameters let a job name.
+//! What the stack's parameters allow a job to name: buckets, images, subnets, secrets.
 
 use super::{S3Uri, check::Check, check::require};
 use crate::shown::shown;

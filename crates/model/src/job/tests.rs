@@ -1,4 +1,4 @@
-//! What is refused, and in which words.
+//! Which documents are refused, and in which words.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What serde says about a document, in the words of the other rules: the field, what was given, what is allowed.
+//! Puts what serde says about a document into the words of the other rules: the field, what was given, what is allowed.
 
 use serde_json::Value;
 
