@@ -14,7 +14,7 @@ use crate::policy::{self, Context, Decision, Policy};
 use crate::signature::Signature;
 use crate::upstream::{Session, Upstream};
 
-/// How long a role's policies are believed, so that a policy changed by a test is seen soon.
+/// How long a role's policies are believed. It is real time, so that a policy changed by a test is seen soon.
 const POLICIES_FRESH: Duration = Duration::from_secs(2);
 
 /// The principal that signed a request.

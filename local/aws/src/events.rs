@@ -15,7 +15,8 @@ use crate::policy::{Context, Policy, Request};
 use crate::transform::{self, Rule};
 use crate::upstream::Upstream;
 
-/// The pauses before a delivery is tried again; AWS goes on for a day ("Retry policy and dead-letter queues").
+/// The pauses before a delivery is tried again, in real time, which is what the functions and queues in MiniStack need;
+/// AWS goes on for a day ("Retry policy and dead-letter queues").
 const RETRY_AFTER: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(3)];
 

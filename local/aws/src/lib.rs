@@ -1,6 +1,6 @@
-//! What the stand-ins for Step Functions, EC2 and ECS have in common: who is calling and whether the caller may,
-//! events and their rules, scaled time, rate limits, a log of the calls, and the way to MiniStack, which is the rest
-//! of the cloud.
+//! What the stand-ins have in common: how they are called and started, who is calling and whether the caller may, events
+//! and their rules, time and randomness, rate limits, a log of the calls, and the way to MiniStack, which is the rest of the
+//! cloud.
 
 pub mod auth;
 pub mod calls;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::error::ApiError;
-use crate::language::policy::Failure;
+use crate::language::failure::Failure;
 
 /// What somebody says with a token.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::language::definition::Definition;
+use crate::language::failure::Failure;
 use crate::language::fault::RUNTIME;
-use crate::language::policy::Failure;
 use crate::world::Source;
 
 /// The most events of a history, after which the execution fails (Service quotas, "Maximum execution history size").

@@ -5,11 +5,11 @@
 
 pub mod choice;
 pub mod definition;
+pub mod failure;
 pub mod fault;
 mod fields;
 pub mod intrinsic;
 pub mod parse;
 pub mod path;
-pub mod policy;
 pub mod resource;
 pub mod template;

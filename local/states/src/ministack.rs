@@ -15,7 +15,7 @@ use local_aws::upstream::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::language::policy::Failure;
+use crate::language::failure::Failure;
 use crate::world::{Invoked, Source, World};
 
 /// The session name of the role that a machine acts as.

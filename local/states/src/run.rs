@@ -19,9 +19,9 @@ use crate::language::choice;
 use crate::language::definition::{
     Choice, Effort, Fail, Kind, Pass, Plain, Scope, Seconds, State, Text, Wait, Work,
 };
+use crate::language::failure::{Failure, Retries, catcher};
 use crate::language::fault::{DATA_LIMIT_EXCEEDED, Fault, PAYLOAD_LIMIT};
 use crate::language::path::{Data, Path, ReferencePath};
-use crate::language::policy::{Failure, Retries, catcher};
 use crate::language::template::Template;
 use crate::world::World;
 

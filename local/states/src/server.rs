@@ -16,8 +16,8 @@ use crate::callback::Signal;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::execution::{Execution, epoch_seconds, without_nulls};
+use crate::language::failure::Failure;
 use crate::language::fault::PAYLOAD_LIMIT;
-use crate::language::policy::Failure;
 use crate::requests::{Call, ListStateMachines};
 use crate::world::{Source, World};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::language::policy::Failure;
+use crate::language::failure::Failure;
 
 /// A state machine as it was deployed.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::choice::Rule;
+use super::failure::{Catcher, Retrier};
 use super::path::{Path, ReferencePath};
-use super::policy::{Catcher, Retrier};
 use super::resource::Resource;
 use super::template::{Expression, Template};
 

@@ -10,9 +10,9 @@ use super::choice::{self, Rule};
 use super::definition::{
     Choice, Definition, Effort, Fail, Kind, Pass, Plain, Scope, Seconds, State, Task, Text, Wait, Work,
 };
+use super::failure::{take_catchers, take_result_path, take_retriers};
 use super::fields::Fields;
 use super::path::Path;
-use super::policy::{take_catchers, take_result_path, take_retriers};
 use super::resource::Resource;
 use super::template::{Expression, Template};
 

@@ -2,7 +2,7 @@
 
 use local_states::callback::Signal;
 use local_states::execution::Status;
-use local_states::language::policy::Failure;
+use local_states::language::failure::Failure;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Reply, callback, ended, eventually, history, only, token};

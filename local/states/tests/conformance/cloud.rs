@@ -18,7 +18,7 @@ use local_aws::upstream::{Session, Upstream};
 use local_states::engine::Engine;
 use local_states::error::ApiError;
 use local_states::execution::{Execution, Status};
-use local_states::language::policy::Failure;
+use local_states::language::failure::Failure;
 use local_states::world::{Invoked, Source, World};
 use local_states::{Config, StepFunctions};
 use serde_json::{Value, json};

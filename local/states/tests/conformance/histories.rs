@@ -1,7 +1,7 @@
 //! Histories, event by event: where a test says nothing else, as recorded for machines of these shapes.
 
 use local_states::callback::Signal;
-use local_states::language::policy::Failure;
+use local_states::language::failure::Failure;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Ended, ROLE, Reply, callback, ended, eventually, history, invoke, only, token};

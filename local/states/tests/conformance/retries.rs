@@ -5,8 +5,8 @@ use std::time::Duration;
 use local_aws::random::Random;
 use local_states::execution::Status;
 use local_states::language::definition::Kind;
+use local_states::language::failure::{Failure, Retries, Timeout};
 use local_states::language::parse::definition;
-use local_states::language::policy::{Failure, Retries, Timeout};
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, Reply, invoke, only};

@@ -1,4 +1,4 @@
-//! Retry and Catch, and the errors that they match.
+//! How a state fails, and what Retry and Catch make of it.
 //!
 //! <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>
 
