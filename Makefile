@@ -13,8 +13,16 @@ export PATH := $(MAYFLY_TOOLS):$(PATH)
 
 FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 PROGRAMS := $(FUNCTIONS) mayfly mayfly-cloud mayfly-worker
+# Of the functions, as the template has it: --x86-64 or --arm64.
+PROCESSOR := --$(subst _,-,$(shell sed -n 's/^ *Architectures: \[\(.*\)\]/\1/p' template.yaml))
 # Two clones may prepare the same cache at the same time.
-LOCKED := $(if $(shell command -v flock),flock $(MAYFLY_CACHE)/lock,)
+LOCKED := $(if $(shell command -v flock),flock --close $(MAYFLY_CACHE)/lock,)
+# Cargo tells a member's sources apart by time, not by clone: another clone's build must not pass for this one's.
+CLAIMED = test "$$(cat $(CARGO_TARGET_DIR)/.clone 2>/dev/null)" = $(CURDIR) \
+  || { git ls-files -z "*.rs" "*.toml" | xargs -0 touch && echo $(CURDIR) > $(CARGO_TARGET_DIR)/.clone; } || exit 1
+# Cargo's bar is for terminals only, and elsewhere it says nothing for the minutes that aws-sdk-ec2 takes.
+TICKING = test -t 2 || { while sleep 30 >/dev/null 2>&1 && kill -0 $$$$; do echo "   Compiling, at $$(date +%T)" >&2; done \
+  & trap "kill $$!" EXIT; }
 JOB ?= events/run-job.json
 STACK ?= mayfly
 
@@ -34,8 +42,7 @@ test: programs ## Run all tests; ARGS='name' picks some
 	@cargo test --workspace --quiet --no-fail-fast -- $(ARGS)
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
-	@echo "Building ..."
-	@cargo build --release --quiet --package create-queue --package dispatch-job --package register-task --package mayfly-worker
+	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker
 	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release cargo test --workspace --quiet --bench bench -- $(ARGS)
 
 critical-path: programs ## See how long a job with a private network waits for its container, and for whom
@@ -50,11 +57,18 @@ check: tools ## Formatting, lints and the template
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
 
+# SAM's builder links one function after the other, and compiles the SDKs twice since plan-job has them with other features.
+# Cargo does all at once, and what `sam build` would leave is the template's own layout, with programs in place of sources.
 build: tools ## Build every function for AWS
-	sam build
+	@mkdir -p $(CARGO_TARGET_DIR)
+	@$(LOCKED) sh -c '$(CLAIMED); $(TICKING); cargo lambda build --release $(PROCESSOR) --workspace --exclude "mayfly*" --exclude "local-*" \
+	  && rm -rf .aws-sam/build && mkdir -p .aws-sam/build/functions && cp -R template.yaml statemachine .aws-sam/build \
+	  && cp -R $(FUNCTIONS:%=$(CARGO_TARGET_DIR)/lambda/%) .aws-sam/build/functions'
 
-sizes: ## Print the size of every function that `make build` has built
-	@cd .aws-sam/build && du -b */bootstrap | sort -n
+sizes: ## Print the size of every function that `make build` has built, and of its package
+	@cd .aws-sam/build/functions && for name in *; do \
+	  echo $$name $$(wc -c < $$name/bootstrap) $$(gzip -c $$name/bootstrap | wc -c); done | sort -n -k 2 \
+	  | awk '{ printf "%-26s %5.1f MB, zipped %4.1f MB\n", $$1, $$2 / 1e6, $$3 / 1e6 }'
 
 push-image: ## Build the worker's image and push it to the stack's repository: make push-image [STACK=mayfly]
 	@set -e; uri=$$(aws cloudformation describe-stacks --stack-name $(STACK) --output text \
@@ -75,7 +89,7 @@ deploy: build ## Deploy to the AWS account of your credentials
 
 # A NAT gateway of a job whose teardown went with the stack would bill for ever.
 delete: tools ## Wait for the jobs that run (ARGS=--stop stops them), see that nothing is left, and delete the stack: make delete [STACK=mayfly]
-	cargo run --quiet --package mayfly -- drain --stack $(STACK) $(ARGS)
+	cargo run --quiet --bin mayfly -- drain --stack $(STACK) $(ARGS)
 	sam delete --stack-name $(STACK)
 
 tools: $(VENV)/.complete
@@ -85,12 +99,10 @@ $(VENV)/.complete:
 	@$(LOCKED) sh -c 'test -e $@ || { echo "Installing the Python tools ..."; python3 -m venv $(VENV) \
 	  && $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && touch $@; }'
 
-# Cargo tells a member's sources apart by time, not by clone: another clone's build must not pass for this one's.
 programs: tools
 	@mkdir -p $(MAYFLY_PROGRAMS) $(CARGO_TARGET_DIR)
-	@echo "Building ..."
-	@$(LOCKED) sh -c 'test "$$(cat $(CARGO_TARGET_DIR)/.clone 2>/dev/null)" = $(CURDIR) \
-	  || { git ls-files -z "*.rs" "*.toml" | xargs -0 touch && echo $(CURDIR) > $(CARGO_TARGET_DIR)/.clone; } || exit 1; \
-	  cargo build --workspace --quiet && for program in $(PROGRAMS); do \
+	@test -n "$(wildcard $(CARGO_TARGET_DIR)/debug/deps/libaws_sdk_ec2-*.rlib)" || echo "The first build takes 5 to 12 minutes" \
+	  "on two cores, most of it for aws-sdk-ec2; later ones compile only what has changed."
+	@$(LOCKED) sh -c '$(CLAIMED); $(TICKING); cargo build && for program in $(PROGRAMS); do \
 	  test $(MAYFLY_PROGRAMS)/$$program -nt $(CARGO_TARGET_DIR)/debug/$$program \
 	  || strip -o $(MAYFLY_PROGRAMS)/$$program $(CARGO_TARGET_DIR)/debug/$$program || exit 1; done'
