@@ -140,18 +140,21 @@ impl Guard {
         }
         let session = match self.upstream.sessions.of_key(access_key) {
             Some(session) => session,
-            None => {
-                let session = self.rights.session(access_key).await.map_err(|error| {
-                    let error = format!("{error:#}");
-                    tracing::error!(error, "it could not be looked up who is calling");
-                    Refusal { code: Code::UnknownKey, message: format!("cannot look up the caller: {error}") }
-                })?;
-                let session = session.ok_or_else(unknown_key)?;
-                self.upstream.sessions.add(session.clone());
-                session
-            }
+            None => self.session_of_function(access_key).await?,
         };
         Ok((Caller { arn: session.arn, role: Some(session.role_arn) }, session.credentials))
+    }
+
+    /// The session of a function, which is kept with the others.
+    async fn session_of_function(&self, access_key: &str) -> Result<Session, Refusal> {
+        let session = self.rights.session(access_key).await.map_err(|error| {
+            let error = format!("{error:#}");
+            tracing::error!(error, "it could not be looked up who is calling");
+            Refusal { code: Code::UnknownKey, message: format!("cannot look up the caller: {error}") }
+        })?;
+        let session = session.ok_or_else(unknown_key)?;
+        self.upstream.sessions.add(session.clone());
+        Ok(session)
     }
 
     async fn policies(&self, role_arn: &str) -> anyhow::Result<Arc<Vec<Policy>>> {
