@@ -45,7 +45,8 @@ pub async fn invoke<S: Step>(step: &S, payload: &str) -> Result<Box<RawValue>, D
     let mut json = serde_json::Deserializer::from_str(payload);
     let input = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| Error::internal("read the step's input", error))?;
-    let output = step.run(input).await?;
+    // Boxed, because some steps' look-ups, all at once, are a large future.
+    let output = Box::pin(step.run(input)).await?;
     let output = serde_json::value::to_raw_value(&output);
     output.map_err(|error| Error::internal("write the step's output", error).into())
 }
