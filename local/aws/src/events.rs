@@ -91,7 +91,7 @@ impl EventBus {
         }
     }
 
-    /// Calls the targets of `rule`, each in a task of its own, if it is enabled and matches.
+    /// Calls the targets of `rule`, each in a Tokio task of its own, if it is enabled and matches.
     async fn apply(&self, rule: RuleRecord, event: &Value) -> anyhow::Result<()> {
         let (Some(name), Some(arn), Some(RuleState::Enabled)) = (rule.name, rule.arn, rule.state) else {
             return Ok(());

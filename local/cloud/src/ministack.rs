@@ -1,4 +1,4 @@
-//! MiniStack as a child process.
+//! MiniStack as a child process: started, waited for, and ended with the cloud.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! STS: MiniStack's, which reads every session policy of up to 2,048 characters and answers at once. AWS's does neither.
+//! STS, in front of MiniStack's: that one reads every session policy of up to 2,048 characters and answers at once.
+//! AWS's packs the policy into less, and takes its time.
 
 use std::time::Duration;
 

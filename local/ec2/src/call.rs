@@ -1,4 +1,4 @@
-//! One call that is being answered.
+//! One call while it is answered: whose it is, what it is about, and whether the caller may.
 
 use local_aws::auth::{Caller, Guard};
 use local_aws::policy::Context;

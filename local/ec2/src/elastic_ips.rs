@@ -1,4 +1,4 @@
-//! Elastic IP addresses.
+//! Elastic IP addresses: allocated, released and described; a NAT gateway associates one with itself.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

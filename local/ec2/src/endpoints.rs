@@ -1,4 +1,4 @@
-//! VPC endpoints: gateway endpoints for S3.
+//! VPC endpoints, of which S3's gateway endpoint is supported: created, deleted and described.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

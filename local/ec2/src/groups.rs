@@ -1,4 +1,4 @@
-//! Security groups.
+//! Security groups: created, given their rules, deleted and described.
 
 use aws_sdk_ec2::types::SecurityGroup;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Internet gateways.
+//! Internet gateways: created, attached to a VPC, detached, deleted and described.
 
 use serde::Serialize;
 

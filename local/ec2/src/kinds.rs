@@ -1,4 +1,5 @@
-//! Where the resources are kept, and the only ways to look at them: what nobody may see yet is seen by no call.
+//! Where resources are kept, and the only ways to look at them, each for those who look so: what nobody may see yet is
+//! seen by no call.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

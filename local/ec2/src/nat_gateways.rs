@@ -1,4 +1,5 @@
-//! NAT gateways: public, zonal ones.
+//! NAT gateways, public and zonal: created, deleted and described, and the minutes that they take from one state to the
+//! next.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

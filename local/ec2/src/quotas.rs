@@ -1,4 +1,4 @@
-//! How many of each kind an account may have.
+//! How many of each kind of resource an account may have.
 
 use crate::error::ApiError;
 

@@ -1,4 +1,4 @@
-//! Route tables: which subnet uses which.
+//! Route tables: created, filled, associated with subnets, deleted and described.
 
 use std::ops::RangeInclusive;
 

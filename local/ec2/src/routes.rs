@@ -1,4 +1,4 @@
-//! Routes: where they lead to.
+//! A route of a table: where it leads, and whether what it leads to is still there.
 
 use ipnet::Ipv4Net;
 use serde::Serialize;

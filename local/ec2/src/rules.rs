@@ -1,4 +1,4 @@
-//! The rules of security groups.
+//! A security group's rules, as calls give them and as they are kept.
 
 use ipnet::Ipv4Net;
 use serde::{Serialize, Serializer};

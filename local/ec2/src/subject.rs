@@ -1,4 +1,4 @@
-//! Whom a call is about, for the log of calls.
+//! Which resources and jobs a call is about, for the log of calls.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Subnets.
+//! Subnets: created, deleted and described, and how their addresses have to lie in the VPC's.
 
 use ipnet::Ipv4Net;
 use serde::Serialize;

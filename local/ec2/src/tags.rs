@@ -1,4 +1,4 @@
-//! Tags, and the way the wire has them.
+//! Tags, and how they are read and written on the wire.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! VPCs.
+//! VPCs: what one is and how it is described. What comes with one and what keeps it from going is in `contents.rs`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Pages of the List actions.
+//! The pages that List actions answer in.
 
 use serde_json::{Map, Value};
 

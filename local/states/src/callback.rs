@@ -50,7 +50,7 @@ impl Tokens {
         Self { random, issued: Arc::default() }
     }
 
-    /// Issues a token. Each attempt has its own, so that an old one is of no use after a retry
+    /// Issues a token. Each try has its own, so that an old one is of no use after a retry
     /// (<https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token>).
     pub fn open(&self, machine: &str) -> Callback {
         let token = STANDARD.encode(format!("{}{}", self.random.uuid(), self.random.uuid()));

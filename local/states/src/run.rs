@@ -1,6 +1,6 @@
 //! The interpreter: one run through a machine's states, and the events that it leaves in the history.
 //!
-//! Branches of a Parallel are futures of one task: dropping one aborts all that it has in flight, at any depth.
+//! Branches of a Parallel are futures of one Tokio task: dropping one aborts all that it has in flight, at any depth.
 
 use std::future::Future;
 use std::pin::Pin;

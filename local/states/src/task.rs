@@ -1,4 +1,4 @@
-//! What a Task does: one attempt at a service integration, its time-outs and its events.
+//! What a Task state does: one try at a service integration, its time-outs and its events.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::run::{Cursor, Run, Visit, check_size, rfc3339};
 use crate::world::{Invoked, World};
 
 impl<W: World> Run<W> {
-    /// Makes one attempt at a Task.
+    /// Makes one try at a Task state.
     pub(crate) async fn task(
         &self,
         task: &Task,

@@ -1,4 +1,4 @@
-//! The world outside the interpreter: the machines' definitions, functions, and buses.
+//! What an interpreter needs of the world outside: the machines' definitions, functions, and buses.
 
 use std::collections::BTreeMap;
 use std::future::Future;

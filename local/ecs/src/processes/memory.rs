@@ -1,5 +1,5 @@
-//! The kernel's part in a container that needs more memory than its task has: no control group can be made here without
-//! root, so its processes are looked at again and again.
+//! Ends a container that needs more memory than its task has, as the kernel does on AWS: no control group can be made
+//! here without root, so its processes are looked at again and again.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The processes of a container.
+//! Which processes belong to a container, and their end.
 
 use std::collections::HashSet;
 

@@ -83,7 +83,7 @@ pub enum Effort {
 pub struct Task {
     /// What it calls.
     pub resource: Resource,
-    /// The longest that one attempt may take.
+    /// The longest that one try may take.
     pub timeout: Option<Seconds>,
     /// The longest silence of a callback.
     pub heartbeat: Option<Seconds>,

@@ -1,4 +1,4 @@
-//! What goes wrong inside the interpreter itself, as opposed to in a task.
+//! What goes wrong inside the interpreter itself, as opposed to in what a Task state calls.
 //!
 //! Names: <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>
 

@@ -87,7 +87,7 @@ fn garbage_is_an_invalid_token() {
     assert_eq!(error.code, "InvalidToken");
 }
 
-/// Each attempt has a token of its own; the one of the attempt before is dead.
+/// Each try has a token of its own; the one of the try before is dead.
 #[tokio::test]
 async fn a_retry_issues_a_fresh_token() {
     let cloud = Cloud::new();

@@ -18,7 +18,7 @@ async fn a_task_that_takes_too_long_times_out_and_its_call_is_dropped() {
     assert_eq!(cloud.aborted_calls(), ["Hang"]);
 }
 
-/// Each attempt has its own clock.
+/// Each try has its own clock.
 #[tokio::test]
 async fn a_retry_starts_the_clock_anew() {
     let cloud = Cloud::new();
