@@ -111,7 +111,7 @@ impl Life {
 
     async fn live(&mut self) {
         let stopping = self.stopping.clone();
-        match stopping.run_until_cancelled(self.start()).await {
+        match stopping.run_until_cancelled(Box::pin(self.start())).await {
             Some(Ok(())) => self.work().await,
             Some(Err(failure)) => self.change(|task, now| {
                 task.stop.get_or_insert((StopCode::TaskFailedToStart, failure.reason.clone()));
