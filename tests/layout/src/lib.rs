@@ -34,7 +34,7 @@ fn lay_out(label: &str, value: &Value, margin: &str) -> String {
     let inner = format!("{margin}  ");
     let entries: Vec<_> = match value {
         Value::Object(members) => {
-            members.iter().map(|(key, value)| lay_out(&self::label(key), value, &inner)).collect()
+            members.iter().map(|(key, value)| lay_out(&label_of(key), value, &inner)).collect()
         }
         other => children(other).map(|item| lay_out("", item, &inner)).collect(),
     };
@@ -46,7 +46,7 @@ fn in_one_line(value: &Value) -> String {
     match value {
         Value::Object(members) if !members.is_empty() => {
             let entries: Vec<_> =
-                members.iter().map(|(key, value)| label(key) + &in_one_line(value)).collect();
+                members.iter().map(|(key, value)| label_of(key) + &in_one_line(value)).collect();
             format!("{{ {} }}", entries.join(", "))
         }
         Value::Array(items) => {
@@ -56,7 +56,7 @@ fn in_one_line(value: &Value) -> String {
     }
 }
 
-fn label(key: &str) -> String {
+fn label_of(key: &str) -> String {
     format!("{}: ", Value::from(key))
 }
 
