@@ -44,23 +44,23 @@ use local_aws::clock::Clock;
 use local_aws::random::Random;
 use local_aws::upstream::Upstream;
 
-pub use error::ApiError;
-pub use faults::{Fault, Faults};
-pub use interfaces::TaskInterface;
-pub use nat_failure::NatFailure;
-pub use quotas::Quotas;
+use crate::elastic_ips::ElasticIp;
+use crate::endpoints::Endpoint;
+use crate::groups::Group;
+use crate::interfaces::Interface;
+use crate::internet_gateways::InternetGateway;
+use crate::kinds::Table;
+use crate::limits::Limits;
+use crate::nat_gateways::NatGateway;
+use crate::route_tables::RouteTable;
+use crate::subnets::Subnet;
+use crate::vpcs::Vpc;
 
-use elastic_ips::ElasticIp;
-use endpoints::Endpoint;
-use groups::Group;
-use interfaces::Interface;
-use internet_gateways::InternetGateway;
-use kinds::Table;
-use limits::Limits;
-use nat_gateways::NatGateway;
-use route_tables::RouteTable;
-use subnets::Subnet;
-use vpcs::Vpc;
+pub use crate::error::ApiError;
+pub use crate::faults::{Fault, Faults};
+pub use crate::interfaces::TaskInterface;
+pub use crate::nat_failure::NatFailure;
+pub use crate::quotas::Quotas;
 
 /// What the stand-in works with.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! A strict stand-in for Amazon ECS on Fargate, for just the calls that Mayfly makes, on the real wire
-//! protocol. A task is a local process with what a container would find: its environment, its metadata and
-//! credentials endpoints, its log stream, its task's limit of memory, SIGTERM and then SIGKILL. No container
-//! engine is involved, and a process of one's own user is not a sandbox: run only images of the table, which
-//! are programs of this machine.
+//! protocol. A task's container is run by a [`Runtime`] and has what it would find on Fargate: its environment,
+//! its metadata and credentials endpoints, its log stream, its task's limit of memory, SIGTERM and then SIGKILL.
+//! With [`Processes`] it is a process of this machine: no container engine is involved, and a process of one's own
+//! user is not a sandbox, so run only images of the table, which are programs of this machine.
 //!
 //! Everything goes well unless a rule says otherwise: [`Faults`] makes the tasks of one job fail in the ways
 //! in which tasks fail on AWS.
