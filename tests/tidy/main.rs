@@ -5,7 +5,7 @@
 mod behaviours;
 /// What has been compiled once is good for every command.
 mod builds;
-/// Modules of the local cloud depend on one another in one direction.
+/// Modules of a crate depend on one another in one direction.
 mod circles;
 /// The documents name everything a reader may look for, and nothing that is not there.
 mod docs;

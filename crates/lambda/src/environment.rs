@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use jiff::Timestamp;
 
 use crate::sdk::{self, SdkConfig};
+use crate::variables::read;
 
 /// Settings, the configuration of clients, time and randomness of one execution environment.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Environment {
         T: FromStr,
         T::Err: Display,
     {
-        setting(&self.variables, name)
+        read(&self.variables, name)
     }
 
     /// What the variable `name` says as a list of words between commas; empty where it is empty.
@@ -83,16 +84,6 @@ impl Environment {
     pub fn randomness(&self) -> Randomness {
         self.randomness.clone()
     }
-}
-
-/// Reads a variable.
-pub(crate) fn setting<T>(variables: &BTreeMap<String, String>, name: &str) -> Result<T, String>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    let value = variables.get(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
-    value.parse().map_err(|error| format!("the environment variable {name} is {value:?}: {error}"))
 }
 
 /// The one clock of a step and of its SDK clients; by itself the machine's.

@@ -6,6 +6,7 @@ pub mod error;
 pub mod sdk;
 pub mod search;
 mod step;
+mod variables;
 
 pub use environment::{Clock, Environment, Randomness};
 pub use lambda_runtime::Error as ServeError;

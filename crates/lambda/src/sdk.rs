@@ -23,7 +23,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 pub use aws_types::SdkConfig;
 
-use crate::environment::setting;
+use crate::variables::read;
 
 /// As the SDK has it by itself.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
@@ -41,13 +41,13 @@ pub(crate) fn config(
     time: SharedTimeSource,
     retries: bool,
 ) -> Result<SdkConfig, String> {
-    let key: String = setting(variables, "AWS_ACCESS_KEY_ID")?;
-    let secret: String = setting(variables, "AWS_SECRET_ACCESS_KEY")?;
+    let key: String = read(variables, "AWS_ACCESS_KEY_ID")?;
+    let secret: String = read(variables, "AWS_SECRET_ACCESS_KEY")?;
     let token = variables.get("AWS_SESSION_TOKEN").cloned();
     let credentials = Credentials::new(key, secret, token, None, "Lambda");
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(setting::<String>(variables, "AWS_REGION")?))
+        .region(Region::new(read::<String>(variables, "AWS_REGION")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(http)
         .time_source(time)
