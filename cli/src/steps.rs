@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::events::{failure, time};
 use crate::turns;
 
-/// The state after which it is known how a start of the container has ended.
+/// The state after which it is known how a start has ended.
 const COLLECT_RESULT: &str = "CollectResult";
 
 /// The steps of one execution.

@@ -137,8 +137,8 @@ impl Names {
         format!("mayfly-{}", self.base())
     }
 
-    /// The service's name; another change of capacity is another `launch`, counted from 1, since the name of a
-    /// service that is draining cannot be used.
+    /// The name of the service of a launch, which are counted from 1. Each has its own, since that of a service that is
+    /// draining cannot be used.
     pub fn service(&self, launch: u32) -> String {
         format!("{}-{launch}", self.family())
     }
