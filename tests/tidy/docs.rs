@@ -9,7 +9,7 @@ use mayfly_model::job::{JobDocument, Limits};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::project::{functions, path, read, template};
+use crate::project::{Machine, functions, machines, path, read, template};
 
 const README: &str = "README.md";
 const REFERENCE: &str = "docs/REFERENCE.md";
@@ -78,6 +78,24 @@ fn the_readmes_jobs_are_accepted() {
     let limits = Limits { buckets: vec!["mayfly-data".to_owned()], ..Limits::default() };
     for job in jobs {
         JobDocument::parse(job, &limits).unwrap_or_else(|error| panic!("{README}: {error}\n{job}"));
+    }
+}
+
+/// In a run as `mayfly` prints it, on a critical path, and in the picture of a job.
+#[test]
+fn every_step_that_is_shown_is_a_state() {
+    let machines = machines();
+    let states: BTreeSet<_> =
+        machines.iter().flat_map(Machine::states).map(|state| state.name.to_owned()).collect();
+    let shown = r"(?m)^(?:  \d\d:\d\d:\d\d +)?([A-Z][a-z]+[A-Z]\w+) [. ]";
+    for document in [README, REFERENCE] {
+        let mut names = in_file(document, shown);
+        assert!(!names.is_empty(), "{document} shows no step");
+        for picture in matches(r"(?s)```mermaid\n(.*?)```", &read(document)) {
+            names.extend(matches(r"\b([A-Z][a-z]+[A-Z][A-Za-z]+)\b", picture).into_iter().map(Into::into));
+        }
+        let unknown: Vec<_> = names.difference(&states).collect();
+        assert!(unknown.is_empty(), "{document} shows {unknown:?}, which no machine has");
     }
 }
 
