@@ -45,7 +45,7 @@ pub async fn invoke<S: Step>(step: &S, payload: &str) -> Result<Box<RawValue>, D
     let mut json = serde_json::Deserializer::from_str(payload);
     let input = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| Error::internal("read the step's input", error))?;
-    // Boxed, because some steps' look-ups, all at once, are a large future.
+    // Boxed, because the compiler, when it optimises, gives up on a type as deep as a step's calls together.
     let output = Box::pin(step.run(input)).await?;
     let output = serde_json::value::to_raw_value(&output);
     output.map_err(|error| Error::internal("write the step's output", error).into())
