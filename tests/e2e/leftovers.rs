@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use aws_sdk_sfn::types::ExecutionStatus;
 use libtest_mimic::Trial;
 use local_cloud::{ACCOUNT, REGION};
-use mayfly_model::inventory::{Kind, Receipt, Resource};
+use mayfly_model::inventory::{EXISTS, Kind, Receipt, Resource};
 use mayfly_model::names::Names;
 use mayfly_model::outcome::Status;
 use mayfly_model::tags;
@@ -96,14 +96,8 @@ async fn put_there_by_aws(world: Arc<World>, job: String) -> Result<()> {
     let ended = world.ended(&teardown).await?;
     assert_eq!((ended.status(), ended.error()), (&ExecutionStatus::Failed, Some("LeftoversRemain")));
     let receipt: Receipt = serde_json::from_str(ended.cause().context("a failure has a cause")?)?;
-    let residual = |kind, id: String, state: &str| Resource::new(kind, id, state);
-    assert_eq!(
-        receipt.residual,
-        [
-            residual(Kind::Vpc, vpc.clone(), "available"),
-            residual(Kind::SecurityGroup, group, &format!("EXISTS: {name}")),
-        ]
-    );
+    let foreign = Resource { owner: Some(name), ..Resource::new(Kind::SecurityGroup, group, EXISTS) };
+    assert_eq!(receipt.residual, [Resource::new(Kind::Vpc, vpc.clone(), "available"), foreign]);
     assert!(receipt.deleted.iter().any(|named| named.id == subnet), "the rest is gone: {receipt:#?}");
     assert_eq!(world.cloud().leftovers(&job).await?, [vpc], "without a look at what has no tags");
 
