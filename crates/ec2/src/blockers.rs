@@ -3,9 +3,9 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{NetworkInterface, RouteTable, SecurityGroup, Subnet, VpcEndpoint};
 use mayfly_lambda::error::Error;
+use mayfly_model::tags::Owner;
 
 use crate::find::{Described, owned_or_inside};
-use mayfly_model::tags::Owner;
 
 /// Adds to a [`Error::StillInUse`] what is in the job's VPCs, and logs it; any other error passes as it is.
 pub async fn name_blockers(ec2: &Client, owner: Owner<'_>, error: Error) -> Error {

@@ -29,8 +29,7 @@ where
     move |error| {
         let code = error.code().unwrap_or_default();
         if is_not_found(code) {
-            let detail = error.message().unwrap_or(code).to_owned();
-            return Error::not_visible_yet(doing, detail);
+            return Error::not_visible_yet(doing, error.message().unwrap_or(code));
         }
         match quota::of(code) {
             Some(quota) => quota.error(doing, plan.waits_for_quotas(now), error.message().unwrap_or(code)),
@@ -53,8 +52,7 @@ where
 {
     move |error| {
         if error.code() == Some(made_already) {
-            let detail = error.message().unwrap_or(made_already).to_owned();
-            return Error::not_visible_yet(doing, detail);
+            return Error::not_visible_yet(doing, error.message().unwrap_or(made_already));
         }
         creating(doing, plan, now)(error)
     }

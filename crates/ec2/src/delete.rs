@@ -2,11 +2,11 @@
 
 use aws_sdk_ec2::Client;
 use mayfly_lambda::error::Error;
+use mayfly_model::tags::Owner;
 use mayfly_model::teardown::Deleted;
 
 use crate::find::Described;
 use crate::name_blockers;
-use mayfly_model::tags::Owner;
 
 /// Tries to delete each of the resources. One that cannot be deleted holds up none of the others: AWS itself may have
 /// put it there, and then the right to delete it is missing.

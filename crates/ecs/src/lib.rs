@@ -120,17 +120,22 @@ pub async fn task_definitions(
         pages.try_collect().await.map_err(Error::aws("list the job's task definitions"))?;
     let mut found = Vec::new();
     for arn in arns {
-        let description =
-            ecs.describe_task_definition().task_definition(&arn).include(TaskDefinitionField::Tags);
-        match description.send().await {
-            Ok(described) => found.push((arn, described.tags.unwrap_or_default())),
-            // A teardown may have deleted it since it was listed.
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_client_exception()) => {}
-            Err(error) => return Err(Error::aws("describe the job's task definition")(error)),
+        if let Some(tags) = tags_of_revision(ecs, &arn, "describe the job's task definition").await? {
+            found.push((arn, tags));
         }
     }
     found.retain(|(_, tags)| owner.owns(pairs(tags)));
     Ok(found)
+}
+
+/// The tags of a revision that was listed; none where a teardown has deleted it since.
+async fn tags_of_revision(ecs: &Client, arn: &str, doing: &str) -> Result<Option<Vec<Tag>>, Error> {
+    let description = ecs.describe_task_definition().task_definition(arn).include(TaskDefinitionField::Tags);
+    match description.send().await {
+        Ok(described) => Ok(Some(described.tags.unwrap_or_default())),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_client_exception()) => Ok(None),
+        Err(error) => Err(Error::aws(doing)(error)),
+    }
 }
 
 /// What ECS says in the detail `name` of the task's network interfaces.

@@ -1,12 +1,12 @@
 //! All that any job of a stack has in ECS, with its tags, for the sweeper.
 
 use aws_sdk_ecs::Client;
-use aws_sdk_ecs::types::{ClusterField, ServiceField, TaskDefinitionField, TaskDefinitionStatus};
+use aws_sdk_ecs::types::{ClusterField, ServiceField, TaskDefinitionStatus};
 use mayfly_lambda::error::Error;
 use mayfly_lambda::search::Search;
 use mayfly_model::tags::Tagged;
 
-use crate::{Described, pairs};
+use crate::{Described, pairs, tags_of_revision};
 
 /// Source: ECS API Reference, `DescribeServices`, `services`.
 const SERVICES_PER_CALL: usize = 10;
@@ -61,14 +61,8 @@ async fn revision(ecs: &Client, family: &str) -> Result<Option<Tagged>, Error> {
         let list = ecs.list_task_definitions().family_prefix(family).status(status);
         let listed = list.send().await.map_err(Error::aws("list a family's task definitions"))?;
         let Some(arn) = listed.task_definition_arns().first() else { continue };
-        let description =
-            ecs.describe_task_definition().task_definition(arn).include(TaskDefinitionField::Tags);
-        return match description.send().await {
-            Ok(described) => Ok(Some(Tagged::new(arn, pairs(described.tags())))),
-            // A teardown has deleted it since it was listed.
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_client_exception()) => Ok(None),
-            Err(error) => Err(Error::aws("describe a task definition")(error)),
-        };
+        let tags = tags_of_revision(ecs, arn, "describe a task definition").await?;
+        return Ok(tags.map(|tags| Tagged::new(arn, pairs(&tags))));
     }
     Ok(None)
 }

@@ -67,8 +67,8 @@ impl Step for AttachInternetGateway {
         // Not every call sees it at once, and a NAT gateway that does not fails for good (`Gateway.NotAttached`).
         // Source: VPC user guide, "NAT gateway creation fails".
         if !shows_it().await? {
-            let detail = "EC2 does not show it yet".to_owned();
-            return Err(Error::not_visible_yet(format!("{DOING} for all to see"), detail));
+            let doing = format!("{DOING} for all to see");
+            return Err(Error::not_visible_yet(doing, "EC2 does not show it yet"));
         }
         Ok(Attached {})
     }

@@ -49,9 +49,7 @@ impl Step for HandleReport {
     /// A message that fails comes back by itself; the others of the batch do not, and do not wait for it either.
     /// Source: Lambda developer guide, "Implementing partial batch responses".
     async fn run(&self, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
-        let handling: Vec<_> =
-            event.records.into_iter().map(|message| self.handle_message(message)).collect();
-        let handled = join_all(handling).await;
+        let handled = join_all(event.records.into_iter().map(|message| self.handle_message(message))).await;
         let mut response = SqsBatchResponse::default();
         response.batch_item_failures = handled.into_iter().flatten().collect();
         Ok(response)
