@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::project::{entries, toml};
 
 /// What only functions share.
-const OF_FUNCTIONS: [&str; 5] = ["ec2", "ecs", "jobs", "lambda", "sqs"];
+const OF_FUNCTIONS: [&str; 6] = ["ec2", "ecs", "elb", "jobs", "lambda", "sqs"];
 
 /// The dependencies of each member, by the member's folder; those that are members themselves by their folders too. What
 /// tests alone use does not count.
