@@ -128,7 +128,10 @@ fn whole_documents() -> Result<Table> {
         ),
         row(json!([]), object),
         row(json!("true"), object),
-        row(json!({}), "task: missing; it is required"),
+        row(
+            json!({}),
+            "task: missing; a job has a task, which ends by itself, or a service, which is called",
+        ),
         row(json!({ "task": {} }), "task.command: missing; it is required"),
         row(json!({ "task": [[], ["true"], []] }), "task: given a list; allowed: an object"),
         row(job_with("retries", json!(2)), format!("retries: there is no such field; allowed: {fields}")),

@@ -105,7 +105,7 @@ impl Jobs {
             .item(NONCE, text(nonce))
             .item(MAILBOX, text(&plan.mailbox_url))
             .item(CAPACITY, json(&plan.capacity)?)
-            .item(WORK, json(&plan.work)?)
+            .item(WORK, json(&plan.work())?)
             .item(TTL, number(forget_at(plan)?));
         put.send().await.map(drop).map_err(Error::aws("write the job's record"))
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod limits;
+mod service;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -15,6 +16,7 @@ use crate::turn::Provider;
 
 pub use check::check_size;
 pub use limits::Limits;
+pub use service::{HealthCheck, LoadBalancer, Port, Protocol, Service, Tls};
 pub use text::read;
 
 /// The largest job document, in bytes of JSON.
@@ -33,9 +35,12 @@ pub struct JobDocument {
     /// Which of Fargate's capacities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// What is to be done; `task` in the document.
-    #[serde(rename = "task")]
-    pub work: Work,
+    /// What is to be done; `task` in the document, which has either this or a service.
+    #[serde(default, rename = "task", skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    /// What is to be called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
     /// The longest one attempt may take, in minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_minutes: Option<u32>,
@@ -94,6 +99,10 @@ pub enum NetworkMode {
 pub enum Egress {
     /// Through a NAT gateway with an address of its own.
     Nat,
+    /// To AWS's services alone, through VPC endpoints: nothing leads to the internet.
+    Endpoints,
+    /// By IPv6 alone, through an egress-only internet gateway, which nothing is billed for.
+    Ipv6,
 }
 
 /// The document's `container`.

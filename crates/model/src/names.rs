@@ -137,6 +137,27 @@ impl Names {
         format!("mayfly-{}", self.base())
     }
 
+    /// The name of the security group of the job's load balancer.
+    pub fn load_balancer_group(&self) -> String {
+        format!("{}-balancer", self.group())
+    }
+
+    /// The name of the security group of the job's VPC endpoints.
+    pub fn endpoint_group(&self) -> String {
+        format!("{}-endpoints", self.group())
+    }
+
+    /// The name of the job's load balancer: 32 letters, digits and hyphens at most, none of which a job's id keeps to.
+    /// Source: Elastic Load Balancing API Reference, `CreateLoadBalancer`, `Name`.
+    pub fn load_balancer(&self) -> String {
+        format!("mayfly-{}", self.hash)
+    }
+
+    /// The name of the target group of a port, which has the same limits.
+    pub fn target_group(&self, port: u16) -> String {
+        format!("mayfly-{}-{port}", self.hash)
+    }
+
     /// The name of the service of a launch, which are counted from 1. Each has its own, since that of a service that is
     /// draining cannot be used.
     pub fn service(&self, launch: u32) -> String {
@@ -244,6 +265,8 @@ mod tests {
         assert!(names.services().iter().all(|service| service.len() <= 255));
         assert!(names.cluster().len() <= 255);
         assert!(names.group().len() <= 255);
+        assert!(names.load_balancer_group().len() <= 255 && names.endpoint_group().len() <= 255);
+        assert!(names.load_balancer().len() <= 32 && names.target_group(u16::MAX).len() <= 32);
         assert!(names.teardown().len() <= 80);
         assert!(names.sweep(Timestamp::MAX).len() <= 80);
     }

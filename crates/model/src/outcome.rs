@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::Class;
 use crate::inventory::Receipt;
-use crate::job::Work;
+use crate::job::Output;
 use crate::message::Failure;
 use crate::record::Stored;
 use crate::turn::{Provider, Turn};
@@ -107,14 +107,14 @@ impl End {
         }
     }
 
-    /// What a stored result comes to, for a job that was to do `work`.
-    pub fn of(stored: Stored, work: &Work) -> Self {
+    /// What a stored result comes to, for a job that was to make `outputs`.
+    pub fn of(stored: Stored, outputs: &[Output]) -> Self {
         let Stored { turn, task_arn, finished } = stored;
         if let Some(failure) = finished.failure {
             return Self::Failed(JobFailure::of_start(turn, failure, finished.exit_code, task_arn));
         }
         let outputs = finished.outputs.into_iter().filter_map(|delivered| {
-            let output = work.outputs.iter().find(|output| output.file == delivered.file)?;
+            let output = outputs.iter().find(|output| output.file == delivered.file)?;
             Some(Delivered { file: delivered.file, to: output.to.clone(), bytes: delivered.bytes })
         });
         Self::Succeeded(JobResult {

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Capacity, Work};
+use crate::job::{Capacity, Egress, Output, Port, Work};
 use crate::tags::Tags;
 use crate::turn::Turn;
 
@@ -41,9 +41,12 @@ pub struct Plan {
     pub capacity: Capacity,
     /// What the state machine begins with.
     pub first_turn: Turn,
-    /// The work.
-    #[serde(rename = "task")]
-    pub work: Work,
+    /// What the job is for.
+    #[serde(flatten)]
+    pub purpose: Purpose,
+    /// What a person should know of this plan before it costs or opens anything, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The longest one attempt may take, in seconds.
     pub timeout_seconds: u64,
     /// The longest silence of the container, its start included, in seconds.
@@ -55,6 +58,27 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The work, unless the job is a service.
+    pub fn work(&self) -> Option<&Work> {
+        match &self.purpose {
+            Purpose::Work(work) => Some(work),
+            Purpose::Service(_) => None,
+        }
+    }
+
+    /// What the work is to make; nothing where the job is a service.
+    pub fn outputs(&self) -> &[Output] {
+        self.work().map_or(&[], |work| &work.outputs)
+    }
+
+    /// The service, where the job is one.
+    pub fn service(&self) -> Option<&PlannedService> {
+        match &self.purpose {
+            Purpose::Work(_) => None,
+            Purpose::Service(service) => Some(service),
+        }
+    }
+
     /// Whether the job still waits `now` where a quota is full.
     pub fn waits_for_quotas(&self, now: Timestamp) -> bool {
         self.queue_time_left(now).is_positive()
@@ -73,6 +97,90 @@ impl Plan {
         let secret = self.mailbox_name.rsplit('-').next().unwrap_or_default();
         format!("{secret}-{what}")
     }
+}
+
+/// What a job is for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Work that a container does, once.
+    #[serde(rename = "task")]
+    Work(Work),
+    /// Containers that others call, until their time is over.
+    #[serde(rename = "service")]
+    Service(PlannedService),
+}
+
+/// A service with all defaults in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedService {
+    /// What it listens on.
+    pub ports: Vec<Port>,
+    /// Who may call it: CIDR blocks of IPv4 or IPv6.
+    pub allow_from: Vec<String>,
+    /// What runs in place of the image's `ENTRYPOINT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_point: Option<Vec<String>>,
+    /// What it is given in place of the image's `CMD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// How long it may be called, in seconds.
+    pub ttl_seconds: u64,
+    /// How many containers it has side by side.
+    pub count: u32,
+    /// ECS's own check, which runs inside each container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_command: Option<Vec<String>>,
+    /// What it is called through, where it is not called directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<PlannedLoadBalancer>,
+}
+
+/// A network load balancer of the job's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedLoadBalancer {
+    /// Its name.
+    pub name: String,
+    /// Whether it can be called from the internet.
+    pub internet_facing: bool,
+    /// What it speaks TLS with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_arn: Option<String>,
+    /// One listener and one target group for each port that is called.
+    pub targets: Vec<PlannedTargets>,
+}
+
+/// A port of a load balancer, and what is behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedTargets {
+    /// The target group's name.
+    pub name: String,
+    /// The port, of the listener and of the containers.
+    pub port: u16,
+    /// The target group's protocol. Its listener has the same one, or TLS in place of TCP where there is a certificate.
+    pub protocol: TargetProtocol,
+    /// The TCP port at which containers are asked after their health.
+    pub health_port: u16,
+    /// What they are asked for with HTTP; without it a connection is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_path: Option<String>,
+}
+
+/// The protocols of a network load balancer's target groups.
+/// Source: Elastic Load Balancing API Reference, `CreateTargetGroup`, `Protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetProtocol {
+    /// TCP alone.
+    #[serde(rename = "TCP")]
+    Tcp,
+    /// UDP alone.
+    #[serde(rename = "UDP")]
+    Udp,
+    /// One port for both.
+    #[serde(rename = "TCP_UDP")]
+    TcpUdp,
 }
 
 /// Where a job's container runs.
@@ -105,6 +213,10 @@ pub struct JoinedNetwork {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateNetwork {
+    /// How the container reaches what is outside. A plan that was made before there was a choice is read for as long as its
+    /// job lives.
+    #[serde(default = "nat")]
+    pub egress: Egress,
     /// The VPC's addresses. All jobs have the same ones, since their VPCs never meet.
     pub vpc_cidr: String,
     /// The public subnet's.
@@ -121,6 +233,10 @@ pub struct PrivateNetwork {
     pub second_availability_zone: String,
     /// The TCP ports that the container may call.
     pub egress_ports: Vec<u16>,
+}
+
+fn nat() -> Egress {
+    Egress::Nat
 }
 
 /// The container with all defaults in.

@@ -59,7 +59,7 @@ impl Step for CollectResult {
 
 /// The container has said how it ended, in this start or an earlier one.
 fn finished(plan: &Plan, stored: Stored) -> Ending {
-    Ending { next: Next::Conclude, reported: true, end: End::of(stored, &plan.work) }
+    Ending { next: Next::Conclude, reported: true, end: End::of(stored, plan.outputs()) }
 }
 
 /// No result arrived: what ECS said of the task counts before the error of the wait state.

@@ -88,7 +88,7 @@ impl Step for ConcludeJob {
         };
         let end = match (late, planned, input.ending, input.failure) {
             // It counts more than what the state machine has come to.
-            (Some(stored), Some(Planned { plan }), ..) => End::of(stored, &plan.work),
+            (Some(stored), Some(Planned { plan }), ..) => End::of(stored, plan.outputs()),
             (_, _, Some(ending), _) => ending.end,
             (_, _, None, Some(caught)) => End::Failed(explain(&caught)),
             (_, _, None, None) => End::Failed(unexplained()),

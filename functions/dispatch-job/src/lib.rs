@@ -10,7 +10,7 @@ use mayfly_jobs::{DataRole, Jobs};
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Randomness, Step};
 use mayfly_model::message::{Assignment, Order};
-use mayfly_model::plan::Plan;
+use mayfly_model::plan::{Plan, Purpose};
 use mayfly_model::turn::Turn;
 use serde::Deserialize;
 
@@ -50,12 +50,15 @@ impl Step for DispatchJob {
     #[tracing::instrument(skip_all, fields(job = input.plan.job, start = input.turn.start), err(level = "warn"))]
     async fn run(&self, input: Input) -> Result<(), Error> {
         let Input { plan, turn, task_token } = input;
+        let Purpose::Work(work) = &plan.purpose else {
+            return Err(Error::internal("dispatch the job", "it is a service, which has no work"));
+        };
         let nonce = hex::encode(self.randomness.bytes::<16>());
         let nonce = self.jobs.begin(&plan, turn, &task_token, nonce).await?;
         let order = Order::Run(Assignment {
-            inputs: self.data_role.downloads(&plan.work.inputs).await?,
-            outputs: plan.work.outputs.into_iter().map(|output| output.file).collect(),
-            command: plan.work.command,
+            inputs: self.data_role.downloads(&work.inputs).await?,
+            outputs: work.outputs.iter().map(|output| output.file.clone()).collect(),
+            command: work.command.clone(),
             job: plan.job,
             turn,
             nonce,

@@ -4,6 +4,7 @@
 mod buckets;
 mod network;
 mod plan;
+mod service;
 
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Randomness, Step};
@@ -59,7 +60,9 @@ impl Step for PlanJob {
             JobDocument::parse(submission.document.get(), &settings.limits).map_err(Error::InvalidJob)?;
         network::check(ec2, document.network.as_ref()).await?;
         let plan = plan::make(settings, &submission, document, randomness)?;
-        buckets::check(s3, &settings.region, &plan.work).await?;
+        if let Some(work) = plan.work() {
+            buckets::check(s3, &settings.region, work).await?;
+        }
         tracing::info!(expiry = plan.expiry, "job planned");
         Ok(plan)
     }

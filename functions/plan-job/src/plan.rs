@@ -3,15 +3,15 @@
 use jiff::{SignedDuration, Timestamp};
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Randomness};
-use mayfly_model::job::{Capacity, JobDocument, Limits, Network, NetworkMode, check_size};
+use mayfly_model::job::{Capacity, Egress, JobDocument, Limits, Network, NetworkMode, check_size};
 use mayfly_model::names::{Names, SECRET_LENGTH, STACK_LIMIT};
-use mayfly_model::plan::{JoinedNetwork, Plan, PlannedContainer, PlannedNetwork, PrivateNetwork};
+use mayfly_model::plan::{JoinedNetwork, Plan, PlannedContainer, PlannedNetwork, PrivateNetwork, Purpose};
 use mayfly_model::tags::{self, Tags};
 use mayfly_model::turn::{SPOT_LOSSES_LIMIT, Turn};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
-use crate::Submission;
+use crate::{Submission, service};
 
 /// Creating everything, and a container that never comes.
 const PROVISIONING: SignedDuration = SignedDuration::from_mins(30);
@@ -87,6 +87,7 @@ pub fn make(
     randomness: &Randomness,
 ) -> Result<Plan, Error> {
     check_stack(&settings.stack)?;
+    check_built(&document)?;
     let container = container(settings, &document)?;
     let timeout_minutes = document.timeout_minutes.unwrap_or(settings.timeout_minutes);
     let attempts = document.attempts.unwrap_or(settings.attempts);
@@ -99,12 +100,29 @@ pub fn make(
     let capacity = document.capacity.map_or_else(|| default_capacity(&settings.capacity), Ok)?;
     let starts = if capacity == Capacity::OnDemand { attempts } else { attempts + SPOT_LOSSES_LIMIT };
     let work = attempt * i32::try_from(starts).unwrap_or(i32::MAX);
+    // A service has one life instead.
+    let life = document
+        .service
+        .as_ref()
+        .map_or(work, |service| SignedDuration::from_mins(service.ttl_minutes.into()));
     let queue_until = submission.start_time + queue;
-    let expiry = queue_until + PROVISIONING + work + TEARDOWN;
+    let expiry = queue_until + PROVISIONING + life + TEARDOWN;
     let names = Names::new(&settings.stack, &submission.job);
     let mailbox_name = names.mailbox(&secret(randomness));
     let expiry = in_seconds(expiry);
     let tags = tags(settings, submission, &document, &names, &expiry);
+    let is_joined = document.network.as_ref().is_some_and(|network| network.mode == NetworkMode::Existing);
+    let purpose = match (document.service, document.work) {
+        (Some(service), _) => Purpose::Service(service::plan(service, &names, !is_joined)),
+        (None, Some(work)) => Purpose::Work(work),
+        (None, None) => {
+            return Err(Error::internal("read the job document", "it has neither task nor service"));
+        }
+    };
+    let notes = match &purpose {
+        Purpose::Service(service) => service::notes(service),
+        Purpose::Work(_) => Vec::new(),
+    };
     Ok(Plan {
         tags,
         mailbox_url: mailbox_url(&settings.done_queue_url, &mailbox_name)?,
@@ -117,7 +135,8 @@ pub fn make(
         container,
         capacity,
         first_turn: Turn::first(capacity.first_provider()),
-        work: document.work,
+        purpose,
+        notes,
         timeout_seconds,
         heartbeat_seconds: settings.heartbeat_seconds.into(),
         attempts,
@@ -125,6 +144,22 @@ pub fn make(
         job: submission.job.clone(),
         execution: submission.execution.clone(),
     })
+}
+
+/// What the state machine does not make yet.
+fn check_built(document: &JobDocument) -> Result<(), Error> {
+    let egress = document.network.as_ref().and_then(|network| network.egress);
+    let missing = [
+        ("service", document.service.is_some()),
+        ("network.egress: endpoints", egress == Some(Egress::Endpoints)),
+        ("network.egress: ipv6", egress == Some(Egress::Ipv6)),
+    ];
+    match missing.iter().find(|(_, is_given)| *is_given) {
+        Some((what, _)) => {
+            Err(Error::InvalidJob(format!("{what}: not built yet; allowed: a task with the egress nat")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_stack(stack: &str) -> Result<(), Error> {
@@ -176,6 +211,7 @@ fn network(settings: &Settings, network: Option<Network>) -> PlannedNetwork {
             let [first_cidr, second_cidr] = PRIVATE_CIDRS.map(str::to_owned);
             let [first_zone, second_zone] = settings.availability_zones.clone();
             PlannedNetwork::Private(PrivateNetwork {
+                egress: network.egress.unwrap_or(Egress::Nat),
                 vpc_cidr: VPC_CIDR.into(),
                 public_cidr: PUBLIC_CIDR.into(),
                 private_cidr: first_cidr,

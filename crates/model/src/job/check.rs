@@ -1,5 +1,7 @@
 //! The rules of the job document that its types cannot express.
 
+mod service;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::Ipv4Addr;
@@ -15,10 +17,12 @@ const FILES_LIMIT: usize = 100;
 /// Seven days.
 const WEEK_IN_MINUTES: u32 = 7 * 24 * 60;
 /// The least and the greatest number in each field.
-const RANGES: [(&str, u32, u32); 4] = [
+const RANGES: [(&str, u32, u32); 6] = [
     ("timeoutMinutes", 1, WEEK_IN_MINUTES),
     ("attempts", 1, 10),
     ("queueMinutes", 0, WEEK_IN_MINUTES),
+    ("service.ttlMinutes", 1, WEEK_IN_MINUTES),
+    ("service.count", 1, 10),
     // Source: ECS API Reference, `EphemeralStorage`; 20 is what a task has without asking.
     ("container.storageGiB", 20, 200),
 ];
@@ -116,7 +120,15 @@ pub(super) fn check(job: &JobDocument, limits: &Limits) -> Check {
     if let Some(container) = &job.container {
         check_container(container, limits)?;
     }
-    check_work(&job.work, limits)?;
+    match (&job.work, &job.service) {
+        (_, Some(service)) => service::check_service(job, service)?,
+        (Some(work), None) => check_work(work, limits)?,
+        (None, None) => {
+            return Err(
+                "task: missing; a job has a task, which ends by itself, or a service, which is called".into(),
+            );
+        }
+    }
     check_range("timeoutMinutes", job.timeout_minutes)?;
     check_range("attempts", job.attempts)?;
     check_range("queueMinutes", job.queue_minutes)?;

@@ -402,3 +402,169 @@ fn a_secret_that_the_stack_does_not_name_is_refused() {
         "container.secrets.KEY: given another ARN; allowed: one that the stack's parameter SecretArns names"
     );
 }
+
+/// A document of a service that is right, with other fields of `service` and of the document.
+fn service(fields: Value, document: Value) -> Value {
+    let mut whole = json!({
+        "container": { "image": "nginx" },
+        "service": { "ports": [{ "port": 80 }], "allowFrom": ["0.0.0.0/0"], "ttlMinutes": 60 }
+    });
+    let (Value::Object(fields), Value::Object(document)) = (fields, document) else { panic!("fields") };
+    whole["service"].as_object_mut().expect("a service").extend(fields);
+    whole.as_object_mut().expect("a document").extend(document);
+    whole
+}
+
+#[test]
+fn a_service_in_every_network_that_leads_to_it_is_allowed() {
+    let balanced =
+        json!({ "loadBalancer": { "certificateArn": "arn:aws:acm:eu-central-1:1:certificate/a" } });
+    let groups: Vec<_> = (1..=4).map(|n| format!("sg-{n}")).collect();
+    for document in [
+        service(json!({}), json!({})),
+        service(
+            json!({ "loadBalancer": false, "allowFrom": ["10.0.0.0/8", "::/0"], "count": 10 }),
+            json!({}),
+        ),
+        service(
+            json!({ "loadBalancer": true, "healthCheck": { "path": "/up", "port": 81, "command": ["CMD", "/up"] } }),
+            json!({ "network": { "mode": "private", "egress": "endpoints" } }),
+        ),
+        service(balanced, json!({ "network": { "mode": "private", "egress": "nat" } })),
+        service(
+            json!({ "loadBalancer": true, "ports": [{ "port": 53 }, { "port": 53, "protocol": "udp" }] }),
+            json!({ "network": { "mode": "existing", "subnets": ["subnet-1"], "securityGroups": groups } }),
+        ),
+    ] {
+        parse(&document.to_string()).unwrap_or_else(|error| panic!("{document}: {error}"));
+    }
+}
+
+#[test]
+fn a_service_that_nobody_can_call_or_that_contradicts_itself_is_refused() {
+    let udp = json!([{ "port": 53, "protocol": "udp" }]);
+    let certificate = json!({ "certificateArn": "arn:aws:acm:eu-central-1:1:certificate/a" });
+    let many = |n: u16| (1..=n).map(|port| json!({ "port": port })).collect::<Vec<_>>();
+    let groups: Vec<_> = (1..=5).map(|n| format!("sg-{n}")).collect();
+    let existing =
+        json!({ "network": { "mode": "existing", "subnets": ["subnet-1"], "securityGroups": groups } });
+    let private = |egress: &str| json!({ "network": { "mode": "private", "egress": egress } });
+    let balanced = || json!({ "loadBalancer": true });
+    for (document, message) in [
+        (json!({}), "task: missing; a job has a task, which ends by itself, or a service, which is called"),
+        (
+            service(json!({}), json!({ "task": { "command": ["true"] } })),
+            "task: given beside service; allowed: one of",
+        ),
+        (
+            service(json!({}), json!({ "attempts": 2 })),
+            "attempts: given beside service; allowed: only with a task",
+        ),
+        (service(json!({}), json!({ "timeoutMinutes": 2 })), "timeoutMinutes: given beside service"),
+        (
+            service(json!({ "outputs": [] }), json!({})),
+            "service.outputs: there is no such field; allowed: ports",
+        ),
+        (
+            service(json!({}), json!({ "container": {} })),
+            "container.image: given none; allowed: the image that",
+        ),
+        (
+            service(json!({}), private("nat")),
+            "service.loadBalancer: missing in the mode private; allowed: true or",
+        ),
+        (
+            service(balanced(), private("ipv6")),
+            "network.egress: given ipv6 for a service; allowed: nat or endpoints",
+        ),
+        (service(json!({ "ports": [] }), json!({})), "service.ports: given 0 ports; allowed: 1 to 10"),
+        (service(json!({ "ports": many(11) }), json!({})), "service.ports: given 11 ports; allowed: 1 to 10"),
+        (service(json!({ "loadBalancer": true, "ports": [] }), json!({})), "service.ports: given 0 ports"),
+        (
+            service(json!({ "loadBalancer": true, "ports": many(6) }), json!({})),
+            "service.ports: given 6 port numbers; allowed: at most 5 with a load balancer",
+        ),
+        (
+            service(json!({ "loadBalancer": certificate, "ports": udp }), json!({})),
+            "service.ports[0].protocol: given udp beside service.loadBalancer.certificateArn; allowed: tcp alone",
+        ),
+        (
+            service(json!({ "loadBalancer": true, "ports": udp }), json!({})),
+            "service.ports[0].protocol: given udp, by which nobody can be asked after their health; allowed: a TCP port",
+        ),
+        (
+            service(json!({ "healthCheck": { "path": "/" } }), json!({})),
+            "service.healthCheck.path: given without service.loadBalancer; allowed: only with one",
+        ),
+        (
+            service(json!({ "healthCheck": { "path": "up" }, "loadBalancer": true }), json!({})),
+            "service.healthCheck.path: given up; allowed: a path such as /health",
+        ),
+        (
+            service(json!({ "healthCheck": { "command": ["/up"] } }), json!({})),
+            "service.healthCheck.command: given /up; allowed: CMD and an argument vector",
+        ),
+        (
+            service(balanced(), existing),
+            "network.securityGroups: given 5 groups; allowed: at most 4 for a service",
+        ),
+        (
+            service(json!({ "ttlMinutes": 10_081 }), json!({})),
+            "service.ttlMinutes: given 10081; allowed: a whole number in digits alone, 1 to 10080",
+        ),
+        (service(json!({ "count": 11 }), json!({})), "service.count: given 11; allowed: a whole number"),
+        (
+            service(json!({ "allowFrom": ["everybody"] }), json!({})),
+            "service.allowFrom[0]: given everybody; allowed: a CIDR block such as 203.0.113.7/32",
+        ),
+        (
+            service(json!({ "allowFrom": ["10.1.2.3/8"] }), json!({})),
+            "service.allowFrom[0]: given 10.1.2.3/8; allowed: 10.0.0.0/8, the block that it is in",
+        ),
+        (
+            service(json!({ "allowFrom": [] }), json!({})),
+            "service.allowFrom: given an empty list; allowed: the CIDR",
+        ),
+        (
+            service(json!({ "ports": [{ "port": 80 }, { "port": 80, "protocol": "tcp" }] }), json!({})),
+            "service.ports[1].port: given 80/tcp; allowed: a port that is given only once with its protocol",
+        ),
+        (
+            service(json!({ "ports": [{ "port": 80, "protocol": "http" }] }), json!({})),
+            "service.ports[0].protocol: given http; allowed: tcp or udp",
+        ),
+        (
+            service(json!({ "loadBalancer": "yes" }), json!({})),
+            "service.loadBalancer: given \"yes\"; allowed: true, false or an object with certificateArn",
+        ),
+        (
+            service(json!({ "loadBalancer": { "certificate": "a" } }), json!({})),
+            "service.loadBalancer.certificate: there is no such field; allowed: certificateArn",
+        ),
+        (
+            service(json!({ "loadBalancer": ["a"] }), json!({})),
+            "service.loadBalancer: given a list; allowed: an object",
+        ),
+        (
+            service(json!({ "command": [] }), json!({})),
+            "service.command: given an empty list; allowed: a list of arguments, or nothing for the image's own",
+        ),
+    ] {
+        let refusal = refused(&document);
+        assert!(refusal.starts_with(message), "{document}\nis refused by {refusal}\nand not by {message}");
+    }
+}
+
+#[test]
+fn no_more_rules_are_planned_than_a_group_takes() {
+    let blocks: Vec<_> = (0..31).map(|n| format!("10.0.{n}.0/24")).collect();
+    let ports = json!([{ "port": 80 }, { "port": 81 }]);
+    let refusal = refused(&service(json!({ "allowFrom": blocks, "ports": ports }), json!({})));
+    assert!(
+        refusal.starts_with("service.allowFrom: given blocks that make 62 rules; allowed: at most 60"),
+        "{refusal}"
+    );
+    let both: Vec<_> =
+        blocks.into_iter().take(30).chain((0..30).map(|n| format!("2001:db8:{n:x}::/48"))).collect();
+    assert!(parse(&service(json!({ "allowFrom": both, "ports": ports }), json!({})).to_string()).is_ok());
+}

@@ -7,13 +7,22 @@ use crate::shown::shown;
 
 /// Refuses a list in the place of an object, which serde would take as the object's fields in their order.
 pub(super) fn refuse_lists(document: &Value) -> Result<(), String> {
-    let objects = ["network", "container", "task"].map(|name| (name.to_owned(), document.get(name)));
-    let files = ["inputs", "outputs"].into_iter().flat_map(|name| {
-        let files = document.pointer(&format!("/task/{name}")).and_then(Value::as_array);
-        let named = move |(i, file)| (format!("task.{name}[{i}]"), Some(file));
-        files.into_iter().flatten().enumerate().map(named)
+    let objects =
+        ["network", "container", "task", "service"].map(|name| (name.to_owned(), document.get(name)));
+    let in_service = ["healthCheck", "loadBalancer"]
+        .map(|name| (format!("service.{name}"), document.pointer(&format!("/service/{name}"))));
+    let items = [("task", "inputs"), ("task", "outputs"), ("service", "ports")].into_iter();
+    let items = items.flat_map(|(parent, name)| {
+        let items = document.pointer(&format!("/{parent}/{name}")).and_then(Value::as_array);
+        let named = move |(i, item)| (format!("{parent}.{name}[{i}]"), Some(item));
+        items.into_iter().flatten().enumerate().map(named)
     });
-    match objects.into_iter().chain(files).find(|(_, value)| value.is_some_and(Value::is_array)) {
+    match objects
+        .into_iter()
+        .chain(in_service)
+        .chain(items)
+        .find(|(_, value)| value.is_some_and(Value::is_array))
+    {
         Some((field, _)) => Err(format!("{field}: given a list; allowed: an object")),
         None => Ok(()),
     }
