@@ -440,17 +440,19 @@ fn a_service_in_every_network_that_leads_to_it_is_allowed() {
     }
 }
 
+/// Each of the documents is refused with a message that begins so.
+fn all_refused<const N: usize>(documents: [(Value, &str); N]) {
+    for (document, message) in documents {
+        let refusal = refused(&document);
+        assert!(refusal.starts_with(message), "{document}\nis refused by {refusal}\nand not by {message}");
+    }
+}
+
 #[test]
-fn a_service_that_nobody_can_call_or_that_contradicts_itself_is_refused() {
-    let udp = json!([{ "port": 53, "protocol": "udp" }]);
-    let certificate = json!({ "certificateArn": "arn:aws:acm:eu-central-1:1:certificate/a" });
-    let many = |n: u16| (1..=n).map(|port| json!({ "port": port })).collect::<Vec<_>>();
-    let groups: Vec<_> = (1..=5).map(|n| format!("sg-{n}")).collect();
-    let existing =
-        json!({ "network": { "mode": "existing", "subnets": ["subnet-1"], "securityGroups": groups } });
+fn a_service_beside_work_or_where_nothing_leads_to_it_is_refused() {
     let private = |egress: &str| json!({ "network": { "mode": "private", "egress": egress } });
     let balanced = || json!({ "loadBalancer": true });
-    for (document, message) in [
+    all_refused([
         (json!({}), "task: missing; a job has a task, which ends by itself, or a service, which is called"),
         (
             service(json!({}), json!({ "task": { "command": ["true"] } })),
@@ -477,6 +479,19 @@ fn a_service_that_nobody_can_call_or_that_contradicts_itself_is_refused() {
             service(balanced(), private("ipv6")),
             "network.egress: given ipv6 for a service; allowed: nat or endpoints",
         ),
+    ]);
+}
+
+#[test]
+fn ports_that_no_load_balancer_can_have_or_check_are_refused() {
+    let udp = json!([{ "port": 53, "protocol": "udp" }]);
+    let certificate = json!({ "certificateArn": "arn:aws:acm:eu-central-1:1:certificate/a" });
+    let many = |n: u16| (1..=n).map(|port| json!({ "port": port })).collect::<Vec<_>>();
+    let groups: Vec<_> = (1..=5).map(|n| format!("sg-{n}")).collect();
+    let existing =
+        json!({ "network": { "mode": "existing", "subnets": ["subnet-1"], "securityGroups": groups } });
+    let balanced = json!({ "loadBalancer": true });
+    all_refused([
         (service(json!({ "ports": [] }), json!({})), "service.ports: given 0 ports; allowed: 1 to 10"),
         (service(json!({ "ports": many(11) }), json!({})), "service.ports: given 11 ports; allowed: 1 to 10"),
         (service(json!({ "loadBalancer": true, "ports": [] }), json!({})), "service.ports: given 0 ports"),
@@ -505,9 +520,15 @@ fn a_service_that_nobody_can_call_or_that_contradicts_itself_is_refused() {
             "service.healthCheck.command: given /up; allowed: CMD and an argument vector",
         ),
         (
-            service(balanced(), existing),
+            service(balanced, existing),
             "network.securityGroups: given 5 groups; allowed: at most 4 for a service",
         ),
+    ]);
+}
+
+#[test]
+fn what_a_service_cannot_be_given_is_refused() {
+    all_refused([
         (
             service(json!({ "ttlMinutes": 10_081 }), json!({})),
             "service.ttlMinutes: given 10081; allowed: a whole number in digits alone, 1 to 10080",
@@ -549,10 +570,7 @@ fn a_service_that_nobody_can_call_or_that_contradicts_itself_is_refused() {
             service(json!({ "command": [] }), json!({})),
             "service.command: given an empty list; allowed: a list of arguments, or nothing for the image's own",
         ),
-    ] {
-        let refusal = refused(&document);
-        assert!(refusal.starts_with(message), "{document}\nis refused by {refusal}\nand not by {message}");
-    }
+    ]);
 }
 
 #[test]

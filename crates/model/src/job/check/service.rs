@@ -124,6 +124,7 @@ fn check_arguments(field: &str, arguments: Option<&[String]>) -> Check {
 }
 
 fn check_health(check: &HealthCheck, has_load_balancer: bool) -> Check {
+    const COMMAND: &str = "service.healthCheck.command";
     let HealthCheck { command, path, port } = check;
     if let Some(command) = command {
         // Source: ECS API Reference, `HealthCheck`, `command`.
@@ -132,10 +133,9 @@ fn check_health(check: &HealthCheck, has_load_balancer: bool) -> Check {
             Some("CMD-SHELL") => command.len() == 2,
             _ => false,
         };
-        const FIELD: &str = "service.healthCheck.command";
         let allowed = "CMD and an argument vector, or CMD-SHELL and one line for the image's shell";
-        require(is_right, FIELD, command.join(" "), allowed)?;
-        check_arguments(FIELD, Some(command))?;
+        require(is_right, COMMAND, command.join(" "), allowed)?;
+        check_arguments(COMMAND, Some(command))?;
     }
     let asked = [("path", path.is_some()), ("port", port.is_some())];
     if let Some((field, _)) = asked.iter().find(|(_, is_given)| *is_given && !has_load_balancer) {
