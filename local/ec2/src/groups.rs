@@ -1,4 +1,4 @@
-//! Security groups: created, given their rules, deleted and described.
+//! Security groups: created, deleted and described. What they let pass is in `permissions.rs`.
 
 use aws_sdk_ec2::types::SecurityGroup;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
 use crate::error::ApiError;
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
-use crate::rules::{NewRule, Rule, Rules};
+use crate::rules::{Direction, EVERY_IPV4, Rule, Rules};
 use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::vpcs::Vpc;
@@ -47,16 +47,6 @@ struct CreateSecurityGroupResponse<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AuthorizeSecurityGroupEgressResponse<'a> {
-    #[serde(rename = "@xmlns")]
-    xmlns: &'static str,
-    request_id: &'a str,
-    r#return: bool,
-    security_group_rule_set: Items<NewRule>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct DescribeSecurityGroupsResponse<'a> {
     #[serde(rename = "@xmlns")]
     xmlns: &'static str,
@@ -85,7 +75,7 @@ impl Ec2 {
             group_description,
             vpc_id,
             ip_permissions: Rules::default(),
-            ip_permissions_egress: Rules(vec![Rule::all_addresses(self)]),
+            ip_permissions_egress: Rules(vec![Rule::all_of(EVERY_IPV4, self)]),
             tag_set: tags,
         };
         let answer = CreateSecurityGroupResponse {
@@ -110,69 +100,6 @@ impl Ec2 {
         room(used, self.quotas.security_groups, "SecurityGroupLimitExceeded", "security groups")?;
         self.insert(&mut state, group);
         xml::document(&answer)
-    }
-
-    /// EC2 API reference: AuthorizeSecurityGroupEgress.
-    pub(crate) async fn authorize_security_group_egress(
-        &self,
-        mut call: Call<'_>,
-    ) -> Result<String, ApiError> {
-        let account = &self.upstream.account;
-        let id = call.parameters.require("GroupId")?;
-        let rules = Rule::take(&mut call.parameters, self)?;
-        let tags = Tags::take(RULE, &mut call.parameters)?;
-        let group: Group = self.seen_by_call(&id).await?;
-        let mut targets = vec![Target::existing(&group)];
-        // "Policies using the security-group-rule resource-level permission are only enforced when the API request
-        // includes TagSpecifications" (Service Authorization Reference, AuthorizeSecurityGroupEgress).
-        if !tags.0.is_empty() {
-            targets.push(Target::new_of_type(RULE, &tags, None));
-        }
-        call.mutate(&targets).await?;
-        let mut state = self.state();
-        for named in rules.iter().filter_map(Rule::group) {
-            let named = state.groups.seen_by_call(named)?;
-            if named.vpc_id != group.vpc_id {
-                let message = "You have specified two resources that belong to different networks.";
-                return Err(ApiError::new("InvalidGroup.NotFound", message));
-            }
-        }
-        let egress = &mut self.change::<Group>(&mut state, &id)?.ip_permissions_egress;
-        let mut enlarged = egress.clone();
-        for rule in &rules {
-            if enlarged.has(rule) {
-                let message = "the specified rule already exists";
-                return Err(ApiError::new("InvalidPermission.Duplicate", message));
-            }
-            let (used, quota) = (enlarged.0.len(), self.quotas.rules_per_group);
-            room(used, quota, "RulesPerSecurityGroupLimitExceeded", "rules per security group")?;
-            enlarged.0.push(rule.clone());
-        }
-        *egress = enlarged;
-        xml::document(&AuthorizeSecurityGroupEgressResponse {
-            xmlns: xml::NAMESPACE,
-            request_id: call.request_id,
-            r#return: true,
-            security_group_rule_set: rules.iter().map(|rule| rule.as_new(account, &id, &tags)).collect(),
-        })
-    }
-
-    /// EC2 API reference: RevokeSecurityGroupEgress. In a VPC that is not the default one all rules have to be there,
-    /// else none is revoked.
-    pub(crate) async fn revoke_security_group_egress(&self, mut call: Call<'_>) -> Result<String, ApiError> {
-        let id = call.parameters.require("GroupId")?;
-        let rules = Rule::take(&mut call.parameters, self)?;
-        let group: Group = self.seen_by_call(&id).await?;
-        call.mutate(&[Target::existing(&group)]).await?;
-        let mut state = self.state();
-        let seen = state.groups.seen_by_call(&id)?.ip_permissions_egress.clone();
-        let egress = &mut self.change::<Group>(&mut state, &id)?.ip_permissions_egress;
-        if !rules.iter().all(|rule| seen.has(rule) && egress.has(rule)) {
-            let message = "The specified rule does not exist in this security group.";
-            return Err(ApiError::new("InvalidPermission.NotFound", message));
-        }
-        egress.0.retain(|mine| !rules.iter().any(|rule| mine.is(rule)));
-        call.done()
     }
 
     /// EC2 API reference: DeleteSecurityGroup.
@@ -242,9 +169,6 @@ impl Ec2 {
     }
 }
 
-/// The type of a rule in ARNs and tag specifications.
-const RULE: &str = "security-group-rule";
-
 impl Group {
     /// The group that a new VPC comes with (VPC user guide, "Default security groups").
     pub fn default_of(vpc_id: &str, ec2: &Ec2) -> Self {
@@ -255,7 +179,7 @@ impl Group {
             group_description: "default VPC security group".into(),
             vpc_id: vpc_id.to_owned(),
             ip_permissions: Rules(vec![Rule::all_members(&group_id, ec2)]),
-            ip_permissions_egress: Rules(vec![Rule::all_addresses(ec2)]),
+            ip_permissions_egress: Rules(vec![Rule::all_of(EVERY_IPV4, ec2)]),
             tag_set: Tags::default(),
             group_id,
         }
@@ -265,9 +189,18 @@ impl Group {
         self.group_name == DEFAULT
     }
 
-    /// Whether its members reach servers anywhere on this TCP port.
-    pub fn lets_out(&self, port: i32) -> bool {
-        self.ip_permissions_egress.0.iter().any(|rule| rule.opens(port))
+    pub fn rules(&self, direction: Direction) -> &Rules {
+        match direction {
+            Direction::Ingress => &self.ip_permissions,
+            Direction::Egress => &self.ip_permissions_egress,
+        }
+    }
+
+    pub fn rules_mut(&mut self, direction: Direction) -> &mut Rules {
+        match direction {
+            Direction::Ingress => &mut self.ip_permissions,
+            Direction::Egress => &mut self.ip_permissions_egress,
+        }
     }
 
     /// Whether one of its rules names the group `id`.

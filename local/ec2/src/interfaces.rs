@@ -1,7 +1,8 @@
-//! Network interfaces: those of Fargate tasks, which ECS makes and deletes on its own, and those of NAT gateways.
+//! Network interfaces: those of Fargate tasks, which ECS makes and deletes on its own, and those that other resources
+//! have.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use local_aws::random::Random;
@@ -30,9 +31,11 @@ const NAT_GATEWAY: [&str; 2] = ["natGateway", "nat_gateway"];
 pub struct TaskInterface {
     /// `eni-` and 17 hexadecimal digits.
     pub id: String,
-    /// The address in the subnet.
-    pub private_ip: String,
-    /// The public address, where one was asked for.
+    /// The address in the subnet; a subnet of IPv6 alone has none.
+    pub private_ip: Option<String>,
+    /// The IPv6 address, where the subnet has such.
+    pub ipv6: Option<String>,
+    /// The public address, where one was asked for. It is this machine's.
     pub public_ip: Option<String>,
     /// The hardware address, `02:…`.
     pub mac: String,
@@ -57,7 +60,10 @@ pub struct Interface {
     requester_managed: bool,
     status: &'static str,
     mac_address: String,
-    private_ip_address: Ipv4Addr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_ip_address: Option<Ipv4Addr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipv6_address: Option<Ipv6Addr>,
     source_dest_check: bool,
     interface_type: &'static str,
     group_set: Items<GroupIdentifier>,
@@ -65,6 +71,7 @@ pub struct Interface {
     #[serde(skip_serializing_if = "Option::is_none")]
     association: Option<Association>,
     private_ip_addresses_set: Items<PrivateAddress>,
+    ipv6_addresses_set: Items<Ipv6Address>,
     tag_set: Tags,
 }
 
@@ -107,6 +114,38 @@ struct PrivateAddress {
     association: Option<Association>,
 }
 
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ipv6Address {
+    ipv6_address: Ipv6Addr,
+}
+
+/// The addresses that an interface has in its subnet.
+#[derive(Clone, Copy, Debug)]
+pub struct PrivateAddresses {
+    pub ipv4: Option<Ipv4Addr>,
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// Who made an interface, and what it hangs on.
+pub struct Maker {
+    pub requester: &'static str,
+    pub instance_owner: &'static str,
+    pub attachment: &'static str,
+}
+
+/// AWS itself, which alone may detach it: of the attachments that it manages (boto/boto3#2218).
+pub const AWS: Maker =
+    Maker { requester: "amazon-aws", instance_owner: "amazon-aws", attachment: "ela-attach" };
+
+/// The session in which ECS's service-linked role makes interfaces, as CloudTrail shows it; the id is made up. Fargate's
+/// machines are in an account of AWS whose number is not documented.
+const ECS: Maker = Maker {
+    requester: "AROALOCALCLOUDECSROLE:ecs-eni-provisioning",
+    instance_owner: "amazon-ecs",
+    attachment: "eni-attach",
+};
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct DescribeNetworkInterfacesResponse<'a> {
@@ -137,10 +176,9 @@ impl Ec2 {
         let groups = self.groups_for(&subnet, security_groups).await?;
         // One lock for choosing the addresses and taking them.
         let mut state = self.state();
-        let (used, quota) = (state.interfaces.len(), self.quotas.interfaces);
-        room(used, quota, "NetworkInterfaceLimitExceeded", "network interfaces")?;
-        let private_ip = state.free_private_ip(&subnet, &self.upstream.random)?;
-        let mut interface = Interface::of_task(&subnet, private_ip, description, self);
+        self.check_room_for_interfaces(&state, 1)?;
+        let addresses = state.free_addresses(&subnet, &self.upstream.random)?;
+        let mut interface = Interface::new(&subnet, addresses, &ECS, description, self);
         interface.group_set = groups.into_iter().map(GroupIdentifier::from).collect();
         interface.tag_set = Tags(tags.clone());
         if assign_public_ip {
@@ -151,12 +189,18 @@ impl Ec2 {
         Ok(task_interface)
     }
 
+    /// Whether the account may have `more` interfaces.
+    pub(crate) fn check_room_for_interfaces(&self, state: &State, more: usize) -> Result<(), ApiError> {
+        let (used, quota) = (state.interfaces.len() + more - 1, self.quotas.interfaces);
+        room(used, quota, "NetworkInterfaceLimitExceeded", "network interfaces")
+    }
+
     /// Detaches and deletes the network interface of a task that has stopped. The interface is seen `detaching` for
     /// some seconds of the cloud; one that is gone already is no error.
     pub async fn delete_task_interface(&self, id: &str) {
         for interface in &mut self.state().interfaces {
             if interface.network_interface_id == id {
-                interface.attachment.status = "detaching";
+                interface.begin_detaching();
             }
         }
         self.upstream.clock.sleep(DETACHING).await;
@@ -180,49 +224,60 @@ impl Ec2 {
 }
 
 impl State {
-    /// An address of the subnet that no interface has.
+    /// Addresses of the subnet that no interface has.
+    pub fn free_addresses(&self, subnet: &Subnet, random: &Random) -> Result<PrivateAddresses, ApiError> {
+        Ok(PrivateAddresses { ipv4: Some(self.free_private_ip(subnet, random)?), ipv6: None })
+    }
+
+    /// An IPv4 address of the subnet that no interface has.
     pub fn free_private_ip(&self, subnet: &Subnet, random: &Random) -> Result<Ipv4Addr, ApiError> {
         let in_subnet = self.interfaces.iter().filter(|interface| interface.is_in(&subnet.subnet_id));
-        let taken: Vec<_> = in_subnet.map(|interface| interface.private_ip_address).collect();
+        let taken: Vec<_> = in_subnet.filter_map(|interface| interface.private_ip_address).collect();
         addresses::free(subnet.cidr_block, &taken, random).ok_or_else(|| {
             let message =
                 format!("The specified subnet {} does not have enough free addresses.", subnet.subnet_id);
             ApiError::new("InsufficientFreeAddressesInSubnet", message)
         })
     }
+
+    pub fn interface(&self, id: &str) -> Result<&Interface, ApiError> {
+        let found = self.interfaces.iter().find(|interface| interface.network_interface_id == id);
+        found.ok_or_else(|| Interface::not_found(id))
+    }
 }
 
 impl Interface {
-    fn of_task(subnet: &Subnet, private_ip: Ipv4Addr, description: &str, ec2: &Ec2) -> Self {
-        // The session in which ECS's service-linked role makes interfaces, as CloudTrail shows it; the id is made up.
-        let requester = "AROALOCALCLOUDECSROLE:ecs-eni-provisioning";
-        // Fargate's machines are in an account of AWS whose number is not documented.
-        let attachment = Attachment::new("eni-attach", "amazon-ecs", ec2);
-        Self::new(subnet, private_ip, requester, attachment, description, ec2)
-    }
-
-    /// In the subnet of a NAT gateway, of which it is a part: it has no group, and nobody but AWS can detach it.
+    /// In the subnet of a NAT gateway, of which it is a part: it has no group.
     pub fn of_nat_gateway(id: &str, subnet: &Subnet, private_ip: Ipv4Addr, ec2: &Ec2) -> Self {
         let description = format!("Interface for NAT Gateway {id}");
-        // The attachment of what AWS manages (boto/boto3#2218).
-        let attachment = Attachment::new("ela-attach", "amazon-aws", ec2);
+        let addresses = PrivateAddresses { ipv4: Some(private_ip), ipv6: None };
         let interface_type = NAT_GATEWAY[0];
         Self {
             interface_type,
             source_dest_check: false,
-            ..Self::new(subnet, private_ip, "amazon-aws", attachment, &description, ec2)
+            ..Self::new(subnet, addresses, &AWS, &description, ec2)
         }
     }
 
-    fn new(
+    /// One of another kind than a task's, in the groups.
+    pub fn of_type(self, interface_type: &'static str, groups: Vec<Group>) -> Self {
+        let group_set = groups.into_iter().map(GroupIdentifier::from).collect();
+        Self { interface_type, group_set, ..self }
+    }
+
+    pub fn new(
         subnet: &Subnet,
-        private_ip: Ipv4Addr,
-        requester: &str,
-        attachment: Attachment,
+        addresses: PrivateAddresses,
+        maker: &Maker,
         description: &str,
         ec2: &Ec2,
     ) -> Self {
-        let address = PrivateAddress { private_ip_address: private_ip, primary: true, association: None };
+        let PrivateAddresses { ipv4, ipv6 } = addresses;
+        let private = ipv4.map(|address| PrivateAddress {
+            private_ip_address: address,
+            primary: true,
+            association: None,
+        });
         Self {
             network_interface_id: ec2.new_id("eni"),
             subnet_id: subnet.subnet_id.clone(),
@@ -230,23 +285,25 @@ impl Interface {
             availability_zone: subnet.availability_zone.clone(),
             description: description.to_owned(),
             owner_id: ec2.upstream.account.clone(),
-            requester_id: requester.into(),
+            requester_id: maker.requester.into(),
             requester_managed: true,
             status: "in-use",
             mac_address: new_mac(&ec2.upstream.random),
-            private_ip_address: private_ip,
+            private_ip_address: ipv4,
+            ipv6_address: ipv6,
             source_dest_check: true,
             interface_type: "interface",
             group_set: Items::from_iter([]),
-            attachment,
+            attachment: Attachment::new(maker, ec2),
             association: None,
-            private_ip_addresses_set: Items::from_iter([address]),
+            private_ip_addresses_set: private.into_iter().collect(),
+            ipv6_addresses_set: ipv6.map(|ipv6_address| Ipv6Address { ipv6_address }).into_iter().collect(),
             tag_set: Tags::default(),
         }
     }
 
     /// Gives it an address of AWS's pool, whose owner is "amazon" (EC2 API reference, `NetworkInterfaceAssociation`).
-    fn lend(&mut self, public_ip: Ipv4Addr) {
+    pub fn lend(&mut self, public_ip: Ipv4Addr) {
         let ip_owner_id = "amazon".into();
         self.associate(Association { public_ip, ip_owner_id, allocation_id: None, association_id: None });
     }
@@ -266,6 +323,30 @@ impl Interface {
             address.association = Some(association.clone());
         }
         self.association = Some(association);
+    }
+
+    /// It is seen so while it is taken away.
+    pub fn begin_detaching(&mut self) {
+        self.attachment.status = "detaching";
+    }
+
+    pub fn private_ip(&self) -> Option<Ipv4Addr> {
+        self.private_ip_address
+    }
+
+    pub fn has_ipv6(&self) -> bool {
+        self.ipv6_address.is_some()
+    }
+
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.private_ip_address == Some(address),
+            IpAddr::V6(address) => self.ipv6_address == Some(address),
+        }
+    }
+
+    pub fn description(&self) -> &str {
+        &self.description
     }
 
     pub fn subnet_id(&self) -> &str {
@@ -307,10 +388,10 @@ impl Interface {
 }
 
 impl Attachment {
-    fn new(prefix: &str, instance_owner_id: &'static str, ec2: &Ec2) -> Self {
+    fn new(maker: &Maker, ec2: &Ec2) -> Self {
         Self {
-            attachment_id: ec2.new_id(prefix),
-            instance_owner_id,
+            attachment_id: ec2.new_id(maker.attachment),
+            instance_owner_id: maker.instance_owner,
             device_index: 1,
             status: "attached",
             attach_time: now_as_text(ec2.upstream.clock),
@@ -329,7 +410,8 @@ impl From<&Interface> for TaskInterface {
     fn from(interface: &Interface) -> Self {
         Self {
             id: interface.network_interface_id.clone(),
-            private_ip: interface.private_ip_address.to_string(),
+            private_ip: interface.private_ip_address.map(|address| address.to_string()),
+            ipv6: interface.ipv6_address.map(|address| address.to_string()),
             public_ip: interface.public_ip().map(|address| address.to_string()),
             mac: interface.mac_address.clone(),
             subnet_id: interface.subnet_id.clone(),

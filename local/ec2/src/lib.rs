@@ -19,9 +19,11 @@ mod interfaces;
 mod internet_gateways;
 mod kinds;
 mod limits;
+mod load_balancers;
 mod nat_failure;
 mod nat_gateways;
 mod parameters;
+mod permissions;
 mod quotas;
 mod reach;
 mod route_tables;
@@ -59,8 +61,10 @@ use crate::vpcs::Vpc;
 pub use crate::error::ApiError;
 pub use crate::faults::{Fault, Faults};
 pub use crate::interfaces::TaskInterface;
+pub use crate::load_balancers::{LOAD_BALANCER_LINGERS, LoadBalancerInterface, SubnetFacts};
 pub use crate::nat_failure::NatFailure;
 pub use crate::quotas::Quotas;
+pub use crate::reach::Server;
 
 /// What the stand-in works with.
 #[derive(Clone, Debug)]

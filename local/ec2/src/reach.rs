@@ -1,54 +1,118 @@
-//! Whether the routes of a network lead to the internet.
+//! What the network between an interface and somebody else lets pass: its routes, endpoints and groups.
+
+use std::net::IpAddr;
 
 use crate::Ec2;
-use crate::describe::Describe;
 use crate::error::ApiError;
 use crate::groups::Group;
 use crate::interfaces::Interface;
-use crate::routes::Route;
+use crate::route_tables::RouteTable;
+use crate::rules::{Direction, EVERY_IPV4};
 
-/// All addresses.
-const ANYWHERE: &str = "0.0.0.0/0";
 /// The port of https.
-const HTTPS: i32 = 443;
+const HTTPS: u16 = 443;
+
+/// A server that is called with https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server<'a> {
+    /// One of AWS, in this Region.
+    Aws {
+        /// As the names of endpoint services end: `ecr.api`, `ecr.dkr`, `logs`, `s3`, `sqs`, ….
+        service: &'a str,
+        /// Whether the host called has IPv6 addresses too, `logs.eu-west-1.api.aws`.
+        dual_stack: bool,
+    },
+    /// One anywhere.
+    Internet {
+        /// Whether it has IPv6 addresses too.
+        ipv6: bool,
+    },
+}
 
 impl Ec2 {
-    /// Whether what has the interface `id` reaches servers on the internet with https: its groups let it out, and the
-    /// default route of its subnet leads, while it has a public address, to an attached internet gateway, or else to an
-    /// available NAT gateway in a subnet whose default route leads there.
+    /// Whether what has the interface `interface_id` reaches the server: its groups let it out, and a route or an endpoint
+    /// leads there.
     ///
     /// # Errors
     /// `InvalidNetworkInterfaceID.NotFound`; `InternalError` when MiniStack cannot be read.
-    pub async fn reaches_internet(&self, id: &str) -> Result<bool, ApiError> {
-        let interface = self.state().interfaces.iter().find(|interface| interface.id() == id).cloned();
-        let interface = interface.ok_or_else(|| Interface::not_found(id))?;
+    pub async fn reaches(&self, interface_id: &str, server: Server<'_>) -> Result<bool, ApiError> {
+        let interface = self.state().interface(interface_id)?.clone();
         let groups: Vec<Group> = self.named_by_service(&interface.group_ids()).await?;
-        if !groups.iter().any(|group| group.lets_out(HTTPS)) {
+        if !groups.iter().any(|group| group.lets_out_to_all(EVERY_IPV4, HTTPS)) {
             return Ok(false);
         }
-        let Some(route) = self.default_route(interface.subnet_id(), interface.vpc_id()).await? else {
-            return Ok(false);
-        };
+        let table = self.table_of(interface.subnet_id(), interface.vpc_id()).await?;
+        let Some(table) = table else { return Ok(false) };
+        if matches!(server, Server::Aws { service: "s3", .. }) && table.leads_to_endpoint() {
+            return Ok(true);
+        }
+        self.leads_to_internet(&interface, &table).await
+    }
+
+    /// Whether the route to everywhere leads, while the interface has a public address, to an attached internet gateway,
+    /// or else to an available NAT gateway in a subnet whose route leads there.
+    async fn leads_to_internet(&self, interface: &Interface, table: &RouteTable) -> Result<bool, ApiError> {
+        let Some(route) = table.route_to(EVERY_IPV4) else { return Ok(false) };
         let Some(nat_gateway_id) = &route.nat_gateway_id else {
             return Ok(interface.public_ip().is_some());
         };
         let nat_subnet = self.state().available_nat_gateway(nat_gateway_id).map(|nat| nat.subnet_id.clone());
-        match nat_subnet {
-            Some(subnet) => {
-                let onwards = self.default_route(&subnet, interface.vpc_id()).await?;
-                Ok(onwards.is_some_and(|route| route.nat_gateway_id.is_none()))
-            }
-            // One of MiniStack's, which are not adopted, works.
-            None => Ok(route.is_adopted),
-        }
+        // One of MiniStack's, which are not adopted, works.
+        let Some(nat_subnet) = nat_subnet else { return Ok(route.is_adopted) };
+        let onwards = self.table_of(&nat_subnet, interface.vpc_id()).await?;
+        let onwards = onwards.as_ref().and_then(|table| table.route_to(EVERY_IPV4));
+        Ok(onwards.is_some_and(|route| route.nat_gateway_id.is_none()))
     }
 
-    /// The subnet's route to everywhere, if it leads anywhere.
-    async fn default_route(&self, subnet_id: &str, vpc_id: &str) -> Result<Option<Route>, ApiError> {
-        let table = self.table_of(subnet_id, vpc_id).await?;
-        let mut routes = table.into_iter().flat_map(|table| table.route_set.item);
-        Ok(routes.find(|route| {
-            route.destination_cidr_block.as_deref() == Some(ANYWHERE) && route.state == "active"
-        }))
+    /// Whether the groups of the interface admit what comes from the address `from`, whose interface is in the groups
+    /// `from_groups`, to a port. What is in no group, as a load balancer may be, admits everything.
+    ///
+    /// # Errors
+    /// As of [`Ec2::reaches`].
+    pub async fn admits(
+        &self,
+        interface_id: &str,
+        from: IpAddr,
+        from_groups: &[String],
+        protocol: &str,
+        port: u16,
+    ) -> Result<bool, ApiError> {
+        let ids = self.state().interface(interface_id)?.group_ids();
+        self.passes(&ids, Direction::Ingress, from, from_groups, protocol, port).await
+    }
+
+    /// Whether the groups of the interface let out what goes to a port of the address `to`.
+    ///
+    /// # Errors
+    /// As of [`Ec2::reaches`].
+    pub async fn lets_out(
+        &self,
+        interface_id: &str,
+        to: IpAddr,
+        protocol: &str,
+        port: u16,
+    ) -> Result<bool, ApiError> {
+        let (ids, to_groups) = {
+            let state = self.state();
+            let interface = state.interface(interface_id)?;
+            let is_there = |other: &&Interface| other.is_in_vpc(interface.vpc_id()) && other.has_address(to);
+            let to_groups = state.interfaces.iter().find(is_there).map(Interface::group_ids);
+            (interface.group_ids(), to_groups.unwrap_or_default())
+        };
+        self.passes(&ids, Direction::Egress, to, &to_groups, protocol, port).await
+    }
+
+    async fn passes(
+        &self,
+        group_ids: &[String],
+        direction: Direction,
+        end: IpAddr,
+        end_groups: &[String],
+        protocol: &str,
+        port: u16,
+    ) -> Result<bool, ApiError> {
+        let groups: Vec<Group> = self.named_by_service(group_ids).await?;
+        let admits = |group: &Group| group.admits(direction, end, end_groups, protocol, port);
+        Ok(groups.is_empty() || groups.iter().any(admits))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
 
 use crate::call::{Call, Target};
@@ -341,6 +341,19 @@ impl RouteTable {
 
     pub fn is_main(&self) -> bool {
         self.association_set.item.iter().any(|association| association.main)
+    }
+
+    /// The route to all of the range, if it leads anywhere.
+    pub fn route_to(&self, range: IpNet) -> Option<&Route> {
+        let range = range.to_string();
+        let leads =
+            |route: &&Route| route.destination_cidr_block.as_ref() == Some(&range) && route.state == "active";
+        self.route_set.item.iter().find(leads)
+    }
+
+    /// Whether a gateway endpoint of S3, the only one here, has put its route in the table.
+    pub fn leads_to_endpoint(&self) -> bool {
+        self.route_set.item.iter().any(|route| route.destination_prefix_list_id.is_some())
     }
 
     fn is_associated_with(&self, subnet_id: &str) -> bool {

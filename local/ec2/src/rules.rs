@@ -1,6 +1,8 @@
 //! A security group's rules, as calls give them and as they are kept.
 
-use ipnet::Ipv4Net;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Serialize, Serializer};
 
 use crate::Ec2;
@@ -8,6 +10,16 @@ use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::tags::Tags;
 use crate::xml::Items;
+
+/// All addresses of version 4.
+pub const EVERY_IPV4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
+
+/// Whether a rule is about what comes in or about what goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Ingress,
+    Egress,
+}
 
 /// One rule, from or to one range or group.
 #[derive(Clone, Debug)]
@@ -22,7 +34,7 @@ pub struct Rule {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Peer {
-    Range(String),
+    Range(IpNet),
     Group { account: Option<String>, id: String },
 }
 
@@ -41,6 +53,7 @@ struct Permission {
     to_port: Option<i32>,
     groups: Items<GroupPair>,
     ip_ranges: Items<Range>,
+    ipv6_ranges: Items<Ipv6Range>,
 }
 
 #[derive(Serialize)]
@@ -49,6 +62,8 @@ struct GroupPair {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
     group_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -59,7 +74,15 @@ struct Range {
     description: Option<String>,
 }
 
-/// A new egress rule as AuthorizeSecurityGroupEgress answers it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ipv6Range {
+    cidr_ipv6: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+}
+
+/// A new rule as the call that adds it answers it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewRule {
@@ -73,19 +96,30 @@ pub struct NewRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     cidr_ipv4: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    referenced_group_info: Option<GroupPair>,
+    cidr_ipv6: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referenced_group_info: Option<ReferencedGroup>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     tag_set: Tags,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReferencedGroup {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
+    group_id: String,
+}
+
 impl Rule {
-    /// Everything from or to all addresses: a new group's egress (VPC user guide, "Security groups").
-    pub fn all_addresses(ec2: &Ec2) -> Self {
-        Self::all(Peer::Range("0.0.0.0/0".into()), ec2)
+    /// Everything from or to the addresses.
+    pub fn all_of(range: IpNet, ec2: &Ec2) -> Self {
+        Self::all(Peer::Range(range), ec2)
     }
 
-    /// Everything from or to the members of a group: a default group's ingress (same page).
+    /// Everything from or to the members of a group: a default group's ingress (VPC user guide, "Default security
+    /// groups").
     pub fn all_members(group_id: &str, ec2: &Ec2) -> Self {
         let account = Some(ec2.upstream.account.clone());
         Self::all(Peer::Group { account, id: group_id.to_owned() }, ec2)
@@ -103,7 +137,8 @@ impl Rule {
             rules.extend(Self::of_permission(permission, ec2)?);
         }
         if rules.is_empty() {
-            let message = "The request must contain the parameter IpPermissions with a destination";
+            let message =
+                "The request must contain the parameter IpPermissions with a source or a destination";
             return Err(ApiError::new("MissingParameter", message));
         }
         Ok(rules)
@@ -133,11 +168,13 @@ impl Rule {
         };
         let mut rules = Vec::new();
         for mut range in permission.take_structures("IpRanges") {
-            let text = range.require("CidrIp")?;
-            let cidr: Ipv4Net = text.parse().map_err(|_| {
-                ApiError::new("InvalidParameterValue", format!("CIDR block {text} is malformed"))
-            })?;
-            rules.push(rule(Peer::Range(cidr.trunc().to_string()), range.take("Description")));
+            let cidr = IpNet::V4(range.take_cidr("CidrIp")?);
+            rules.push(rule(Peer::Range(cidr.trunc()), range.take("Description")));
+            range.finish()?;
+        }
+        for mut range in permission.take_structures("Ipv6Ranges") {
+            let cidr = IpNet::V6(range.take_cidr("CidrIpv6")?);
+            rules.push(rule(Peer::Range(cidr.trunc()), range.take("Description")));
             range.finish()?;
         }
         for mut group in permission.take_structures("Groups") {
@@ -157,12 +194,26 @@ impl Rule {
             && self.peer == other.peer
     }
 
-    /// Whether it lets TCP connections with this port of servers anywhere pass.
-    pub fn opens(&self, port: i32) -> bool {
+    /// Whether it lets what has the protocol and the server's port pass, when the other end has the address, or is a
+    /// member of the groups.
+    pub fn admits(&self, end: IpAddr, groups: &[String], protocol: &str, port: u16) -> bool {
+        let met = match &self.peer {
+            Peer::Range(range) => range.contains(&end),
+            Peer::Group { id, .. } => groups.contains(id),
+        };
+        met && self.opens(protocol, port)
+    }
+
+    /// Whether it lets them pass for all addresses of a version.
+    pub fn admits_all(&self, range: IpNet, protocol: &str, port: u16) -> bool {
+        self.peer == Peer::Range(range) && self.opens(protocol, port)
+    }
+
+    fn opens(&self, protocol: &str, port: u16) -> bool {
+        let port = i32::from(port);
         let in_range =
             self.from_port.is_none_or(|from| from <= port) && self.to_port.is_none_or(|to| port <= to);
-        let anywhere = self.peer == Peer::Range("0.0.0.0/0".into());
-        anywhere && (self.protocol == "-1" || (self.protocol == "tcp" && in_range))
+        self.protocol == "-1" || (self.protocol == protocol && in_range)
     }
 
     /// The group that it names.
@@ -173,21 +224,36 @@ impl Rule {
         }
     }
 
-    /// What an answer says of it when it is new in the egress of `group_id`. Ports of -1 are all ports.
-    pub fn as_new(&self, account: &str, group_id: &str, tags: &Tags) -> NewRule {
-        let (cidr_ipv4, referenced_group_info) = match self.peer.clone() {
-            Peer::Range(cidr) => (Some(cidr), None),
-            Peer::Group { account, id } => (None, Some(GroupPair { user_id: account, group_id: id })),
-        };
+    /// Whether it counts among the rules of IP version 4, and of version 6. One that names a group is a rule of both:
+    /// what the page of quotas said once and says no more.
+    fn versions(&self) -> [bool; 2] {
+        match self.peer {
+            Peer::Range(IpNet::V4(_)) => [true, false],
+            Peer::Range(IpNet::V6(_)) => [false, true],
+            Peer::Group { .. } => [true, true],
+        }
+    }
+
+    /// What an answer says of it when it is new in the group. Ports of -1 are all ports.
+    pub fn as_new(&self, account: &str, group_id: &str, direction: Direction, tags: &Tags) -> NewRule {
+        let (mut cidr_ipv4, mut cidr_ipv6, mut referenced_group_info) = (None, None, None);
+        match self.peer.clone() {
+            Peer::Range(IpNet::V4(cidr)) => cidr_ipv4 = Some(cidr.to_string()),
+            Peer::Range(IpNet::V6(cidr)) => cidr_ipv6 = Some(cidr.to_string()),
+            Peer::Group { account, id } => {
+                referenced_group_info = Some(ReferencedGroup { user_id: account, group_id: id });
+            }
+        }
         NewRule {
             security_group_rule_id: self.id.clone(),
             group_id: group_id.to_owned(),
             group_owner_id: account.to_owned(),
-            is_egress: true,
+            is_egress: direction == Direction::Egress,
             ip_protocol: self.protocol.clone(),
             from_port: self.from_port.unwrap_or(-1),
             to_port: self.to_port.unwrap_or(-1),
             cidr_ipv4,
+            cidr_ipv6,
             referenced_group_info,
             description: self.description.clone(),
             tag_set: tags.clone(),
@@ -202,12 +268,16 @@ impl Rules {
             let (from_port, to_port) = (permission.from_port, permission.to_port);
             let protocol = permission.ip_protocol.unwrap_or_default();
             let ranges = permission.ip_ranges.unwrap_or_default().into_iter();
-            let ranges = ranges.filter_map(|range| Some((Peer::Range(range.cidr_ip?), range.description)));
+            let ranges = ranges
+                .filter_map(|range| Some((Peer::Range(range.cidr_ip?.parse().ok()?), range.description)));
+            let ipv6 = permission.ipv6_ranges.unwrap_or_default().into_iter();
+            let ipv6 = ipv6
+                .filter_map(|range| Some((Peer::Range(range.cidr_ipv6?.parse().ok()?), range.description)));
             let pairs = permission.user_id_group_pairs.unwrap_or_default().into_iter();
             let pairs = pairs.filter_map(|pair| {
                 Some((Peer::Group { account: pair.user_id, id: pair.group_id? }, pair.description))
             });
-            let peers: Vec<_> = ranges.chain(pairs).collect();
+            let peers: Vec<_> = ranges.chain(ipv6).chain(pairs).collect();
             peers.into_iter().map(move |(peer, description)| Rule {
                 id: ec2.new_id("sgr"),
                 protocol: protocol.clone(),
@@ -222,6 +292,13 @@ impl Rules {
 
     pub fn has(&self, rule: &Rule) -> bool {
         self.0.iter().any(|mine| mine.is(rule))
+    }
+
+    /// How many of the rules count beside `rule`: "This quota is enforced separately for IPv4 rules and IPv6 rules" (VPC
+    /// user guide, "Amazon VPC quotas").
+    pub fn beside(&self, rule: &Rule) -> usize {
+        let of_version = |version: usize| self.0.iter().filter(|mine| mine.versions()[version]).count();
+        (0..2).filter(|version| rule.versions()[*version]).map(of_version).max().unwrap_or_default()
     }
 }
 
@@ -240,17 +317,20 @@ impl Serialize for Rules {
                     to_port: rule.to_port,
                     groups: Items::from_iter([]),
                     ip_ranges: Items::from_iter([]),
+                    ipv6_ranges: Items::from_iter([]),
                 });
                 permissions.len() - 1
             });
-            let permission = &mut permissions[index];
+            let (permission, description) = (&mut permissions[index], rule.description.clone());
             match rule.peer.clone() {
-                Peer::Range(cidr_ip) => {
-                    let description = rule.description.clone();
-                    permission.ip_ranges.item.push(Range { cidr_ip, description });
+                Peer::Range(IpNet::V4(cidr)) => {
+                    permission.ip_ranges.item.push(Range { cidr_ip: cidr.to_string(), description });
+                }
+                Peer::Range(IpNet::V6(cidr)) => {
+                    permission.ipv6_ranges.item.push(Ipv6Range { cidr_ipv6: cidr.to_string(), description });
                 }
                 Peer::Group { account, id } => {
-                    permission.groups.item.push(GroupPair { user_id: account, group_id: id });
+                    permission.groups.item.push(GroupPair { user_id: account, group_id: id, description });
                 }
             }
         }
@@ -263,5 +343,11 @@ impl Parameters {
         let Some(text) = self.take(name) else { return Ok(None) };
         let port = text.parse().ok().filter(|port| (-1..=65535).contains(port));
         port.map(Some).ok_or_else(|| ApiError::invalid_value(name, &text, "It must be a port, 0 to 65535."))
+    }
+
+    fn take_cidr<T: std::str::FromStr>(&mut self, name: &str) -> Result<T, ApiError> {
+        let text = self.require(name)?;
+        text.parse()
+            .map_err(|_| ApiError::new("InvalidParameterValue", format!("CIDR block {text} is malformed")))
     }
 }

@@ -9,6 +9,7 @@ use crate::Ec2;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
+use crate::rules::Direction;
 use crate::xml;
 
 impl Service for Ec2 {
@@ -78,7 +79,8 @@ impl Ec2 {
             "AllocateAddress" => self.allocate_address(call).await,
             "AssociateRouteTable" => self.associate_route_table(call).await,
             "AttachInternetGateway" => self.attach_internet_gateway(call).await,
-            "AuthorizeSecurityGroupEgress" => self.authorize_security_group_egress(call).await,
+            "AuthorizeSecurityGroupEgress" => self.authorize_security_group(call, Direction::Egress).await,
+            "AuthorizeSecurityGroupIngress" => self.authorize_security_group(call, Direction::Ingress).await,
             "CreateInternetGateway" => self.create_internet_gateway(call).await,
             "CreateNatGateway" => self.create_nat_gateway(call).await,
             "CreateRoute" => self.create_route(call).await,

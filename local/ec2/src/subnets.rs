@@ -149,6 +149,10 @@ impl Ec2 {
 }
 
 impl Subnet {
+    pub fn free_addresses(&self) -> usize {
+        self.available_ip_address_count
+    }
+
     fn of_ministack(subnet: aws_sdk_ec2::types::Subnet) -> Option<Self> {
         Some(Self {
             subnet_id: subnet.subnet_id?,

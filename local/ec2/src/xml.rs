@@ -34,8 +34,12 @@ pub fn done(action: &str, request_id: &str) -> Result<String, ApiError> {
         request_id: &'a str,
         r#return: bool,
     }
-    let done = Done { xmlns: NAMESPACE, request_id, r#return: true };
-    declared(quick_xml::se::to_string_with_root(&format!("{action}Response"), &done))
+    response(action, &Done { xmlns: NAMESPACE, request_id, r#return: true })
+}
+
+/// The document of `answer` to an action, for the answers that several actions have.
+pub fn response(action: &str, answer: &impl Serialize) -> Result<String, ApiError> {
+    declared(quick_xml::se::to_string_with_root(&format!("{action}Response"), answer))
 }
 
 /// The document of an error. Unlike other query services EC2 has neither a type nor a name space in it.

@@ -105,12 +105,15 @@ impl Task {
     fn container_metadata(&self) -> Value {
         let definition = &self.definition.request.container_definitions[0];
         let networks = self.interface.iter().map(|interface| {
-            json!({
-                "NetworkMode": "awsvpc",
-                "IPv4Addresses": [interface.private_ip],
-                "AttachmentIndex": 0,
-                "MACAddress": interface.mac,
-            })
+            let mut network =
+                json!({ "NetworkMode": "awsvpc", "AttachmentIndex": 0, "MACAddress": interface.mac });
+            let addresses = [("IPv4Addresses", &interface.private_ip), ("IPv6Addresses", &interface.ipv6)];
+            for (name, address) in addresses {
+                if let Some(address) = address {
+                    network[name] = json!([address]);
+                }
+            }
+            network
         });
         let mut metadata = json!({
             "DockerId": self.runtime_id,

@@ -33,8 +33,8 @@ impl Ecs {
             let uri = format!("{}{CREDENTIALS}{}", self.agent, task.credentials_id);
             set("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
         }
-        if let Some(interface) = &task.interface {
-            set("HOSTNAME", host_name(&interface.private_ip, &self.upstream.region));
+        if let Some(address) = task.interface.as_ref().and_then(|interface| interface.private_ip.as_ref()) {
+            set("HOSTNAME", host_name(address, &self.upstream.region));
         }
         // What makes the cloud a local one, and no image can name by chance.
         set("MAYFLY_ENDPOINT_URL", self.upstream.ministack.clone());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use jiff::Timestamp;
-use local_ec2::TaskInterface;
+use local_ec2::{Server, TaskInterface};
 use tokio::select;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -228,9 +228,10 @@ impl Life {
     /// Fargate". Only ECR has a step before the pull.
     async fn check_way_out(&self, image: &str) -> Result<(), StartFailure> {
         let Some(interface) = self.interface() else { return Ok(()) };
-        let reached = self.ecs.ec2.reaches_internet(&interface.id).await.map_err(|error| {
-            StartFailure::of_task(format!("Unexpected EC2 error: {}: {}", error.code, error.message))
-        })?;
+        let reached =
+            self.ecs.ec2.reaches(&interface.id, Server::Internet { ipv6: false }).await.map_err(|error| {
+                StartFailure::of_task(format!("Unexpected EC2 error: {}: {}", error.code, error.message))
+            })?;
         if reached {
             return Ok(());
         }

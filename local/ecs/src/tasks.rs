@@ -168,12 +168,14 @@ impl Task {
             (Some(_), _) => "ATTACHED",
         };
         let details = self.interface.iter().flat_map(|interface| {
-            [
-                ("subnetId", &interface.subnet_id),
-                ("networkInterfaceId", &interface.id),
-                ("macAddress", &interface.mac),
-                ("privateIPv4Address", &interface.private_ip),
-            ]
+            let known = [
+                ("subnetId", Some(&interface.subnet_id)),
+                ("networkInterfaceId", Some(&interface.id)),
+                ("macAddress", Some(&interface.mac)),
+                ("privateIPv4Address", interface.private_ip.as_ref()),
+                ("ipv6Address", interface.ipv6.as_ref()),
+            ];
+            known.into_iter().filter_map(|(name, value)| Some((name, value?)))
         });
         json!({
             "id": self.attachment_id,
@@ -186,7 +188,14 @@ impl Task {
     fn container(&self) -> Value {
         let definition = &self.definition.request.container_definitions[0];
         let interfaces = self.interface.iter().map(|interface| {
-            json!({ "attachmentId": self.attachment_id, "privateIpv4Address": interface.private_ip })
+            let mut seen = json!({ "attachmentId": self.attachment_id });
+            let addresses = [("privateIpv4Address", &interface.private_ip), ("ipv6Address", &interface.ipv6)];
+            for (name, address) in addresses {
+                if let Some(address) = address {
+                    seen[name] = address.clone().into();
+                }
+            }
+            seen
         });
         let mut container = json!({
             "containerArn": self.container_arn(),

@@ -269,6 +269,13 @@ pub const MEANT: &[Meant] = &[
         "boto/boto3#1078, for ingress",
     ),
     ends(
+        &["AuthorizeSecurityGroupIngress"],
+        "from nowhere",
+        "200",
+        "400 MissingParameter",
+        "boto/boto3#1078",
+    ),
+    ends(
         &["AuthorizeSecurityGroupEgress"],
         "tcp without ports",
         CRASH,

@@ -10,6 +10,7 @@ pub fn all() -> Vec<Step> {
         internet_gateway(),
         security_group(),
         rules(),
+        ingress(),
         address(),
         route_tables(),
         routes(),
@@ -167,6 +168,46 @@ fn rules() -> Vec<Step> {
             "/securityGroupInfo/0/ipPermissionsEgress/0/ipRanges/0/cidrIp",
         ]),
         row(revoke, "to a group", to_group("${job_group}")),
+    ]
+}
+
+fn ingress() -> Vec<Step> {
+    let ports = "IpPermissions.1.IpProtocol=udp IpPermissions.1.FromPort=53 IpPermissions.1.ToPort=54";
+    let from = |peer: &str| format!("GroupId=${{job_group}} {ports} IpPermissions.1.{peer}");
+    let call = "AuthorizeSecurityGroupIngress";
+    vec![
+        row(
+            call,
+            "from a range",
+            format!("{} {}", from("IpRanges.1.CidrIp=192.0.2.0/24"), tagged("security-group-rule")),
+        )
+        .same(&[
+            "/securityGroupRuleSet/0/isEgress",
+            "/securityGroupRuleSet/0/ipProtocol",
+            "/securityGroupRuleSet/0/fromPort",
+            "/securityGroupRuleSet/0/toPort",
+            "/securityGroupRuleSet/0/cidrIpv4",
+        ]),
+        row(call, "once more", from("IpRanges.1.CidrIp=192.0.2.0/24")),
+        row(call, "from an IPv6 range", from("Ipv6Ranges.1.CidrIpv6=2001:db8::/32"))
+            .same(&["/securityGroupRuleSet/0/cidrIpv6"]),
+        row(call, "from an IPv6 range once more", from("Ipv6Ranges.1.CidrIpv6=2001:db8::/32")),
+        row(call, "from a range that is none", from("IpRanges.1.CidrIp=anywhere")),
+        row(call, "from an IPv6 range that is none", from("Ipv6Ranges.1.CidrIpv6=anywhere")),
+        row(call, "from a group", from("Groups.1.GroupId=${job_group}")),
+        row(call, "from a group that is not there", from("Groups.1.GroupId=sg-00000000000000001")),
+        row(call, "from nowhere", format!("GroupId=${{job_group}} {ports}")),
+        row(
+            call,
+            "an id that nothing has",
+            format!("GroupId=sg-00000000000000001 {ports} IpPermissions.1.IpRanges.1.CidrIp=192.0.2.0/24"),
+        ),
+        row("DescribeSecurityGroups", "a job's, which lets DNS in", "GroupId.1=${job_group}").same(&[
+            "/securityGroupInfo/0/ipPermissions/0/fromPort",
+            "/securityGroupInfo/0/ipPermissions/0/toPort",
+            "/securityGroupInfo/0/ipPermissions/0/ipRanges/0/cidrIp",
+            "/securityGroupInfo/0/ipPermissions/0/ipv6Ranges/0/cidrIpv6",
+        ]),
     ]
 }
 

@@ -4,6 +4,7 @@ mod authorization;
 mod cloud;
 mod in_process;
 mod limits;
+mod load_balancers;
 mod matrix;
 mod ministack;
 mod nat_gateways;

@@ -21,7 +21,7 @@ async fn a_tasks_interface_is_described_until_it_is_deleted() {
     let answer = describe().send().await.expect("the interface");
     let [seen] = answer.network_interfaces() else { panic!("one interface, not {answer:?}") };
     assert_eq!(seen.network_interface_id(), Some(made.id.as_str()));
-    assert_eq!(seen.private_ip_address(), Some(made.private_ip.as_str()));
+    assert_eq!(seen.private_ip_address(), made.private_ip.as_deref());
     assert_eq!(seen.association().and_then(|association| association.public_ip()), made.public_ip.as_deref());
     assert_eq!((seen.subnet_id(), seen.vpc_id()), (Some(SUBNET), Some("vpc-1")));
     assert_eq!(

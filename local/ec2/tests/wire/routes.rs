@@ -1,7 +1,7 @@
 //! Route tables, routes, endpoints, and who reaches the internet by them.
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, NatGatewayState, Route, RouteTable};
-use local_ec2::{Fault, Quotas};
+use local_ec2::{Fault, Quotas, Server};
 
 use crate::cloud::{Cloud, REGION, code, eventually, filter, refusal, tags};
 use crate::ministack::{GATEWAY, GROUP, SUBNET};
@@ -11,6 +11,8 @@ async fn new_table(cloud: &Cloud, vpc: &str, job: &str) -> String {
     let table = create.send().await.expect("a table").route_table.expect("the table");
     table.route_table_id.expect("its id")
 }
+
+const INTERNET: Server<'static> = Server::Internet { ipv6: false };
 
 async fn table(cloud: &Cloud, id: &str) -> RouteTable {
     let answer = cloud.client.describe_route_tables().route_table_ids(id).send().await;
@@ -184,9 +186,9 @@ async fn a_task_of_the_stack_reaches_the_internet_with_a_public_address() {
     let cloud = Cloud::start().await;
     for (public, expected) in [(true, true), (false, false)] {
         let interface = cloud.interface(SUBNET, &[GROUP], public, "a").await;
-        assert_eq!(cloud.ec2.reaches_internet(&interface.id).await, Ok(expected), "public: {public}");
+        assert_eq!(cloud.ec2.reaches(&interface.id, INTERNET).await, Ok(expected), "public: {public}");
     }
-    let unknown = cloud.ec2.reaches_internet("eni-9").await.expect_err("unknown");
+    let unknown = cloud.ec2.reaches("eni-9", INTERNET).await.expect_err("unknown");
     assert_eq!(unknown.code, "InvalidNetworkInterfaceID.NotFound");
 }
 
@@ -203,7 +205,7 @@ async fn a_task_of_a_private_network_reaches_the_internet_once_every_hop_is_ther
     associate(&cloud, &private_table, &private).await;
     let group = cloud.group(&vpc, "task", "a").await;
     let task = cloud.interface(&private, &[&group], false, "a").await;
-    let reaches = async || cloud.ec2.reaches_internet(&task.id).await.expect("an answer");
+    let reaches = async || cloud.ec2.reaches(&task.id, INTERNET).await.expect("an answer");
 
     let address = client.allocate_address().domain("vpc".into()).send().await.expect("an address");
     let create = client.create_nat_gateway().subnet_id(&public).set_allocation_id(address.allocation_id);

@@ -1,6 +1,7 @@
 //! Security groups and their rules.
 
-use aws_sdk_ec2::types::{IpPermission, IpRange, SecurityGroup, UserIdGroupPair};
+use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, SecurityGroup, UserIdGroupPair};
+use local_ec2::Quotas;
 
 use crate::cloud::{Cloud, code, tags};
 
@@ -16,7 +17,7 @@ fn range(cidr: &str) -> IpRange {
     IpRange::builder().cidr_ip(cidr).build()
 }
 
-async fn group(cloud: &Cloud, id: &str) -> SecurityGroup {
+async fn group_of(cloud: &Cloud, id: &str) -> SecurityGroup {
     let groups = cloud.client.describe_security_groups().group_ids(id).send().await.expect("the group");
     groups.security_groups.expect("groups").remove(0)
 }
@@ -26,7 +27,7 @@ async fn a_new_group_lets_everything_out_until_that_is_revoked() {
     let cloud = Cloud::start().await;
     let vpc = cloud.vpc("a").await;
     let id = cloud.group(&vpc, "task", "a").await;
-    let new = group(&cloud, &id).await;
+    let new = group_of(&cloud, &id).await;
     let [rule] = new.ip_permissions_egress() else { panic!("one rule, not {new:?}") };
     assert_eq!((rule.ip_protocol(), rule.ip_ranges()), (Some("-1"), &[range("0.0.0.0/0")][..]));
     assert!(new.ip_permissions().is_empty());
@@ -39,7 +40,7 @@ async fn a_new_group_lets_everything_out_until_that_is_revoked() {
     assert_eq!(revoke(tcp(443, "0.0.0.0/0")).await, "InvalidPermission.NotFound");
     assert_eq!(revoke(all()).await, "OK");
     assert_eq!(revoke(all()).await, "InvalidPermission.NotFound");
-    assert!(group(&cloud, &id).await.ip_permissions_egress().is_empty());
+    assert!(group_of(&cloud, &id).await.ip_permissions_egress().is_empty());
 }
 
 #[tokio::test]
@@ -80,7 +81,7 @@ async fn rules_are_added_once_and_all_or_none() {
         assert_eq!(code(authorize(&rules).send().await), expected, "{rules:?}");
     }
     // The first one is that of a new group.
-    assert_eq!(group(&cloud, &id).await.ip_permissions_egress().len(), 3);
+    assert_eq!(group_of(&cloud, &id).await.ip_permissions_egress().len(), 3);
 }
 
 #[tokio::test]
@@ -128,4 +129,86 @@ async fn a_group_is_there_until_nothing_names_it() {
     // Its own rule is not in the way.
     assert_eq!(delete(&used).await, "OK");
     assert_eq!(delete(&used).await, "InvalidGroup.NotFound");
+}
+
+/// Ports from one range of IPv6 addresses.
+fn from_ipv6(protocol: &str, [from, to]: [i32; 2], cidr: &str) -> IpPermission {
+    let range = Ipv6Range::builder().cidr_ipv6(cidr).description("those").build();
+    let ports = IpPermission::builder().ip_protocol(protocol).from_port(from).to_port(to);
+    ports.ipv6_ranges(range).build()
+}
+
+/// Everything from a group.
+fn from_group(group: &str) -> IpPermission {
+    let pair = UserIdGroupPair::builder().group_id(group).description("them").build();
+    IpPermission::builder().ip_protocol("-1").user_id_group_pairs(pair).build()
+}
+
+#[tokio::test]
+async fn rules_say_what_comes_in_from_addresses_of_both_versions_and_from_groups() {
+    let cloud = Cloud::start().await;
+    let vpc = cloud.vpc("a").await;
+    let (id, other) = (cloud.group(&vpc, "task", "a").await, cloud.group(&vpc, "other", "a").await);
+    let authorize = |rules: &[IpPermission]| {
+        let authorize = cloud.client.authorize_security_group_ingress().group_id(&id);
+        authorize.set_ip_permissions(Some(rules.to_vec()))
+    };
+    let rules = [tcp(80, "192.0.2.0/24"), from_ipv6("udp", [53, 54], "2001:db8::1/32"), from_group(&other)];
+    let answer = authorize(&rules).tag_specifications(tags("security-group-rule", "a")).send().await;
+    let answer = answer.expect("rules");
+    let [v4, v6, group] = answer.security_group_rules() else { panic!("three rules, not {answer:?}") };
+    assert_eq!((v4.is_egress(), v4.cidr_ipv4(), v4.tags().len()), (Some(false), Some("192.0.2.0/24"), 2));
+    assert_eq!(
+        (v6.ip_protocol(), v6.from_port(), v6.to_port(), v6.cidr_ipv6(), v6.description()),
+        (Some("udp"), Some(53), Some(54), Some("2001:db8::/32"), Some("those"))
+    );
+    let named = group.referenced_group_info().and_then(|named| named.group_id());
+    assert_eq!((named, group.from_port()), (Some(other.as_str()), Some(-1)));
+
+    for (rule, expected) in [
+        (tcp(80, "192.0.2.0/24"), "InvalidPermission.Duplicate"),
+        (from_ipv6("udp", [53, 54], "2001:db8::/32"), "InvalidPermission.Duplicate"),
+        (from_ipv6("udp", [53, 54], "192.0.2.0/24"), "InvalidParameterValue"),
+        (tcp(80, "2001:db8::/32"), "InvalidParameterValue"),
+        (from_ipv6("udp", [54, 53], "2001:db8::/32"), "InvalidParameterValue"),
+        (from_group("sg-9"), "InvalidGroup.NotFound"),
+        (from_group(&id), "OK"),
+    ] {
+        assert_eq!(code(authorize(std::slice::from_ref(&rule)).send().await), expected, "{rule:?}");
+    }
+    let seen = group_of(&cloud, &id).await;
+    let [http, dns, groups] = seen.ip_permissions() else { panic!("three, not {seen:?}") };
+    assert_eq!(http.ip_ranges()[0].cidr_ip(), Some("192.0.2.0/24"));
+    assert_eq!(
+        (dns.ipv6_ranges()[0].cidr_ipv6(), dns.ipv6_ranges()[0].description()),
+        (Some("2001:db8::/32"), Some("those"))
+    );
+    let named: Vec<_> = groups.user_id_group_pairs().iter().map(|pair| pair.group_id()).collect();
+    assert_eq!(named, [Some(other.as_str()), Some(id.as_str())]);
+    assert_eq!(seen.ip_permissions_egress().len(), 1);
+
+    let delete = async |group: &str| code(cloud.client.delete_security_group().group_id(group).send().await);
+    assert_eq!(delete(&other).await, "DependencyViolation");
+    assert_eq!(delete(&id).await, "OK");
+    assert_eq!(delete(&other).await, "OK");
+}
+
+#[tokio::test]
+async fn a_group_has_so_many_rules_of_each_version() {
+    let quotas = Quotas { rules_per_group: 2, ..Quotas::default() };
+    let cloud = Cloud::start_with(0.001, quotas).await;
+    let vpc = cloud.vpc("a").await;
+    let (id, other) = (cloud.group(&vpc, "task", "a").await, cloud.group(&vpc, "other", "a").await);
+    for (rule, expected) in [
+        (tcp(1, "192.0.2.0/24"), "OK"),
+        (tcp(2, "192.0.2.0/24"), "OK"),
+        (tcp(3, "192.0.2.0/24"), "RulesPerSecurityGroupLimitExceeded"),
+        (from_ipv6("tcp", [1, 1], "2001:db8::/32"), "OK"),
+        (from_group(&other), "RulesPerSecurityGroupLimitExceeded"),
+        (from_ipv6("tcp", [2, 2], "2001:db8::/32"), "OK"),
+        (from_ipv6("tcp", [3, 3], "2001:db8::/32"), "RulesPerSecurityGroupLimitExceeded"),
+    ] {
+        let authorize = cloud.client.authorize_security_group_ingress().group_id(&id).ip_permissions(rule);
+        assert_eq!(code(authorize.send().await), expected);
+    }
 }

@@ -39,17 +39,13 @@ pub const MEANT: &[Meant] = &[
         "EC2 API Reference, CreateSecurityGroup, Response Elements and the example",
     ),
     given(
-        &["AuthorizeSecurityGroupEgress"],
+        &["AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress"],
         &["/securityGroupRuleSet[]/groupOwnerId"],
         "EC2 API Reference, SecurityGroupRule",
     ),
     left_out(
         &["DescribeSecurityGroups"],
-        &[
-            "/securityGroupInfo[]/ipPermissionsEgress[]/ipv6Ranges",
-            "/securityGroupInfo[]/ipPermissionsEgress[]/prefixListIds",
-            "/securityGroupInfo[]/securityGroupArn",
-        ],
+        &["/securityGroupInfo[]/ipPermissions*/prefixListIds", "/securityGroupInfo[]/securityGroupArn"],
         "EC2 API Reference, SecurityGroup and IpPermission",
     ),
     given(
@@ -97,7 +93,6 @@ pub const MEANT: &[Meant] = &[
         &["DescribeNetworkInterfaces"],
         &[
             "/networkInterfaceSet[]/association/publicDnsName",
-            "/networkInterfaceSet[]/ipv6AddressesSet",
             "/networkInterfaceSet[]/privateDnsName",
             "/networkInterfaceSet[]/privateIpAddressesSet[]/privateDnsName",
         ],
