@@ -10,6 +10,7 @@ pub mod names;
 pub mod outcome;
 pub mod plan;
 pub mod record;
+pub mod service;
 pub mod shown;
 pub mod tags;
 pub mod teardown;

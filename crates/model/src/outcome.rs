@@ -7,6 +7,7 @@ use crate::inventory::Receipt;
 use crate::job::Output;
 use crate::message::Failure;
 use crate::record::Stored;
+use crate::service::Address;
 use crate::turn::{Provider, Turn};
 
 /// The longest `Cause` that Step Functions takes is 32,768 characters; some are kept back for its own words.
@@ -37,7 +38,7 @@ struct Document {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "UPPERCASE")]
 enum EndByStatus {
-    Succeeded { result: JobResult },
+    Succeeded { result: Success },
     Failed(JobFailure),
 }
 
@@ -76,7 +77,7 @@ pub enum Status {
 pub enum End {
     /// It made this.
     #[serde(rename = "result")]
-    Succeeded(JobResult),
+    Succeeded(Success),
     /// It failed because of this.
     #[serde(rename = "failure")]
     Failed(JobFailure),
@@ -91,11 +92,19 @@ impl End {
         }
     }
 
-    /// What the job made, where it succeeded.
+    /// What the job made, where it succeeded and was to make something.
     pub fn result(&self) -> Option<&JobResult> {
         match self {
-            Self::Succeeded(result) => Some(result),
-            Self::Failed(_) => None,
+            Self::Succeeded(Success::Work(result)) => Some(result),
+            Self::Succeeded(Success::Service(_)) | Self::Failed(_) => None,
+        }
+    }
+
+    /// How the service went, where the job was one and succeeded.
+    pub fn service(&self) -> Option<&ServiceResult> {
+        match self {
+            Self::Succeeded(Success::Service(result)) => Some(result),
+            Self::Succeeded(Success::Work(_)) | Self::Failed(_) => None,
         }
     }
 
@@ -117,15 +126,25 @@ impl End {
             let output = outputs.iter().find(|output| output.file == delivered.file)?;
             Some(Delivered { file: delivered.file, to: output.to.clone(), bytes: delivered.bytes })
         });
-        Self::Succeeded(JobResult {
+        Self::Succeeded(Success::Work(JobResult {
             exit_code: finished.exit_code.unwrap_or_default(),
             attempt: turn.attempt,
             capacity: turn.provider,
             seconds: finished.seconds,
             task_arn: task_arn.unwrap_or_default(),
             outputs: outputs.collect(),
-        })
+        }))
     }
+}
+
+/// What has become of a job that succeeded. Each has fields that the other has not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Success {
+    /// Of work: what it made.
+    Work(JobResult),
+    /// Of a service: how it went.
+    Service(ServiceResult),
 }
 
 /// What a job made.
@@ -144,6 +163,29 @@ pub struct JobResult {
     pub task_arn: String,
     /// What was delivered.
     pub outputs: Vec<Delivered>,
+}
+
+/// How a service went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceResult {
+    /// When it was ready, RFC 3339 UTC.
+    pub begun: String,
+    /// When it was to end, RFC 3339 UTC.
+    pub end: String,
+    /// How long it could be called.
+    pub seconds: f64,
+    /// How many containers have run, those included that others have taken the place of.
+    pub containers: u64,
+    /// The ECS capacity provider they ran on.
+    pub capacity: Provider,
+    /// Those that ran at the end.
+    pub addresses: Vec<Address>,
+    /// Where it was called, see [`Entrance::url`](crate::service::Entrance::url).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Why it has ended, in words.
+    pub reason: String,
 }
 
 /// An output in its place.
@@ -221,8 +263,14 @@ mod tests {
         let result = json!({
             "exitCode": 0, "attempt": 1, "capacity": "FARGATE_SPOT", "seconds": 1.5, "taskArn": "arn", "outputs": []
         });
+        let served = json!({
+            "begun": "2030-01-01T00:00:00Z", "end": "2030-01-01T00:05:00Z", "seconds": 300.0, "containers": 1,
+            "capacity": "FARGATE_SPOT", "addresses": [{ "taskArn": "arn", "privateIp": "10.0.0.1" }],
+            "url": "http://10.0.0.1", "reason": "x"
+        });
         for document in [
             json!({ "job": "a", "status": "SUCCEEDED", "result": result, "receipt": receipt }),
+            json!({ "job": "a", "status": "SUCCEEDED", "result": served, "receipt": receipt }),
             json!({ "job": "a", "status": "FAILED", "error": "Internal", "message": "x", "receipt": receipt }),
         ] {
             let outcome: Outcome = serde_json::from_value(document.clone()).unwrap();

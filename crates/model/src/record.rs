@@ -1,4 +1,8 @@
 //! The `Jobs` table: the only memory outside the state machines. One item per job, attributes by these names.
+//!
+//! A job that is a service has none of a turn's attributes. It has [`ADDRESSES`] and [`CONTAINERS`] as soon as one of its
+//! containers runs; [`MAILBOX`], [`EXECUTION`], [`BEGUN`], [`END`] and [`ENTRANCE`] from when it is ready, which is once;
+//! [`TOKEN`] while the state machine waits for its end; and [`ENDING`] from when it is over.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +39,22 @@ pub const RESULT: &str = "result";
 pub const WORKED: &str = "worked";
 /// True where the job was concluded without a result: one that is stored from then on is too late.
 pub const CONCLUDED: &str = "concluded";
+/// The ARN of a service's execution.
+pub const EXECUTION: &str = "execution";
+/// When a service was ready, RFC 3339 UTC.
+pub const BEGUN: &str = "begun";
+/// When a service ends, RFC 3339 UTC. It is what counts, and may be put off; the tag `expiry` is only the first promise.
+pub const END: &str = "end";
+/// Where a service's containers that run are called: the JSON of a list of [`Address`](crate::service::Address).
+pub const ADDRESSES: &str = "addresses";
+/// What a service is called at: the JSON of an [`Entrance`](crate::service::Entrance).
+pub const ENTRANCE: &str = "entrance";
+/// What ECS has told of a service's containers: the JSON of [`Containers`](crate::service::Containers).
+pub const CONTAINERS: &str = "containers";
+/// Why a service cannot stay up: the JSON of a [`JobFailure`](crate::outcome::JobFailure).
+pub const FAILURE: &str = "failure";
+/// True from when a service is over: it is extended no more.
+pub const ENDING: &str = "ending";
 /// When DynamoDB may forget the item, epoch seconds.
 pub const TTL: &str = "ttl";
 
