@@ -16,7 +16,7 @@ const JOB: &str = "sample";
 
 /// The functions in an order in which each finds what its sample names, and what each says for as long as it is to be
 /// called again.
-const FUNCTIONS: [(&str, Option<&str>); 38] = [
+const FUNCTIONS: &[(&str, Option<&str>)] = &[
     ("plan-job", None),
     ("create-queue", None),
     ("dispatch-job", None),
@@ -34,6 +34,7 @@ const FUNCTIONS: [(&str, Option<&str>); 38] = [
     ("create-route", None),
     ("create-endpoints", None),
     ("create-security-group", None),
+    ("authorize-ingress", None),
     ("allocate-address", None),
     ("create-nat-gateway", None),
     ("check-nat-gateway", Some("NatPending")),
@@ -60,7 +61,7 @@ const FUNCTIONS: [(&str, Option<&str>); 38] = [
 ];
 
 /// What the names of functions begin with that make or connect something.
-const MAKERS: [&str; 4] = ["allocate-", "associate-", "attach-", "create-"];
+const MAKERS: [&str; 5] = ["allocate-", "associate-", "attach-", "authorize-", "create-"];
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -75,7 +76,7 @@ async fn functions(world: Arc<World>, _: String, _turn: sweep::Turn) -> Result<(
     assert_eq!(folders, listed, "the folders of functions/, and the functions of this test");
 
     let mut values = stack_values(&world).await?;
-    for (function, waiting) in FUNCTIONS {
+    for &(function, waiting) in FUNCTIONS {
         let payload = filled(&world::sample(&format!("{function}.json"))?, &values);
         let answer = ended(&world, function, &payload, waiting).await?;
         if MAKERS.iter().any(|verb| function.starts_with(verb)) {

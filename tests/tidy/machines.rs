@@ -16,7 +16,7 @@ const INVOCATIONS: [&str; 2] =
     ["arn:aws:states:::lambda:invoke", "arn:aws:states:::lambda:invoke.waitForTaskToken"];
 
 /// The verbs of the functions that make something.
-const MAKING: [&str; 5] = ["Allocate", "Associate", "Attach", "Create", "Register"];
+const MAKING: [&str; 6] = ["Allocate", "Associate", "Attach", "Authorize", "Create", "Register"];
 
 /// How an invocation fails when the function does not say so itself.
 /// Source: Step Functions developer guide, "Handle transient Lambda service exceptions"; Lambda API Reference, `Invoke`,

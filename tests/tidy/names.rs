@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::project::{entries, functions, machines, pascal, read, resources, template, toml};
 
 /// The functions that are no state of a machine, and who calls them.
-const CALLED_BY_OTHERS: [(&str, &str); 4] = [
+const CALLED_BY_OTHERS: [(&str, &str); 5] = [
+    ("authorize-ingress", "whoever opens a group of the job's"),
     ("find-task", "whoever runs a container service, which has no worker that could report its address"),
     ("handle-report", "the done queue's trigger"),
     ("handle-stopped-task", "the rules on ECS's events"),

@@ -23,7 +23,7 @@ use Side::{Private, Public};
 type Step = (&'static str, Side, Side);
 
 /// In an order in which each finds what those before it have made. Up to here nothing waits.
-const AT_ONCE: [Step; 16] = [
+const AT_ONCE: &[Step] = &[
     ("create-vpc", Public, Public),
     ("create-vpc", Private, Private),
     ("create-internet-gateway", Public, Public),
@@ -37,12 +37,13 @@ const AT_ONCE: [Step; 16] = [
     ("create-route", Public, Public),
     ("create-endpoints", Private, Private),
     ("create-security-group", Private, Private),
+    ("authorize-ingress", Private, Private),
     ("create-cluster", Private, Private),
     ("allocate-address", Public, Public),
     ("create-nat-gateway", Public, Private),
 ];
 /// Then the NAT gateway has to be available.
-const AT_LAST: [Step; 2] = [("check-nat-gateway", Private, Private), ("create-route", Private, Private)];
+const AT_LAST: &[Step] = &[("check-nat-gateway", Private, Private), ("create-route", Private, Private)];
 
 /// What there is of the network.
 pub struct Network {
@@ -62,7 +63,7 @@ impl Network {
     pub async fn pending(stack: &Stack, job: &str) -> Result<Self> {
         let mut network = Self::planned(stack, job).await?;
         for step in AT_ONCE {
-            network.take(stack, step).await?;
+            network.take(stack, *step).await?;
         }
         Ok(network)
     }
@@ -71,14 +72,14 @@ impl Network {
     pub async fn prove(&mut self, stack: &Stack) -> Result<Rights> {
         let mut proven = Rights::new();
         let mut seen = BTreeSet::new();
-        for step in AT_ONCE.into_iter().chain(AT_LAST) {
-            let (function, of, _) = step;
+        for step in AT_ONCE.iter().chain(AT_LAST) {
+            let (function, of, _) = *step;
             if seen.insert(function) {
                 let input = self.input(of)?;
                 let payload = async |scene| payload(stack, function, scene, &input).await;
                 proven.extend(needed(stack, function, payload).await?);
             }
-            self.take(stack, step).await?;
+            self.take(stack, *step).await?;
         }
         Ok(proven)
     }
@@ -126,6 +127,8 @@ impl Network {
             ("availabilityZone", network.availability_zone.as_str().into()),
             // Under another name where a route may lead to either.
             ("gatewayId", made.get("internetGatewayId").cloned().into()),
+            ("securityGroupId", made.get("groupId").cloned().into()),
+            ("ingress", json!([{ "port": 443, "cidrs": [network.vpc_cidr] }])),
         ];
         input.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
         Ok(input.into())
