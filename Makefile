@@ -25,6 +25,7 @@ TICKING = test -t 2 || { while sleep 30 >/dev/null 2>&1 && kill -0 $$$$; do echo
   & trap "kill $$!" EXIT; }
 JOB ?= events/run-job.json
 STACK ?= mayfly
+EGRESS ?= nat
 
 .DEFAULT_GOAL := help
 .PHONY: help run cloud test bench critical-path fmt check build sizes push-image deploy delete tools programs
@@ -45,8 +46,8 @@ bench: tools ## Measure cold starts and the worker's transfers, in release build
 	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker
 	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release cargo test --workspace --quiet --bench bench -- $(ARGS)
 
-critical-path: programs ## See how long a job with a private network waits for its container, and for whom
-	@cargo test --workspace --quiet --bench critical-path
+critical-path: programs ## See how long a job with a private network waits for its container, and for whom: make critical-path [EGRESS=nat]
+	@cargo test --workspace --quiet --bench critical-path -- $(EGRESS)
 
 fmt: ## Lay out the sources and the state machines
 	cargo fmt --all
