@@ -279,6 +279,7 @@ fn images(options: &Options, folder: &Path) -> Result<Images> {
     let places = BTreeMap::from([
         ("WORKER".to_owned(), worker.display().to_string()),
         ("FFMPEG_DIR".to_owned(), ffmpeg.parent().unwrap_or(&ffmpeg).display().to_string()),
+        ("TOOLS".to_owned(), options.tools.display().to_string()),
     ]);
     Images::checked_in(&places)
 }

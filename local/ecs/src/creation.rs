@@ -56,6 +56,7 @@ pub(crate) async fn create(ecs: &Ecs, caller: &Caller, mut request: CreateServic
         deployment: Deployment {
             id: format!("ecs-svc/{:019}", ecs.upstream.random.range(0..10_u64.pow(19))),
             rollout: Rollout::InProgress,
+            has_run: false,
             failed_tasks: 0,
             updated_at: now,
         },
@@ -191,6 +192,11 @@ fn deployment_limits(configuration: &DeploymentConfiguration) -> Result<()> {
         return Err(ApiError::invalid_parameter(
             "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.",
         ));
+    }
+    // `ThresholdConfiguration`; the words and the bounds are not documented.
+    let breaker = configuration.deployment_circuit_breaker.as_ref();
+    if breaker.and_then(|breaker| breaker.threshold_configuration.as_ref()).is_some_and(|c| c.value == 0) {
+        return Err(ApiError::invalid_parameter("thresholdConfiguration.value must be at least 1."));
     }
     Ok(())
 }

@@ -118,10 +118,13 @@ impl Definition {
             }
         }
         // ECS fills in what a container definition leaves out: API Reference, the answer in the example of
-        // `RegisterTaskDefinition`.
+        // `RegisterTaskDefinition`; the host port, which is the container's on Fargate: `PortMapping$hostPort`.
         for container in fields["containerDefinitions"].as_array_mut().expect("a list").iter_mut() {
-            for list in ["portMappings", "mountPoints", "volumesFrom", "systemControls"] {
+            for list in ["mountPoints", "volumesFrom", "systemControls"] {
                 container[list] = json!([]);
+            }
+            for mapping in container["portMappings"].as_array_mut().expect("a list").iter_mut() {
+                mapping["hostPort"] = mapping["containerPort"].clone();
             }
         }
         document

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use crate::error::{ApiError, Result};
-use crate::requests::{ContainerDefinition, LogConfiguration, NetworkMode, RegisterTaskDefinition};
+use crate::requests::{
+    ContainerDefinition, HealthCheck, LogConfiguration, NetworkMode, PortMapping, Protocol,
+    RegisterTaskDefinition,
+};
 use crate::{logs, secrets};
 
 /// The time between SIGTERM and SIGKILL in seconds, unless the definition says otherwise, and its upper limit
@@ -139,6 +142,13 @@ fn container(container: &ContainerDefinition, has_execution_role: bool) -> Resul
             return Err(ApiError::client(format!("The environment variable {name} is given twice.")));
         }
     }
+    ports(container)?;
+    if let Some(check) = &container.health_check {
+        health_check(check)?;
+        if container.port_mappings.is_empty() {
+            return Err(ApiError::unsupported("a health check of a container without portMappings"));
+        }
+    }
     if !container.secrets.is_empty() && !has_execution_role {
         return Err(ApiError::client(
             "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
@@ -154,6 +164,51 @@ fn container(container: &ContainerDefinition, has_execution_role: bool) -> Resul
         ));
     }
     container.log_configuration.as_ref().map_or(Ok(()), |log| logging(log, has_execution_role))
+}
+
+/// `ContainerDefinition$portMappings` and `PortMapping`.
+fn ports(container: &ContainerDefinition) -> Result<()> {
+    let mut ports = HashSet::new();
+    for PortMapping { container_port, host_port, protocol } in &container.port_mappings {
+        if *container_port == 0 {
+            // As seen (aws/aws-cdk#8762).
+            let name = &container.name;
+            return Err(ApiError::client(format!("Invalid 'containerPort' setting for container '{name}'.")));
+        }
+        // As seen (aws/amazon-ecs-cli#1014, pulumi/pulumi-awsx#935).
+        if host_port.is_some_and(|port| port != *container_port) {
+            return Err(ApiError::client(
+                "When networkMode=awsvpc, the host ports and container ports in port mappings must match.",
+            ));
+        }
+        if !ports.insert((container_port, *protocol == Protocol::Udp)) {
+            return Err(ApiError::client(format!("The container port {container_port} is mapped twice.")));
+        }
+    }
+    Ok(())
+}
+
+/// `HealthCheck`.
+fn health_check(check: &HealthCheck) -> Result<()> {
+    if !matches!(check.command.as_slice(), [kind, _, ..] if ["CMD", "CMD-SHELL"].contains(&kind.as_str())) {
+        return Err(ApiError::client("A health check's command must begin with CMD or CMD-SHELL."));
+    }
+    let start_period = check.start_period.unwrap_or_default();
+    for (name, value, range) in [
+        ("interval", check.interval, 5..=300),
+        ("timeout", check.timeout, 2..=60),
+        ("retries", check.retries, 1..=10),
+        ("startPeriod", start_period, 0..=300),
+    ] {
+        if !range.contains(&value) {
+            return Err(ApiError::client(format!(
+                "The {name} of a health check must be between {} and {}, not {value}.",
+                range.start(),
+                range.end()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn logging(log: &LogConfiguration, has_execution_role: bool) -> Result<()> {
@@ -267,6 +322,32 @@ mod tests {
             ("/containerDefinitions/0/cpu", json!(1025), "must not exceed"),
             ("/containerDefinitions/0/essential", json!(false), "essential"),
             ("/containerDefinitions/0/name", json!("a b"), "Invalid container name"),
+            (
+                "/containerDefinitions/0/portMappings",
+                json!([{ "containerPort": 0 }]),
+                "Invalid 'containerPort'",
+            ),
+            (
+                "/containerDefinitions/0/portMappings",
+                json!([{ "containerPort": 80, "hostPort": 8080 }]),
+                "must match",
+            ),
+            (
+                "/containerDefinitions/0/portMappings",
+                json!([{ "containerPort": 80 }, { "containerPort": 80, "protocol": "tcp" }]),
+                "80 is mapped twice",
+            ),
+            ("/containerDefinitions/0/healthCheck", json!({ "command": ["true"] }), "CMD or CMD-SHELL"),
+            (
+                "/containerDefinitions/0/healthCheck",
+                json!({ "command": ["CMD", "true"], "interval": 4 }),
+                "interval of a health check must be between 5 and 300, not 4",
+            ),
+            (
+                "/containerDefinitions/0/healthCheck",
+                json!({ "command": ["CMD", "true"] }),
+                "without portMappings",
+            ),
             ("/containerDefinitions/0/secrets", json!([{"name": "QUEUE", "valueFrom": "x"}]), "given twice"),
             (
                 "/containerDefinitions/0/secrets",

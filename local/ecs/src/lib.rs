@@ -12,10 +12,12 @@ mod agent;
 mod clusters;
 mod creation;
 mod definitions;
+mod endpoints;
 mod environment;
 mod error;
 mod fargate;
 mod faults;
+mod health;
 mod lifecycle;
 mod limits;
 mod logs;
@@ -36,6 +38,7 @@ mod tasks;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use local_aws::auth::Guard;
@@ -58,7 +61,10 @@ pub use crate::faults::{Fault, Faults, Refusal, Rule, SpotStopCode, Stage};
 pub use crate::logs::{Line, LogStream};
 pub use crate::processes::{Images, Processes, init};
 pub use crate::quotas::Quotas;
-pub use crate::runtime::{Container, Launch, Runtime};
+pub use crate::runtime::{Connection, Container, Launch, Runtime};
+
+/// What a process gets at least between SIGTERM and SIGKILL, or for a health check, however fast the cloud's time runs.
+const LEAST_TIME: Duration = Duration::from_secs(1);
 
 /// What the stand-in works with.
 #[derive(Clone, Debug)]
@@ -149,6 +155,11 @@ impl Ecs {
     /// The time of day.
     fn now(&self) -> Timestamp {
         self.upstream.clock.now()
+    }
+
+    /// How much real time a process gets for what may last `cloud` on AWS.
+    fn time_for_work(&self, cloud: Duration) -> Duration {
+        self.upstream.clock.work_scale.real(cloud).max(LEAST_TIME)
     }
 
     /// Runs `work` until it ends or the stand-in stops.

@@ -1,6 +1,7 @@
 //! The life of one task, from PROVISIONING to STOPPED.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::definitions::Revision;
+use crate::endpoints::Endpoints;
 use crate::fargate::STOP_TIMEOUT;
 use crate::faults::{Fault, SpotStopCode, Stage};
 use crate::logs::LogStream;
@@ -21,7 +23,7 @@ use crate::requests::{AwsvpcConfiguration, ContainerDefinition, Switch};
 use crate::runtime::{Container, Launch};
 use crate::services::Service;
 use crate::tasks::{LastStatus, StopCode, Task, change, request_stop};
-use crate::{Ecs, pull, scheduler, secrets, short_name};
+use crate::{Ecs, health, pull, scheduler, secrets, short_name};
 
 /// How long each step takes, in the cloud's time. Starting: the sample event of Developer Guide, "Amazon ECS
 /// task state change events" (0, +4, +18, +21 and +24 s). Stopping: not documented; drains of tens of seconds
@@ -40,9 +42,6 @@ const UNREACHABLE: Duration = Duration::from_secs(90);
 /// Stopped tasks can be described for at least an hour: Developer Guide, "Viewing stopped tasks".
 const STOPPED: Duration = Duration::from_hours(1);
 
-/// What a process gets at least between SIGTERM and SIGKILL, however fast the cloud's time runs.
-const LEAST_GRACE: Duration = Duration::from_secs(1);
-
 /// Sets a new task going, with what is to go wrong with it.
 pub(crate) fn begin(ecs: &Ecs, task: &Task, service: &Service, fault: Option<Fault>) {
     let network = service.request.network_configuration.as_ref();
@@ -60,7 +59,10 @@ pub(crate) fn begin(ecs: &Ecs, task: &Task, service: &Service, fault: Option<Fau
         stopping: task.stopping.clone(),
         fault,
         job: service.job().map(str::to_owned),
+        // `CreateService$healthCheckGracePeriodSeconds`: 0 by default.
+        grace: Duration::from_secs(service.request.health_check_grace_period_seconds.unwrap_or(0).into()),
         container: None,
+        endpoints: Endpoints::default(),
     };
     ecs.background.spawn(life.run());
 }
@@ -94,8 +96,12 @@ struct Life {
     stopping: CancellationToken,
     fault: Option<Fault>,
     job: Option<String>,
+    /// How long a health check may fail at the beginning.
+    grace: Duration,
     /// The container, while there is one.
-    container: Option<Box<dyn Container>>,
+    container: Option<Arc<dyn Container>>,
+    /// Where the container is called.
+    endpoints: Endpoints,
 }
 
 impl Life {
@@ -166,13 +172,19 @@ impl Life {
             command: definition.command.clone(),
             environment: ecs.environment(&self.arn, secrets),
             memory: self.memory(),
+            // Who knows what a service is for only from its definition: a job's container has no ports.
+            is_called: !definition.port_mappings.is_empty(),
             logs,
         };
         let started = ecs.runtime.start(launch).await;
-        self.container =
-            Some(started.map_err(|error| {
+        let container: Arc<dyn Container> =
+            Arc::from(started.map_err(|error| {
                 StartFailure::of_container(format!("CannotStartContainerError: {error:#}"))
             })?);
+        if let Some(interface) = self.interface() {
+            self.endpoints = Endpoints::open(&ecs, &interface, &definition.port_mappings, &container).await;
+        }
+        self.container = Some(container);
         self.change(|task, now| {
             task.last_status = LastStatus::Running;
             task.times.started_at = Some(now);
@@ -290,17 +302,24 @@ impl Life {
 
     /// RUNNING until the container ends or somebody stops the task.
     async fn work(&mut self) {
-        let Some(container) = &self.container else { return };
+        let Some(container) = self.container.clone() else { return };
+        let health = self.watch_health(&*container);
         let mut struck = None;
         let exited = {
             let mut exited = pin!(self.stopping.run_until_cancelled(container.exit_code()));
+            let mut health = pin!(health);
             select! {
                 biased;
                 exited = &mut exited => exited,
+                never = &mut health => match never {},
                 fault = due(&self.ecs, self.fault.as_ref()) => {
                     struck = Some(fault.clone());
-                    strike(&self.ecs, &self.arn, &**container, fault);
-                    exited.await
+                    strike(&self.ecs, &self.arn, &*container, fault);
+                    select! {
+                        biased;
+                        exited = exited => exited,
+                        never = health => match never {},
+                    }
                 }
             }
         };
@@ -329,13 +348,28 @@ impl Life {
         });
     }
 
+    /// Tells what the health check finds, for ever, and has a task that fails it replaced.
+    async fn watch_health(&self, container: &dyn Container) -> Infallible {
+        let definition = &self.definition.request.container_definitions[0];
+        let Some(check) = &definition.health_check else { return pending().await };
+        let tell = |health, is_due| {
+            change(&self.ecs, &self.arn, |task| task.health = health);
+            if is_due {
+                let (what, reason) =
+                    ("failed container health checks.", "Task failed container health checks");
+                scheduler::replace(&self.ecs, &mut self.ecs.state(), &self.arn, what, reason);
+            }
+        };
+        health::watch(&self.ecs, container, check, self.grace, tell).await
+    }
+
     /// SIGTERM, and SIGKILL when the time-out of the definition has passed: API Reference, `StopTask`.
     async fn shut_down(&mut self) -> i32 {
         self.change(|task, _| task.last_status = LastStatus::Deactivating);
         self.ecs.upstream.clock.sleep(DEACTIVATING).await;
         self.change(|task, _| task.last_status = LastStatus::Stopping);
         let seconds = self.definition.request.container_definitions[0].stop_timeout.unwrap_or(STOP_TIMEOUT);
-        let grace = self.ecs.upstream.clock.work_scale.real(Duration::from_secs(seconds)).max(LEAST_GRACE);
+        let grace = self.ecs.time_for_work(Duration::from_secs(seconds));
         let Some(container) = &self.container else { return 0 };
         container.terminate();
         if let Ok(exit_code) = timeout(grace, container.exit_code()).await {
@@ -346,7 +380,7 @@ impl Life {
     }
 
     async fn clean_up(&mut self) {
-        self.container = None;
+        (self.container, self.endpoints) = (None, Endpoints::default());
         self.change(|task, _| task.last_status = LastStatus::Deprovisioning);
         let detachment = detach(self.ecs.clone(), self.interface());
         let lingers = self.ecs.ec2.faults().interface_lingers(self.job.as_deref());

@@ -5,6 +5,7 @@ mod images;
 pub mod init;
 mod memory;
 mod namespace;
+mod network;
 mod output;
 
 use std::io;

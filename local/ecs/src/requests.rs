@@ -77,6 +77,18 @@ names!(
     }
 );
 names!(
+    /// `portMappings[].protocol`.
+    Protocol { Tcp = "tcp", Udp = "udp" }
+);
+names!(
+    /// `thresholdConfiguration.type`.
+    ThresholdType {
+        Count = "COUNT",
+        BoundedPercent = "BOUNDED_PERCENT",
+        UnboundedPercent = "UNBOUNDED_PERCENT",
+    }
+);
+names!(
     /// The status by which tasks are listed.
     DesiredStatus { Running = "RUNNING", Stopped = "STOPPED" }
 );
@@ -134,6 +146,7 @@ request!(
         platform_version: Option<String>,
         deployment_configuration: Option<DeploymentConfiguration>,
         network_configuration: Option<NetworkConfiguration>,
+        health_check_grace_period_seconds: Option<u32>,
         scheduling_strategy: Option<SchedulingStrategy>,
         #[serde(default)]
         tags: Vec<Tag>,
@@ -169,7 +182,19 @@ request!(
 
 request!(
     /// When a deployment is given up.
-    CircuitBreaker { enable: bool, rollback: bool }
+    CircuitBreaker {
+        enable: bool,
+        rollback: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reset_on_healthy_task: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        threshold_configuration: Option<ThresholdConfiguration>,
+    }
+);
+
+request!(
+    /// How many failed tasks give a deployment up.
+    ThresholdConfiguration { #[serde(rename = "type")] kind: ThresholdType, value: u32 }
 );
 
 request!(
@@ -265,6 +290,10 @@ request!(
         #[serde(skip_serializing_if = "Option::is_none")]
         command: Option<Vec<String>>,
         #[serde(default)]
+        port_mappings: Vec<PortMapping>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        health_check: Option<HealthCheck>,
+        #[serde(default)]
         environment: Vec<Variable>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         secrets: Vec<Secret>,
@@ -274,6 +303,34 @@ request!(
         log_configuration: Option<LogConfiguration>,
         #[serde(skip_serializing_if = "Option::is_none")]
         linux_parameters: Option<LinuxParameters>,
+    }
+);
+
+request!(
+    /// A port that a container is called at.
+    PortMapping {
+        container_port: u16,
+        // As it is in an answer where it was left out: API Reference, `PortMapping`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host_port: Option<u16>,
+        #[serde(default = "tcp")]
+        protocol: Protocol,
+    }
+);
+
+request!(
+    /// What tells whether a container is healthy. Numbers but the retries are seconds; defaults and bounds: API Reference,
+    /// `HealthCheck`.
+    HealthCheck {
+        command: Vec<String>,
+        #[serde(default = "thirty")]
+        interval: u32,
+        #[serde(default = "five")]
+        timeout: u32,
+        #[serde(default = "three")]
+        retries: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        start_period: Option<u32>,
     }
 );
 
@@ -365,6 +422,22 @@ fn yes() -> bool {
 
 fn disabled() -> Switch {
     Switch::Disabled
+}
+
+fn tcp() -> Protocol {
+    Protocol::Tcp
+}
+
+fn thirty() -> u32 {
+    30
+}
+
+fn five() -> u32 {
+    5
+}
+
+fn three() -> u32 {
+    3
 }
 
 // The defaults of a REPLICA service: API Reference, `DeploymentConfiguration`.

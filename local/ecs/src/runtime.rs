@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::io;
 
 use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::logs::LogStream;
 
@@ -44,9 +45,16 @@ pub struct Launch {
     /// How many bytes its processes may hold together. As soon as they hold more, the largest is killed, but for the first
     /// process, which goes last, and all goes with it.
     pub memory: u64,
+    /// Whether others call it: then it has a network of its own, which [`Container::connect`] leads into.
+    pub is_called: bool,
     /// Where the lines of its output go.
     pub logs: Option<LogStream>,
 }
+
+/// A connection to what a container serves.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// A container that has been started. When it is dropped it is killed.
 pub trait Container: Debug + Send + Sync {
@@ -66,4 +74,12 @@ pub trait Container: Debug + Send + Sync {
 
     /// Whether all of it was killed for want of memory.
     fn is_out_of_memory(&self) -> bool;
+
+    /// Connects, as somebody outside does, to a TCP port of a container that is called. Where nobody listens the connection is
+    /// refused.
+    fn connect(&self, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>>;
+
+    /// Runs a command inside a container that is called, beside its first process, and gives its exit code. Whoever stops
+    /// waiting kills it.
+    fn run<'a>(&'a self, command: &'a [String]) -> BoxFuture<'a, io::Result<i32>>;
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::faults::{Fault, Refusal};
+use crate::requests::{CircuitBreaker, ThresholdConfiguration, ThresholdType};
 use crate::services::{self, Rollout, Service, Status};
 use crate::strategy::choose;
-use crate::tasks::{self, LastStatus, StopCode};
+use crate::tasks::{self, LastStatus, StopCode, Task};
 use crate::{Ecs, State, iso};
 
 /// A task that never started is tried again later and later, up to every 27 minutes: Developer Guide, "Amazon
@@ -109,6 +110,9 @@ fn stop(ecs: &Ecs, state: &mut State, service_arn: &str, surplus: &[String]) {
 fn settle(ecs: &Ecs, state: &mut State, arn: &str) {
     let running = state.tasks_of(arn).filter(|task| task.is_running()).count();
     let pending = state.tasks_of(arn).filter(|task| task.is_pending()).count();
+    // "when the service is healthy and at the desired number of tasks": Developer Guide, "Amazon ECS service event
+    // messages".
+    let passing = state.tasks_of(arn).filter(|task| task.is_running()).all(Task::is_passing);
     let before_stopping = state.tasks_of(arn).any(|task| task.last_status < LastStatus::Stopping);
     let Some(service) = state.services.get_mut(arn) else { return };
     match service.status {
@@ -118,7 +122,9 @@ fn settle(ecs: &Ecs, state: &mut State, arn: &str) {
             service.status = Status::Inactive;
             ecs.spawn(services::forget(ecs.clone(), arn.to_owned()));
         }
-        Status::Active if !service.steady && running == service.desired as usize && pending == 0 => {
+        Status::Active
+            if !service.steady && passing && running == service.desired as usize && pending == 0 =>
+        {
             service.steady = true;
             service.announce(ecs, "has reached a steady state.");
             announce_action(ecs, service, action(ecs, service, "INFO", "SERVICE_STEADY_STATE"));
@@ -132,12 +138,39 @@ fn settle(ecs: &Ecs, state: &mut State, arn: &str) {
     }
 }
 
-/// Counts a task that has reached RUNNING.
+/// Counts a task that has reached RUNNING: it ends the throttle, whatever becomes of it (Developer Guide, "Amazon ECS service
+/// throttle logic").
 pub(crate) fn task_started(state: &mut State, arn: &str) {
     let Some(service) = state.services.get_mut(arn) else { return };
     service.failures = 0;
+    service.deployment.has_run = true;
+}
+
+/// Counts a task that runs and passes all of its health checks, if it has any.
+pub(crate) fn task_passes(state: &mut State, arn: &str) {
+    let Some(service) = state.services.get_mut(arn) else { return };
     // `DeploymentCircuitBreaker$resetOnHealthyTask`, on by default.
-    service.deployment.failed_tasks = 0;
+    if breaker(service).and_then(|breaker| breaker.reset_on_healthy_task).unwrap_or(true) {
+        service.deployment.failed_tasks = 0;
+    }
+}
+
+/// Stops a task that fails a health check, to replace it: Developer Guide, "Determine Amazon ECS task health using container
+/// health checks" and "Amazon ECS stopped tasks error messages". `what` are the words of the service's event.
+pub(crate) fn replace(ecs: &Ecs, state: &mut State, task: &str, what: &str, reason: &str) {
+    let Some(arn) = state.tasks.get(task).filter(|task| !task.is_stopping()).map(|t| t.service_arn.clone())
+    else {
+        return;
+    };
+    tasks::request_stop(ecs, state, task, StopCode::ServiceSchedulerInitiated, reason);
+    if let Some(service) = state.services.get_mut(&arn) {
+        service.steady = false;
+        service.announce(ecs, &format!("(task {}) {what}", crate::short_name(task)));
+        // "or if it fails any of its defined health checks and is stopped": API Reference, `Deployment$failedTasks`.
+        service.deployment.failed_tasks += 1;
+        give_up_if_failed(ecs, service);
+    }
+    reconcile(ecs, state, &arn);
 }
 
 /// Tells and counts a task that had a place and could not start. The service has the same words for it, as seen on AWS
@@ -153,18 +186,13 @@ pub(crate) fn task_not_started(ecs: &Ecs, state: &mut State, arn: &str, reason: 
 fn task_failed(ecs: &Ecs, state: &mut State, arn: &str) {
     let Some(service) = state.services.get_mut(arn) else { return };
     service.failures += 1;
-    service.deployment.failed_tasks += 1;
-    // The circuit breaker is for a deployment that has not completed: Developer Guide, "How the Amazon ECS
-    // deployment circuit breaker detects failures". There is no earlier deployment here to roll back to.
-    if service.deployment.rollout == Rollout::InProgress
-        && has_breaker(service)
-        && service.deployment.failed_tasks >= threshold(service.desired)
-    {
-        let failed =
-            format!("(deployment {}) deployment failed: tasks failed to start.", service.deployment.id);
-        service.announce(ecs, &failed);
-        conclude(ecs, service, Rollout::Failed);
-        return;
+    // When a task has run, only health checks count: Developer Guide, "How the Amazon ECS deployment circuit breaker detects
+    // failures", stages 1 and 2.
+    if !service.deployment.has_run {
+        service.deployment.failed_tasks += 1;
+        if give_up_if_failed(ecs, service) {
+            return;
+        }
     }
     if service.failures == IMPAIRED_AFTER {
         service.announce(ecs, "is unable to consistently start tasks successfully.");
@@ -180,16 +208,37 @@ fn task_failed(ecs: &Ecs, state: &mut State, arn: &str) {
     });
 }
 
-fn has_breaker(service: &Service) -> bool {
-    let configuration = service.request.deployment_configuration.as_ref();
-    let breaker = configuration.and_then(|configuration| configuration.deployment_circuit_breaker.as_ref());
-    breaker.is_some_and(|breaker| breaker.enable)
+/// Ends the deployment if so many tasks have failed, and tells whether. The circuit breaker is for a deployment that has not
+/// completed: Developer Guide, "How the Amazon ECS deployment circuit breaker detects failures". There is no earlier
+/// deployment here to roll back to.
+fn give_up_if_failed(ecs: &Ecs, service: &mut Service) -> bool {
+    let breaker = breaker(service).filter(|breaker| breaker.enable);
+    let Some(threshold) = breaker.map(|breaker| threshold(breaker, service.desired)) else { return false };
+    if service.deployment.rollout != Rollout::InProgress || service.deployment.failed_tasks < threshold {
+        return false;
+    }
+    let failed = format!("(deployment {}) deployment failed: tasks failed to start.", service.deployment.id);
+    service.announce(ecs, &failed);
+    conclude(ecs, service, Rollout::Failed);
+    true
 }
 
-/// How many failed tasks end a deployment: half of the desired ones, within bounds (API Reference,
-/// `ServiceDeploymentCircuitBreaker$threshold`), unless `thresholdConfiguration` says otherwise, which nothing here does.
-fn threshold(desired: u32) -> u32 {
-    desired.div_ceil(2).clamp(3, 200)
+fn breaker(service: &Service) -> Option<&CircuitBreaker> {
+    service.request.deployment_configuration.as_ref()?.deployment_circuit_breaker.as_ref()
+}
+
+/// How many failed tasks end a deployment: API Reference, `ThresholdConfiguration`, and for the bounds
+/// `ServiceDeploymentCircuitBreaker$threshold`. How AWS rounds is not documented.
+fn threshold(breaker: &CircuitBreaker, desired: u32) -> u32 {
+    let share = |percent: u32| desired.saturating_mul(percent).div_ceil(100);
+    match breaker.threshold_configuration {
+        None => share(50).clamp(3, 200),
+        Some(ThresholdConfiguration { kind: ThresholdType::BoundedPercent, value }) => {
+            share(value).clamp(3, 200)
+        }
+        Some(ThresholdConfiguration { kind: ThresholdType::UnboundedPercent, value }) => share(value).max(1),
+        Some(ThresholdConfiguration { kind: ThresholdType::Count, value }) => value,
+    }
 }
 
 fn conclude(ecs: &Ecs, service: &mut Service, rollout: Rollout) {
@@ -234,8 +283,26 @@ fn action(ecs: &Ecs, service: &Service, kind: &str, name: &str) -> Value {
 mod tests {
     use super::*;
 
+    fn with(threshold_configuration: Option<ThresholdConfiguration>) -> impl Fn(u32) -> u32 {
+        let breaker = CircuitBreaker {
+            enable: true,
+            rollback: false,
+            reset_on_healthy_task: None,
+            threshold_configuration,
+        };
+        move |desired| threshold(&breaker, desired)
+    }
+
     #[test]
     fn half_of_the_tasks_may_fail_but_three_at_least_and_two_hundred_at_most() {
-        assert_eq!([1, 6, 25, 400, 1000].map(threshold), [3, 3, 13, 200, 200]);
+        assert_eq!([1, 6, 25, 400, 1000].map(with(None)), [3, 3, 13, 200, 200]);
+    }
+
+    #[test]
+    fn a_threshold_is_a_count_or_a_share_of_the_tasks_that_are_desired() {
+        let given = |kind, value| with(Some(ThresholdConfiguration { kind, value }));
+        assert_eq!([1, 10].map(given(ThresholdType::Count, 2)), [2, 2]);
+        assert_eq!([1, 10].map(given(ThresholdType::BoundedPercent, 40)), [3, 4]);
+        assert_eq!([1, 10].map(given(ThresholdType::UnboundedPercent, 20)), [1, 2]);
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Deployment {
     /// `ecs-svc/…`, which is also what the tasks were `startedBy`.
     pub id: String,
     pub rollout: Rollout,
+    /// Whether a task of it has been RUNNING.
+    pub has_run: bool,
     pub failed_tasks: u32,
     pub updated_at: Timestamp,
 }
@@ -199,6 +201,9 @@ impl Service {
             // New services have it on: API Reference, `CreateService$availabilityZoneRebalancing`.
             "availabilityZoneRebalancing": self.request.availability_zone_rebalancing.unwrap_or(Switch::Enabled),
         });
+        if let Some(seconds) = self.request.health_check_grace_period_seconds {
+            document["healthCheckGracePeriodSeconds"] = json!(seconds);
+        }
         // A service that is deleted has no deployment any more.
         document["deployments"] = if self.is_live() { json!([deployment]) } else { json!([]) };
         document

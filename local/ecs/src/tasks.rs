@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::definitions::Revision;
 use crate::error::{ApiError, Result};
 use crate::faults::Fault;
+use crate::health::Health;
 use crate::pages::page;
 use crate::requests::Tag;
 use crate::requests::{DescribeTasks, DesiredStatus, Include, ListTasks, StopTask};
@@ -96,6 +97,8 @@ pub(crate) struct Task {
     pub interface: Option<TaskInterface>,
     pub stop: Option<(StopCode, String)>,
     pub exit_code: Option<i32>,
+    /// What the container's health check has found.
+    pub health: Health,
     /// Why the container could not be started, or was killed.
     pub container_reason: Option<String>,
     /// Docker's id of the container, on Fargate the task's id and a number.
@@ -121,6 +124,12 @@ impl Task {
 
     pub fn is_running(&self) -> bool {
         self.last_status == LastStatus::Running
+    }
+
+    /// Whether all checks that it has say that it is healthy.
+    pub fn is_passing(&self) -> bool {
+        let has_check = self.definition.request.container_definitions[0].health_check.is_some();
+        !has_check || self.health == Health::Healthy
     }
 
     pub fn is_pending(&self) -> bool {
@@ -205,7 +214,7 @@ impl Task {
             "lastStatus": self.container_status(),
             "networkBindings": [],
             "networkInterfaces": interfaces.collect::<Vec<_>>(),
-            "healthStatus": "UNKNOWN",
+            "healthStatus": self.health.name(),
             "cpu": definition.cpu.to_string(),
         });
         // A container that never started has no exit code: Developer Guide, "Amazon ECS task state change
@@ -241,7 +250,8 @@ impl Task {
                 ("enableExecuteCommand", json!(false)),
                 ("ephemeralStorage", storage),
                 ("group", json!(self.group)),
-                ("healthStatus", json!("UNKNOWN")),
+                // That of its essential containers, of which there is one: API Reference, `Task$healthStatus`.
+                ("healthStatus", json!(self.health.name())),
                 ("lastStatus", json!(self.last_status.name())),
                 ("launchType", json!("FARGATE")),
                 ("memory", json!(definition.memory)),
@@ -317,6 +327,7 @@ pub(crate) fn create(
         interface: None,
         stop: None,
         exit_code: None,
+        health: Health::default(),
         container_reason: None,
         runtime_id: None,
         tags: service.task_tags(cluster),
@@ -340,14 +351,19 @@ pub(crate) fn change(ecs: &Ecs, arn: &str, how: impl FnOnce(&mut Task)) {
     let state = &mut *ecs.state();
     let Some(task) = state.tasks.get_mut(arn) else { return };
     let (was_running, was_failed) = (task.is_running(), task.start_failure().is_some());
+    let was_passing = was_running && task.is_passing();
     how(task);
     task.version += 1;
     task.announce(ecs);
     let started = task.is_running() && !was_running;
+    let passes = task.is_running() && task.is_passing() && !was_passing;
     let failure = task.start_failure().filter(|_| !was_failed).map(str::to_owned);
     let service = task.service_arn.clone();
     if started {
         scheduler::task_started(state, &service);
+    }
+    if passes {
+        scheduler::task_passes(state, &service);
     }
     if let Some(reason) = failure {
         scheduler::task_not_started(ecs, state, &service, &reason);

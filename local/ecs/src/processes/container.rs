@@ -1,9 +1,11 @@
 //! The processes that stand for a container: their environment, their output, their end.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use mayfly_worker::tree;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::fs;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::task::spawn_blocking;
@@ -24,8 +28,8 @@ use tokio_util::task::TaskTracker;
 use super::images::Image;
 use super::memory::{self, Memory};
 use super::namespace::{Namespace, send};
-use super::{init, output};
-use crate::runtime::{Container, Launch};
+use super::{init, network, output};
+use crate::runtime::{Connection, Container, Launch};
 
 /// The `PATH` of an image that sets none, as Docker has it.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -40,6 +44,7 @@ pub(super) struct ProcessContainer {
     namespace: Namespace,
     memory: Memory,
     output: TaskTracker,
+    inside: Option<Inside>,
     /// Whether the init process is no more, so that another one may have its id.
     is_gone: AtomicBool,
     exit_code: OnceCell<i32>,
@@ -60,19 +65,28 @@ impl ProcessContainer {
         fs::create_dir_all(files(folder)).await?;
         let file = fs::File::create(folder.join("output.log")).await?;
         let path = image.path.iter().map(String::as_str).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":");
-        let mut child = Command::new(init)
-            .arg(init::ARGUMENT)
-            .args(arguments)
-            .env_clear()
-            .env("PATH", path)
-            .env(memory::VARIABLE, control_group(folder))
-            .envs(launch.environment)
-            .current_dir(files(folder))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot run {}", init.display()))?;
+        let group = control_group(folder).display().to_string();
+        let mut environment =
+            BTreeMap::from([("PATH".to_owned(), path), (memory::VARIABLE.to_owned(), group)]);
+        environment.extend(launch.environment);
+        let mut command = Command::new(init);
+        command.env_clear().envs(&environment).current_dir(files(folder));
+        let inside = launch.is_called.then(|| Inside {
+            init: init.to_owned(),
+            door: door(folder),
+            files: files(folder),
+            environment,
+        });
+        let network = inside.as_ref().map(|inside| inside.ask_for_network(&mut command)).transpose()?;
+        if network.is_none() {
+            command.arg(init::ARGUMENT).stdin(Stdio::null());
+        }
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot run {}", init.display()))?;
+        drop(command);
+        if let Some(network) = network {
+            await_network(network).await?;
+        }
         let id = child.id().and_then(|id| id.try_into().ok()).context("the process has no id")?;
         let namespace = Namespace { init: Pid::from_raw(id) };
         let memory = Memory::watch(namespace, launch.memory, control_group(folder)).await?;
@@ -86,6 +100,7 @@ impl ProcessContainer {
             namespace,
             memory,
             output: tracker,
+            inside,
             is_gone: AtomicBool::new(false),
             exit_code: OnceCell::new(),
         })
@@ -95,7 +110,7 @@ impl ProcessContainer {
         let ended = self.child.lock().await.wait().await;
         self.is_gone.store(true, Ordering::Relaxed);
         let exit_code = match ended {
-            Ok(status) => status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
+            Ok(status) => exit_code(status),
             Err(error) => {
                 tracing::error!(%error, "process could not be waited for");
                 255
@@ -113,6 +128,35 @@ impl ProcessContainer {
             send(self.namespace.init, signal);
         }
     }
+}
+
+/// The way into a container that has a network of its own.
+#[derive(Debug)]
+struct Inside {
+    /// The program that its init process is.
+    init: PathBuf,
+    door: PathBuf,
+    files: PathBuf,
+    environment: BTreeMap<String, String>,
+}
+
+impl Inside {
+    /// Has the init process make the network. What it says about it is read from the socket.
+    fn ask_for_network(&self, init: &mut Command) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let theirs = theirs.into_std()?;
+        theirs.set_nonblocking(false)?;
+        init.arg(init::CALLED).arg(&self.door).stdin(OwnedFd::from(theirs));
+        Ok(ours)
+    }
+}
+
+async fn await_network(mut network: UnixStream) -> anyhow::Result<()> {
+    let mut told = String::new();
+    network.read_to_string(&mut told).await?;
+    ensure!(!told.is_empty(), "the container's init process has ended");
+    ensure!(told == init::READY, told);
+    Ok(())
 }
 
 impl Container for ProcessContainer {
@@ -137,6 +181,35 @@ impl Container for ProcessContainer {
     fn is_out_of_memory(&self) -> bool {
         self.memory.is_exhausted()
     }
+
+    fn connect(&self, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+        async move {
+            let inside = self.inside.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+            let stream = network::connect(&inside.door, port).await?;
+            Ok(Box::new(stream) as Box<dyn Connection>)
+        }
+        .boxed()
+    }
+
+    fn run<'a>(&'a self, command: &'a [String]) -> BoxFuture<'a, io::Result<i32>> {
+        async move {
+            let inside = self.inside.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+            let status = Command::new(&inside.init)
+                .arg(init::INSIDE)
+                .arg(self.namespace.init.to_string())
+                .args(command)
+                .env_clear()
+                .envs(&inside.environment)
+                .current_dir(&inside.files)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .status();
+            Ok(exit_code(status.await?))
+        }
+        .boxed()
+    }
 }
 
 impl Drop for ProcessContainer {
@@ -145,9 +218,17 @@ impl Drop for ProcessContainer {
     }
 }
 
+fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
 /// The container's working directory.
 fn files(folder: &Path) -> PathBuf {
     folder.join("files")
+}
+
+fn door(folder: &Path) -> PathBuf {
+    folder.join("door")
 }
 
 fn control_group(folder: &Path) -> PathBuf {
@@ -157,10 +238,11 @@ fn control_group(folder: &Path) -> PathBuf {
 /// Removes what would be gone with a container: all files but the log.
 pub(super) async fn discard_files(folder: &Path) -> io::Result<()> {
     for folder in [files(folder), control_group(folder)] {
-        match spawn_blocking(move || tree::remove(&folder)).await? {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        if_there(spawn_blocking(move || tree::remove(&folder)).await?)?;
     }
-    Ok(())
+    if_there(fs::remove_file(door(folder)).await)
+}
+
+fn if_there(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

@@ -32,7 +32,8 @@ impl Image {
     }
 }
 
-/// The table of images: a pattern of `repository[:tag]` to a program. A pattern without a tag stands for
+/// The table of images. The worker's is the program itself; `python` has what is on this machine, and `nginx` is played by
+/// Python: it serves an empty folder on port 80, by its own entry point. An entry is a pattern of `repository[:tag]` to a program. A pattern without a tag stands for
 /// every tag, and `*` for any characters.
 #[derive(Clone, Debug)]
 pub struct Images(Vec<(Glob, Image)>);
@@ -139,8 +140,14 @@ mod tests {
     fn the_checked_in_table_needs_a_value_for_every_placeholder() {
         let error = Images::checked_in(&BTreeMap::new()).unwrap_err();
         assert!(format!("{error:#}").contains("no value for ${"), "{error:#}");
-        let values = ["WORKER", "FFMPEG_DIR"].map(|name| (name.to_owned(), format!("/opt/{name}")));
+        let values = ["WORKER", "FFMPEG_DIR", "TOOLS"].map(|name| (name.to_owned(), format!("/opt/{name}")));
         let images = Images::checked_in(&values.into()).unwrap();
-        assert!(images.0.iter().all(|(_, image)| image.entrypoint == ["/opt/WORKER"]));
+        for (reference, arguments) in [
+            ("1.dkr.ecr.r.amazonaws.com/s-repository-x:latest", ["/opt/WORKER"].as_slice()),
+            ("docker.io/library/python:3.13-slim", &["python3"]),
+            ("public.ecr.aws/docker/library/nginx:alpine", &["python3", "-m", "http.server", "80"]),
+        ] {
+            assert_eq!(images.find(reference).unwrap().arguments(None, None), arguments, "{reference}");
+        }
     }
 }

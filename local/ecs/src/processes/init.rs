@@ -6,9 +6,14 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
+use std::io::{self, Write as _};
+use std::net::Shutdown;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
+use std::path::Path;
 use std::pin::pin;
-use std::process::{ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus, Stdio};
 
 use anyhow::Context as _;
 use mayfly_worker::descendants::Subreaper;
@@ -20,9 +25,21 @@ use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::namespace::send;
+use super::network;
 
 /// What a program's first argument is where it is to be an init process; the container's arguments follow.
 pub(crate) const ARGUMENT: &str = "be-init-of";
+
+/// The same for a container that is called: the path of its network's door comes before its arguments. What standard input
+/// is, a socket, is told [`READY`] or why there is no network.
+pub(crate) const CALLED: &str = "be-init-behind-door";
+
+/// What is told when the network of a container is there.
+pub(crate) const READY: &str = "ready";
+
+/// What the first argument is where a command is to run in the network of a container; the init process's id and the
+/// command follow.
+pub(crate) const INSIDE: &str = "run-in-network-of";
 
 /// Tells an init process to kill all of its container. The kernel sends it when the local cloud ends, however that ends.
 pub(crate) const KILL_ALL: Signal = Signal::SIGUSR1;
@@ -33,12 +50,12 @@ const NO_PROGRAM: u8 = 127;
 /// Is the init process of a container, where this program's arguments ask for one. A `main` calls it before all else.
 pub fn run_if_asked() -> Option<ExitCode> {
     let mut arguments = env::args_os().skip(1);
-    if arguments.next()? != ARGUMENT {
-        return None;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let arguments: Vec<_> = arguments.collect();
-    let exit_code = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(supervise(&arguments)));
+    let exit_code = match arguments.next()?.to_str()? {
+        ARGUMENT => supervise(&arguments.collect::<Vec<_>>(), None),
+        CALLED => supervise_behind_door(arguments),
+        INSIDE => run_inside(arguments),
+        _ => return None,
+    };
     let exit_code = exit_code.unwrap_or_else(|error| {
         eprintln!("{error:#}");
         NO_PROGRAM
@@ -46,7 +63,38 @@ pub fn run_if_asked() -> Option<ExitCode> {
     Some(ExitCode::from(exit_code))
 }
 
-async fn supervise(arguments: &[OsString]) -> anyhow::Result<u8> {
+fn supervise_behind_door(mut arguments: impl Iterator<Item = OsString>) -> anyhow::Result<u8> {
+    let parent = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
+    let mut parent = parent.context("standard input is no socket")?;
+    let door = network::create(Path::new(&arguments.next().context("no door specified")?));
+    match &door {
+        Ok(_) => parent.write_all(READY.as_bytes())?,
+        Err(error) => write!(parent, "{error:#}")?,
+    }
+    parent.shutdown(Shutdown::Both)?;
+    supervise(&arguments.collect::<Vec<_>>(), Some(door?))
+}
+
+/// Becomes a command in the network of a container.
+fn run_inside(mut arguments: impl Iterator<Item = OsString>) -> anyhow::Result<u8> {
+    let process = arguments.next().context("no process specified")?;
+    network::enter(&process.to_string_lossy())?;
+    let program = arguments.next().context("no command specified")?;
+    let error = std::process::Command::new(&program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot run {}", program.display()))
+}
+
+fn supervise(arguments: &[OsString], door: Option<UnixListener>) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        if let Some(door) = door {
+            tokio::spawn(network::keep(door));
+        }
+        run_to_the_end(arguments).await
+    })
+}
+
+async fn run_to_the_end(arguments: &[OsString]) -> anyhow::Result<u8> {
     let (program, arguments) = arguments.split_first().context("no command specified")?;
     let (mut told_to_end, mut told_to_kill) =
         (signal(SignalKind::terminate())?, signal(SignalKind::user_defined1())?);
@@ -59,6 +107,7 @@ async fn supervise(arguments: &[OsString]) -> anyhow::Result<u8> {
         .args(["--pdeathsig", "KILL", "--"])
         .arg(program)
         .args(arguments)
+        .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot run {}", program.display()))?;
     let first = child.id().and_then(|id| id.try_into().ok()).map(Pid::from_raw);

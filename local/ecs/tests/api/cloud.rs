@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use aws_credential_types::Credentials;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::operation::create_service::builders::CreateServiceFluentBuilder;
+use aws_sdk_ecs::types::builders::ContainerDefinitionBuilder;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility, ContainerDefinition,
     LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Service, Tag, Task, TaskField,
@@ -38,13 +39,17 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Real seconds per second of the cloud: a task is up in 0.12 s and gone in 0.1 s.
 const SCALE: f64 = 0.005;
 
+/// The init process of containers.
+pub const INIT: &str = env!("CARGO_BIN_EXE_local-ecs-init");
+
 /// The same for a cloud in which nothing ends while one looks.
 pub const STANDSTILL: f64 = 1000.0;
 
 /// The images of the tests. `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file `child`;
 /// `slow` has one as well, and takes longer for its end than any scaled time lasts; `crash` starts a daemon, whose id is in
 /// the same file, and dies; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes
-/// all memory, and writes down how that ended; `glutton` takes all memory itself.
+/// all memory, and writes down how that ended; `glutton` takes all memory itself; `server` serves its folder on port 80 of all
+/// addresses.
 const IMAGES: &str = r#"{
     "sleep": { "entrypoint": ["/bin/sleep", "600"] },
     "false": { "entrypoint": ["/bin/false"] },
@@ -54,6 +59,7 @@ const IMAGES: &str = r#"{
     "crash": { "entrypoint": ["/bin/sh", "-c", "setsid -f sh -c 'echo $$ >child; exec sleep 600'; until [ -s child ]; do sleep 0.01; done; kill -KILL $$"] },
     "family": { "entrypoint": ["/bin/sh", "-mc", "sleep 600 & echo $!; wait"] },
     "hog": { "entrypoint": ["/bin/sh", "-c", "tail /dev/zero; { echo $?; cat $MAYFLY_CGROUP/memory.events; echo end; } > seen; exec sleep 600"] },
+    "server": { "entrypoint": ["python3", "-c"], "command": ["import http.server as h; h.HTTPServer(('', 80), h.SimpleHTTPRequestHandler).serve_forever()"] },
     "glutton": { "entrypoint": ["/usr/bin/tail", "/dev/zero"] }
 }"#;
 
@@ -112,7 +118,22 @@ impl Cloud {
         cloud
     }
 
+    /// In which this program is the init process of containers.
+    pub async fn with_init(init: PathBuf) -> Self {
+        Self::start_on(init, SCALE, SCALE, SCALE, Quotas::default()).await
+    }
+
     async fn start_with(scale: f64, scale_of_ec2: f64, scale_of_work: f64, quotas: Quotas) -> Self {
+        Self::start_on(INIT.into(), scale, scale_of_ec2, scale_of_work, quotas).await
+    }
+
+    async fn start_on(
+        init: PathBuf,
+        scale: f64,
+        scale_of_ec2: f64,
+        scale_of_work: f64,
+        quotas: Quotas,
+    ) -> Self {
         let ministack = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let agent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -125,7 +146,7 @@ impl Cloud {
         let (seen, folder) = (Arc::new(Mutex::new(Seen::default())), tempfile::tempdir().unwrap());
         let processes = Processes {
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
-            init: env!("CARGO_BIN_EXE_local-ecs-init").into(),
+            init,
             work_dir: folder.path().join("tasks"),
             clock: upstream.clock,
         };
@@ -202,6 +223,17 @@ impl Cloud {
     }
 
     pub async fn register_with(&self, image: &str, log_group: &str, task_role: &str) -> String {
+        self.register_changed(image, log_group, task_role, |container| container).await
+    }
+
+    /// Registers a definition whose container is as `change` leaves it.
+    pub async fn register_changed(
+        &self,
+        image: &str,
+        log_group: &str,
+        task_role: &str,
+        change: impl FnOnce(ContainerDefinitionBuilder) -> ContainerDefinitionBuilder,
+    ) -> String {
         let logs = LogConfiguration::builder()
             .log_driver(LogDriver::Awslogs)
             .options("awslogs-group", log_group)
@@ -229,7 +261,7 @@ impl Cloud {
             .memory("512")
             .task_role_arn(format!("arn:aws:iam::{ACCOUNT}:role/{task_role}"))
             .execution_role_arn(format!("arn:aws:iam::{ACCOUNT}:role/execution"))
-            .container_definitions(container.build())
+            .container_definitions(change(container).build())
             .send()
             .await
             .unwrap();

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use http::Request;
 use jiff::Timestamp;
 use local_aws::server::Service;
-use local_ecs::{Container, Launch, Line, Runtime};
+use local_ecs::{Connection, Container, Launch, Line, Runtime};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -85,6 +85,14 @@ impl Container for Played {
 
     fn is_out_of_memory(&self) -> bool {
         false
+    }
+
+    fn connect(&self, _: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+        unreachable!("no definition here has ports")
+    }
+
+    fn run<'a>(&'a self, _: &'a [String]) -> BoxFuture<'a, io::Result<i32>> {
+        unreachable!("no definition here has a health check")
     }
 }
 

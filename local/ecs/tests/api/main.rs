@@ -1,5 +1,7 @@
 //! The stand-in over the wire, with the AWS SDK as the client.
 
+/// Services that are called: ports, health checks, and what replaces a task.
+mod called;
 mod cloud;
 /// Clusters, several side by side.
 mod clusters;

@@ -108,7 +108,7 @@ fn query_answer(body: &str) -> (u16, String) {
                  </AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
             )
         }
-        // Two VPCs, each with a subnet and a group.
+        // Two VPCs, each with a subnet, and a group that admits this machine's own address to port 80.
         "DescribeSubnets" => {
             let subnet = |number: u8| {
                 format!(
@@ -126,7 +126,9 @@ fn query_answer(body: &str) -> (u16, String) {
             let group = |number: u8| {
                 format!(
                     "<item><groupId>sg-{number}</groupId><groupName>g</groupName><groupDescription>g</groupDescription>\
-                     <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId><ipPermissionsEgress><item>\
+                     <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId><ipPermissions><item>\
+                     <ipProtocol>tcp</ipProtocol><fromPort>80</fromPort><toPort>80</toPort><ipRanges><item>\
+                     <cidrIp>127.0.0.1/32</cidrIp></item></ipRanges></item></ipPermissions><ipPermissionsEgress><item>\
                      <ipProtocol>-1</ipProtocol><ipRanges><item><cidrIp>0.0.0.0/0</cidrIp></item></ipRanges></item>\
                      </ipPermissionsEgress></item>"
                 )
