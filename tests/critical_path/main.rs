@@ -40,6 +40,7 @@ async fn main() -> Result<ExitCode> {
         clock: Clock::new(TimeScale::REAL, TimeScale::REAL),
         ec2_quotas: local_ec2::Quotas::default(),
         ecs_quotas: local_ecs::Quotas::default(),
+        elb_quotas: local_elb::Quotas::default(),
     })
     .await?;
     let is_met = tokio::select! {

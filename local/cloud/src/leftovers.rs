@@ -10,6 +10,9 @@ use aws_sdk_ecs::types::{ClusterField, DesiredStatus, ServiceField, TaskDefiniti
 
 use crate::Cloud;
 
+/// Source: Elastic Load Balancing API Reference, `DescribeTags`, `ResourceArns`.
+const ARNS_PER_CALL: usize = 20;
+
 const JOB_TAG: &str = "mayfly:job";
 
 /// Source: ECS API Reference, `DescribeServices`, `services`.
@@ -50,6 +53,7 @@ impl Cloud {
         let mut all = self.in_ecs().await?;
         all.extend(self.queues().await?);
         all.extend(self.in_ec2().await?);
+        all.extend(self.in_elb().await?);
         all.retain(|belonging| belonging.tags.contains_key(JOB_TAG));
         Ok(all)
     }
@@ -124,6 +128,30 @@ impl Cloud {
         Ok(found)
     }
 
+    /// Load balancers, their listeners aside, and target groups.
+    async fn in_elb(&self) -> Result<Vec<Belonging>> {
+        let elb = self.elb();
+        let load_balancers = elb.describe_load_balancers().into_paginator().items().send();
+        let load_balancers = load_balancers.collect::<Result<Vec<_>, _>>().await?;
+        let groups = elb.describe_target_groups().into_paginator().items().send();
+        let groups = groups.collect::<Result<Vec<_>, _>>().await?;
+        let arns = load_balancers.into_iter().filter_map(|found| found.load_balancer_arn);
+        let arns: Vec<_> =
+            arns.chain(groups.into_iter().filter_map(|found| found.target_group_arn)).collect();
+        let mut found = Vec::new();
+        for arns in arns.chunks(ARNS_PER_CALL) {
+            // One may be gone since it was listed.
+            let Ok(tags) = elb.describe_tags().set_resource_arns(Some(arns.to_vec())).send().await else {
+                return Box::pin(self.in_elb()).await;
+            };
+            found.extend(tags.tag_descriptions().iter().map(|described| {
+                let tags = described.tags().iter().map(|tag| (tag.key(), tag.value()));
+                belonging(described.resource_arn(), tags)
+            }));
+        }
+        Ok(found)
+    }
+
     /// A client for the stand-in's EC2.
     pub fn ec2(&self) -> aws_sdk_ec2::Client {
         let config = self.sdk_config().to_builder().endpoint_url(&self.upstream().ec2).build();
@@ -134,6 +162,12 @@ impl Cloud {
     pub fn ecs(&self) -> aws_sdk_ecs::Client {
         let config = self.sdk_config().to_builder().endpoint_url(&self.upstream().ecs).build();
         aws_sdk_ecs::Client::new(&config)
+    }
+
+    /// A client for the stand-in's Elastic Load Balancing.
+    pub fn elb(&self) -> aws_sdk_elasticloadbalancingv2::Client {
+        let config = self.sdk_config().to_builder().endpoint_url(&self.upstream().elb).build();
+        aws_sdk_elasticloadbalancingv2::Client::new(&config)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The local cloud: MiniStack and the three stand-ins on loopback, started and stopped together, and the stack
+//! The local cloud: MiniStack and the stand-ins on loopback, started and stopped together, and the stack
 //! deployed on them by the real SAM CLI.
 
 pub mod deploy;
@@ -26,6 +26,7 @@ use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Ecs, Images, Processes};
+use local_elb::Elb;
 use local_states::StepFunctions;
 use nix::sys::statvfs::statvfs;
 use tokio::net::TcpListener;
@@ -58,6 +59,8 @@ pub struct Options {
     pub ec2_quotas: local_ec2::Quotas,
     /// What the account may have of ECS and Fargate.
     pub ecs_quotas: local_ecs::Quotas,
+    /// What the account may have of load balancers.
+    pub elb_quotas: local_elb::Quotas,
 }
 
 /// A running local cloud.
@@ -68,6 +71,7 @@ pub struct Cloud {
     calls: CallLog,
     ecs_faults: local_ecs::Faults,
     ec2_faults: local_ec2::Faults,
+    elb_faults: local_elb::Faults,
     folder: CloudFolder,
     stop: CancellationToken,
     running: Mutex<Running>,
@@ -87,13 +91,15 @@ impl Cloud {
     pub async fn start(options: Options) -> Result<Self> {
         let folder = CloudFolder::create()?;
         check_disk(folder.path())?;
-        let [ec2, ecs, states, sts] = [listen().await?, listen().await?, listen().await?, listen().await?];
+        let [ec2, ecs, elb] = [listen().await?, listen().await?, listen().await?];
+        let [states, sts] = [listen().await?, listen().await?];
         let agent = listen().await?;
         let clock = options.clock;
         let random = Random::default();
         let mut upstream = Upstream {
             ec2: origin(&ec2)?,
             ecs: origin(&ecs)?,
+            elb: origin(&elb)?,
             states: origin(&states)?,
             sts: origin(&sts)?,
             ..Upstream::new(REGION, ACCOUNT, root_credentials(&random), clock, random)
@@ -101,6 +107,7 @@ impl Cloud {
         let ministack = MiniStack::start(&options.tools, folder.path(), &mut upstream).await?;
         let calls = CallLog::new(clock);
         let (ec2_faults, ecs_faults) = (local_ec2::Faults::default(), local_ecs::Faults::default());
+        let elb_faults = local_elb::Faults::default();
         let stop = CancellationToken::new();
         let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
         let bus = EventBus::new(upstream.clone());
@@ -110,6 +117,14 @@ impl Cloud {
             calls: calls.clone(),
             quotas: options.ec2_quotas,
             faults: ec2_faults.clone(),
+        });
+        let balancing = Elb::new(local_elb::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            ec2: network.clone(),
+            quotas: options.elb_quotas,
+            faults: elb_faults.clone(),
         });
         let processes = Processes {
             images: images(&options, folder.path())?,
@@ -139,9 +154,21 @@ impl Cloud {
         servers.spawn(serve(ec2, network, stop.clone()));
         servers.spawn(serve(agent, containers.agent(), stop.clone()));
         servers.spawn(serve(ecs, containers, stop.clone()));
+        servers.spawn(serve(elb, balancing, stop.clone()));
         servers.spawn(serve(states, step_functions, stop.clone()));
         let running = Mutex::new(Running { ministack, servers });
-        Ok(Self { options, upstream, guard, calls, ecs_faults, ec2_faults, folder, stop, running })
+        Ok(Self {
+            options,
+            upstream,
+            guard,
+            calls,
+            ecs_faults,
+            ec2_faults,
+            elb_faults,
+            folder,
+            stop,
+            running,
+        })
     }
 
     /// Waits until the cloud is of no more use, because a part of it has ended by itself; says which and what to do.
@@ -191,6 +218,11 @@ impl Cloud {
     /// What goes wrong with which job's network.
     pub fn ec2_faults(&self) -> &local_ec2::Faults {
         &self.ec2_faults
+    }
+
+    /// What goes wrong with which job's load balancer.
+    pub fn elb_faults(&self) -> &local_elb::Faults {
+        &self.elb_faults
     }
 
     /// A folder that lives as long as the cloud: the tasks' folders and the tools' logs are in it.
@@ -256,6 +288,7 @@ fn environment(upstream: &Upstream) -> Vec<(String, String)> {
         ("AWS_ENDPOINT_URL", upstream.ministack.as_str()),
         ("AWS_ENDPOINT_URL_EC2", &upstream.ec2),
         ("AWS_ENDPOINT_URL_ECS", &upstream.ecs),
+        ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", &upstream.elb),
         ("AWS_ENDPOINT_URL_SFN", &upstream.states),
         ("AWS_ENDPOINT_URL_STS", &upstream.sts),
         ("AWS_ACCESS_KEY_ID", upstream.root.access_key_id()),

@@ -63,6 +63,7 @@ async fn serve() -> Result<ExitCode> {
         clock: Clock::new(arguments.time_scale, TimeScale::REAL),
         ec2_quotas: local_ec2::Quotas::default(),
         ecs_quotas: local_ecs::Quotas::default(),
+        elb_quotas: local_elb::Quotas::default(),
     };
     match arguments.command {
         Command::Up => up(options).await,

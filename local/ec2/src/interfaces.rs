@@ -349,6 +349,10 @@ impl Interface {
         &self.description
     }
 
+    pub fn availability_zone(&self) -> &str {
+        &self.availability_zone
+    }
+
     pub fn subnet_id(&self) -> &str {
         &self.subnet_id
     }

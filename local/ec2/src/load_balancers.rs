@@ -1,6 +1,7 @@
 //! What a load balancer has in a network: an interface in each of its subnets, made and deleted for Elastic Load
 //! Balancing.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Ec2;
@@ -9,6 +10,7 @@ use crate::error::ApiError;
 use crate::groups::Group;
 use crate::interfaces::{AWS, Interface, PrivateAddresses};
 use crate::internet_gateways::InternetGateway;
+use crate::vpcs::Vpc;
 
 /// How long the interfaces of a load balancer and their public addresses are there after its deletion has been answered.
 /// A guess at what was seen as minutes (hashicorp/terraform#3758, hashicorp/terraform-provider-aws#33645).
@@ -102,6 +104,23 @@ impl Ec2 {
             vpc_id: subnet.vpc_id,
             availability_zone: subnet.availability_zone,
         })
+    }
+
+    /// Whether there is such a VPC, for target groups.
+    ///
+    /// # Errors
+    /// `InternalError` when MiniStack cannot be read.
+    pub async fn has_vpc(&self, id: &str) -> Result<bool, ApiError> {
+        let vpcs: Vec<Vpc> = self.seen_by_service().await?;
+        Ok(vpcs.iter().any(|vpc| vpc.vpc_id == id))
+    }
+
+    /// The id and the Availability Zone of the interface that has the address in the VPC: a target's.
+    pub fn interface_at(&self, vpc_id: &str, address: IpAddr) -> Option<(String, String)> {
+        let state = self.state();
+        let mut in_vpc = state.interfaces.iter().filter(|interface| interface.is_in_vpc(vpc_id));
+        let found = in_vpc.find(|interface| interface.has_address(address))?;
+        Some((found.id().to_owned(), found.availability_zone().to_owned()))
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Account {
 impl Account {
     pub const ALL: [Self; 2] = [Self::Generous, Self::New];
 
-    /// The quotas of EC2 and ECS.
+    /// The quotas of EC2 and ECS; of load balancers a new account may have fifty, more than the tests.
     pub fn quotas(self) -> (local_ec2::Quotas, local_ecs::Quotas) {
         let ec2 = local_ec2::Quotas::default();
         let ecs = local_ecs::Quotas::default();

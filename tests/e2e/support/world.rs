@@ -75,6 +75,7 @@ impl World {
             clock: Clock::new(scale, scale),
             ec2_quotas,
             ecs_quotas,
+            elb_quotas: local_elb::Quotas::default(),
         };
         let cloud = Cloud::start(options).await?;
         let heartbeat = format!("HeartbeatSeconds={HEARTBEAT_SECONDS}");

@@ -1,0 +1,279 @@
+//! Listeners: created, and deleted with their load balancer.
+
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::form::Form;
+use crate::quotas::room;
+use crate::tags::Tags;
+use crate::xml::{self, Members};
+use crate::{Elb, State};
+
+/// Some of the security policies that there are, and the one that the API takes where none is named (Network Load Balancers
+/// guide, "Security policies").
+const SSL_POLICIES: [&str; 5] = [
+    "ELBSecurityPolicy-2016-08",
+    "ELBSecurityPolicy-TLS13-1-2-2021-06",
+    "ELBSecurityPolicy-TLS13-1-2-Res-2021-06",
+    "ELBSecurityPolicy-TLS13-1-3-2021-06",
+    "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
+];
+
+/// The protocols of target groups that a listener can send to (Network Load Balancers guide, "Target groups", "Routing
+/// configuration").
+const COMPATIBLE: [(&str, &[&str]); 4] = [
+    ("TCP", &["TCP", "TCP_UDP"]),
+    ("TLS", &["TCP", "TLS"]),
+    ("UDP", &["UDP", "TCP_UDP"]),
+    ("TCP_UDP", &["TCP_UDP"]),
+];
+
+/// A port of a load balancer.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    arn: String,
+    /// Its ARN.
+    pub load_balancer: String,
+    settings: Settings,
+    /// Its ARN.
+    pub target_group: String,
+    pub tags: Tags,
+    seen_from: Instant,
+    /// Ends what listens for it.
+    pub closed: CancellationToken,
+}
+
+/// What a second call has to have in common with the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Settings {
+    port: u16,
+    protocol: &'static str,
+    certificate: Option<String>,
+    ssl_policy: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListenersResult {
+    listeners: Members<Description>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Description {
+    listener_arn: String,
+    load_balancer_arn: String,
+    port: u16,
+    protocol: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificates: Option<Members<Certificate>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ssl_policy: Option<String>,
+    default_actions: Members<Action>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Certificate {
+    certificate_arn: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Action {
+    r#type: &'static str,
+    target_group_arn: String,
+}
+
+impl Elb {
+    /// API reference: CreateListener.
+    pub(crate) async fn create_listener(&self, mut call: Call<'_>) -> Result<String, ApiError> {
+        let load_balancer = call.form.require("LoadBalancerArn")?;
+        let settings = Settings::take(&mut call.form, self)?;
+        let target_group = take_action(&mut call.form)?;
+        let tags = Tags::take(&mut call.form)?;
+        let clock = self.upstream.clock;
+        let (path, of_whole) = {
+            let state = self.state();
+            let found = state.load_balancer(&load_balancer, clock.instant())?;
+            (found.path().to_owned(), found.tags.clone())
+        };
+        let arn = self.arn(&format!("listener/{path}/{}", self.new_id()));
+        call.create_part(&arn, &tags, &load_balancer, &of_whole).await?;
+        let description = {
+            let mut state = self.state();
+            state.fits(&settings, &load_balancer, &target_group, clock.instant())?;
+            let mut beside = state.listeners.values().filter(|other| other.load_balancer == load_balancer);
+            if let Some(other) = beside.clone().find(|other| other.settings.port == settings.port) {
+                if other.settings != settings || other.target_group != target_group {
+                    let message = "A listener already exists on this port for this load balancer";
+                    return Err(ApiError::new("DuplicateListener", message));
+                }
+                return answer(&call, other.describe());
+            }
+            room(beside.by_ref().count(), self.quotas.listeners, "TooManyListeners", "listeners")?;
+            let listener = Listener {
+                arn: arn.clone(),
+                load_balancer,
+                settings,
+                target_group,
+                seen_from: clock.instant() + clock.scale.real(self.faults.unseen(&tags)),
+                tags,
+                closed: self.stop.child_token(),
+            };
+            let description = listener.describe();
+            state.listeners.insert(arn.clone(), listener);
+            description
+        };
+        self.open(&arn);
+        answer(&call, description)
+    }
+
+    /// Whether a listener refers to the target group: until then CreateService answers that the group "does not have an
+    /// associated load balancer".
+    pub fn has_load_balancer(&self, target_group_arn: &str) -> bool {
+        self.state().load_balancer_of(target_group_arn).is_some()
+    }
+}
+
+impl State {
+    /// The listener that a call names.
+    pub fn listener(&self, arn: &str, now: Instant) -> Result<&Listener, ApiError> {
+        let found = self.listeners.get(arn).filter(|found| found.seen_from <= now);
+        found.ok_or_else(ApiError::listener_not_found)
+    }
+
+    /// The ARN of the load balancer that sends callers to the target group.
+    pub fn load_balancer_of(&self, target_group: &str) -> Option<&str> {
+        let listener = self.listeners.values().find(|listener| listener.target_group == target_group);
+        listener.map(|listener| listener.load_balancer.as_str())
+    }
+
+    /// Whether the load balancer can send to the target group.
+    fn fits(
+        &self,
+        settings: &Settings,
+        load_balancer: &str,
+        target_group: &str,
+        now: Instant,
+    ) -> Result<(), ApiError> {
+        let group = self.target_group(target_group, now)?;
+        if group.settings.vpc_id != self.load_balancer(load_balancer, now)?.vpc_id {
+            return Err(ApiError::configuration(format!(
+                "The following target groups are in a different VPC than load balancer '{load_balancer}': {target_group}"
+            )));
+        }
+        let compatible = COMPATIBLE.iter().find(|(listener, _)| *listener == settings.protocol);
+        if !compatible.is_some_and(|(_, groups)| groups.contains(&group.settings.protocol)) {
+            return Err(ApiError::new(
+                "IncompatibleProtocols",
+                format!(
+                    "The listener protocol '{}' is not supported with a target group with the protocol '{}'",
+                    settings.protocol, group.settings.protocol
+                ),
+            ));
+        }
+        // "You can use each target group with only one load balancer" (API reference, `TargetGroup`).
+        if self.load_balancer_of(target_group).is_some_and(|other| other != load_balancer) {
+            let message =
+                "The following target groups cannot be associated with more than one load balancer:";
+            return Err(ApiError::new("TargetGroupAssociationLimit", format!("{message} {target_group}")));
+        }
+        Ok(())
+    }
+}
+
+impl Listener {
+    pub fn port(&self) -> u16 {
+        self.settings.port
+    }
+
+    pub fn protocol(&self) -> &'static str {
+        self.settings.protocol
+    }
+
+    fn describe(&self) -> Description {
+        let certificate = |arn: &String| Certificate { certificate_arn: arn.clone() };
+        let action = Action { r#type: "forward", target_group_arn: self.target_group.clone() };
+        Description {
+            listener_arn: self.arn.clone(),
+            load_balancer_arn: self.load_balancer.clone(),
+            port: self.settings.port,
+            protocol: self.settings.protocol,
+            certificates: self
+                .settings
+                .certificate
+                .as_ref()
+                .map(|arn| [certificate(arn)].into_iter().collect()),
+            ssl_policy: self.settings.ssl_policy.clone(),
+            default_actions: [action].into_iter().collect(),
+        }
+    }
+}
+
+impl Settings {
+    fn take(form: &mut Form, elb: &Elb) -> Result<Self, ApiError> {
+        let protocol = form.take_one_of("Protocol", &["", "TCP", "UDP", "TCP_UDP", "TLS"])?;
+        let Some(port) = form.take_number("Port", 1..=u16::MAX)?.filter(|_| !protocol.is_empty()) else {
+            return Err(ApiError::validation("A protocol and a port must be specified"));
+        };
+        let mut certificates = Vec::new();
+        for mut certificate in form.take_structures("Certificates") {
+            certificates.push(certificate.require("CertificateArn")?);
+            certificate.finish()?;
+        }
+        let ssl_policy = form.take("SslPolicy");
+        let settings = |certificate, ssl_policy| Self { port, protocol, certificate, ssl_policy };
+        match (protocol, certificates.as_slice(), ssl_policy) {
+            ("TLS", [certificate], policy) => {
+                elb.check_certificate(certificate)?;
+                let policy = policy.unwrap_or(SSL_POLICIES[0].into());
+                if !SSL_POLICIES.contains(&policy.as_str()) {
+                    let message = format!("SSL policy '{policy}' not found");
+                    return Err(ApiError::new("SSLPolicyNotFound", message));
+                }
+                Ok(settings(Some(certificate.clone()), Some(policy)))
+            }
+            // "You must provide exactly one certificate" (API reference).
+            ("TLS", [], _) => Err(ApiError::validation("A certificate must be specified for TLS listeners")),
+            ("TLS", _, _) => Err(ApiError::validation("Only one certificate can be specified")),
+            (_, [], None) => Ok(settings(None, None)),
+            _ => Err(ApiError::configuration(format!(
+                "A certificate or an SSL policy cannot be specified for {protocol} listeners"
+            ))),
+        }
+    }
+}
+
+impl Elb {
+    /// There is no Certificate Manager here, so that every certificate of this account and Region is one.
+    fn check_certificate(&self, arn: &str) -> Result<(), ApiError> {
+        let (region, account) = (&self.upstream.region, &self.upstream.account);
+        if arn.starts_with(&format!("arn:aws:acm:{region}:{account}:certificate/")) {
+            return Ok(());
+        }
+        Err(ApiError::new("CertificateNotFound", format!("Certificate '{arn}' not found")))
+    }
+}
+
+/// The target group that the one action forwards to.
+fn take_action(form: &mut Form) -> Result<String, ApiError> {
+    let mut actions = form.take_structures("DefaultActions");
+    let Some(mut action) = actions.pop().filter(|_| actions.is_empty()) else {
+        return Err(ApiError::validation("A listener of a network load balancer has one default action"));
+    };
+    if action.take_one_of("Type", &["", "forward"])? != "forward" {
+        return Err(ApiError::unsupported("actions that do not forward"));
+    }
+    let target_group = action.require("TargetGroupArn")?;
+    action.finish()?;
+    Ok(target_group)
+}
+
+fn answer(call: &Call<'_>, listener: Description) -> Result<String, ApiError> {
+    let result = ListenersResult { listeners: [listener].into_iter().collect() };
+    xml::document(call.action, &result, call.request_id)
+}

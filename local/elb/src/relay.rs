@@ -1,0 +1,130 @@
+//! Listeners that really listen: on the public addresses of a load balancer, which are addresses of this machine. Who calls
+//! is checked against the load balancer's groups and sent on to a target.
+
+use std::net::SocketAddr;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::Elb;
+use crate::load_balancers::Node;
+use crate::targets::Target;
+
+/// What a listener does at one of the load balancer's addresses.
+#[derive(Clone)]
+struct Door {
+    elb: Elb,
+    listener: String,
+    node: Node,
+    address: SocketAddr,
+    closed: CancellationToken,
+}
+
+impl Elb {
+    /// Lets callers in, once the load balancer is active.
+    pub(crate) fn open(&self, listener: &str) {
+        let state = self.state();
+        let Some(found) = state.listeners.get(listener) else { return };
+        let Some(load_balancer) = state.load_balancers.get(&found.load_balancer) else { return };
+        if !load_balancer.is_active {
+            return;
+        }
+        // TLS would need a certificate's private key, which no Certificate Manager gives away.
+        match found.protocol() {
+            "TCP" => {}
+            "TCP_UDP" => tracing::warn!(listener, "the local cloud relays TCP of this listener, and no UDP"),
+            protocol => {
+                tracing::warn!(
+                    listener,
+                    protocol,
+                    "the local cloud relays nothing of this listener: only TCP"
+                );
+                return;
+            }
+        }
+        for node in &load_balancer.nodes {
+            let Some(ip) = node.public_ip() else { continue };
+            let door = Door {
+                elb: self.clone(),
+                listener: listener.to_owned(),
+                node: node.clone(),
+                address: SocketAddr::new(ip, found.port()),
+                closed: found.closed.clone(),
+            };
+            self.spawn(door.listen());
+        }
+    }
+}
+
+impl Door {
+    async fn listen(self) {
+        let Self { address, .. } = self;
+        let bound = match TcpListener::bind(address).await {
+            Ok(bound) => bound,
+            Err(error) => {
+                tracing::warn!(
+                    %address, %error,
+                    "the load balancer cannot listen there; below 1024 a port takes root, or \
+                     `sysctl net.ipv4.ip_unprivileged_port_start=0`"
+                );
+                return;
+            }
+        };
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.closed.cancelled() => return,
+                accepted = bound.accept() => accepted,
+            };
+            match accepted {
+                Ok((caller, from)) => self.elb.spawn(self.clone().serve(caller, from)),
+                Err(error) => tracing::debug!(%address, %error, "a caller went away"),
+            }
+        }
+    }
+
+    /// Where AWS would drop what a caller sends, who would wait in vain, the connection is closed here at once.
+    async fn serve(self, mut caller: TcpStream, from: SocketAddr) {
+        let Some(target) = self.target(from).await else { return };
+        let relayed = async {
+            let mut there = TcpStream::connect(target.endpoint).await?;
+            copy_bidirectional(&mut caller, &mut there).await
+        };
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => {}
+            relayed = relayed => {
+                if let Err(error) = relayed {
+                    tracing::debug!(%from, address = %self.address, %error, "a connection broke");
+                }
+            }
+        }
+    }
+
+    /// Where a caller is sent, if it is let in and there is somewhere to go.
+    async fn target(&self, from: SocketAddr) -> Option<Target> {
+        let Self { elb, node, address, .. } = self;
+        let admitted = elb.ec2.admits(&node.interface.id, from.ip(), &[], "tcp", address.port()).await;
+        if !admitted.unwrap_or_default() {
+            tracing::info!(%from, %address, "the load balancer's security groups do not let the caller in");
+            return None;
+        }
+        let (mut open, groups) = self.open_targets()?;
+        if open.is_empty() {
+            tracing::info!(%from, %address, "the load balancer has no target");
+            return None;
+        }
+        let target = open.swap_remove(elb.upstream.random.range(0..open.len()));
+        elb.reaches(node, &groups, &target, "tcp", target.port).await.then_some(target)
+    }
+
+    /// The targets, and the groups of the load balancer.
+    fn open_targets(&self) -> Option<(Vec<Target>, Vec<String>)> {
+        let state = self.elb.state();
+        let listener = state.listeners.get(&self.listener)?;
+        let load_balancer = state.load_balancers.get(&listener.load_balancer)?;
+        let group = state.target_groups.get(&listener.target_group)?;
+        Some((group.open_to(&self.node.zone, load_balancer.is_cross_zone), load_balancer.groups()))
+    }
+}

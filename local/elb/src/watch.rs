@@ -1,0 +1,155 @@
+//! Health checks, which are really made: a connection to the target's port, or a page that is fetched.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::Elb;
+use crate::check::{HEALTHY_STATUSES, HealthCheck};
+use crate::health::Failure;
+use crate::load_balancers::Node;
+use crate::targets::Target;
+
+/// How long after its registration a target is looked at for the first time. A guess: "The registration process can take a
+/// few minutes to complete" (Network Load Balancers guide, "Register targets"), of which a target that comes to a load
+/// balancer that is active sees a part.
+const REGISTRATION: Duration = Duration::from_secs(30);
+
+/// One check that is to be made.
+struct Due {
+    check: HealthCheck,
+    target: Target,
+    node: Node,
+    /// The load balancer's groups.
+    groups: Vec<String>,
+}
+
+impl Elb {
+    /// Looks at the target again and again, until it is deregistered.
+    pub(crate) fn watch(&self, group: String, ip: IpAddr, port: u16) {
+        let elb = self.clone();
+        self.spawn(async move {
+            elb.sleep(REGISTRATION).await;
+            while let Some(interval) = elb.interval(&group, ip, port) {
+                if let Some(due) = elb.due(&group, ip, port) {
+                    let outcome = elb.check(&due).await;
+                    elb.note(&group, ip, port, &outcome);
+                }
+                elb.sleep(interval).await;
+            }
+        });
+    }
+
+    /// How often it is looked at; `None` when it is no target any more.
+    fn interval(&self, group: &str, ip: IpAddr, port: u16) -> Option<Duration> {
+        let state = self.state();
+        let group = state.target_groups.get(group)?;
+        group.targets.iter().find(|target| target.is(ip, port) && !target.is_draining)?;
+        Some(Duration::from_secs(group.settings.check.interval_seconds.into()))
+    }
+
+    /// What is to be checked, if the group has a load balancer that is active.
+    fn due(&self, group: &str, ip: IpAddr, port: u16) -> Option<Due> {
+        let state = self.state();
+        let load_balancer = state.load_balancers.get(state.load_balancer_of(group)?)?;
+        let group = state.target_groups.get(group)?;
+        let target = group.targets.iter().find(|target| target.is(ip, port))?;
+        let node = load_balancer.node_for(target).filter(|_| load_balancer.is_active)?;
+        Some(Due {
+            check: group.settings.check.clone(),
+            target: target.clone(),
+            node: node.clone(),
+            groups: load_balancer.groups(),
+        })
+    }
+
+    fn note(&self, group: &str, ip: IpAddr, port: u16, outcome: &Result<(), Failure>) {
+        let mut state = self.state();
+        let Some(group) = state.target_groups.get_mut(group) else { return };
+        for target in group.targets.iter_mut().filter(|target| target.is(ip, port)) {
+            target.health = target.health.clone().after(outcome.clone(), &group.settings.check);
+        }
+    }
+
+    /// A process of this machine answers no faster in a cloud that is: the time-out is real time.
+    async fn check(&self, due: &Due) -> Result<(), Failure> {
+        let port = due.check.port.unwrap_or(due.target.port);
+        if !self.reaches(&due.node, &due.groups, &due.target, "tcp", port).await {
+            return Err(Failure::Timeout);
+        }
+        let limit =
+            self.upstream.clock.work_scale.real(Duration::from_secs(due.check.timeout_seconds.into()));
+        let endpoint = match due.check.port {
+            Some(port) => SocketAddr::new(due.target.endpoint.ip(), port),
+            None => due.target.endpoint,
+        };
+        let made = timeout(limit, ask(endpoint, due.check.path.as_deref())).await;
+        made.unwrap_or(Err(Failure::Timeout))
+    }
+
+    /// Whether the groups of both sides let the load balancer reach the target. "Health checks are subject to outbound
+    /// rules" (Network Load Balancers guide, "Security groups").
+    pub(crate) async fn reaches(
+        &self,
+        node: &Node,
+        groups: &[String],
+        target: &Target,
+        protocol: &str,
+        port: u16,
+    ) -> bool {
+        let Some(from) = node.private_ip() else { return false };
+        let out = self.ec2.lets_out(&node.interface.id, target.ip, protocol, port).await;
+        let passes = match out {
+            Ok(true) => self.ec2.admits(&target.interface_id, from, groups, protocol, port).await,
+            out => out,
+        };
+        // An interface that is gone lets nothing pass.
+        passes.unwrap_or_default()
+    }
+}
+
+/// Connects, and fetches the page where there is a path.
+async fn ask(endpoint: SocketAddr, path: Option<&str>) -> Result<(), Failure> {
+    let connection = |_| Failure::Connection;
+    let mut stream = TcpStream::connect(endpoint).await.map_err(connection)?;
+    let Some(path) = path else { return Ok(()) };
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nUser-Agent: ELB-HealthChecker/2.0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.map_err(connection)?;
+    // `HTTP/1.1 200`
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.map_err(connection)?;
+    let status = start.strip_prefix(b"HTTP/1.").and_then(|rest| std::str::from_utf8(&rest[2..]).ok());
+    let status: u16 = status.and_then(|status| status.parse().ok()).ok_or(Failure::Connection)?;
+    if HEALTHY_STATUSES.contains(&status) { Ok(()) } else { Err(Failure::Status(status)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_is_healthy_by_its_status() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            for answer in
+                ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.0 404 Not Found\r\n\r\n", "SSH-2.0-OpenSSH"]
+            {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 14];
+                stream.read_exact(&mut request).await.unwrap();
+                assert_eq!(&request, b"GET /up HTTP/1");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        assert_eq!(ask(endpoint, Some("/up")).await, Ok(()));
+        assert_eq!(ask(endpoint, Some("/up")).await, Err(Failure::Status(404)));
+        assert_eq!(ask(endpoint, Some("/up")).await, Err(Failure::Connection));
+        assert_eq!(ask(endpoint, None).await, Err(Failure::Connection), "nobody listens any more");
+    }
+}
