@@ -8,12 +8,17 @@ use crate::Ecs;
 pub(crate) const METADATA: &str = "/v4/";
 pub(crate) const CREDENTIALS: &str = "/v2/credentials/";
 
+/// Where nobody listens: tcpmux, which no machine has had for decades.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
 impl Ecs {
-    /// All that a task's container finds beside the variables of its image; nothing is inherited.
+    /// All that a task's container finds beside the variables of its image; nothing is inherited. A container that does not
+    /// reach SQS has no MiniStack either: its process has this machine's network, which nothing else could keep from it.
     pub(crate) fn environment(
         &self,
         task: &str,
         secrets: BTreeMap<String, String>,
+        reaches_queues: bool,
     ) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
         let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
@@ -37,7 +42,8 @@ impl Ecs {
             set("HOSTNAME", host_name(address, &self.upstream.region));
         }
         // What makes the cloud a local one, and no image can name by chance.
-        set("MAYFLY_ENDPOINT_URL", self.upstream.ministack.clone());
+        let ministack = if reaches_queues { self.upstream.ministack.as_str() } else { NOWHERE };
+        set("MAYFLY_ENDPOINT_URL", ministack.to_owned());
 
         for variable in &task.definition.request.container_definitions[0].environment {
             set(&variable.name, variable.value.clone());

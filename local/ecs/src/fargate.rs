@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::error::{ApiError, Result};
+use crate::registries::Registry;
 use crate::requests::{
     ContainerDefinition, HealthCheck, LogConfiguration, NetworkMode, PortMapping, Protocol,
     RegisterTaskDefinition,
@@ -158,7 +159,7 @@ fn container(container: &ContainerDefinition, has_execution_role: bool) -> Resul
         return Err(ApiError::unsupported(format!("the secret {:?}", secret.value_from)));
     }
     // Private images are pulled by the execution role: Developer Guide, "Amazon ECS task execution IAM role".
-    if container.image.contains(".dkr.ecr.") && !has_execution_role {
+    if Registry::of(&container.image).is_ecr() && !has_execution_role {
         return Err(ApiError::client(
             "Fargate requires task definition to have execution role ARN to support ECR images.",
         ));

@@ -25,6 +25,7 @@ mod pages;
 mod processes;
 mod pull;
 mod quotas;
+mod registries;
 mod requests;
 mod runtime;
 mod scheduler;

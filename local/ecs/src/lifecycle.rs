@@ -19,11 +19,12 @@ use crate::endpoints::Endpoints;
 use crate::fargate::STOP_TIMEOUT;
 use crate::faults::{Fault, SpotStopCode, Stage};
 use crate::logs::LogStream;
+use crate::registries::Registry;
 use crate::requests::{AwsvpcConfiguration, ContainerDefinition, Switch};
 use crate::runtime::{Container, Launch};
 use crate::services::Service;
 use crate::tasks::{LastStatus, StopCode, Task, change, request_stop};
-use crate::{Ecs, health, pull, scheduler, secrets, short_name};
+use crate::{Ecs, health, logs, pull, scheduler, secrets, short_name};
 
 /// How long each step takes, in the cloud's time. Starting: the sample event of Developer Guide, "Amazon ECS
 /// task state change events" (0, +4, +18, +21 and +24 s). Stopping: not documented; drains of tens of seconds
@@ -35,9 +36,12 @@ const ACTIVATING: Duration = Duration::from_secs(3);
 const DEACTIVATING: Duration = Duration::from_secs(3);
 const DEPROVISIONING: Duration = Duration::from_secs(15);
 
-/// How long a task tries to reach a registry to which no way leads. AWS gives no number; the message tells of three tries
-/// that ran into a time-out.
+/// How long a task tries to reach a server to which no way leads. AWS gives no number; the messages tell of three tries, or
+/// five, that ran into a time-out.
 const UNREACHABLE: Duration = Duration::from_secs(90);
+
+/// What a job's worker needs before all else; it has both names of the host.
+const QUEUES: Server<'_> = Server::Aws { service: "sqs", dual_stack: true };
 
 /// Stopped tasks can be described for at least an hour: Developer Guide, "Viewing stopped tasks".
 const STOPPED: Duration = Duration::from_hours(1);
@@ -144,17 +148,11 @@ impl Life {
 
         let definition = &self.definition.clone().request.container_definitions[0];
         ecs.upstream.clock.sleep(PREPARING).await;
-        self.check_way_out(&definition.image).await?;
+        let registry = Registry::of(&definition.image);
+        self.authorize_pull(registry).await?;
         let secrets = self.fetch_secrets(definition).await?;
         let logs = self.create_log_stream(definition).await?;
-        self.change(|task, now| task.times.pull_started_at = Some(now));
-        ecs.upstream.clock.sleep(PULLING).await;
-        if let Some(reason) = self.fault.as_ref().and_then(|fault| fault.of_pull(&definition.image)) {
-            return Err(StartFailure::of_container(reason));
-        }
-        if !ecs.runtime.has(&definition.image) {
-            return Err(StartFailure::of_container(pull::not_found(&definition.image)));
-        }
+        self.pull(&definition.image, registry).await?;
         self.change(|task, now| {
             task.last_status = LastStatus::Activating;
             task.times.pull_stopped_at = Some(now);
@@ -170,7 +168,7 @@ impl Life {
             image: definition.image.clone(),
             entry_point: definition.entry_point.clone(),
             command: definition.command.clone(),
-            environment: ecs.environment(&self.arn, secrets),
+            environment: ecs.environment(&self.arn, secrets, self.reaches(QUEUES).await?),
             memory: self.memory(),
             // Who knows what a service is for only from its definition: a job's container has no ports.
             is_called: !definition.port_mappings.is_empty(),
@@ -236,22 +234,14 @@ impl Life {
         self.ecs.state().tasks.get(&self.arn)?.interface.clone()
     }
 
-    /// The registry is reached over the task's own interface: Developer Guide, "Amazon ECS task networking options for
-    /// Fargate". Only ECR has a step before the pull.
-    async fn check_way_out(&self, image: &str) -> Result<(), StartFailure> {
-        let Some(interface) = self.interface() else { return Ok(()) };
-        let reached =
-            self.ecs.ec2.reaches(&interface.id, Server::Internet { ipv6: false }).await.map_err(|error| {
-                StartFailure::of_task(format!("Unexpected EC2 error: {}: {}", error.code, error.message))
-            })?;
-        if reached {
+    /// Asks ECR for a token, before anything else. In an IPv6-only subnet it does so, as all that is AWS's own, under the host
+    /// that has IPv6 addresses too, but under no other condition (aws/amazon-ecs-agent, pull request 4577).
+    async fn authorize_pull(&self, registry: Registry) -> Result<(), StartFailure> {
+        if !registry.is_ecr() {
             return Ok(());
         }
-        self.ecs.upstream.clock.sleep(UNREACHABLE).await;
-        if image.contains(".dkr.ecr.") {
-            return Err(StartFailure::of_task(pull::ecr_unreachable(&self.ecs.upstream.region)));
-        }
-        Err(StartFailure::of_container(pull::timed_out(image)))
+        let region = &self.ecs.upstream.region;
+        self.reach(self.aws("ecr.api"), |why| StartFailure::of_task(pull::ecr_unreachable(region, why))).await
     }
 
     async fn fetch_secrets(
@@ -259,10 +249,14 @@ impl Life {
         definition: &ContainerDefinition,
     ) -> Result<BTreeMap<String, String>, StartFailure> {
         let config = self.execution_role().await?;
-        match config.filter(|_| !definition.secrets.is_empty()) {
-            Some(config) => secrets::fetch(&config, &definition.secrets).await.map_err(StartFailure::of_task),
-            None => Ok(BTreeMap::new()),
+        let Some(config) = config.filter(|_| !definition.secrets.is_empty()) else {
+            return Ok(BTreeMap::new());
+        };
+        for secret in &definition.secrets {
+            self.reach(self.aws("secretsmanager"), |_| StartFailure::of_task(secrets::unreachable(secret)))
+                .await?;
         }
+        secrets::fetch(&config, &definition.secrets).await.map_err(StartFailure::of_task)
     }
 
     async fn create_log_stream(
@@ -272,12 +266,60 @@ impl Life {
         let (Some(log), Some(config)) = (&definition.log_configuration, self.execution_role().await?) else {
             return Ok(None);
         };
+        self.reach(self.aws("logs"), |_| StartFailure::of_task(logs::UNREACHABLE.to_owned())).await?;
         let stream = LogStream::create(&config, &log.options, &definition.name, &self.id).await;
         stream.map(Some).map_err(|error| {
             StartFailure::of_task(format!(
                 "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 \
                  times: failed to create Cloudwatch log stream: {error} : exit status 1"
             ))
+        })
+    }
+
+    async fn pull(&self, image: &str, registry: Registry) -> Result<(), StartFailure> {
+        self.change(|task, now| task.times.pull_started_at = Some(now));
+        let failed = StartFailure::of_container;
+        self.reach(registry.manifests(), |why| failed(pull::unreachable(image, why))).await?;
+        self.reach(registry.layers(), |why| failed(pull::layers_unreachable(image, why))).await?;
+        self.ecs.upstream.clock.sleep(PULLING).await;
+        if let Some(reason) = self.fault.as_ref().and_then(|fault| fault.of_pull(image)) {
+            return Err(failed(reason));
+        }
+        if self.ecs.runtime.has(image) { Ok(()) } else { Err(failed(pull::not_found(image))) }
+    }
+
+    /// One of AWS's services, as what starts a task calls it.
+    fn aws(&self, service: &'static str) -> Server<'static> {
+        Server::Aws { service, dual_stack: !self.has_ipv4() }
+    }
+
+    fn has_ipv4(&self) -> bool {
+        self.interface().is_none_or(|interface| interface.private_ip.is_some())
+    }
+
+    /// Fails where nothing leads from the task's interface, over which all goes, to a server that its start needs: Developer
+    /// Guide, "Amazon ECS task networking options for Fargate".
+    async fn reach(
+        &self,
+        server: Server<'_>,
+        failure: impl FnOnce(&str) -> StartFailure,
+    ) -> Result<(), StartFailure> {
+        if self.reaches(server).await? {
+            return Ok(());
+        }
+        let has_ipv6 =
+            matches!(server, Server::Aws { dual_stack: true, .. } | Server::Internet { ipv6: true });
+        if !has_ipv6 && !self.has_ipv4() {
+            return Err(failure(pull::NO_IPV4));
+        }
+        self.ecs.upstream.clock.sleep(UNREACHABLE).await;
+        Err(failure(pull::TIMEOUT))
+    }
+
+    async fn reaches(&self, server: Server<'_>) -> Result<bool, StartFailure> {
+        let Some(interface) = self.interface() else { return Ok(true) };
+        self.ecs.ec2.reaches(&interface.id, server).await.map_err(|error| {
+            StartFailure::of_task(format!("Unexpected EC2 error: {}: {}", error.code, error.message))
         })
     }
 

@@ -16,6 +16,11 @@ use tokio::time::timeout_at;
 /// CloudWatch".
 pub(crate) const OPTIONS: [&str; 3] = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"];
 
+/// Why a task has no log stream when nothing leads to CloudWatch Logs: as seen on AWS (civiform/civiform#7648).
+pub(crate) const UNREACHABLE: &str = "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group \
+     defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network \
+     configuration. : signal: killed";
+
 /// How long a line waits for company, in real time.
 const INTERVAL: Duration = Duration::from_millis(500);
 

@@ -1,8 +1,12 @@
 //! Why an image cannot be pulled: Developer Guide, "CannotPullContainer task errors" and "ResourceInitializationError
 //! task errors", and the words of containerd, Fargate's runtime.
 
-/// An address for documentation (RFC 5737).
-const TIMEOUT: &str = "dial tcp 192.0.2.1:443: i/o timeout";
+/// A connection for which nothing leads to the server; an address for documentation (RFC 5737).
+pub(crate) const TIMEOUT: &str = "dial tcp 192.0.2.1:443: i/o timeout";
+
+/// One to an IPv4 address, from a task that has none: as seen in IPv6-only subnets, where an image's ordinary ECR host has
+/// only such addresses.
+pub(crate) const NO_IPV4: &str = "dial tcp 192.0.2.1:443: connect: network is unreachable";
 
 /// The registry does not know the image.
 pub(crate) fn not_found(image: &str) -> String {
@@ -11,7 +15,21 @@ pub(crate) fn not_found(image: &str) -> String {
 
 /// The registry does not answer.
 pub(crate) fn timed_out(image: &str) -> String {
-    unresolved(image, 5, &format!("failed to do request: Head: {TIMEOUT}"))
+    unreachable(image, TIMEOUT)
+}
+
+/// There is no connection to the registry, for this reason.
+pub(crate) fn unreachable(image: &str, why: &str) -> String {
+    unresolved(image, 5, &format!("failed to do request: Head: {why}"))
+}
+
+/// There is no connection to where the registry has the image's layers. containerd's words, as seen by others
+/// (runfinch/finch#699); ECS's before them as above.
+pub(crate) fn layers_unreachable(image: &str, why: &str) -> String {
+    format!(
+        "CannotPullContainerError: ref pull has been retried 5 time(s): failed to copy: httpReadSeeker: failed open: \
+         failed to do request: Get: {why}: {image}"
+    )
 }
 
 /// The registry does not let the image be pulled.
@@ -22,12 +40,12 @@ pub(crate) fn denied(image: &str) -> String {
 }
 
 /// The task has no way to Amazon ECR, which it asks for a token before anything else.
-pub(crate) fn ecr_unreachable(region: &str) -> String {
+pub(crate) fn ecr_unreachable(region: &str, why: &str) -> String {
     format!(
         "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from \
          Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. \
          operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error \
-         StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr.{region}.amazonaws.com/\": {TIMEOUT}"
+         StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr.{region}.amazonaws.com/\": {why}"
     )
 }
 

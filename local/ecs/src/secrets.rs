@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use crate::requests::Secret;
 
+/// What the reasons begin with.
+const UNABLE: &str = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval \
+                      failed:";
+
 /// What `valueFrom` names: `ARN`, or `ARN:json-key:version-stage:version-id` with any of the last three
 /// empty: Developer Guide, "Pass Secrets Manager secrets through Amazon ECS environment variables".
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +43,17 @@ pub(crate) fn is_supported(secret: &Secret) -> bool {
     Reference::parse(&secret.value_from).is_some()
 }
 
+/// Why a secret cannot be fetched when nothing leads to Secrets Manager, as seen on AWS (Releem/releem-agent#195,
+/// Kong/kong-mesh-ecs#44).
+pub(crate) fn unreachable(secret: &Secret) -> String {
+    let arn = Reference::parse(&secret.value_from).map(|reference| reference.arn).unwrap_or_default();
+    format!(
+        "{UNABLE} unable to retrieve secret from asm: service call has been retried 5 time(s): failed to fetch secret {arn} \
+         from secrets manager: RequestCanceled: request context canceled caused by: context deadline exceeded. Please check \
+         your task network configuration."
+    )
+}
+
 /// The variables of `secrets`, or why there are none in the words of `stoppedReason`: Developer Guide,
 /// "Amazon ECS ResourceInitializationError".
 pub(crate) async fn fetch(
@@ -48,12 +63,9 @@ pub(crate) async fn fetch(
     let client = Client::new(config);
     let mut variables = BTreeMap::new();
     for secret in secrets {
-        let value = value(&client, &secret.value_from).await.map_err(|error| {
-            format!(
-                "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval \
-                 failed: unable to retrieve secret from asm: {error}"
-            )
-        })?;
+        let value = value(&client, &secret.value_from)
+            .await
+            .map_err(|error| format!("{UNABLE} unable to retrieve secret from asm: {error}"))?;
         variables.insert(secret.name.clone(), value);
     }
     Ok(variables)

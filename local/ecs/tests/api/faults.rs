@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cloud::{CLUSTER, Cloud, eventually, is_alive, refusal};
+use aws_sdk_ecs::types::builders::ContainerDefinitionBuilder;
 use aws_sdk_ecs::types::{
     AwsVpcConfiguration, Compatibility, ContainerDefinition, DeploymentCircuitBreaker,
     DeploymentConfiguration, NetworkConfiguration, NetworkMode, Tag, Task, TaskStopCode,
@@ -161,13 +162,24 @@ async fn a_pull_that_fails_is_tried_again_with_another_task() {
 }
 
 #[tokio::test]
-async fn a_task_without_a_way_to_the_registry_cannot_pull() {
+async fn a_task_without_a_way_to_what_its_start_needs_says_what_it_does_not_reach() {
     let cloud = Cloud::start().await;
     let container = ContainerDefinition::builder().name("worker").image("docker.io/team/sleep:1").build();
     let definition = cloud.ecs.register_task_definition().family("public").container_definitions(container);
     let definition = definition.network_mode(NetworkMode::Awsvpc).cpu("256").memory("512");
     definition.requires_compatibilities(Compatibility::Fargate).send().await.unwrap();
     cloud.register("sleep").await;
+    let public = |container: ContainerDefinitionBuilder| container.image("docker.io/team/sleep:1");
+    cloud.register_changed("secret", "group", "task", public).await;
+    cloud.register_changed("logged", "group", "task", |container| public(container).set_secrets(None)).await;
+    let secret = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: \
+                  unable to retrieve secret from asm: service call has been retried 5 time(s): failed to fetch secret \
+                  arn:aws:secretsmanager:eu-west-1:111122223333:secret:s-AbCdEf from secrets manager: RequestCanceled: \
+                  request context canceled caused by: context deadline exceeded. Please check your task network \
+                  configuration.";
+    let logs = "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log \
+                group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. \
+                Check your network configuration. : signal: killed";
     let ecr = "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth \
                from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network \
                configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https \
@@ -178,7 +190,7 @@ async fn a_task_without_a_way_to_the_registry_cannot_pull() {
     // The subnet's route leads to an internet gateway, which a task without a public address cannot use.
     let network = AwsVpcConfiguration::builder().subnets("subnet-1").security_groups("sg-1").build().unwrap();
     let network = NetworkConfiguration::builder().awsvpc_configuration(network).build();
-    for (family, why) in [("sleep", ecr), ("public", other)] {
+    for (family, why) in [("sleep", ecr), ("secret", secret), ("logged", logs), ("public", other)] {
         cloud.service(family, family).network_configuration(network.clone()).send().await.unwrap();
         let stopped = cloud.task_in(family, "STOPPED").await;
         assert_eq!(stop_of(&stopped), (Some(&TaskStopCode::TaskFailedToStart), Some(why)));
