@@ -65,7 +65,7 @@ impl Ec2 {
         let group_description = call.parameters.require("GroupDescription")?;
         check_text("GroupDescription", &group_description)?;
         let tags = Tags::take(Group::TYPE, &mut call.parameters)?;
-        let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
+        let vpc: Vpc = self.place_of_call(&vpc_id).await?;
         call.mutate(&[Target::new::<Group>(&tags, Some(&vpc_id)), Target::existing(&vpc)]).await?;
         let adopted = Group::adopted(self).await?.len();
         let group = Group {
@@ -87,7 +87,10 @@ impl Ec2 {
             security_group_arn: call.arn(Group::TYPE, &group.group_id),
         };
         let mut state = self.state();
-        state.vpcs.seen_by_call(&group.vpc_id)?;
+        // The stack's own stays.
+        if state.vpcs.seen_by_anyone(&group.vpc_id).is_some() {
+            state.vpcs.seen_by_call(&group.vpc_id)?;
+        }
         let same = |other: &Group| other.vpc_id == group.vpc_id && other.group_name == group.group_name;
         if state.groups.seen_by_ec2().any(same) {
             let message = format!(

@@ -204,6 +204,15 @@ impl Ec2 {
         found
     }
 
+    /// The resource that a call names as the place of what it makes, which may be one of MiniStack's.
+    pub(crate) async fn place_of_call<T: Kind>(&self, id: &str) -> Result<T, ApiError> {
+        T::check_id(id)?;
+        if T::table(&self.state()).has(id) {
+            return T::table(&self.state()).seen_by_call(id).cloned();
+        }
+        T::adopted(self).await?.into_iter().find(|adopted| adopted.id() == id).ok_or_else(|| T::unknown(id))
+    }
+
     /// At least all that the ids mean; MiniStack is not asked when all of them are ours.
     async fn look<T: Kind>(&self, ids: &[String]) -> Result<Vec<T>, ApiError> {
         let all_ours = {

@@ -103,6 +103,16 @@ async fn the_stacks_own_network_is_not_changed_here() {
 }
 
 #[tokio::test]
+async fn a_group_can_be_made_in_the_stacks_own_network() {
+    let cloud = Cloud::start().await;
+    let group = cloud.group("vpc-1", "service", "a").await;
+    let delete = cloud.client.delete_security_group().group_id(group);
+    assert_eq!(code(delete.send().await), "OK");
+    let elsewhere = cloud.client.create_security_group().vpc_id("vpc-9").group_name("g").description("d");
+    assert_eq!(code(elsewhere.send().await), "InvalidVpcID.NotFound");
+}
+
+#[tokio::test]
 async fn a_task_needs_a_subnet_with_room_and_groups_of_its_vpc() {
     let cloud = Cloud::start().await;
     let create = |subnet: &'static str, groups: &'static [&str]| {
