@@ -44,8 +44,17 @@ pub struct Step {
     /// The JSON pointers at which both have to have the same value.
     pub same: &'static [&'static str],
     who: Who,
-    keep: Vec<(&'static str, &'static str)>,
+    keep: Vec<Kept>,
     until: Option<Condition>,
+}
+
+/// A value of an answer that is kept.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    name: &'static str,
+    pointer: &'static str,
+    /// What is cut off from its end.
+    end: &'static str,
 }
 
 /// What an answer has to be like.
@@ -77,8 +86,13 @@ impl Step {
     }
 
     /// Keeps what each side has at `pointer` for later rows, as `${name}`.
-    pub fn keep(mut self, name: &'static str, pointer: &'static str) -> Self {
-        self.keep.push((name, pointer));
+    pub fn keep(self, name: &'static str, pointer: &'static str) -> Self {
+        self.keep_before(name, pointer, "")
+    }
+
+    /// The same without the `end` of the value.
+    pub fn keep_before(mut self, name: &'static str, pointer: &'static str, end: &'static str) -> Self {
+        self.keep.push(Kept { name, pointer, end });
         self
     }
 
@@ -115,8 +129,9 @@ impl Step {
             ensure!(Instant::now() < deadline, "never came {condition:?}: {}", answer.raw);
             sleep(PAUSE).await;
         };
-        for (name, pointer) in &self.keep {
+        for Kept { name, pointer, end } in &self.keep {
             let value = answer.body.pointer(pointer).and_then(Value::as_str);
+            let value = value.and_then(|value| value.strip_suffix(end));
             let value = value.with_context(|| format!("nothing is at {pointer}: {}", answer.raw))?;
             side.values.insert((*name).to_owned(), value.to_owned());
         }

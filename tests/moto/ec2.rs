@@ -1,6 +1,7 @@
 //! What is said about EC2.
 
 mod deleting; // a private network is taken down
+mod egress; // private networks without a NAT gateway
 mod lax; // what moto lets pass
 mod making; // a private network is made
 
@@ -8,9 +9,9 @@ use serde_json::Map;
 
 use crate::conversation::Step;
 
-/// The network of a job, from the first call to the last.
+/// The networks of jobs, from the first call to the last.
 pub fn private_network() -> Vec<Step> {
-    [making::all(), deleting::all(), lax::all()].concat()
+    [making::all(), deleting::all(), egress::all(), lax::all()].concat()
 }
 
 /// The network, which is there from the beginning.

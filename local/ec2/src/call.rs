@@ -106,6 +106,17 @@ impl Call<'_> {
         refuse_dry_run(dry_run)
     }
 
+    /// Checks the right to associate the VPC with the private hosted zone of an endpoint's names, on which CreateVpcEndpoint
+    /// depends (Service Authorization Reference, "Actions defined by Amazon EC2"; hasura/ddn-docs#1075). The zone is
+    /// AWS's, and its id is not told.
+    pub async fn check_private_dns(&self, vpc_id: &str) -> Result<(), ApiError> {
+        let vpc = format!("VPCId={vpc_id},VPCRegion={}", self.upstream.region);
+        let context = Context::from([("route53:VPCs".to_owned(), vec![vpc])]);
+        let (action, zone) =
+            ("route53:AssociateVPCWithHostedZone", "arn:aws:route53:::hostedzone/Z0LOCALCLOUD");
+        Ok(self.guard.authorize(self.caller, action, zone, &context).await?)
+    }
+
     /// The answer that it is done, and nothing more.
     pub fn done(&self) -> Result<String, ApiError> {
         xml::done(self.action, self.request_id)

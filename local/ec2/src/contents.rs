@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::call::{Call, Target};
 use crate::error::ApiError;
 use crate::groups::Group;
+use crate::ipv6::{ASSOCIATING, Ipv6Association};
 use crate::kinds::Kind;
 use crate::quotas::room;
 use crate::route_tables::RouteTable;
@@ -26,14 +27,16 @@ impl Ec2 {
     /// EC2 API reference: CreateVpc. The default security group and the main route table come with the VPC.
     pub(crate) async fn create_vpc(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let cidr_block = cidr(&call.parameters.require("CidrBlock")?, "InvalidVpc.Range")?;
+        let with_ipv6 = call.parameters.take_bool("AmazonProvidedIpv6CidrBlock")?;
         let tags = Tags::take(Vpc::TYPE, &mut call.parameters)?;
         call.mutate(&[Target::new::<Vpc>(&tags, None)]).await?;
         let adopted = Vpc::adopted(self).await?.len();
-        let vpc = Vpc::new(cidr_block, tags, self);
+        let ipv6 = with_ipv6.then(|| Ipv6Association::of_vpc(self));
+        let vpc = Vpc::new(cidr_block, ipv6, tags, self);
         {
             let mut state = self.state();
             room(adopted + state.vpcs.seen_by_ec2().count(), self.quotas.vpcs, "VpcLimitExceeded", "VPCs")?;
-            self.insert(&mut state, Group::default_of(&vpc.vpc_id, self));
+            self.insert(&mut state, Group::default_of(&vpc, self));
             self.insert(&mut state, RouteTable::main_of(&vpc, self));
             self.insert(&mut state, vpc.clone());
         }
@@ -41,6 +44,15 @@ impl Ec2 {
         self.later(PENDING, move |state| {
             state.vpcs.seen_by_ec2_mut().filter(|vpc| vpc.vpc_id == id).for_each(Vpc::become_available);
         });
+        if with_ipv6 {
+            let (id, random) = (vpc.vpc_id.clone(), self.upstream.random.clone());
+            self.later(ASSOCIATING, move |state| {
+                let block = state.free_ipv6_block(&random);
+                for vpc in state.vpcs.seen_by_ec2_mut().filter(|vpc| vpc.vpc_id == id) {
+                    vpc.associate_ipv6(block);
+                }
+            });
+        }
         xml::document(&CreateVpcResponse { xmlns: xml::NAMESPACE, request_id: call.request_id, vpc })
     }
 
@@ -67,6 +79,7 @@ impl State {
         self.subnets.seen_by_ec2().any(|subnet| subnet.vpc_id == id)
             || self.groups.seen_by_ec2().any(|group| group.vpc_id == id && !group.is_default())
             || self.internet_gateways.seen_by_ec2().any(|gateway| gateway.is_attached_to(id))
+            || self.egress_only_gateways.seen_by_ec2().any(|gateway| gateway.is_attached_to(id))
             || self.route_tables.seen_by_ec2().any(|table| table.vpc_id == id && !table.is_main())
             || self.endpoints.seen_by_ec2().any(|endpoint| endpoint.is_in_vpc(id))
             || self.interfaces.iter().any(|interface| interface.is_in_vpc(id))

@@ -1,4 +1,4 @@
-//! VPC endpoints, of which S3's gateway endpoint is supported: created, deleted and described.
+//! VPC endpoints, S3's gateway endpoint and interface endpoints: created, deleted and described.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,22 +7,29 @@ use serde::Serialize;
 
 use crate::call::{Call, Target};
 use crate::describe::{Describe, Filters, Query, check_prefix};
+use crate::endpoint_services::{EndpointType, invalid};
 use crate::error::ApiError;
+use crate::groups::Group;
+use crate::interfaces::{GroupIdentifier, Interface};
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
 use crate::route_tables::RouteTable;
 use crate::routes::Route;
+use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::tokens::{ClientToken, Repeatable, once};
 use crate::vpcs::Vpc;
 use crate::xml::{self, Items};
 use crate::{Ec2, State, now_as_text};
 
-/// How long a new one is `pending`, in the cloud's time. A guess: a gateway endpoint is there practically at once.
-const PENDING: Duration = Duration::from_secs(1);
+/// How long a new one is `pending`, in seconds of the cloud. Guesses: a gateway endpoint is there practically at once, and
+/// an interface endpoint after a minute or two.
+const PENDING: [(EndpointType, &[u64]); 2] =
+    [(EndpointType::Gateway, &[1]), (EndpointType::Interface, &[60, 75, 90, 120])];
 
-/// How long one is `deleting`. A guess: interface endpoints take minutes, gateway endpoints seconds.
-const DELETING: Duration = Duration::from_secs(5);
+/// How long one is `deleting`. Guesses: gateway endpoints take seconds, interface endpoints minutes.
+const DELETING: [(EndpointType, &[u64]); 2] =
+    [(EndpointType::Gateway, &[5]), (EndpointType::Interface, &[60, 90, 120])];
 
 /// The prefix list of S3 here; every Region has its own (VPC user guide, "AWS-managed prefix lists").
 const PREFIX_LIST: &str = "pl-6da54004";
@@ -40,13 +47,28 @@ pub struct Endpoint {
     state: &'static str,
     policy_document: &'static str,
     route_table_id_set: Items<String>,
+    subnet_id_set: Items<String>,
+    group_set: Items<GroupIdentifier>,
+    network_interface_id_set: Items<String>,
     private_dns_enabled: bool,
     requester_managed: bool,
     creation_timestamp: String,
     owner_id: String,
     tag_set: Tags,
     #[serde(skip)]
+    kind: EndpointType,
+    /// As the service's name ends.
+    #[serde(skip)]
+    service: String,
+    #[serde(skip)]
     token: Option<ClientToken>,
+}
+
+/// Where an interface endpoint is to be.
+#[derive(Debug, Default)]
+pub struct Place {
+    pub subnets: Vec<Subnet>,
+    pub groups: Vec<Group>,
 }
 
 #[derive(Serialize)]
@@ -98,9 +120,14 @@ impl Ec2 {
         let token = ClientToken::take(&mut call.parameters)?;
         let vpc_id = call.parameters.require("VpcId")?;
         let service_name = call.parameters.require("ServiceName")?;
-        let kind = call.parameters.take("VpcEndpointType");
-        self.check_service(kind.as_deref().unwrap_or("Gateway"), &service_name)?;
-        let table_ids = call.parameters.take_list("RouteTableId");
+        let kind = EndpointType::named(call.parameters.take("VpcEndpointType").as_deref())?;
+        let service = kind.service(&service_name, &self.upstream.region)?.to_owned();
+        let [table_ids, subnet_ids, group_ids] =
+            ["RouteTableId", "SubnetId", "SecurityGroupId"].map(|name| call.parameters.take_list(name));
+        let private_dns = call.parameters.take_optional_bool("PrivateDnsEnabled")?;
+        kind.check(&table_ids, &subnet_ids, &group_ids, private_dns == Some(true))?;
+        // "Default: true" (EC2 API reference, CreateVpcEndpoint, `PrivateDnsEnabled`).
+        let private_dns_enabled = kind == EndpointType::Interface && private_dns.unwrap_or(true);
         let tags = Tags::take(Endpoint::TYPE, &mut call.parameters)?;
         let vpc: Vpc = self.seen_by_call(&vpc_id).await?;
         let mut targets = vec![Target::new::<Endpoint>(&tags, None), Target::existing(&vpc)];
@@ -108,28 +135,40 @@ impl Ec2 {
             let table: RouteTable = self.seen_by_call(id).await?;
             if table.vpc_id != vpc_id {
                 let message = format!("Route table {id} and VPC {vpc_id} belong to different networks.");
-                return Err(ApiError::new("InvalidParameter", message));
+                return Err(invalid(message));
             }
             targets.push(Target::existing(&table));
+        }
+        let place = self.place_of_endpoint(&vpc_id, &subnet_ids, &group_ids).await?;
+        targets.extend(place.subnets.iter().map(Target::existing));
+        targets.extend(place.groups.iter().map(Target::existing));
+        if private_dns_enabled {
+            call.check_private_dns(&vpc_id).await?;
         }
         call.mutate(&targets).await?;
 
         let new = Endpoint {
             vpc_endpoint_id: self.new_id("vpce"),
-            vpc_endpoint_type: "Gateway",
+            vpc_endpoint_type: kind.name(),
             vpc_id,
             service_name,
             state: "pending",
             policy_document: FULL_ACCESS,
             route_table_id_set: table_ids.into_iter().collect(),
-            private_dns_enabled: false,
+            subnet_id_set: Items::from_iter([]),
+            group_set: Items::from_iter([]),
+            network_interface_id_set: Items::from_iter([]),
+            private_dns_enabled,
             requester_managed: false,
             creation_timestamp: now_as_text(self.upstream.clock),
             owner_id: self.upstream.account.clone(),
             tag_set: tags,
+            kind,
+            service,
             token: token.clone(),
         };
-        let vpc_endpoint = once(&mut self.state(), token.as_ref(), |state| self.keep_endpoint(state, new))?;
+        let keep = |state: &mut State| self.keep_endpoint(state, new, place);
+        let vpc_endpoint = once(&mut self.state(), token.as_ref(), keep)?;
         xml::document(&CreateVpcEndpointResponse {
             xmlns: xml::NAMESPACE,
             request_id: call.request_id,
@@ -180,30 +219,32 @@ impl Ec2 {
         })
     }
 
-    fn keep_endpoint(&self, state: &mut State, new: Endpoint) -> Result<Endpoint, ApiError> {
+    fn keep_endpoint(
+        &self,
+        state: &mut State,
+        mut new: Endpoint,
+        place: Place,
+    ) -> Result<Endpoint, ApiError> {
         state.vpcs.seen_by_call(&new.vpc_id)?;
-        state.check_tables_of_endpoint(&new.route_table_id_set.item)?;
-        let (used, quota) = (state.endpoints.seen_by_ec2().count(), self.quotas.gateway_endpoints);
-        room(used, quota, "VpcEndpointLimitExceeded", "gateway endpoints")?;
+        match new.kind {
+            EndpointType::Gateway => {
+                state.check_tables_of_endpoint(&new.route_table_id_set.item)?;
+                let all = state.endpoints.seen_by_ec2();
+                let used = all.filter(|endpoint| endpoint.kind == EndpointType::Gateway).count();
+                let quota = self.quotas.gateway_endpoints;
+                room(used, quota, "VpcEndpointLimitExceeded", "gateway endpoints")?;
+            }
+            EndpointType::Interface => self.connect_endpoint(state, &mut new, place)?,
+        }
         self.insert(state, new.clone());
         let id = new.vpc_endpoint_id.clone();
-        self.later(PENDING, move |state| {
+        self.later(self.draw_for(new.kind, &PENDING), move |state| {
             let pending = |other: &&mut Endpoint| other.vpc_endpoint_id == id && other.state == "pending";
             if let Some(endpoint) = state.endpoints.seen_by_ec2_mut().find(pending) {
                 endpoint.state = "available";
             }
         });
         Ok(new)
-    }
-
-    fn check_service(&self, kind: &str, service_name: &str) -> Result<(), ApiError> {
-        if kind == "Gateway" && service_name == format!("com.amazonaws.{}.s3", self.upstream.region) {
-            return Ok(());
-        }
-        let message = format!(
-            "the local cloud knows gateway endpoints for S3 only, not a {kind} endpoint for {service_name}"
-        );
-        Err(ApiError::new("UnsupportedOperation", message))
     }
 
     fn delete_endpoint(&self, id: &str) -> Result<(), ApiError> {
@@ -213,9 +254,19 @@ impl Ec2 {
             return Ok(());
         }
         endpoint.state = "deleting";
+        let (takes, interfaces) =
+            (self.draw_for(endpoint.kind, &DELETING), endpoint.network_interface_id_set.item.clone());
         let (ec2, id) = (self.clone(), id.to_owned());
-        self.later(DELETING, move |state| ec2.delete::<Endpoint>(state, &id));
+        self.later(takes, move |state| {
+            state.interfaces.retain(|interface| !interfaces.iter().any(|id| id == interface.id()));
+            ec2.delete::<Endpoint>(state, &id);
+        });
         Ok(())
+    }
+
+    fn draw_for(&self, kind: EndpointType, times: &[(EndpointType, &[u64])]) -> Duration {
+        let of_kind = times.iter().find(|(other, _)| *other == kind);
+        self.draw(of_kind.map_or(&[0], |(_, seconds)| seconds))
     }
 }
 
@@ -238,6 +289,39 @@ impl State {
 }
 
 impl Endpoint {
+    /// Tells it where it is.
+    pub fn connect(&mut self, subnets: &[Subnet], groups: Vec<Group>, interfaces: &[Interface]) {
+        self.subnet_id_set = subnets.iter().map(|subnet| subnet.subnet_id.clone()).collect();
+        self.group_set = groups.into_iter().map(GroupIdentifier::from).collect();
+        self.network_interface_id_set =
+            interfaces.iter().map(|interface| interface.id().to_owned()).collect();
+    }
+
+    pub fn vpc_id(&self) -> &str {
+        &self.vpc_id
+    }
+
+    pub fn is_interface_of(&self, vpc_id: &str) -> bool {
+        self.kind == EndpointType::Interface && self.vpc_id == vpc_id
+    }
+
+    /// The service whose name is resolved to it.
+    pub fn private_service(&self) -> Option<&str> {
+        self.private_dns_enabled.then_some(&self.service)
+    }
+
+    pub fn is_available(&self) -> bool {
+        self.state == "available"
+    }
+
+    pub fn has_interface(&self, id: &str) -> bool {
+        self.network_interface_id_set.item.iter().any(|mine| mine == id)
+    }
+
+    pub fn group_ids(&self) -> Vec<String> {
+        self.group_set.item.iter().map(|group| group.group_id.clone()).collect()
+    }
+
     pub fn is_in_vpc(&self, vpc_id: &str) -> bool {
         self.vpc_id == vpc_id
     }

@@ -8,7 +8,7 @@ use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
 use crate::error::ApiError;
 use crate::kinds::{Kind, Table};
 use crate::quotas::room;
-use crate::rules::{Direction, EVERY_IPV4, Rule, Rules};
+use crate::rules::{Direction, Rule, Rules};
 use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::vpcs::Vpc;
@@ -75,7 +75,7 @@ impl Ec2 {
             group_description,
             vpc_id,
             ip_permissions: Rules::default(),
-            ip_permissions_egress: Rules(vec![Rule::all_of(EVERY_IPV4, self)]),
+            ip_permissions_egress: Rules::of_new_group(vpc.has_ipv6(), self),
             tag_set: tags,
         };
         let answer = CreateSecurityGroupResponse {
@@ -174,15 +174,15 @@ impl Ec2 {
 
 impl Group {
     /// The group that a new VPC comes with (VPC user guide, "Default security groups").
-    pub fn default_of(vpc_id: &str, ec2: &Ec2) -> Self {
+    pub fn default_of(vpc: &Vpc, ec2: &Ec2) -> Self {
         let group_id = ec2.new_id("sg");
         Self {
             owner_id: ec2.upstream.account.clone(),
             group_name: DEFAULT.into(),
             group_description: "default VPC security group".into(),
-            vpc_id: vpc_id.to_owned(),
+            vpc_id: vpc.vpc_id.clone(),
             ip_permissions: Rules(vec![Rule::all_members(&group_id, ec2)]),
-            ip_permissions_egress: Rules(vec![Rule::all_of(EVERY_IPV4, ec2)]),
+            ip_permissions_egress: Rules::of_new_group(vpc.has_ipv6(), ec2),
             tag_set: Tags::default(),
             group_id,
         }

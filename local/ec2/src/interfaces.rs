@@ -16,7 +16,7 @@ use crate::quotas::room;
 use crate::subnets::Subnet;
 use crate::tags::Tags;
 use crate::xml::{self, Items};
-use crate::{Ec2, State, addresses, now_as_text};
+use crate::{Ec2, State, addresses, ipv6, now_as_text};
 
 /// How long an interface is seen `detaching`. A guess: AWS says only that it happens while the task is DEPROVISIONING
 /// (ECS developer guide, "Task lifecycle"), which takes seconds.
@@ -77,8 +77,8 @@ pub struct Interface {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct GroupIdentifier {
-    group_id: String,
+pub struct GroupIdentifier {
+    pub group_id: String,
     group_name: String,
 }
 
@@ -163,7 +163,7 @@ impl Ec2 {
     ///
     /// # Errors
     /// `InvalidSubnetID.NotFound`, `InvalidGroup.NotFound`, `InvalidParameter` for a group of another VPC,
-    /// `InsufficientFreeAddressesInSubnet`; `InternalError` when MiniStack cannot be read.
+    /// `InsufficientFreeAddressesInSubnet`, `InvalidParameterCombination` for a public address in a subnet of IPv6 alone; `InternalError` when MiniStack cannot be read.
     pub async fn create_task_interface(
         &self,
         subnet_id: &str,
@@ -182,6 +182,11 @@ impl Ec2 {
         interface.group_set = groups.into_iter().map(GroupIdentifier::from).collect();
         interface.tag_set = Tags(tags.clone());
         if assign_public_ip {
+            if interface.private_ip_address.is_none() {
+                // Which code it has is a guess.
+                let message = format!("The subnet {subnet_id} has no IPv4 addresses to map a public one to.");
+                return Err(ApiError::new("InvalidParameterCombination", message));
+            }
             interface.lend(state.free_public_ip(&self.upstream.random)?);
         }
         let task_interface = TaskInterface::from(&interface);
@@ -224,20 +229,27 @@ impl Ec2 {
 }
 
 impl State {
-    /// Addresses of the subnet that no interface has.
+    /// Addresses of the subnet that no interface has, one of each version that the subnet has.
     pub fn free_addresses(&self, subnet: &Subnet, random: &Random) -> Result<PrivateAddresses, ApiError> {
-        Ok(PrivateAddresses { ipv4: Some(self.free_private_ip(subnet, random)?), ipv6: None })
+        let taken: Vec<_> = self.in_subnet(subnet).filter_map(|interface| interface.ipv6_address).collect();
+        let ipv6 = subnet.ipv6_block().map(|block| ipv6::free(block, &taken, random));
+        let ipv4 = subnet.cidr_block.map(|_| self.free_private_ip(subnet, random)).transpose()?;
+        Ok(PrivateAddresses { ipv4, ipv6 })
     }
 
     /// An IPv4 address of the subnet that no interface has.
     pub fn free_private_ip(&self, subnet: &Subnet, random: &Random) -> Result<Ipv4Addr, ApiError> {
-        let in_subnet = self.interfaces.iter().filter(|interface| interface.is_in(&subnet.subnet_id));
-        let taken: Vec<_> = in_subnet.filter_map(|interface| interface.private_ip_address).collect();
-        addresses::free(subnet.cidr_block, &taken, random).ok_or_else(|| {
+        let taken: Vec<_> =
+            self.in_subnet(subnet).filter_map(|interface| interface.private_ip_address).collect();
+        subnet.cidr_block.and_then(|cidr| addresses::free(cidr, &taken, random)).ok_or_else(|| {
             let message =
                 format!("The specified subnet {} does not have enough free addresses.", subnet.subnet_id);
             ApiError::new("InsufficientFreeAddressesInSubnet", message)
         })
+    }
+
+    fn in_subnet(&self, subnet: &Subnet) -> impl Iterator<Item = &Interface> {
+        self.interfaces.iter().filter(|interface| interface.is_in(&subnet.subnet_id))
     }
 
     pub fn interface(&self, id: &str) -> Result<&Interface, ApiError> {

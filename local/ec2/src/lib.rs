@@ -7,21 +7,27 @@
 #![allow(clippy::struct_field_names, reason = "the structs of resources have the names of the wire")]
 
 mod addresses;
+mod attributes;
 mod call;
 mod contents;
 mod describe;
+mod egress_only_gateways;
 mod elastic_ips;
+mod endpoint_services;
 mod endpoints;
 mod error;
 mod faults;
 mod groups;
+mod interface_endpoints;
 mod interfaces;
 mod internet_gateways;
+mod ipv6;
 mod kinds;
 mod limits;
 mod load_balancers;
 mod nat_failure;
 mod nat_gateways;
+mod new_routes;
 mod parameters;
 mod permissions;
 mod quotas;
@@ -46,6 +52,7 @@ use local_aws::clock::Clock;
 use local_aws::random::Random;
 use local_aws::upstream::Upstream;
 
+use crate::egress_only_gateways::EgressOnlyGateway;
 use crate::elastic_ips::ElasticIp;
 use crate::endpoints::Endpoint;
 use crate::groups::Group;
@@ -98,6 +105,7 @@ pub struct Ec2 {
 /// What exists here.
 #[derive(Debug, Default)]
 struct State {
+    egress_only_gateways: Table<EgressOnlyGateway>,
     elastic_ips: Table<ElasticIp>,
     endpoints: Table<Endpoint>,
     groups: Table<Group>,
@@ -141,6 +149,11 @@ impl Ec2 {
             ec2.upstream.clock.sleep(after).await;
             change(&mut ec2.state());
         });
+    }
+
+    /// How long something takes this time, of the `seconds` that it took before.
+    fn draw(&self, seconds: &[u64]) -> Duration {
+        Duration::from_secs(seconds[self.upstream.random.range(0..seconds.len())])
     }
 
     fn new_id(&self, prefix: &str) -> String {

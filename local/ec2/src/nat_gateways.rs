@@ -286,10 +286,6 @@ impl Ec2 {
             state.nat_gateways.remove(&id);
         });
     }
-
-    fn draw(&self, seconds: &[u64]) -> Duration {
-        Duration::from_secs(seconds[self.upstream.random.range(0..seconds.len())])
-    }
 }
 
 impl State {

@@ -63,9 +63,14 @@ impl Parameters {
     }
 
     pub fn take_bool(&mut self, name: &str) -> Result<bool, ApiError> {
+        Ok(self.take_optional_bool(name)?.unwrap_or(false))
+    }
+
+    pub fn take_optional_bool(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
         match self.take(name).as_deref() {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
+            None => Ok(None),
+            Some("false") => Ok(Some(false)),
+            Some("true") => Ok(Some(true)),
             Some(other) => Err(ApiError::invalid_value(name, other, "It must be true or false.")),
         }
     }

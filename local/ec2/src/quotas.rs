@@ -2,8 +2,8 @@
 
 use crate::error::ApiError;
 
-/// The quotas of one account and Region. The default has AWS's own values (VPC user guide, "Amazon VPC quotas"; General
-/// reference, "Amazon VPC endpoints and quotas").
+/// The quotas of one account and Region. The default has AWS's own values (VPC user guide, "Amazon VPC quotas"; AWS
+/// PrivateLink guide, "AWS PrivateLink quotas"; General reference, "Amazon VPC endpoints and quotas").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
     /// VPCs.
@@ -22,12 +22,16 @@ pub struct Quotas {
     pub routes_per_table: usize,
     /// Security groups, the default ones among them.
     pub security_groups: usize,
-    /// Rules of one security group in one direction.
+    /// Rules of one security group in one direction, for each version of IP.
     pub rules_per_group: usize,
     /// Security groups of one network interface.
     pub groups_per_interface: usize,
     /// Gateway endpoints.
     pub gateway_endpoints: usize,
+    /// Interface endpoints of one VPC.
+    pub interface_endpoints_per_vpc: usize,
+    /// Egress-only internet gateways.
+    pub egress_only_gateways: usize,
     /// Network interfaces.
     pub interfaces: usize,
 }
@@ -46,6 +50,8 @@ impl Default for Quotas {
             rules_per_group: 60,
             groups_per_interface: 5,
             gateway_endpoints: 20,
+            interface_endpoints_per_vpc: 50,
+            egress_only_gateways: 5,
             interfaces: 5000,
         }
     }

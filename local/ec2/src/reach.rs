@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::Ec2;
 use crate::error::ApiError;
 use crate::groups::Group;
 use crate::interfaces::Interface;
 use crate::route_tables::RouteTable;
-use crate::rules::{Direction, EVERY_IPV4};
+use crate::rules::{Direction, EVERY_IPV4, EVERY_IPV6};
+use crate::{Ec2, State};
 
 /// The port of https.
 const HTTPS: u16 = 443;
@@ -29,24 +29,64 @@ pub enum Server<'a> {
     },
 }
 
+impl Server<'_> {
+    fn has_ipv6(self) -> bool {
+        matches!(self, Self::Aws { dual_stack: true, .. } | Self::Internet { ipv6: true })
+    }
+
+    /// The addresses and groups of the endpoint that stands for the server in the VPC.
+    fn endpoint_in(self, state: &State, vpc_id: &str) -> Option<(Vec<IpAddr>, Vec<String>)> {
+        match self {
+            Self::Aws { service, .. } => state.endpoint_for(vpc_id, service),
+            Self::Internet { .. } => None,
+        }
+    }
+}
+
 impl Ec2 {
-    /// Whether what has the interface `interface_id` reaches the server: its groups let it out, and a route or an endpoint
-    /// leads there.
+    /// Whether what has the interface `interface_id` reaches the server, over a version of IP that both have: its groups
+    /// let it out, and a route or an endpoint leads there.
     ///
     /// # Errors
     /// `InvalidNetworkInterfaceID.NotFound`; `InternalError` when MiniStack cannot be read.
     pub async fn reaches(&self, interface_id: &str, server: Server<'_>) -> Result<bool, ApiError> {
         let interface = self.state().interface(interface_id)?.clone();
         let groups: Vec<Group> = self.named_by_service(&interface.group_ids()).await?;
-        if !groups.iter().any(|group| group.lets_out_to_all(EVERY_IPV4, HTTPS)) {
-            return Ok(false);
-        }
+        let lets_out = |range| groups.iter().any(|group| group.lets_out_to_all(range, HTTPS));
         let table = self.table_of(interface.subnet_id(), interface.vpc_id()).await?;
-        let Some(table) = table else { return Ok(false) };
+        let leads_out_by_ipv6 = table.as_ref().is_some_and(|table| table.route_to(EVERY_IPV6).is_some());
+        if server.has_ipv6() && interface.has_ipv6() && lets_out(EVERY_IPV6) && leads_out_by_ipv6 {
+            return Ok(true);
+        }
+        let Some(address) = interface.private_ip() else { return Ok(false) };
+        let endpoint = server.endpoint_in(&self.state(), interface.vpc_id());
+        if let Some(endpoint) = endpoint {
+            // Its name leads there and nowhere else, whether it answers or not.
+            return self.reaches_endpoint(address.into(), &groups, endpoint).await;
+        }
+        let Some(table) = table.filter(|_| lets_out(EVERY_IPV4)) else { return Ok(false) };
         if matches!(server, Server::Aws { service: "s3", .. }) && table.leads_to_endpoint() {
             return Ok(true);
         }
         self.leads_to_internet(&interface, &table).await
+    }
+
+    /// Whether what has the address and the groups reaches the interfaces of an endpoint: its own groups let it out, and
+    /// those of the endpoint admit it (AWS PrivateLink guide, "Create an interface endpoint", "Prerequisites").
+    async fn reaches_endpoint(
+        &self,
+        from: IpAddr,
+        groups: &[Group],
+        (addresses, group_ids): (Vec<IpAddr>, Vec<String>),
+    ) -> Result<bool, ApiError> {
+        let lets_out = |to: &IpAddr| {
+            groups.iter().any(|group| group.admits(Direction::Egress, *to, &group_ids, "tcp", HTTPS))
+        };
+        if !addresses.iter().any(lets_out) {
+            return Ok(false);
+        }
+        let ids: Vec<_> = groups.iter().map(|group| group.group_id.clone()).collect();
+        self.passes(&group_ids, Direction::Ingress, from, &ids, "tcp", HTTPS).await
     }
 
     /// Whether the route to everywhere leads, while the interface has a public address, to an attached internet gateway,

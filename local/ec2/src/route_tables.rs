@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::call::{Call, Target};
@@ -98,7 +98,9 @@ impl Ec2 {
             self.insert(state, table.clone());
             Ok(table)
         };
-        let route_table = once(&mut self.state(), token.as_ref(), make)?;
+        let mut state = self.state();
+        let route_table = once(&mut state, token.as_ref(), make)?.refreshed(&state);
+        drop(state);
         xml::document(&CreateRouteTableResponse {
             xmlns: xml::NAMESPACE,
             request_id: call.request_id,
@@ -177,47 +179,6 @@ impl Ec2 {
         call.done()
     }
 
-    /// EC2 API reference: CreateRoute, to an internet gateway or a NAT gateway.
-    pub(crate) async fn create_route(&self, mut call: Call<'_>) -> Result<String, ApiError> {
-        let table_id = call.parameters.require("RouteTableId")?;
-        let destination = call.parameters.require("DestinationCidrBlock")?;
-        let destination: Ipv4Net = destination.parse().map_err(|_| {
-            let expected = "This is not a valid CIDR block.";
-            ApiError::invalid_value("destinationCidrBlock", &destination, expected)
-        })?;
-        let (gateway_id, nat_gateway_id) =
-            (call.parameters.take("GatewayId"), call.parameters.take("NatGatewayId"));
-        if gateway_id.is_some() == nat_gateway_id.is_some() {
-            let message = "The request must contain exactly one of GatewayId, NatGatewayId";
-            return Err(ApiError::new("InvalidParameterCombination", message));
-        }
-        let table: RouteTable = self.seen_by_call(&table_id).await?;
-        call.mutate(&[Target::existing(&table)]).await?;
-
-        let mut state = self.state();
-        if let Some(id) = &gateway_id {
-            state.check_gateway(id, &table)?;
-        }
-        if let Some(id) = &nat_gateway_id {
-            state.check_nat_gateway(id, &table)?;
-        }
-        let routes = &mut self.change::<RouteTable>(&mut state, &table_id)?.route_set.item;
-        let destination = destination.trunc().to_string();
-        if routes.iter().any(|route| route.destination_cidr_block.as_ref() == Some(&destination)) {
-            let message = format!("The route identified by {destination} already exists.");
-            return Err(ApiError::new("RouteAlreadyExists", message));
-        }
-        let used = routes.iter().filter(|route| !route.is_local()).count();
-        room(used, self.quotas.routes_per_table, "RouteLimitExceeded", "routes")?;
-        routes.push(Route {
-            destination_cidr_block: Some(destination),
-            gateway_id,
-            nat_gateway_id,
-            ..Route::active("CreateRoute")
-        });
-        call.done()
-    }
-
     /// EC2 API reference: DescribeRouteTables.
     pub(crate) async fn describe_route_tables(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let query = Query::take::<RouteTable>(&mut call.parameters)?;
@@ -278,34 +239,6 @@ impl State {
         Ok((table.clone(), association.clone(), subnet.cloned()))
     }
 
-    fn check_gateway(&self, id: &str, table: &RouteTable) -> Result<(), ApiError> {
-        let Ok(gateway) = self.internet_gateways.seen_by_call(id) else {
-            let message = format!("The gateway ID '{id}' does not exist");
-            return Err(ApiError::new("InvalidGatewayID.NotFound", message));
-        };
-        if gateway.is_attached_to(&table.vpc_id) {
-            return Ok(());
-        }
-        let table = &table.route_table_id;
-        let message = format!("route table {table} and network gateway {id} belong to different networks");
-        Err(ApiError::new("InvalidParameterValue", message))
-    }
-
-    /// One that is not available yet does not exist yet here (boto/boto3#779, kubernetes/kops PR 944).
-    fn check_nat_gateway(&self, id: &str, table: &RouteTable) -> Result<(), ApiError> {
-        let seen = self.nat_gateways.seen_by_call(id).is_ok();
-        let Some(nat) = self.available_nat_gateway(id).filter(|_| seen) else {
-            let message = format!("The natGateway ID '{id}' does not exist");
-            return Err(ApiError::new("InvalidNatGatewayID.NotFound", message));
-        };
-        if nat.vpc_id == table.vpc_id {
-            return Ok(());
-        }
-        let table = &table.route_table_id;
-        let message = format!("route table {table} and interface of {id} belong to different networks");
-        Err(ApiError::new("InvalidParameterValue", message))
-    }
-
     /// Drops the association of a subnet that is being deleted.
     pub fn disassociate_subnet(&mut self, subnet_id: &str) {
         for table in self.route_tables.seen_by_ec2_mut() {
@@ -332,7 +265,7 @@ impl RouteTable {
             route_table_id: ec2.new_id("rtb"),
             vpc_id: vpc.vpc_id.clone(),
             owner_id: ec2.upstream.account.clone(),
-            route_set: Items::from_iter([Route::local(vpc.cidr_block)]),
+            route_set: Items::from_iter([Route::local(vpc.cidr_block.into())]),
             association_set: Items::from_iter([]),
             tag_set: Tags::default(),
             token: None,
@@ -346,8 +279,7 @@ impl RouteTable {
     /// The route to all of the range, if it leads anywhere.
     pub fn route_to(&self, range: IpNet) -> Option<&Route> {
         let range = range.to_string();
-        let leads =
-            |route: &&Route| route.destination_cidr_block.as_ref() == Some(&range) && route.state == "active";
+        let leads = |route: &&Route| route.destination() == Some(&range) && route.state == "active";
         self.route_set.item.iter().find(leads)
     }
 
@@ -434,6 +366,10 @@ impl Kind for RouteTable {
     }
 
     fn refresh(&mut self, state: &State) {
+        let vpc = state.vpcs.seen_by_anyone(&self.vpc_id);
+        if let Some(block) = vpc.and_then(Vpc::ipv6_block) {
+            self.route_set.item.insert(1, Route::local(block.into()));
+        }
         for route in &mut self.route_set.item {
             route.refresh(&self.vpc_id, state);
         }

@@ -1,6 +1,6 @@
 //! A route of a table: where it leads, and whether what it leads to is still there.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::State;
@@ -11,7 +11,11 @@ pub struct Route {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_cidr_block: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_ipv6_cidr_block: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_prefix_list_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_only_internet_gateway_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,12 +29,22 @@ pub struct Route {
 
 impl Route {
     /// Inside the VPC, which every table has.
-    pub fn local(cidr_block: Ipv4Net) -> Self {
-        Self {
-            destination_cidr_block: Some(cidr_block.to_string()),
-            gateway_id: Some("local".into()),
-            ..Self::active("CreateRouteTable")
+    pub fn local(range: IpNet) -> Self {
+        Self { gateway_id: Some("local".into()), ..Self::to(range, "CreateRouteTable") }
+    }
+
+    /// A route to the addresses.
+    pub fn to(range: IpNet, origin: &str) -> Self {
+        let text = Some(range.to_string());
+        match range {
+            IpNet::V4(_) => Self { destination_cidr_block: text, ..Self::active(origin) },
+            IpNet::V6(_) => Self { destination_ipv6_cidr_block: text, ..Self::active(origin) },
         }
+    }
+
+    /// Where to, unless it is by a list of prefixes.
+    pub fn destination(&self) -> Option<&String> {
+        self.destination_cidr_block.as_ref().or(self.destination_ipv6_cidr_block.as_ref())
     }
 
     /// To the gateway endpoint of a service.
@@ -42,10 +56,12 @@ impl Route {
         }
     }
 
-    pub fn active(origin: &str) -> Self {
+    fn active(origin: &str) -> Self {
         Self {
             destination_cidr_block: None,
+            destination_ipv6_cidr_block: None,
             destination_prefix_list_id: None,
+            egress_only_internet_gateway_id: None,
             gateway_id: None,
             nat_gateway_id: None,
             origin: origin.into(),
@@ -63,10 +79,11 @@ impl Route {
         if self.is_adopted {
             return;
         }
-        let leads = match (&self.gateway_id, &self.nat_gateway_id) {
-            (_, Some(nat_gateway)) => !state.is_nat_gateway_gone(nat_gateway),
-            (Some(gateway), None) => self.is_local() || state.is_gateway_attached(gateway, vpc_id),
-            (None, None) => false,
+        let leads = match (&self.gateway_id, &self.nat_gateway_id, &self.egress_only_internet_gateway_id) {
+            (_, Some(nat_gateway), _) => !state.is_nat_gateway_gone(nat_gateway),
+            (_, None, Some(gateway)) => !state.is_egress_only_gateway_gone(gateway),
+            (Some(gateway), None, None) => self.is_local() || state.is_gateway_attached(gateway, vpc_id),
+            (None, None, None) => false,
         };
         self.state = if leads { "active" } else { "blackhole" }.into();
     }
@@ -74,6 +91,8 @@ impl Route {
     pub fn of_ministack(route: aws_sdk_ec2::types::Route) -> Option<Self> {
         Some(Self {
             destination_cidr_block: route.destination_cidr_block,
+            destination_ipv6_cidr_block: route.destination_ipv6_cidr_block,
+            egress_only_internet_gateway_id: route.egress_only_internet_gateway_id,
             destination_prefix_list_id: route.destination_prefix_list_id,
             gateway_id: route.gateway_id,
             nat_gateway_id: route.nat_gateway_id,

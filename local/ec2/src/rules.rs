@@ -1,8 +1,8 @@
 //! A security group's rules, as calls give them and as they are kept.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Serialize, Serializer};
 
 use crate::Ec2;
@@ -11,8 +11,9 @@ use crate::parameters::Parameters;
 use crate::tags::Tags;
 use crate::xml::Items;
 
-/// All addresses of version 4.
+/// All addresses of version 4, and of version 6.
 pub const EVERY_IPV4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
+pub const EVERY_IPV6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0));
 
 /// Whether a rule is about what comes in or about what goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +115,7 @@ struct ReferencedGroup {
 
 impl Rule {
     /// Everything from or to the addresses.
-    pub fn all_of(range: IpNet, ec2: &Ec2) -> Self {
+    fn all_of(range: IpNet, ec2: &Ec2) -> Self {
         Self::all(Peer::Range(range), ec2)
     }
 
@@ -262,6 +263,15 @@ impl Rule {
 }
 
 impl Rules {
+    /// The egress of a new group: everything (VPC user guide, "Security groups"). That it is IPv6 too where the VPC has such
+    /// a block is documented for the default group ("Default security groups") and a guess for others, and so is that a
+    /// block which is still associating counts.
+    pub fn of_new_group(has_ipv6: bool, ec2: &Ec2) -> Self {
+        let mut ranges = vec![EVERY_IPV4];
+        ranges.extend(has_ipv6.then_some(EVERY_IPV6));
+        Self(ranges.into_iter().map(|range| Rule::all_of(range, ec2)).collect())
+    }
+
     /// The rules that MiniStack keeps.
     pub fn of_ministack(permissions: Option<Vec<aws_sdk_ec2::types::IpPermission>>, ec2: &Ec2) -> Self {
         let rules = |permission: aws_sdk_ec2::types::IpPermission| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::egress_only_gateways::EgressOnlyGateway;
 use crate::elastic_ips::ElasticIp;
 use crate::endpoints::Endpoint;
 use crate::groups::Group;
@@ -37,6 +38,7 @@ impl State {
             T::table(state).seen_by_anyone(id)?.tags().job()
         }
         let tables = [
+            of::<EgressOnlyGateway>,
             of::<ElasticIp>,
             of::<Endpoint>,
             of::<Group>,

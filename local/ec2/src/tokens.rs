@@ -25,6 +25,11 @@ impl ClientToken {
         Ok(Some(Self { value, asked: parameters.clone() }))
     }
 
+    /// The token itself, for the answers that repeat it.
+    pub fn into_value(self) -> String {
+        self.value
+    }
+
     /// Whether the call with `token` is a repetition of the one with this.
     ///
     /// # Errors

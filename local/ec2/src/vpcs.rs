@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 
 use crate::call::Call;
 use crate::describe::{Describe, Filters, Query, adopt, check_prefix};
 use crate::error::ApiError;
+use crate::ipv6::Ipv6Association;
 use crate::kinds::{Kind, Table};
 use crate::tags::Tags;
 use crate::xml::{self, Items};
@@ -25,7 +26,14 @@ pub struct Vpc {
     pub cidr_block: Ipv4Net,
     instance_tenancy: String,
     is_default: bool,
+    ipv6_cidr_block_association_set: Items<Ipv6Association>,
     tag_set: Tags,
+    /// Whether names are resolved (VPC user guide, "DNS attributes in your VPC", whose defaults are those of a new one).
+    #[serde(skip)]
+    pub dns_support: bool,
+    /// Whether what has a public address gets a name; private names of endpoints need it too.
+    #[serde(skip)]
+    pub dns_hostnames: bool,
 }
 
 #[derive(Serialize)]
@@ -67,7 +75,7 @@ pub fn cidr(text: &str, range: &'static str) -> Result<Ipv4Net, ApiError> {
 }
 
 impl Vpc {
-    pub fn new(cidr_block: Ipv4Net, tags: Tags, ec2: &Ec2) -> Self {
+    pub fn new(cidr_block: Ipv4Net, ipv6: Option<Ipv6Association>, tags: Tags, ec2: &Ec2) -> Self {
         Self {
             vpc_id: ec2.new_id("vpc"),
             owner_id: ec2.upstream.account.clone(),
@@ -75,12 +83,31 @@ impl Vpc {
             cidr_block,
             instance_tenancy: "default".into(),
             is_default: false,
+            ipv6_cidr_block_association_set: ipv6.into_iter().collect(),
             tag_set: tags,
+            dns_support: true,
+            dns_hostnames: false,
         }
     }
 
     pub fn become_available(&mut self) {
         self.state = "available".into();
+    }
+
+    pub fn associate_ipv6(&mut self, block: Ipv6Net) {
+        for association in &mut self.ipv6_cidr_block_association_set.item {
+            association.become_associated(block);
+        }
+    }
+
+    /// Whether it has IPv6 addresses, or will have.
+    pub fn has_ipv6(&self) -> bool {
+        !self.ipv6_cidr_block_association_set.item.is_empty()
+    }
+
+    /// The IPv6 addresses that are associated with it.
+    pub fn ipv6_block(&self) -> Option<Ipv6Net> {
+        self.ipv6_cidr_block_association_set.item.iter().find_map(Ipv6Association::block)
     }
 
     fn of_ministack(vpc: aws_sdk_ec2::types::Vpc) -> Option<Self> {
@@ -91,7 +118,11 @@ impl Vpc {
             cidr_block: vpc.cidr_block?.parse().ok()?,
             instance_tenancy: vpc.instance_tenancy?.as_str().to_owned(),
             is_default: vpc.is_default?,
+            // The stacks' networks have IPv4 alone.
+            ipv6_cidr_block_association_set: Items::from_iter([]),
             tag_set: vpc.tags.into(),
+            dns_support: true,
+            dns_hostnames: false,
         })
     }
 }

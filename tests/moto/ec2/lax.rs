@@ -4,7 +4,17 @@ use super::{by_tag, filters, row, tagged};
 use crate::conversation::Step;
 
 pub fn all() -> Vec<Step> {
-    [network(), pages(), making(), in_the_way(), what_came_with_the_vpc(), beyond_repair()].concat()
+    [
+        network(),
+        pages(),
+        making(),
+        interface_endpoints(),
+        egress_only_gateways(),
+        in_the_way(),
+        what_came_with_the_vpc(),
+        beyond_repair(),
+    ]
+    .concat()
 }
 
 fn network() -> Vec<Step> {
@@ -79,12 +89,46 @@ fn making() -> Vec<Step> {
     ]
 }
 
+fn interface_endpoints() -> Vec<Step> {
+    let make = |service: &str, rest: &str| {
+        let service = format!("ServiceName=com.amazonaws.eu-west-1.{service} VpcEndpointType=Interface");
+        format!("VpcId=${{lax_vpc}} {service} {rest}")
+    };
+    let named = "SubnetId.1=${lax_subnet} SecurityGroupId.1=${lax_group} PrivateDnsEnabled=true";
+    let names = "VpcId=${lax_vpc} EnableDnsHostnames.Value=true";
+    let call = "CreateVpcEndpoint";
+    vec![
+        row(call, "a private name in a VPC without names", make("logs", named)),
+        row("ModifyVpcAttribute", "in another VPC", names),
+        row("ModifyVpcAttribute", "two at once", format!("{names} EnableDnsSupport.Value=true")),
+        row(call, "a private name in a VPC with names", make("logs", named)),
+        row(call, "a private name that another has", make("logs", named)),
+        row(call, "of a service that is not there", make("colour", named)),
+        row(call, "in a group that is not there", make("sqs", "SecurityGroupId.1=sg-00000000000000001")),
+        row(call, "an interface endpoint with a route table", make("sqs", "RouteTableId.1=${lax_table}")),
+    ]
+}
+
+fn egress_only_gateways() -> Vec<Step> {
+    let create = "CreateEgressOnlyInternetGateway";
+    let route =
+        "RouteTableId=${lax_table} DestinationIpv6CidrBlock=::/0 EgressOnlyInternetGatewayId=${lax_eigw}";
+    vec![
+        row(create, "in another VPC", "VpcId=${lax_vpc}")
+            .keep("lax_eigw", "/egressOnlyInternetGateway/egressOnlyInternetGatewayId"),
+        row(create, "in a VPC that has one", "VpcId=${lax_vpc}"),
+        row("CreateRoute", "to an egress-only gateway", route),
+        row("CreateRoute", "to an egress-only gateway once more", route),
+    ]
+}
+
 fn in_the_way() -> Vec<Step> {
     let detach = "InternetGatewayId=${lax_gateway} VpcId=${lax_vpc}";
     vec![
         row("ReleaseAddress", "that of a NAT gateway", "AllocationId=${lax_address}"),
         row("DetachInternetGateway", "with a NAT gateway", detach),
         row("DeleteSubnet", "with a NAT gateway", "SubnetId=${lax_subnet}"),
+        row("DeleteSecurityGroup", "of an endpoint", "GroupId=${lax_group}"),
     ]
 }
 
@@ -120,7 +164,13 @@ fn beyond_repair() -> Vec<Step> {
             group("fourth", "x", "vpc-00000000000000001"),
         ),
         row("CreateSecurityGroup", "without a name", "GroupDescription=x VpcId=${lax_vpc}"),
+        row("CreateSubnet", "of IPv6 alone outside of the VPC", ipv6_subnet("2001:db8:ffff:ffff::/64")),
+        row("CreateSubnet", "of IPv6 alone and no subnet's size", ipv6_subnet("2001:db8:ffff:ffff::/65")),
     ]
+}
+
+fn ipv6_subnet(block: &str) -> String {
+    format!("VpcId=${{lax_vpc}} AvailabilityZone=eu-west-1b Ipv6Native=true Ipv6CidrBlock={block}")
 }
 
 /// The fields of two filters: of the VPC, and another.

@@ -1,7 +1,9 @@
 //! Who may do what: each action on each of its resources, by their tags, and the tagging itself.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::{
+    AttributeBooleanValue, IpPermission, IpRange, ResourceType, Tag, TagSpecification, VpcEndpointType,
+};
 
 use crate::cloud::{Cloud, ZONE, code, refusal, tags};
 
@@ -108,4 +110,32 @@ async fn endpoints_that_do_not_exist_need_the_right_too() {
     let (code, _, message) = refusal(&refused);
     assert_eq!(code, "UnauthorizedOperation");
     assert!(message.contains(&format!("vpc-endpoint/{unknown}")), "{message}");
+}
+
+#[tokio::test]
+async fn an_endpoint_needs_the_right_on_all_that_it_is_in_and_one_of_route_53() {
+    let cloud = Cloud::start().await;
+    let vpc = cloud.vpc("a").await;
+    let yes = AttributeBooleanValue::builder().value(true).build();
+    let modify = async |client: &Client| {
+        code(client.modify_vpc_attribute().vpc_id(&vpc).enable_dns_hostnames(yes.clone()).send().await)
+    };
+    let (subnet, group) =
+        (cloud.subnet(&vpc, "10.1.0.0/24", "a").await, cloud.group(&vpc, "group", "a").await);
+    let [nameless, endpoints, no_group] =
+        [cloud.as_role("Nameless").await, cloud.as_role("Endpoints").await, cloud.as_role("NoGroup").await];
+    assert_eq!(modify(&no_group).await, "UnauthorizedOperation");
+    assert_eq!(modify(&endpoints).await, "OK");
+    let create = async |client: &Client, private_dns: bool| {
+        let create = client.create_vpc_endpoint().vpc_id(&vpc).vpc_endpoint_type(VpcEndpointType::Interface);
+        let create = create.service_name("com.amazonaws.eu-west-1.logs").private_dns_enabled(private_dns);
+        let create = create.subnet_ids(&subnet).security_group_ids(&group);
+        create.tag_specifications(tags("vpc-endpoint", "a")).send().await.map_err(|error| refusal(&error).2)
+    };
+    let error = create(&no_group, false).await.expect_err("no right to the group");
+    assert!(error.contains(&format!("security-group/{group}")), "{error}");
+    let error = create(&nameless, true).await.expect_err("no right to the zone");
+    assert!(error.contains("route53:AssociateVPCWithHostedZone"), "{error}");
+    assert!(create(&nameless, false).await.is_ok());
+    assert!(create(&endpoints, true).await.is_ok());
 }

@@ -2,7 +2,9 @@
 
 mod authorization;
 mod cloud;
+mod endpoints;
 mod in_process;
+mod ipv6;
 mod limits;
 mod load_balancers;
 mod matrix;

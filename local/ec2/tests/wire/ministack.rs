@@ -151,7 +151,30 @@ fn statements(role: &str) -> Value {
             "Condition": { "StringEquals": { "ec2:CreateAction": actions } },
         })
     };
+    let endpoints = |used: &[&str]| {
+        let mut resources: Vec<_> = used.iter().map(|kind| arn(kind)).collect();
+        resources.push(arn("vpc-endpoint"));
+        let actions = ["ec2:CreateVpcEndpoint", "ec2:CreateTags"];
+        json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
+    };
+    let attribute = json!({
+        "Effect": "Allow",
+        "Action": "ec2:ModifyVpcAttribute",
+        "Resource": "*",
+        "Condition": of_stack("aws:ResourceTag"),
+    });
+    let zone = json!({
+        "Effect": "Allow",
+        "Action": "route53:AssociateVPCWithHostedZone",
+        "Resource": "arn:aws:route53:::hostedzone/*",
+        "Condition": { "StringLike": { "route53:VPCs": format!("VPCId=vpc-*,VPCRegion={REGION}") } },
+    });
     match role {
+        "Endpoints" => json!([endpoints(&["vpc", "subnet", "security-group"]), attribute, zone]),
+        // May give an endpoint no name.
+        "Nameless" => json!([endpoints(&["vpc", "subnet", "security-group"]), attribute]),
+        // May use no group.
+        "NoGroup" => json!([endpoints(&["vpc", "subnet"]), zone]),
         "OfStack" => json!([
             create,
             use_own,

@@ -12,6 +12,8 @@ const SILENT: Names = &[
     "DeleteVpc",
     "DetachInternetGateway",
     "DisassociateRouteTable",
+    "ModifySubnetAttribute",
+    "ModifyVpcAttribute",
     "ReleaseAddress",
 ];
 
@@ -19,18 +21,25 @@ pub const MEANT: &[Meant] = &[
     given(SILENT, &["/return"], "EC2 API Reference, DeleteVpc, Response Elements, and those of the others"),
     left_out(
         &["CreateVpc", "DescribeVpcs"],
-        &["/vpc*/cidrBlockAssociationSet", "/vpc*/dhcpOptionsId", "/vpc*/ipv6CidrBlockAssociationSet"],
+        &["/vpc*/cidrBlockAssociationSet", "/vpc*/dhcpOptionsId"],
         "EC2 API Reference, Vpc",
     ),
+    given(
+        &["CreateVpc", "DescribeVpcs"],
+        &["/vpc*/ipv6CidrBlockAssociationSet[]/networkBorderGroup"],
+        "EC2 API Reference, VpcIpv6CidrBlockAssociation; AWS CLI reference, create-vpc, the example with IPv6",
+    ),
+    Meant {
+        operations: &["CreateSubnet", "DescribeSubnets"],
+        case: "*IPv6 a*",
+        at: &["/subnet*/availableIpAddressCount"],
+        moto: "string",
+        ours: "number",
+        source: "AWS CLI reference, create-subnet, the example with an IPv6 CIDR block only: 0",
+    },
     left_out(
         &["CreateSubnet", "DescribeSubnets"],
-        &[
-            "/subnet*/assignIpv6AddressOnCreation",
-            "/subnet*/availabilityZoneId",
-            "/subnet*/ipv6CidrBlockAssociationSet",
-            "/subnet*/ipv6Native",
-            "/subnet*/privateDnsNameOptionsOnLaunch",
-        ],
+        &["/subnet*/availabilityZoneId", "/subnet*/privateDnsNameOptionsOnLaunch"],
         "EC2 API Reference, Subnet",
     ),
     given(
@@ -52,6 +61,11 @@ pub const MEANT: &[Meant] = &[
         &["DescribeSecurityGroups"],
         &["/securityGroupInfo[]/ipPermissions[]"],
         "VPC user guide, Default security groups: they let their members reach each other",
+    ),
+    given(
+        &["CreateEgressOnlyInternetGateway"],
+        &["/clientToken"],
+        "EC2 API Reference, CreateEgressOnlyInternetGateway, Response Elements",
     ),
     given(
         &["AllocateAddress", "DescribeAddresses"],
@@ -76,13 +90,8 @@ pub const MEANT: &[Meant] = &[
     ),
     left_out(
         &["CreateVpcEndpoint", "DescribeVpcEndpoints"],
-        &[
-            "/vpcEndpoint*/dnsEntrySet",
-            "/vpcEndpoint*/groupSet",
-            "/vpcEndpoint*/networkInterfaceIdSet",
-            "/vpcEndpoint*/subnetIdSet",
-        ],
-        "EC2 API Reference, VpcEndpoint: of interface endpoints",
+        &["/vpcEndpoint*/dnsEntrySet"],
+        "EC2 API Reference, VpcEndpoint",
     ),
     given(
         &["CreateVpcEndpoint", "DescribeVpcEndpoints"],
