@@ -16,11 +16,12 @@ use std::process::Command;
 use mayfly_model::names::COMMAND_VARIABLE;
 
 /// The variables that are the worker's.
-const OWN: [&str; 13] = [
+const OWN: [&str; 14] = [
     // register-task's.
     "MAYFLY_DONE_QUEUE_URL",
     "MAYFLY_JOB",
     "MAYFLY_MAILBOX_URL",
+    "MAYFLY_QUEUE_ENDPOINTS",
     // A local cloud's.
     "MAYFLY_CGROUP",
     "MAYFLY_ENDPOINT_URL",

@@ -15,6 +15,7 @@ pub mod mailbox;
 pub mod oom;
 pub mod output;
 pub mod progress;
+pub mod queues;
 pub mod settings;
 pub mod stop;
 pub mod tree;

@@ -21,6 +21,8 @@ pub struct Settings {
     pub mailbox_url: String,
     /// `MAYFLY_DONE_QUEUE_URL`: where reports go.
     pub done_queue_url: String,
+    /// `MAYFLY_QUEUE_ENDPOINTS`: the names by which SQS may be called, one after the other, where the container has IPv6 alone.
+    pub queue_endpoints: Vec<Url>,
     /// `ECS_CONTAINER_METADATA_URI_V4`: the metadata endpoint of this container.
     pub metadata_url: Url,
     /// `MAYFLY_ENDPOINT_URL`: set on a local cloud only, whose origin may be talked to in plain http.
@@ -42,6 +44,7 @@ impl Settings {
             job: text("MAYFLY_JOB")?,
             mailbox_url: text("MAYFLY_MAILBOX_URL")?,
             done_queue_url: text("MAYFLY_DONE_QUEUE_URL")?,
+            queue_endpoints: urls("MAYFLY_QUEUE_ENDPOINTS")?,
             metadata_url: url("ECS_CONTAINER_METADATA_URI_V4")?,
             endpoint: env::var_os("MAYFLY_ENDPOINT_URL").map(|_| url("MAYFLY_ENDPOINT_URL")).transpose()?,
             cgroup: env::var_os("MAYFLY_CGROUP").unwrap_or_else(|| CGROUP.into()).into(),
@@ -52,6 +55,13 @@ impl Settings {
 
 fn text(name: &str) -> anyhow::Result<String> {
     env::var(name).with_context(|| format!("the environment variable {name}"))
+}
+
+/// Those between commas; none where the variable is not set.
+fn urls(name: &str) -> anyhow::Result<Vec<Url>> {
+    let list = env::var(name).unwrap_or_default();
+    let urls = list.split(',').filter(|url| !url.is_empty()).map(Url::parse);
+    urls.collect::<Result<_, _>>().with_context(|| format!("the environment variable {name}"))
 }
 
 fn url(name: &str) -> anyhow::Result<Url> {

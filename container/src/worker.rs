@@ -20,7 +20,7 @@ use crate::http::Http;
 use crate::settings::Settings;
 use crate::stop::{Stop, StopRequest};
 use crate::urls::Pace;
-use crate::{done, http, mailbox};
+use crate::{done, http, mailbox, queues};
 
 /// The worker with all that it talks to.
 pub struct Worker {
@@ -43,7 +43,16 @@ impl Worker {
     pub async fn start(settings: Settings) -> anyhow::Result<Option<Self>> {
         let told_to_stop = stop_on_signals()?;
         let subreaper = Some(Subreaper::begin()?);
-        let Settings { job, mailbox_url, done_queue_url, metadata_url, endpoint, cgroup, runs_as } = settings;
+        let Settings {
+            job,
+            mut mailbox_url,
+            mut done_queue_url,
+            queue_endpoints,
+            metadata_url,
+            endpoint,
+            cgroup,
+            runs_as,
+        } = settings;
         let http = Arc::new(Http::new(endpoint.as_ref())?);
         let tries = ExponentialBuilder::new().with_jitter().with_max_times(7);
         let task_arn = select! {
@@ -56,7 +65,13 @@ impl Worker {
         let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
         let mut config = config.into_builder();
         config.set_endpoint_url(endpoint.map(String::from));
-        let sqs = aws_sdk_sqs::Client::new(&config.build());
+        let mut config = config.build();
+        if let Some(endpoint) = queues::first_that_answers(&config, &queue_endpoints, &mailbox_url).await {
+            mailbox_url = queues::at(&mailbox_url, &endpoint);
+            done_queue_url = queues::at(&done_queue_url, &endpoint);
+            config = config.into_builder().endpoint_url(endpoint).build();
+        }
+        let sqs = aws_sdk_sqs::Client::new(&config);
         let orders = mailbox::open(sqs.clone(), mailbox_url, told_to_stop.clone());
         info!(task_arn, runs_as, "worker started");
         Ok(Some(Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use aws_sdk_ec2::config::retry::RetryConfig;
-use futures_util::future::{join_all, try_join};
+use futures_util::future::{join_all, try_join, try_join_all};
 use libtest_mimic::Trial;
 use local_aws::calls::Call;
 use local_cloud::{ACCOUNT, REGION};
@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 
 use crate::support::course;
 use crate::support::denial::Denial;
-use crate::support::documents::{command, private};
+use crate::support::documents::{by_egress, command, private};
 use crate::support::harness::Harness;
-use crate::support::history::refusals;
+use crate::support::history::{refusals, states_entered};
 use crate::support::machines::states;
 use crate::support::world::{STACK, World, until};
 
 /// States that may find everything seen that they need: by then a step before them has waited for something that was
 /// made as late, for the attachment, the route table that it associates, or the NAT gateway that it looks at. And
 /// DispatchJob needs nothing of EC2's, but the mailbox, which has a test of its own.
-const SEEN_BY_THEN: [&str; 7] = [
+const SEEN_BY_THEN: &[&str] = &[
     "CreateNatGateway",
     "AssociatePublicRouteTable",
     "AssociateSecondPrivateRouteTable",
@@ -35,6 +35,14 @@ const SEEN_BY_THEN: [&str; 7] = [
     "CreateEndpoints",
     "CreatePrivateRoute",
     "DispatchJob",
+    // A step before them has waited.
+    "AssociateIsolatedRouteTable",
+    "CreateIsolatedEndpoints",
+    "CheckEndpoints",
+    "CreateEgressOnlyInternetGateway",
+    "CreateIpv6Route",
+    "CreateFirstIpv6Subnet",
+    "CreateSecondIpv6Subnet",
 ];
 
 /// How many jobs may try to be refused.
@@ -54,20 +62,27 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 
 /// Nothing of the job is seen by any call for a while after its creation, longer than until the first look at the NAT
 /// gateway; and the account uses ECS for the first time.
-async fn not_seen(world: Arc<World>, job: String) -> Result<()> {
+async fn not_seen(world: Arc<World>, base: String) -> Result<()> {
+    try_join_all(["nat", "endpoints", "ipv6"].map(|egress| not_seen_with(&world, &base, egress))).await?;
+    Ok(())
+}
+
+async fn not_seen_with(world: &World, base: &str, egress: &str) -> Result<()> {
+    let job = format!("{base}-{egress}");
     world.cloud().ec2_faults().add(&job, Fault::Unseen { seconds: 120 });
     world.cloud().ecs_faults().add(&job, [Rule::once(local_ecs::Fault::RoleMissing { times: 2 })]);
-    let mut document = private(&["true"]);
+    let mut document = by_egress(egress, &["true"]);
     document["network"]["egressPorts"] = json!([80, 443]);
     world.start_job(&job, &document).await?;
-    let course = course::of(&world, &job).await?;
+    let course = course::of(world, &job).await?;
     course.result()?;
+    let entered: BTreeSet<_> = states_entered(&course.events).collect();
     let met = |state: &str, error: &str| {
         refusals(&course.events).filter(|refusal| (refusal.state, refusal.error) == (state, error)).count()
     };
     let retries = |state: &Value| state["Retry"].to_string().contains("\"NotVisibleYet\"");
     for (state, _) in states("run-job").iter().filter(|(_, definition)| retries(definition)) {
-        let need_not = SEEN_BY_THEN.contains(&state.as_str());
+        let need_not = SEEN_BY_THEN.contains(&state.as_str()) || !entered.contains(state.as_str());
         assert!(need_not || met(state, "NotVisibleYet") > 0, "{state} was not put to the test");
     }
     assert_eq!(met("CreateCluster", "Unavailable"), 2);

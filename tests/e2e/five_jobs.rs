@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sfn::types::ExecutionStatus;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use mayfly_model::record::Stored;
@@ -13,9 +13,9 @@ use serde_json::json;
 
 use crate::support::account::SPARE_ADDRESSES;
 use crate::support::course;
-use crate::support::documents::private;
+use crate::support::documents::{by_egress, private};
 use crate::support::harness::Harness;
-use crate::support::history::has_met;
+use crate::support::history::{has_met, refusals};
 use crate::support::made::{self, Made};
 use crate::support::world::{self, World};
 
@@ -24,6 +24,7 @@ const JOBS: usize = 5;
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("five_jobs_at_once_keep_to_themselves", five_jobs),
+        harness.trial("five_jobs_with_ipv6_at_once_take_no_longer_than_one", five_with_ipv6),
         harness.trial_in_new_account(
             "five_private_jobs_at_once_share_a_new_account",
             |world, base| async move {
@@ -93,6 +94,34 @@ async fn copy_a_file(world: &World, job: &str) -> Result<String> {
     let log = world.container_log(job).await?;
     assert_eq!(log.iter().filter(|line| line.contains("assignment taken on")).count(), 1, "{log:#?}");
     Ok(result.task_arn.clone())
+}
+
+/// Nothing that they need is short but VPCs: the throttles and vCPUs are AWS's own, and nothing waits for anybody. What the
+/// machine under the test takes for five at a time is not in it.
+async fn five_with_ipv6(world: Arc<World>, base: String) -> Result<()> {
+    let run = async |name: String| {
+        let job = format!("{base}-{name}");
+        world.start_job(&job, &by_egress("ipv6", &["true"])).await?;
+        let course = course::of(&world, &job).await?;
+        course.result()?;
+        let refused = refusals(&course.events).map(|refusal| refusal.error.to_owned());
+        // The VPC's addresses are waited for by one as by five.
+        let waited: Vec<_> =
+            refused.filter(|error| error != "BlockPending" && error != "StillInUse").collect();
+        assert!(waited.is_empty(), "{job}: {waited:?}");
+        anyhow::Ok(seconds_of(&course.events))
+    };
+    let alone = run("alone".into()).await?;
+    let together = try_join_all((1..=JOBS).map(|n| run(n.to_string()))).await?;
+    let longest = together.iter().copied().fold(0.0, f64::max);
+    assert!(longest <= alone * 1.1, "one alone: {alone} s, the last of five: {longest} s");
+    Ok(())
+}
+
+/// From the first event to the last.
+fn seconds_of(events: &[HistoryEvent]) -> f64 {
+    let times = || events.iter().map(|event| event.timestamp().as_secs_f64());
+    times().fold(f64::MIN, f64::max) - times().fold(f64::MAX, f64::min)
 }
 
 /// Not all of them can have what they need at once: some wait, none for ever.

@@ -10,6 +10,7 @@ mod cli; // `mayfly` tells a job's outcome by its exit code and its output
 mod command_fails; // a job that fails says why, and is torn down all the same
 mod consistency; // what EC2 does not know yet, or does not answer now, is tried again
 mod drained; // a stack is deleted only when nothing of any job is left
+mod egress; // a private job without a NAT gateway
 mod expiry; // signed URLs expire, and a job that outlives them delivers all the same
 mod five_jobs; // jobs at the same time never see each other's messages
 mod held_up; // a result counts however long its handling is held up
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         expiry::trials,
         drained::trials,
         private::trials,
+        egress::trials,
         many_files::trials,
         consistency::trials,
         slow_to_go::trials,

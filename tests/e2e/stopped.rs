@@ -11,7 +11,7 @@ use local_ecs::{Fault, Rule};
 use serde_json::{Value, json};
 
 use crate::support::course::always;
-use crate::support::documents::{command, private};
+use crate::support::documents::{by_egress, command, egress_of};
 use crate::support::harness::Harness;
 use crate::support::history::{states_entered, states_exited};
 use crate::support::machines::{snake_case, states};
@@ -21,21 +21,37 @@ use crate::support::world::{World, machine, nested_arn};
 const TRIES: usize = 10;
 
 /// States that no job is stopped in here. Of run-job: what comes only where there is no room for an internet gateway;
-/// `quotas.rs` stops a job while it waits for one. Of tear-down: the job's own teardown does not stop the job, a job that
+/// `quotas.rs` stops a job while it waits for one; and the way in to a load balancer, which only a service has. Of tear-down: the job's own teardown does not stop the job, a job that
 /// ends well has no stragglers to wait for, and what cannot be deleted is reported in some milliseconds, in
 /// `leftovers.rs`.
-const NOT_HERE: [(&str, &str); 6] = [
+const NOT_HERE: &[(&str, &str)] = &[
     ("run-job", "AwaitAddress"),
     ("run-job", "ReleaseAddress"),
     ("run-job", "CreateAwaitedInternetGateway"),
+    ("run-job", "CreateEntryInternetGateway"),
+    ("run-job", "AttachEntryInternetGateway"),
+    ("run-job", "CreateEntrySubnet"),
+    ("run-job", "CreateEntryRouteTable"),
+    ("run-job", "AssociateEntryRouteTable"),
+    ("run-job", "CreateEntryRoute"),
     ("tear-down", "StopExecution"),
     ("tear-down", "AwaitStragglers"),
     ("tear-down", "ReportLeftovers"),
 ];
 
 /// What the names of the states have in them that make or delete the parts of a network.
-const PARTS: [&str; 8] =
-    ["Vpc", "Address", "Gateway", "Subnet", "Route", "Endpoints", "SecurityGroup", "Cluster"];
+const PARTS: [&str; 10] = [
+    "Vpc",
+    "Address",
+    "Gateway",
+    "Subnet",
+    "Route",
+    "Endpoint",
+    "SecurityGroup",
+    "Cluster",
+    "DnsHostnames",
+    "Ipv6",
+];
 
 /// How many private jobs are stopped side by side in one test.
 const SIDE_BY_SIDE: usize = 6;
@@ -93,6 +109,15 @@ impl Stop {
     }
 }
 
+/// The egress of the job whose teardown has something to delete in the state.
+fn nested_egress(state: &str) -> &'static str {
+    match state {
+        "DeleteEgressOnlyInternetGateway" => "ipv6",
+        "DeleteEndpoints" => "endpoints",
+        _ => "nat",
+    }
+}
+
 /// The states of a machine that take time, in the file's order.
 fn working_states(machine: &str) -> impl Iterator<Item = String> {
     let takes_time = |state: &Value| matches!(state["Type"].as_str(), Some("Task" | "Wait"));
@@ -102,7 +127,8 @@ fn working_states(machine: &str) -> impl Iterator<Item = String> {
 
 async fn stopped_at(world: &World, base: &str, stop: &Stop) -> Result<()> {
     let words: &[&str] = if stop.is_endless { &["sleep", "600"] } else { &["true"] };
-    let mut document = if stop.is_private { private(words) } else { command(words) };
+    let egress = if stop.is_nested { nested_egress(&stop.state) } else { egress_of(&stop.state) };
+    let mut document = if stop.is_private { by_egress(egress, words) } else { command(words) };
     // On the way to another service only.
     let is_relaunch = !stop.is_nested && stop.state == "DeleteService";
     document["capacity"] = json!(if is_relaunch { "spot-then-on-demand" } else { "spot" });

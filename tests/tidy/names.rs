@@ -7,8 +7,7 @@ use serde_json::json;
 use crate::project::{entries, functions, machines, pascal, read, resources, template, toml};
 
 /// The functions that are no state of a machine, and who calls them.
-const CALLED_BY_OTHERS: [(&str, &str); 5] = [
-    ("authorize-ingress", "whoever opens a group of the job's"),
+const CALLED_BY_OTHERS: [(&str, &str); 4] = [
     ("find-task", "whoever runs a container service, which has no worker that could report its address"),
     ("handle-report", "the done queue's trigger"),
     ("handle-stopped-task", "the rules on ECS's events"),
@@ -16,7 +15,19 @@ const CALLED_BY_OTHERS: [(&str, &str); 5] = [
 ];
 
 /// The adjectives that a state may have after its verb, where a machine uses a function more than once.
-const ADJECTIVES: [&str; 5] = ["Public", "Private", "FirstPrivate", "SecondPrivate", "Awaited"];
+const ADJECTIVES: &[&str] = &[
+    "Public",
+    "Private",
+    "FirstPrivate",
+    "SecondPrivate",
+    "Awaited",
+    "Isolated",
+    "Entry",
+    "Endpoint",
+    "FirstIpv6",
+    "SecondIpv6",
+    "Ipv6",
+];
 
 #[test]
 fn a_function_is_folder_package_and_resource_of_one_name() {

@@ -6,8 +6,8 @@ use std::future::Future;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
-    Address, Filter, InternetGateway, NatGateway, NetworkInterface, RouteTable, SecurityGroup, Subnet, Tag,
-    Vpc, VpcEndpoint,
+    Address, EgressOnlyInternetGateway, Filter, InternetGateway, NatGateway, NetworkInterface, RouteTable,
+    SecurityGroup, Subnet, Tag, Vpc, VpcEndpoint,
 };
 use mayfly_lambda::error::Error;
 use mayfly_model::inventory::{EXISTS, Kind, Resource, UNKNOWN};
@@ -182,6 +182,16 @@ described!(
     tags,
     Some("attachment.vpc-id"),
     "internet gateway"
+);
+// No filter tells those of a VPC.
+// Source: EC2 API Reference, `DescribeEgressOnlyInternetGateways`, `Filter`.
+described!(
+    EgressOnlyInternetGateway,
+    describe_egress_only_internet_gateways.set_filters,
+    egress_only_internet_gateway_id,
+    tags,
+    None,
+    "egress-only internet gateway"
 );
 described!(
     SecurityGroup, describe_security_groups.set_filters, group_id, tags, Some("vpc-id"), "security groups",

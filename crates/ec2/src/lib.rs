@@ -7,10 +7,18 @@ mod blockers;
 mod codes;
 mod delete;
 pub mod find;
+mod groups;
 mod quota;
 mod tags;
 
 pub use blockers::name_blockers;
 pub use codes::{creating, creating_once, deleted, deleting, is_gone, unsuccessful};
 pub use delete::{delete_each, most_retryable};
+pub use groups::in_order_of_deletion;
 pub use tags::{pairs, tag_specification};
+
+/// The name of the endpoint service of one of AWS's services, `ecr.api` for example, in the Region.
+/// Source: VPC guide for AWS PrivateLink, "AWS services that integrate with AWS PrivateLink".
+pub fn service_name(region: &str, service: &str) -> String {
+    format!("com.amazonaws.{region}.{service}")
+}

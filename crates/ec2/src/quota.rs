@@ -15,13 +15,21 @@ pub(crate) struct Quota {
     /// What AWS gives to a new account.
     default: u32,
     /// Whether a job may wait for it. Those are taken in one fixed order, so that jobs which wait cannot hold each other
-    /// up: VPC, internet gateway, address, NAT gateway.
+    /// up: VPC, internet gateway or egress-only one, address, NAT gateway.
     waits: bool,
 }
 
-const QUOTAS: [Quota; 11] = [
+const QUOTAS: [Quota; 12] = [
     quota("VpcLimitExceeded", "VPCs per Region", "L-F678F1CE", 5, true),
     quota("InternetGatewayLimitExceeded", "Internet gateways per Region", "L-A4707A72", 5, true),
+    // The code is a guess by the others' form: AWS documents none.
+    quota(
+        "EgressOnlyInternetGatewayLimitExceeded",
+        "Egress-only internet gateways per Region",
+        "L-45FE3B85",
+        5,
+        true,
+    ),
     quota("AddressLimitExceeded", "EC2-VPC Elastic IPs", "L-0263D0A3", 5, true),
     quota("NatGatewayLimitExceeded", "NAT gateways per Availability Zone", "L-FE5A380F", 5, true),
     quota("SubnetLimitExceeded", "Subnets per VPC", "L-407747CB", 200, false),

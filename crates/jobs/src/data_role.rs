@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::signing::{Access, KeyGroup, SESSION, Signer};
+use crate::signing::{Access, Hosts, KeyGroup, SESSION, Signer};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::Client;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -49,12 +49,13 @@ impl DataRole {
     /// As [`Error::aws`].
     pub async fn downloads<'a>(
         &self,
+        hosts: Hosts,
         inputs: impl IntoIterator<Item = &'a Input>,
     ) -> Result<Vec<Download>, Error> {
         let inputs: Vec<&Input> = inputs.into_iter().collect();
         let uris = inputs.iter().filter_map(|input| S3Uri::parse(&input.from));
         let mut signed = HashMap::new();
-        for (signer, uris) in self.signers(Access::Read, uris).await? {
+        for (signer, uris) in self.signers(hosts, Access::Read, uris).await? {
             for uri in uris {
                 signed.insert((uri.bucket, uri.key), signer.get(&uri)?);
             }
@@ -72,20 +73,25 @@ impl DataRole {
     /// As [`Error::aws`].
     pub async fn signers<'a>(
         &self,
+        hosts: Hosts,
         access: Access,
         uris: impl IntoIterator<Item = S3Uri<'a>>,
     ) -> Result<Vec<(Signer<'_>, Vec<S3Uri<'a>>)>, Error> {
         let groups = KeyGroup::split(access, uris).into_iter();
-        let sessions: Vec<_> = groups.map(|group| self.signers_of(group)).collect();
+        let sessions: Vec<_> = groups.map(|group| self.signers_of(hosts, group)).collect();
         stream::iter(sessions).buffer_unordered(SIDE_BY_SIDE).try_concat().await
     }
 
     /// As many as STS wants for the group.
-    async fn signers_of<'a>(&self, group: KeyGroup<'a>) -> Result<Vec<(Signer<'_>, Vec<S3Uri<'a>>)>, Error> {
+    async fn signers_of<'a>(
+        &self,
+        hosts: Hosts,
+        group: KeyGroup<'a>,
+    ) -> Result<Vec<(Signer<'_>, Vec<S3Uri<'a>>)>, Error> {
         let mut signers = Vec::new();
         let mut groups = vec![group];
         while let Some(group) = groups.pop() {
-            match self.signer(&group).await? {
+            match self.signer(hosts, &group).await? {
                 Some(signer) => signers.push((signer, group.uris().to_vec())),
                 None => groups.extend(group.smaller().ok_or_else(|| {
                     Error::internal("assume the data role", "STS takes no session policy, however short")
@@ -96,7 +102,7 @@ impl DataRole {
     }
 
     /// A signer with a session of the role that is good for the group's keys alone; none where its policy is too large.
-    async fn signer(&self, group: &KeyGroup<'_>) -> Result<Option<Signer<'_>>, Error> {
+    async fn signer(&self, hosts: Hosts, group: &KeyGroup<'_>) -> Result<Option<Signer<'_>>, Error> {
         if group.is_too_long() {
             return Ok(None);
         }
@@ -125,6 +131,7 @@ impl DataRole {
             credentials: Credentials::new(id, secret, Some(token), None, "data-role"),
             region: &self.region,
             endpoint: self.endpoint.as_deref(),
+            hosts,
             lifetime: self.url_lifetime,
             clock: &self.clock,
         }))
@@ -212,7 +219,7 @@ mod tests {
         let sts = Sts::refusing_from(1000);
         let inputs = inputs();
         let role = sts.serve().await;
-        let signing = tokio::time::timeout(Duration::from_secs(20), role.downloads(&inputs));
+        let signing = tokio::time::timeout(Duration::from_secs(20), role.downloads(Hosts::Ipv4, &inputs));
         let downloads = signing.await.expect("in the function's time").unwrap();
         for (input, download) in inputs.iter().zip(&downloads) {
             let key = input.from.rsplit('/').next().unwrap();
@@ -233,7 +240,7 @@ mod tests {
             let role = Sts::refusing_from(limit).serve().await;
             let inputs = inputs();
             let uris = inputs[..4].iter().filter_map(|input| S3Uri::parse(&input.from));
-            let signers = role.signers(Access::Write, uris).await.unwrap();
+            let signers = role.signers(Hosts::Ipv4, Access::Write, uris).await.unwrap();
             let signed = signers.iter().flat_map(|(signer, uris)| {
                 uris.iter().map(move |uri| signer.post(uri, POST_LIMIT).map(|_| uri.key))
             });
@@ -247,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn an_sts_that_takes_no_policy_at_all_is_an_error() {
         let role = Sts::refusing_from(0).serve().await;
-        let error = role.downloads(&inputs()[..1]).await.unwrap_err();
+        let error = role.downloads(Hosts::Ipv4, &inputs()[..1]).await.unwrap_err();
         assert_eq!(error.name(), "Internal");
     }
 }

@@ -9,10 +9,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use mayfly_lambda::Environment;
 use mayfly_lambda::error::Error;
+use mayfly_model::job::Egress;
 use mayfly_model::message::{Loss, News, Progress, Report};
 use mayfly_model::plan::Plan;
 use mayfly_model::record::{
-    CAPACITY, JOB, LOSS, MAILBOX, NONCE, PROGRESS, RESULT, START, Stored, TOKEN, TTL, TURN, WORK,
+    CAPACITY, IPV6, JOB, LOSS, MAILBOX, NONCE, PROGRESS, RESULT, START, Stored, TOKEN, TTL, TURN, WORK,
 };
 use mayfly_model::turn::Turn;
 use serde::Serialize;
@@ -94,6 +95,7 @@ impl Jobs {
     }
 
     async fn create(&self, plan: &Plan, turn: Turn, token: &str, nonce: &str) -> Result<(), Error> {
+        let ipv6 = (plan.egress() == Some(Egress::Ipv6)).then_some(AttributeValue::Bool(true));
         let put = self
             .dynamodb
             .put_item()
@@ -107,6 +109,7 @@ impl Jobs {
             .item(CAPACITY, json(&plan.capacity)?)
             .item(WORK, json(&plan.work())?)
             .item(TTL, number(forget_at(plan)?));
+        let put = ipv6.into_iter().fold(put, |put, ipv6| put.item(IPV6, ipv6));
         put.send().await.map(drop).map_err(Error::aws("write the job's record"))
     }
 

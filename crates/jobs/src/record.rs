@@ -7,11 +7,13 @@ use mayfly_lambda::error::Error;
 use mayfly_model::job::{Capacity, Work};
 use mayfly_model::message::Loss;
 use mayfly_model::record::{
-    CAPACITY, CONCLUDED, ENDED_TASKS, LOSS, MAILBOX, NONCE, RESULT, Stored, TASK_ARN, TOKEN, TURN, WORK,
-    WORKED,
+    CAPACITY, CONCLUDED, ENDED_TASKS, IPV6, LOSS, MAILBOX, NONCE, RESULT, Stored, TASK_ARN, TOKEN, TURN,
+    WORK, WORKED,
 };
 use mayfly_model::turn::Turn;
 use serde::de::DeserializeOwned;
+
+use crate::signing::Hosts;
 
 /// What the table knows of a job that has been dispatched.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Record {
     pub mailbox: String,
     /// The document's `capacity`.
     pub capacity: Capacity,
+    /// Where S3 is called for the job.
+    pub hosts: Hosts,
     /// The job's work.
     pub work: Work,
     /// The ECS task that works at this start, once it has reported.
@@ -58,6 +62,7 @@ impl Record {
             nonce: given(NONCE, text(item, NONCE))?.to_owned(),
             mailbox: given(MAILBOX, text(item, MAILBOX))?.to_owned(),
             capacity: given(CAPACITY, json(item, CAPACITY)?)?,
+            hosts: Hosts::of(item.contains_key(IPV6)),
             work: given(WORK, json(item, WORK)?)?,
             task_arn: text(item, TASK_ARN).map(str::to_owned),
             ended_tasks: ended.cloned().unwrap_or_default(),

@@ -158,6 +158,23 @@ fn pattern(key: &str) -> String {
     pattern
 }
 
+/// By which of its names S3 is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// Those that have addresses of IPv4 alone.
+    #[default]
+    Ipv4,
+    /// Those that have addresses of both versions.
+    DualStack,
+}
+
+impl Hosts {
+    /// For a container that has IPv6 alone, or for any other.
+    pub fn of(ipv6: bool) -> Self {
+        if ipv6 { Self::DualStack } else { Self::Ipv4 }
+    }
+}
+
 /// Signs for one session of the data role.
 pub struct Signer<'a> {
     /// The session's credentials.
@@ -166,6 +183,8 @@ pub struct Signer<'a> {
     pub region: &'a str,
     /// Where S3 is, if not at AWS: the origin of a local cloud.
     pub endpoint: Option<&'a str>,
+    /// By which name S3 is called at AWS.
+    pub hosts: Hosts,
     /// How long a URL is good for; at most [`SESSION`].
     pub lifetime: Duration,
     /// From when on.
@@ -248,12 +267,16 @@ impl Signer<'_> {
     }
 
     /// A bucket with a dot in its name has no certificate as a host name; a local cloud has no host names.
-    /// Source: S3 user guide, "Virtual hosting of general purpose buckets".
+    /// Source: S3 user guide, "Virtual hosting of general purpose buckets" and "Making requests to Amazon S3 over IPv6".
     fn bucket_url(&self, bucket: &str) -> Result<Url, Error> {
+        let s3 = match self.hosts {
+            Hosts::Ipv4 => format!("s3.{}.amazonaws.com", self.region),
+            Hosts::DualStack => format!("s3.dualstack.{}.amazonaws.com", self.region),
+        };
         let url = match self.endpoint {
             Some(endpoint) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
-            None if bucket.contains('.') => format!("https://s3.{}.amazonaws.com/{bucket}", self.region),
-            None => format!("https://{bucket}.s3.{}.amazonaws.com/", self.region),
+            None if bucket.contains('.') => format!("https://{s3}/{bucket}"),
+            None => format!("https://{bucket}.{s3}/"),
         };
         Url::parse(&url).map_err(|error| Error::internal(format!("read the S3 endpoint {url}"), error))
     }
@@ -267,16 +290,35 @@ mod tests {
         S3Uri { bucket: "bucket", key }
     }
 
+    fn signer(clock: &Clock, hosts: Hosts) -> Signer<'_> {
+        let credentials = Credentials::new("AKID", "secret", Some("token+/=".into()), None, "test");
+        Signer { credentials, region: "eu-central-1", endpoint: None, hosts, lifetime: SESSION, clock }
+    }
+
     #[test]
     fn a_key_is_encoded_as_s3_does_it_before_it_checks_the_signature() {
-        let credentials = Credentials::new("AKID", "secret", Some("token+/=".into()), None, "test");
         let clock = Clock::default();
-        let signer =
-            Signer { credentials, region: "eu-central-1", endpoint: None, lifetime: SESSION, clock: &clock };
+        let signer = signer(&clock, Hosts::Ipv4);
         let url = signer.get(&uri("a b+c(1)/ü//%2F~.mp4")).unwrap();
         let path = "https://bucket.s3.eu-central-1.amazonaws.com/a%20b%2Bc%281%29/%C3%BC//%252F~.mp4?X-Amz-Algorithm=";
         assert!(url.starts_with(path), "{url}");
         assert!(url.contains("X-Amz-Security-Token=token%2B%2F%3D"), "{url}");
+    }
+
+    #[test]
+    fn a_container_that_has_ipv6_alone_is_given_hosts_that_have_it() {
+        let clock = Clock::default();
+        let signer = signer(&clock, Hosts::DualStack);
+        let dotted = S3Uri { bucket: "my.bucket", key: "a" };
+        for (uri, start) in [
+            (uri("a"), "https://bucket.s3.dualstack.eu-central-1.amazonaws.com/"),
+            (dotted, "https://s3.dualstack.eu-central-1.amazonaws.com/my.bucket"),
+        ] {
+            let (get, post) = (signer.get(&uri).unwrap(), signer.post(&uri, 1).unwrap().0);
+            assert!(get.starts_with(start) && post.starts_with(start), "{get} {post}");
+        }
+        let local = Signer { endpoint: Some("http://127.0.0.1:4566"), ..signer };
+        assert!(local.get(&uri("a")).unwrap().starts_with("http://127.0.0.1:4566/bucket/a?"));
     }
 
     fn groups(keys: &[String]) -> Vec<KeyGroup<'_>> {

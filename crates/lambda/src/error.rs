@@ -46,6 +46,12 @@ pub enum Error {
     /// The NAT gateway is not available yet; the state machine looks again.
     #[error("{0}")]
     NatPending(String),
+    /// The endpoints are not all available yet; the state machine looks again.
+    #[error("{0}")]
+    EndpointsPending(String),
+    /// The VPC has no IPv6 addresses yet; the state machine looks again.
+    #[error("{0}")]
+    BlockPending(String),
     /// Something that is being deleted is still there; the state machine looks again.
     #[error("{0}")]
     StillInUse(String),

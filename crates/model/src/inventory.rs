@@ -25,6 +25,8 @@ pub enum Kind {
     Subnet,
     /// An internet gateway.
     InternetGateway,
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGateway,
     /// An Elastic IP address.
     Address,
     /// A NAT gateway.
@@ -73,6 +75,7 @@ impl Kind {
             | Self::Vpc
             | Self::Subnet
             | Self::InternetGateway
+            | Self::EgressOnlyInternetGateway
             | Self::Address
             | Self::RouteTable
             | Self::SecurityGroup

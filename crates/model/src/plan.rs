@@ -79,6 +79,33 @@ impl Plan {
         }
     }
 
+    /// How the container reaches what is outside, where the job has a network of its own.
+    pub fn egress(&self) -> Option<Egress> {
+        match &self.network {
+            PlannedNetwork::Joined(_) => None,
+            PlannedNetwork::Private(network) => Some(network.egress),
+        }
+    }
+
+    /// The services of AWS that the container calls through interface endpoints, as the end of the endpoint services' names:
+    /// Fargate those of images, logs and secrets, the worker SQS.
+    /// Source: ECS developer guide, "Amazon ECS interface VPC endpoints (AWS PrivateLink)"; ECR user guide, "Amazon ECR
+    /// interface VPC endpoints".
+    pub fn interface_endpoints(&self) -> Vec<&'static str> {
+        if self.egress() != Some(Egress::Endpoints) {
+            return Vec::new();
+        }
+        let has_secrets_in =
+            |service: &str| self.container.secrets.values().any(|arn| arn.split(':').nth(2) == Some(service));
+        let optional = [
+            ("sqs", self.work().is_some()),
+            ("secretsmanager", has_secrets_in("secretsmanager")),
+            ("ssm", has_secrets_in("ssm")),
+        ];
+        let optional = optional.into_iter().filter_map(|(service, is_called)| is_called.then_some(service));
+        ["ecr.api", "ecr.dkr", "logs"].into_iter().chain(optional).collect()
+    }
+
     /// Whether the job still waits `now` where a quota is full.
     pub fn waits_for_quotas(&self, now: Timestamp) -> bool {
         self.queue_time_left(now).is_positive()
@@ -208,8 +235,9 @@ pub struct JoinedNetwork {
     pub assign_public_ip: bool,
 }
 
-/// A network that exists only for the job: a public subnet, which holds the NAT gateway, and a private one in each of two
-/// Availability Zones, one of which holds the container.
+/// A network that exists only for the job. The container is in a private subnet: with a NAT gateway in one of two, each in an
+/// Availability Zone of its own; with endpoints in the only one, since an endpoint costs in each zone; with IPv6 alone in one
+/// of two whose addresses AWS chooses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateNetwork {
@@ -219,18 +247,20 @@ pub struct PrivateNetwork {
     pub egress: Egress,
     /// The VPC's addresses. All jobs have the same ones, since their VPCs never meet.
     pub vpc_cidr: String,
-    /// The public subnet's.
-    pub public_cidr: String,
-    /// The first private subnet's.
-    pub private_cidr: String,
-    /// The second's. A plan that was made before there was one is read for as long as its job lives.
-    #[serde(default)]
-    pub second_private_cidr: String,
+    /// Those of the public subnet, where there is one: for a NAT gateway, or for a load balancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_cidr: Option<String>,
+    /// The first private subnet's, unless AWS chooses them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_cidr: Option<String>,
+    /// The second's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_private_cidr: Option<String>,
     /// The Availability Zone of the public subnet and the first private one, because traffic between two costs.
     pub availability_zone: String,
     /// The second private subnet's.
-    #[serde(default)]
-    pub second_availability_zone: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_availability_zone: Option<String>,
     /// The TCP ports that the container may call.
     pub egress_ports: Vec<u16>,
 }

@@ -23,6 +23,8 @@ pub const NONCE: &str = "nonce";
 pub const MAILBOX: &str = "mailbox";
 /// The document's `capacity`, as it stands there.
 pub const CAPACITY: &str = "capacity";
+/// Set of a job whose container has IPv6 alone: its URLs are signed for S3's dual-stack hosts.
+pub const IPV6: &str = "ipv6";
 /// The job's work, its document's `task`, as JSON: the only source of the keys that are signed.
 pub const WORK: &str = "task";
 /// The ARN of the task that works at this start, once it has reported.

@@ -1,8 +1,8 @@
 //! CreateRoute: a way to the internet, for the public subnet through the internet gateway, for the private ones through
-//! the NAT gateway.
+//! the NAT gateway, or the egress-only internet gateway where they have IPv6 alone.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::RouteTable;
+use aws_sdk_ec2::types::{Route, RouteTable};
 use mayfly_ec2::creating_once;
 use mayfly_ec2::find::{self, Described};
 use mayfly_lambda::error::Error;
@@ -12,6 +12,7 @@ use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
 
 const EVERYWHERE: &str = "0.0.0.0/0";
+const EVERYWHERE_IPV6: &str = "::/0";
 const DOING: &str = "create a route of the job";
 
 /// The step.
@@ -27,9 +28,20 @@ pub struct CreateRoute {
 pub struct Input {
     plan: Plan,
     route_table_id: String,
-    /// The internet gateway; EC2 refuses it beside a NAT gateway, and neither.
-    gateway_id: Option<String>,
-    nat_gateway_id: Option<String>,
+    #[serde(flatten)]
+    target: Target,
+}
+
+/// Where the route leads.
+#[derive(Debug, Deserialize)]
+enum Target {
+    /// An internet gateway.
+    #[serde(rename = "gatewayId")]
+    Internet(String),
+    #[serde(rename = "natGatewayId")]
+    Nat(String),
+    #[serde(rename = "egressOnlyInternetGatewayId")]
+    EgressOnly(String),
 }
 
 /// What the step answers.
@@ -51,33 +63,38 @@ impl Step for CreateRoute {
     #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
     async fn run(&self, input: Input) -> Result<Created, Error> {
         let Self { ec2, stack, clock } = self;
-        let Input { plan, route_table_id, gateway_id, nat_gateway_id } = input;
-        let target = gateway_id.clone().or(nat_gateway_id.clone()).unwrap_or_default();
+        let Input { plan, route_table_id, target } = input;
         let found = find::owned::<RouteTable>(ec2, Owner { stack, job: &plan.job }).await?;
         if leads_to(found.iter().find(|table| table.id() == route_table_id), &target)? {
-            tracing::info!(route_table_id, target, "route found");
+            tracing::info!(route_table_id, ?target, "route found");
             return Ok(Created {});
         }
-        ec2.create_route()
-            .route_table_id(&route_table_id)
-            .destination_cidr_block(EVERYWHERE)
-            .set_gateway_id(gateway_id)
-            .set_nat_gateway_id(nat_gateway_id)
-            .send()
-            .await
-            .map_err(creating_once(DOING, &plan, clock.now(), "RouteAlreadyExists"))?;
-        tracing::info!(route_table_id, target, "route created");
+        let route = ec2.create_route().route_table_id(&route_table_id);
+        let route = match &target {
+            Target::Internet(id) => route.destination_cidr_block(EVERYWHERE).gateway_id(id),
+            Target::Nat(id) => route.destination_cidr_block(EVERYWHERE).nat_gateway_id(id),
+            Target::EgressOnly(id) => {
+                route.destination_ipv6_cidr_block(EVERYWHERE_IPV6).egress_only_internet_gateway_id(id)
+            }
+        };
+        route.send().await.map_err(creating_once(DOING, &plan, clock.now(), "RouteAlreadyExists"))?;
+        tracing::info!(route_table_id, ?target, "route created");
         Ok(Created {})
     }
 }
 
 /// Whether the table's route leads to the target already, as far as EC2 shows it.
-fn leads_to(table: Option<&RouteTable>, target: &str) -> Result<bool, Error> {
+fn leads_to(table: Option<&RouteTable>, target: &Target) -> Result<bool, Error> {
     let routes = table.map(RouteTable::routes).unwrap_or_default();
-    let Some(route) = routes.iter().find(|route| route.destination_cidr_block() == Some(EVERYWHERE)) else {
-        return Ok(false);
+    let (target, is_ours): (_, fn(&Route) -> bool) = match target {
+        Target::Internet(id) | Target::Nat(id) => {
+            (id, |route| route.destination_cidr_block() == Some(EVERYWHERE))
+        }
+        Target::EgressOnly(id) => (id, |route| route.destination_ipv6_cidr_block() == Some(EVERYWHERE_IPV6)),
     };
-    match route.gateway_id().or(route.nat_gateway_id()).unwrap_or("something else") {
+    let Some(route) = routes.iter().find(|route| is_ours(route)) else { return Ok(false) };
+    let gateway = route.gateway_id().or(route.nat_gateway_id()).or(route.egress_only_internet_gateway_id());
+    match gateway.unwrap_or("something else") {
         same if same == target => Ok(true),
         other => {
             let detail = format!("the table's route leads to {other} and not to {target}");
@@ -88,20 +105,39 @@ fn leads_to(table: Option<&RouteTable>, target: &str) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ec2::types::Route;
-
     use super::*;
+
+    fn nat(id: &str) -> Target {
+        Target::Nat(id.to_owned())
+    }
 
     #[test]
     fn a_route_that_is_there_must_lead_to_the_same_gateway() {
         let local = Route::builder().destination_cidr_block("10.0.0.0/24").gateway_id("local").build();
         let route = Route::builder().destination_cidr_block(EVERYWHERE).nat_gateway_id("nat-1").build();
         let table = RouteTable::builder().routes(local.clone()).routes(route).build();
-        assert!(leads_to(Some(&table), "nat-1").expect("the same"));
-        assert_eq!(leads_to(Some(&table), "nat-2").expect_err("another").name(), "Internal");
+        assert!(leads_to(Some(&table), &nat("nat-1")).expect("the same"));
+        assert_eq!(leads_to(Some(&table), &nat("nat-2")).expect_err("another").name(), "Internal");
         let bare = RouteTable::builder().routes(local).build();
         for unseen in [None, Some(&bare)] {
-            assert!(!leads_to(unseen, "nat-1").expect("nothing to say"));
+            assert!(!leads_to(unseen, &nat("nat-1")).expect("nothing to say"));
         }
+    }
+
+    #[test]
+    fn a_route_of_one_version_of_ip_says_nothing_of_the_other() {
+        let route = Route::builder().destination_ipv6_cidr_block(EVERYWHERE_IPV6);
+        let route = route.egress_only_internet_gateway_id("eigw-1").build();
+        let table = RouteTable::builder().routes(route).build();
+        let target = Target::EgressOnly("eigw-1".into());
+        assert!(leads_to(Some(&table), &target).expect("the same"));
+        assert!(!leads_to(Some(&table), &nat("nat-1")).expect("nothing to say"));
+    }
+
+    #[test]
+    fn a_route_leads_to_just_one_gateway() {
+        let target = |json: &str| serde_json::from_str::<Target>(json);
+        assert!(matches!(target(r#"{"gatewayId": "igw-1"}"#), Ok(Target::Internet(id)) if id == "igw-1"));
+        assert!(target("{}").is_err());
     }
 }

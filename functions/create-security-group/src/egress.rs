@@ -1,28 +1,48 @@
 //! The rules for what may go out: which a security group has, and which it shall have.
 
-use aws_sdk_ec2::types::{IpPermission, IpRange};
+use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range};
+use mayfly_model::job::Egress;
 
 const ANYWHERE: &str = "0.0.0.0/0";
+const ANYWHERE_IPV6: &str = "::/0";
 
-/// The rule that every new group begins with.
-/// Source: EC2 API Reference, `CreateSecurityGroup`.
-pub(crate) fn everything() -> IpPermission {
+/// The rules that a new group begins with, all that it may have: one for IPv6 is there only if the VPC had its addresses of
+/// IPv6 by then, and nobody says at which moment that is.
+/// Source: EC2 API Reference, `CreateSecurityGroup`; VPC user guide, "Security group rules".
+pub(crate) fn of_new_group(egress: Egress) -> Vec<IpPermission> {
+    match egress {
+        Egress::Nat | Egress::Endpoints => vec![everything()],
+        Egress::Ipv6 => vec![everything(), everything_ipv6()],
+    }
+}
+
+fn everything() -> IpPermission {
     IpPermission::builder().ip_protocol("-1").ip_ranges(IpRange::builder().cidr_ip(ANYWHERE).build()).build()
 }
 
-/// The rules for these TCP ports, and nothing else.
-pub(crate) fn wanted(ports: &[u16]) -> Vec<IpPermission> {
-    ports.iter().map(|port| allowed(*port)).collect()
+fn everything_ipv6() -> IpPermission {
+    let anywhere = Ipv6Range::builder().cidr_ipv6(ANYWHERE_IPV6).build();
+    IpPermission::builder().ip_protocol("-1").ipv6_ranges(anywhere).build()
 }
 
-fn allowed(port: u16) -> IpPermission {
-    let anywhere = IpRange::builder().cidr_ip(ANYWHERE).description("A port that the job may call").build();
-    IpPermission::builder()
-        .ip_protocol("tcp")
-        .from_port(port.into())
-        .to_port(port.into())
-        .ip_ranges(anywhere)
-        .build()
+/// The rules for these TCP ports, and nothing else, by the one version of IP that leads out.
+pub(crate) fn wanted(ports: &[u16], egress: Egress) -> Vec<IpPermission> {
+    ports.iter().map(|port| allowed(*port, egress)).collect()
+}
+
+fn allowed(port: u16, egress: Egress) -> IpPermission {
+    const WHAT: &str = "A port that the job may call";
+    let permission = IpPermission::builder().ip_protocol("tcp").from_port(port.into()).to_port(port.into());
+    let permission = match egress {
+        Egress::Nat | Egress::Endpoints => {
+            permission.ip_ranges(IpRange::builder().cidr_ip(ANYWHERE).description(WHAT).build())
+        }
+        Egress::Ipv6 => {
+            let anywhere = Ipv6Range::builder().cidr_ipv6(ANYWHERE_IPV6).description(WHAT);
+            permission.ipv6_ranges(anywhere.build())
+        }
+    };
+    permission.build()
 }
 
 /// What is to be revoked, and what is missing. EC2 describes all destinations of a protocol and port range as one
@@ -42,16 +62,20 @@ fn same(one: &IpPermission, other: &IpPermission) -> bool {
     one.ip_protocol() == other.ip_protocol()
         && ports(one) == ports(other)
         && one.ip_ranges().iter().map(IpRange::cidr_ip).eq(other.ip_ranges().iter().map(IpRange::cidr_ip))
-        && one.ipv6_ranges() == other.ipv6_ranges()
+        && one
+            .ipv6_ranges()
+            .iter()
+            .map(Ipv6Range::cidr_ipv6)
+            .eq(other.ipv6_ranges().iter().map(Ipv6Range::cidr_ipv6))
         && one.prefix_list_ids() == other.prefix_list_ids()
         && one.user_id_group_pairs() == other.user_id_group_pairs()
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ec2::types::Ipv6Range;
-
     use super::*;
+
+    const NAT: Egress = Egress::Nat;
 
     /// The ports of permissions, for short.
     fn ports(permissions: &[IpPermission]) -> Vec<Option<i32>> {
@@ -68,21 +92,21 @@ mod tests {
 
     #[test]
     fn a_new_group_loses_the_rule_for_everything() {
-        let (unwanted, missing) = differences(vec![everything()], &wanted(&[443, 5432]));
+        let (unwanted, missing) = differences(vec![everything()], &wanted(&[443, 5432], NAT));
         assert_eq!(unwanted, [everything()]);
         assert_eq!(ports(&missing), [Some(443), Some(5432)]);
     }
 
     #[test]
     fn a_finished_group_stays_as_it_is() {
-        let given = [443, 5432].map(|port| described(allowed(port))).into();
-        assert_eq!(differences(given, &wanted(&[5432, 443])), (vec![], vec![]));
+        let given = [443, 5432].map(|port| described(allowed(port, NAT))).into();
+        assert_eq!(differences(given, &wanted(&[5432, 443], NAT)), (vec![], vec![]));
     }
 
     #[test]
     fn a_half_done_group_is_brought_to_what_is_wanted() {
-        let given = vec![described(everything()), described(allowed(443)), described(allowed(22))];
-        let (unwanted, missing) = differences(given, &wanted(&[443, 5432]));
+        let given = vec![described(everything()), described(allowed(443, NAT)), described(allowed(22, NAT))];
+        let (unwanted, missing) = differences(given, &wanted(&[443, 5432], NAT));
         assert_eq!(ports(&unwanted), [None, Some(22)]);
         assert_eq!(ports(&missing), [Some(5432)]);
     }
@@ -90,10 +114,24 @@ mod tests {
     #[test]
     fn a_permission_with_another_destination_is_made_again() {
         let everywhere = Ipv6Range::builder().cidr_ipv6("::/0").build();
-        let mut wider = allowed(443);
+        let mut wider = allowed(443, NAT);
         wider.ipv6_ranges = Some(vec![everywhere]);
-        let (unwanted, missing) = differences(vec![wider.clone()], &wanted(&[443]));
+        let (unwanted, missing) = differences(vec![wider.clone()], &wanted(&[443], NAT));
         assert_eq!(unwanted, [wider]);
         assert_eq!(ports(&missing), [Some(443)]);
+    }
+
+    #[test]
+    fn a_group_of_ipv6_alone_lets_nothing_out_by_ipv4() {
+        let mut begins = of_new_group(Egress::Ipv6);
+        let (unwanted, missing) = differences(begins.clone(), &wanted(&[443], Egress::Ipv6));
+        assert_eq!(unwanted, begins);
+        let [allowed] = &missing[..] else { panic!("{missing:?}") };
+        assert_eq!(allowed.ipv6_ranges()[0].cidr_ipv6(), Some("::/0"));
+        assert!(allowed.ip_ranges().is_empty());
+        // As a retry finds it.
+        begins.push(allowed.clone());
+        let (unwanted, missing) = differences(begins, &wanted(&[443], Egress::Ipv6));
+        assert_eq!((unwanted.len(), missing), (2, vec![]));
     }
 }

@@ -1,5 +1,5 @@
-//! CreateSecurityGroup: the security group of the job's container. Nothing comes in, and out goes TCP to the job's
-//! ports alone; DNS at the VPC's resolver is never filtered.
+//! CreateSecurityGroup: a security group of the job's. From the container TCP goes out to the job's ports alone, and nothing
+//! from its endpoints; DNS at the VPC's resolver is never filtered. What comes in is another step's.
 //! Source: VPC user guide, "Security groups".
 
 mod egress;
@@ -30,6 +30,44 @@ pub struct Input {
     plan: Plan,
     vpc_id: String,
     network: PrivateNetwork,
+    #[serde(default)]
+    of: Member,
+}
+
+/// What is in the group.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Member {
+    /// The job's container.
+    #[default]
+    Container,
+    /// The endpoints through which it calls AWS.
+    Endpoints,
+}
+
+impl Member {
+    /// The group's name, which is one of its VPC's alone.
+    fn group_name(self, names: &Names) -> String {
+        match self {
+            Self::Container => names.group(),
+            Self::Endpoints => names.endpoint_group(),
+        }
+    }
+
+    fn description(self, job: &str) -> String {
+        match self {
+            Self::Container => format!("The container of the job {job}"),
+            Self::Endpoints => format!("The endpoints of the job {job}"),
+        }
+    }
+
+    /// What may go out.
+    fn egress(self, network: &PrivateNetwork) -> Vec<IpPermission> {
+        match self {
+            Self::Container => egress::wanted(&network.egress_ports, network.egress),
+            Self::Endpoints => Vec::new(),
+        }
+    }
 }
 
 /// What the step answers.
@@ -57,17 +95,22 @@ impl Step for CreateSecurityGroup {
     #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
     async fn run(&self, input: Input) -> Result<Created, Error> {
         let Self { ec2, stack, clock } = self;
-        let Input { plan, vpc_id, network } = input;
+        let Input { plan, vpc_id, network, of } = input;
         let now = clock.now();
-        let mut found = find::owned::<SecurityGroup>(ec2, Owner { stack, job: &plan.job }).await?;
-        found.retain(|group| group.vpc_id() == Some(&vpc_id));
+        let owner = Owner { stack, job: &plan.job };
+        let name = of.group_name(&owner.names());
+        let mut found = find::owned::<SecurityGroup>(ec2, owner).await?;
+        found.retain(|group| group.vpc_id() == Some(&vpc_id) && group.group_name() == Some(&name));
         let own =
             |group: SecurityGroup| Some((group.group_id?, group.ip_permissions_egress.unwrap_or_default()));
-        let (group_id, rules) = match found.into_iter().find_map(own) {
-            Some(own) => own,
-            None => (create(ec2, stack, &plan, now, &vpc_id).await?, vec![egress::everything()]),
+        let (group_id, rules) = if let Some(own) = found.into_iter().find_map(own) {
+            own
+        } else {
+            let description = of.description(&plan.job);
+            let group_id = create(ec2, &plan, now, &vpc_id, &name, description).await?;
+            (group_id, egress::of_new_group(network.egress))
         };
-        let wanted = egress::wanted(&network.egress_ports);
+        let wanted = of.egress(&network);
         let (unwanted, missing) = egress::differences(rules, &wanted);
         revoke(ec2, &plan, now, &group_id, unwanted).await?;
         authorize(ec2, &plan, now, &group_id, missing).await?;
@@ -78,16 +121,17 @@ impl Step for CreateSecurityGroup {
 
 async fn create(
     ec2: &Client,
-    stack: &str,
     plan: &Plan,
     now: Timestamp,
     vpc_id: &str,
+    name: &str,
+    description: String,
 ) -> Result<String, Error> {
-    const DOING: &str = "create the job's security group";
+    const DOING: &str = "create a security group of the job";
     let created = ec2
         .create_security_group()
-        .group_name(Names::new(stack, &plan.job).group())
-        .description(format!("The container of the job {}", plan.job))
+        .group_name(name)
+        .description(description)
         .vpc_id(vpc_id)
         .tag_specifications(tag_specification(ResourceType::SecurityGroup, &plan.tags))
         .send()

@@ -6,6 +6,7 @@ use aws_sdk_ec2::types::{ResourceType, Vpc};
 use mayfly_ec2::{creating, find, tag_specification};
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_model::job::Egress;
 use mayfly_model::plan::{Plan, PrivateNetwork};
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ impl Step for CreateVpc {
         })
     }
 
+    /// Every VPC has a block of IPv4, and one of IPv6 beside it on request, which AWS chooses and associates a little later.
+    /// Source: EC2 API Reference, `CreateVpc`, `AmazonProvidedIpv6CidrBlock`.
     #[tracing::instrument(skip_all, fields(job = input.plan.job), err(level = "warn"))]
     async fn run(&self, input: Input) -> Result<Created, Error> {
         const DOING: &str = "create the job's VPC";
@@ -58,6 +61,7 @@ impl Step for CreateVpc {
         let created = ec2
             .create_vpc()
             .cidr_block(&network.vpc_cidr)
+            .set_amazon_provided_ipv6_cidr_block((network.egress == Egress::Ipv6).then_some(true))
             .tag_specifications(tag_specification(ResourceType::Vpc, &plan.tags))
             .send()
             .await

@@ -1,10 +1,10 @@
 //! DeleteSecurityGroups: the groups of the job's own VPC, but for the default one, which goes with the VPC. StillInUse
-//! while an interface has one.
+//! while an interface has one, or another group names it.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::SecurityGroup;
 use mayfly_ec2::find::{self, Described};
-use mayfly_ec2::{delete_each, deleted};
+use mayfly_ec2::{delete_each, deleted, in_order_of_deletion};
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Step};
 use mayfly_model::tags::Owner;
@@ -29,7 +29,7 @@ impl Step for DeleteSecurityGroups {
         let Self { ec2, stack } = self;
         let owner = Owner { stack, job: &target.job };
         let groups = find::owned_or_inside::<SecurityGroup>(ec2, owner).await?;
-        let groups = groups.iter().filter(|group| !group.is_of_vpc());
+        let groups = in_order_of_deletion(groups.iter().filter(|group| !group.is_of_vpc()));
         delete_each(ec2, owner, groups, async |group| {
             let deletion = ec2.delete_security_group().group_id(group.id());
             deleted("delete a security group of the job", deletion.send().await)

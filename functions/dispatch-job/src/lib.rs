@@ -6,9 +6,11 @@ use std::fmt::Debug;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
+use mayfly_jobs::signing::Hosts;
 use mayfly_jobs::{DataRole, Jobs};
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Randomness, Step};
+use mayfly_model::job::Egress;
 use mayfly_model::message::{Assignment, Order};
 use mayfly_model::plan::{Plan, Purpose};
 use mayfly_model::turn::Turn;
@@ -55,8 +57,9 @@ impl Step for DispatchJob {
         };
         let nonce = hex::encode(self.randomness.bytes::<16>());
         let nonce = self.jobs.begin(&plan, turn, &task_token, nonce).await?;
+        let hosts = Hosts::of(plan.egress() == Some(Egress::Ipv6));
         let order = Order::Run(Assignment {
-            inputs: self.data_role.downloads(&work.inputs).await?,
+            inputs: self.data_role.downloads(hosts, &work.inputs).await?,
             outputs: work.outputs.iter().map(|output| output.file.clone()).collect(),
             command: work.command.clone(),
             job: plan.job,

@@ -2,8 +2,8 @@
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
-    Address, Filter, InternetGateway, NatGateway, NetworkInterface, RouteTable, SecurityGroup, Subnet, Vpc,
-    VpcEndpoint,
+    Address, EgressOnlyInternetGateway, Filter, InternetGateway, NatGateway, NetworkInterface, RouteTable,
+    SecurityGroup, Subnet, Vpc, VpcEndpoint,
 };
 use mayfly_ec2::find::{self, Described};
 use mayfly_lambda::error::Error;
@@ -13,9 +13,10 @@ use tokio::try_join;
 
 pub async fn parts(ec2: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Error> {
     let vpcs = find::owned::<Vpc>(ec2, owner).await?;
-    let (addresses, gateways, nats, subnets, tables, groups, endpoints, interfaces) = try_join!(
+    let (addresses, gateways, egress_only, nats, subnets, tables, groups, endpoints, interfaces) = try_join!(
         owned_or_in::<Address>(ec2, owner, &vpcs),
         owned_or_in::<InternetGateway>(ec2, owner, &vpcs),
+        owned_or_in::<EgressOnlyInternetGateway>(ec2, owner, &vpcs),
         owned_or_in::<NatGateway>(ec2, owner, &vpcs),
         owned_or_in::<Subnet>(ec2, owner, &vpcs),
         owned_or_in::<RouteTable>(ec2, owner, &vpcs),
@@ -24,7 +25,8 @@ pub async fn parts(ec2: &Client, owner: Owner<'_>) -> Result<Vec<Resource>, Erro
         find::inside::<NetworkInterface>(ec2, &vpcs),
     )?;
     let (vpcs, interfaces) = (entries(&vpcs, owner), entries(&interfaces, owner));
-    Ok([vpcs, addresses, gateways, nats, subnets, tables, groups, endpoints, interfaces].concat())
+    Ok([vpcs, addresses, gateways, egress_only, nats, subnets, tables, groups, endpoints, interfaces]
+        .concat())
 }
 
 async fn owned_or_in<T: Described>(

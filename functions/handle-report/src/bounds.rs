@@ -82,6 +82,7 @@ mod tests {
             nonce: "n".repeat(32),
             mailbox: "m".repeat(200),
             capacity: Capacity::Spot,
+            hosts: mayfly_jobs::signing::Hosts::default(),
             work: Work { inputs: Vec::new(), command: Vec::new(), outputs: (0..100).map(output).collect() },
             task_arn: None,
             ended_tasks: vec!["a".repeat(ARN_LIMIT); ENDED_TASKS_LIMIT],

@@ -137,8 +137,8 @@ impl HandleReport {
     async fn answer(&self, job: &Record, downloads: &[String], uploads: &[FileSize]) -> Result<(), Error> {
         let order = Order::Urls(SignedUrls {
             start: job.turn.start,
-            downloads: signing::downloads(&self.data_role, &job.work, downloads).await?,
-            uploads: signing::uploads(&self.data_role, &job.work, uploads).await?,
+            downloads: signing::downloads(&self.data_role, job, downloads).await?,
+            uploads: signing::uploads(&self.data_role, job, uploads).await?,
         });
         let body =
             serde_json::to_string(&order).map_err(|error| Error::internal("write the order", error))?;

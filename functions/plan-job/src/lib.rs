@@ -2,6 +2,7 @@
 //! a job which cannot run is refused before anything has been created.
 
 mod buckets;
+mod egress;
 mod network;
 mod plan;
 mod service;

@@ -11,6 +11,7 @@ use mayfly_model::turn::{SPOT_LOSSES_LIMIT, Turn};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
+use crate::egress::WayOut;
 use crate::{Submission, service};
 
 /// Creating everything, and a container that never comes.
@@ -43,6 +44,7 @@ pub struct Settings {
     pub timeout_minutes: u32,
     pub attempts: u32,
     pub heartbeat_seconds: u32,
+    pub ipv6_anywhere: bool,
     pub limits: Limits,
 }
 
@@ -66,6 +68,7 @@ impl Settings {
             timeout_minutes: environment.setting("DEFAULT_TIMEOUT_MINUTES")?,
             attempts: environment.setting("DEFAULT_ATTEMPTS")?,
             heartbeat_seconds: environment.setting("HEARTBEAT_SECONDS")?,
+            ipv6_anywhere: environment.setting("IPV6_IN_ANY_REGION")?,
             limits: Limits {
                 buckets: environment.list_setting("DATA_BUCKETS")?,
                 prefixes: environment.list_setting("DATA_PREFIXES")?,
@@ -88,7 +91,8 @@ pub fn make(
 ) -> Result<Plan, Error> {
     check_stack(&settings.stack)?;
     check_built(&document)?;
-    let container = container(settings, &document)?;
+    let way_out = way_out(settings, &document);
+    let container = container(settings, &document, way_out)?;
     let timeout_minutes = document.timeout_minutes.unwrap_or(settings.timeout_minutes);
     let attempts = document.attempts.unwrap_or(settings.attempts);
     let queue = SignedDuration::from_mins(document.queue_minutes.unwrap_or(0).into());
@@ -112,6 +116,8 @@ pub fn make(
     let expiry = in_seconds(expiry);
     let tags = tags(settings, submission, &document, &names, &expiry);
     let is_joined = document.network.as_ref().is_some_and(|network| network.mode == NetworkMode::Existing);
+    let has_load_balancer =
+        document.service.as_ref().is_some_and(mayfly_model::job::Service::has_load_balancer);
     let purpose = match (document.service, document.work) {
         (Some(service), _) => Purpose::Service(service::plan(service, &names, !is_joined)),
         (None, Some(work)) => Purpose::Work(work),
@@ -130,7 +136,7 @@ pub fn make(
         family: names.family(),
         log_prefix: names.base(),
         teardown_name: names.teardown(),
-        network: network(settings, document.network),
+        network: network(settings, document.network, has_load_balancer),
         queue_until: in_seconds(queue_until),
         container,
         capacity,
@@ -148,18 +154,10 @@ pub fn make(
 
 /// What the state machine does not make yet.
 fn check_built(document: &JobDocument) -> Result<(), Error> {
-    let egress = document.network.as_ref().and_then(|network| network.egress);
-    let missing = [
-        ("service", document.service.is_some()),
-        ("network.egress: endpoints", egress == Some(Egress::Endpoints)),
-        ("network.egress: ipv6", egress == Some(Egress::Ipv6)),
-    ];
-    match missing.iter().find(|(_, is_given)| *is_given) {
-        Some((what, _)) => {
-            Err(Error::InvalidJob(format!("{what}: not built yet; allowed: a task with the egress nat")))
-        }
-        None => Ok(()),
+    if document.service.is_some() {
+        return Err(Error::InvalidJob("service: not built yet; allowed: a task".into()));
     }
+    Ok(())
 }
 
 fn check_stack(stack: &str) -> Result<(), Error> {
@@ -174,13 +172,24 @@ fn check_stack(stack: &str) -> Result<(), Error> {
     ))
 }
 
-fn container(settings: &Settings, document: &JobDocument) -> Result<PlannedContainer, Error> {
+fn container(
+    settings: &Settings,
+    document: &JobDocument,
+    way_out: Option<WayOut<'_>>,
+) -> Result<PlannedContainer, Error> {
     let given = document.container.clone().unwrap_or_default();
     let cpu = given.cpu.unwrap_or(settings.cpu);
     let memory_mib = given.memory_mib.unwrap_or(settings.memory_mib);
     check_size(cpu, memory_mib).map_err(Error::InvalidJob)?;
+    let own_image = &settings.limits.own_image;
+    let mut image = given.image.unwrap_or_else(|| own_image.clone());
+    if let Some(way_out) = way_out {
+        let inputs = document.work.as_ref().map_or(&[][..], |work| &work.inputs);
+        way_out.check(&image, inputs, &format!("the registry {}", settings.limits.registry))?;
+        image = way_out.image(image);
+    }
     Ok(PlannedContainer {
-        image: given.image.unwrap_or_else(|| settings.limits.own_image.clone()),
+        image,
         cpu,
         memory_mib,
         storage_gib: Some(given.storage_gib.unwrap_or(settings.storage_gib))
@@ -191,7 +200,7 @@ fn container(settings: &Settings, document: &JobDocument) -> Result<PlannedConta
 }
 
 /// The stack's own network or one that the job names; or the one that is made for the job alone.
-fn network(settings: &Settings, network: Option<Network>) -> PlannedNetwork {
+fn network(settings: &Settings, network: Option<Network>, has_load_balancer: bool) -> PlannedNetwork {
     let stacks_own = JoinedNetwork {
         cluster: settings.cluster.clone(),
         subnets: settings.subnets.clone(),
@@ -207,21 +216,40 @@ fn network(settings: &Settings, network: Option<Network>) -> PlannedNetwork {
             assign_public_ip: network.assign_public_ip.unwrap_or(false),
             ..stacks_own
         }),
-        NetworkMode::Private => {
-            let [first_cidr, second_cidr] = PRIVATE_CIDRS.map(str::to_owned);
-            let [first_zone, second_zone] = settings.availability_zones.clone();
-            PlannedNetwork::Private(PrivateNetwork {
-                egress: network.egress.unwrap_or(Egress::Nat),
-                vpc_cidr: VPC_CIDR.into(),
-                public_cidr: PUBLIC_CIDR.into(),
-                private_cidr: first_cidr,
-                second_private_cidr: second_cidr,
-                availability_zone: first_zone,
-                second_availability_zone: second_zone,
-                egress_ports: network.egress_ports.unwrap_or_else(|| vec![443]),
-            })
-        }
+        NetworkMode::Private => private_network(settings, network, has_load_balancer),
     }
+}
+
+/// The network that is made for the job alone, with a public subnet where a load balancer needs one.
+fn private_network(settings: &Settings, network: Network, has_load_balancer: bool) -> PlannedNetwork {
+    let egress = network.egress.unwrap_or(Egress::Nat);
+    let is_public = match egress {
+        Egress::Nat => true,
+        Egress::Endpoints => has_load_balancer,
+        Egress::Ipv6 => false,
+    };
+    let [first_cidr, second_cidr] = PRIVATE_CIDRS.map(str::to_owned);
+    let [first_zone, second_zone] = settings.availability_zones.clone();
+    PlannedNetwork::Private(PrivateNetwork {
+        egress,
+        vpc_cidr: VPC_CIDR.into(),
+        public_cidr: is_public.then(|| PUBLIC_CIDR.into()),
+        private_cidr: (egress != Egress::Ipv6).then_some(first_cidr),
+        second_private_cidr: (egress == Egress::Nat).then_some(second_cidr),
+        availability_zone: first_zone,
+        second_availability_zone: (egress != Egress::Endpoints).then_some(second_zone),
+        egress_ports: network.egress_ports.unwrap_or_else(|| vec![443]),
+    })
+}
+
+/// How the container of a job with a network of its own reaches what is outside.
+fn way_out<'a>(settings: &'a Settings, document: &JobDocument) -> Option<WayOut<'a>> {
+    let network = document.network.as_ref().filter(|network| network.mode == NetworkMode::Private)?;
+    Some(WayOut {
+        egress: network.egress.unwrap_or(Egress::Nat),
+        region: &settings.region,
+        ipv6_anywhere: settings.ipv6_anywhere,
+    })
 }
 
 fn default_capacity(name: &str) -> Result<Capacity, Error> {

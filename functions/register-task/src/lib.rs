@@ -8,6 +8,7 @@ use aws_sdk_ecs::types::{
 use mayfly_ecs::pairs;
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Environment, Step};
+use mayfly_model::job::Egress;
 use mayfly_model::names::COMMAND_VARIABLE;
 use mayfly_model::plan::Plan;
 use mayfly_model::tags;
@@ -26,6 +27,8 @@ struct Settings {
     execution_role_arn: String,
     log_group: String,
     architecture: CpuArchitecture,
+    /// Whether AWS is a local cloud, whose services have no names.
+    is_local: bool,
 }
 
 impl Settings {
@@ -38,6 +41,7 @@ impl Settings {
             execution_role_arn: environment.setting("EXECUTION_ROLE_ARN")?,
             log_group: environment.setting("LOG_GROUP")?,
             architecture: environment.setting("ARCHITECTURE")?,
+            is_local: environment.sdk().endpoint_url().is_some(),
         })
     }
 }
@@ -124,7 +128,9 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         ("MAYFLY_MAILBOX_URL", &plan.mailbox_url),
         ("MAYFLY_DONE_QUEUE_URL", &settings.done_queue_url),
     ];
-    let own = own.into_iter().map(|(name, value)| variable(name, value));
+    let queue_endpoints = queue_endpoints(settings, plan);
+    let queue_endpoints = queue_endpoints.iter().map(|value| ("MAYFLY_QUEUE_ENDPOINTS", value));
+    let own = own.into_iter().chain(queue_endpoints).map(|(name, value)| variable(name, value));
     let users = plan.container.environment.iter().map(|(name, value)| variable(&commands(name), value));
     let secrets = plan.container.secrets.iter().map(|(name, arn)| {
         Secret::builder()
@@ -156,6 +162,16 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         .build())
 }
 
+/// By which names of SQS's the worker may call it where it has IPv6 alone: AWS's pages contradict each other on the one that
+/// has addresses of that version.
+/// Source: SQS developer guide, "Dual-stack (IPv4 and IPv6) endpoints", and AWS General Reference, "Amazon SQS endpoints and
+/// quotas", read in November 2026.
+fn queue_endpoints(settings: &Settings, plan: &Plan) -> Option<String> {
+    let is_ipv6 = plan.egress() == Some(Egress::Ipv6) && !settings.is_local;
+    let region = &settings.region;
+    is_ipv6.then(|| format!("https://sqs.{region}.amazonaws.com,https://sqs.{region}.api.aws"))
+}
+
 /// What the container calls a variable of the command.
 fn commands(name: &str) -> String {
     format!("{COMMAND_VARIABLE}{name}")
@@ -176,7 +192,10 @@ mod tests {
 
     /// The container of the sample plan, after a change.
     fn container(change: impl FnOnce(&mut Plan)) -> ContainerDefinition {
-        let plan = include_str!("../../../events/plan.public.json");
+        container_of(include_str!("../../../events/plan.public.json"), change)
+    }
+
+    fn container_of(plan: &str, change: impl FnOnce(&mut Plan)) -> ContainerDefinition {
         let mut plan: Plan = serde_json::from_str(plan).unwrap();
         change(&mut plan);
         let settings = Settings {
@@ -187,6 +206,7 @@ mod tests {
             execution_role_arn: "arn:aws:iam::123456789012:role/execution".into(),
             log_group: "/mayfly/mayfly/jobs".into(),
             architecture: CpuArchitecture::X8664,
+            is_local: false,
         };
         container_definition(&settings, &plan).unwrap()
     }
@@ -196,6 +216,19 @@ mod tests {
         let container = container(|_| {});
         let options = container.log_configuration().and_then(|log| log.options());
         assert_eq!(options.and_then(|options| options.get("mode")).map(String::as_str), Some("blocking"));
+    }
+
+    #[test]
+    fn a_worker_that_has_ipv6_alone_is_told_both_names_of_sqs() {
+        let container = container_of(include_str!("../../../events/plan.ipv6.json"), |_| {});
+        let variables = container.environment();
+        let endpoints = variables.iter().find(|variable| variable.name() == Some("MAYFLY_QUEUE_ENDPOINTS"));
+        assert_eq!(
+            endpoints.and_then(KeyValuePair::value),
+            Some("https://sqs.eu-central-1.amazonaws.com,https://sqs.eu-central-1.api.aws")
+        );
+        let unwanted = "AWS_USE_DUALSTACK_ENDPOINT";
+        assert!(variables.iter().all(|variable| variable.name() != Some(unwanted)), "SQS has no such name");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ec2::types::{Address, InternetGateway, NatGateway, Vpc};
+use aws_sdk_ec2::types::{Address, EgressOnlyInternetGateway, InternetGateway, NatGateway, Vpc};
 use jiff::Timestamp;
 use mayfly_ec2::find::{self, Described};
 use mayfly_lambda::error::Error;
@@ -72,6 +72,7 @@ impl SweepExpired {
         search.add(self.parts::<NatGateway>().await);
         search.add(self.parts::<Address>().await);
         search.add(self.parts::<InternetGateway>().await);
+        search.add(self.parts::<EgressOnlyInternetGateway>().await);
         search.add(self.parts::<Vpc>().await);
         search
     }

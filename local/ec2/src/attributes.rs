@@ -61,9 +61,8 @@ fn take_attribute(
         [] => Err(ApiError::new("InvalidParameterCombination", "No attributes specified.")),
         _ => {
             // aws/aws-sdk-go#415.
-            let names =
-                given.iter().map(|(name, _)| name.replacen('E', "e", 1)).collect::<Vec<_>>().join(", ");
-            let message = format!("Fields for multiple attribute types specified: {names}");
+            let names: Vec<_> = given.iter().map(|(name, _)| *name).collect();
+            let message = format!("Fields for multiple attribute types specified: {}", names.join(", "));
             Err(ApiError::new("InvalidParameterCombination", message))
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
+use mayfly_model::job::Egress;
 use mayfly_model::plan::{JoinedNetwork, Plan, PlannedNetwork};
 use serde_json::{Map, Value, json};
 
@@ -22,10 +23,13 @@ use Side::{Private, Public};
 /// A function, the side that it is given, and the side that its answer is for.
 type Step = (&'static str, Side, Side);
 
-/// In an order in which each finds what those before it have made. Up to here nothing waits.
+/// In an order in which each finds what those before it have made. Up to here nothing waits but for the VPC's addresses.
 const AT_ONCE: &[Step] = &[
     ("create-vpc", Public, Public),
     ("create-vpc", Private, Private),
+    ("check-ipv6-block", Private, Private),
+    ("enable-dns-hostnames", Private, Private),
+    ("create-egress-only-internet-gateway", Private, Private),
     ("create-internet-gateway", Public, Public),
     ("attach-internet-gateway", Public, Public),
     ("create-subnet", Public, Public),
@@ -35,9 +39,10 @@ const AT_ONCE: &[Step] = &[
     ("associate-route-table", Public, Public),
     ("associate-route-table", Private, Private),
     ("create-route", Public, Public),
-    ("create-endpoints", Private, Private),
     ("create-security-group", Private, Private),
     ("authorize-ingress", Private, Private),
+    ("create-endpoints", Private, Private),
+    ("check-endpoints", Private, Private),
     ("create-cluster", Private, Private),
     ("allocate-address", Public, Public),
     ("create-nat-gateway", Public, Private),
@@ -75,7 +80,7 @@ impl Network {
         for step in AT_ONCE.iter().chain(AT_LAST) {
             let (function, of, _) = *step;
             if seen.insert(function) {
-                let input = self.input(of)?;
+                let input = self.input(function, of)?;
                 let payload = async |scene| payload(stack, function, scene, &input).await;
                 proven.extend(needed(stack, function, payload).await?);
             }
@@ -104,13 +109,14 @@ impl Network {
     /// Gives the subnets their route tables again.
     pub async fn associate(&self, stack: &Stack) -> Result<()> {
         for side in [Public, Private] {
-            stack.call("associate-route-table", &self.input(side)?).await?;
+            let function = "associate-route-table";
+            stack.call(function, &self.input(function, side)?).await?;
         }
         Ok(())
     }
 
-    /// Everything that any function is given for that side.
-    fn input(&self, side: Side) -> Result<Value> {
+    /// Everything that any function is given for that side; what one alone is given differently is the network of its own.
+    fn input(&self, function: &str, side: Side) -> Result<Value> {
         let PlannedNetwork::Private(network) = &self.plan.network else {
             bail!("the job is to have a network of its own")
         };
@@ -118,28 +124,39 @@ impl Network {
             Public => ("public", &self.public, &network.public_cidr),
             Private => ("private", &self.private, &network.private_cidr),
         };
+        let mut network = network.clone();
+        if function == "create-vpc" {
+            // With addresses of IPv6 as well, so that there is something for each function.
+            network.egress = Egress::Ipv6;
+        }
         let mut input = made.clone();
+        // A route leads to one gateway, and a subnet has one kind of addresses.
+        for of_ipv6 in ["egressOnlyInternetGatewayId", "ipv6CidrBlock"] {
+            input.remove(of_ipv6);
+        }
         let fixed = [
             ("plan", json!(self.plan)),
             ("network", json!(network)),
             ("side", name.into()),
-            ("cidrBlock", cidr.as_str().into()),
+            ("cidrBlock", json!(cidr)),
             ("availabilityZone", network.availability_zone.as_str().into()),
             // Under another name where a route may lead to either.
             ("gatewayId", made.get("internetGatewayId").cloned().into()),
             ("securityGroupId", made.get("groupId").cloned().into()),
             ("ingress", json!([{ "port": 443, "cidrs": [network.vpc_cidr] }])),
         ];
-        input.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+        // What is not made yet has no name.
+        let known = fixed.into_iter().filter(|(_, value)| !value.is_null());
+        input.extend(known.map(|(name, value)| (name.to_owned(), value)));
         Ok(input.into())
     }
 
     async fn take(&mut self, stack: &Stack, (function, of, to): Step) -> Result<()> {
-        let input = self.input(of)?;
+        let input = self.input(function, of)?;
         let answer = until(&format!("{function} to end well"), || async {
             match stack.invoke(function, &input).await? {
                 Ok(answer) => Ok(Some(answer)),
-                Err(failed) if failed.error == "NatPending" => Ok(None),
+                Err(failed) if ["NatPending", "BlockPending"].contains(&&*failed.error) => Ok(None),
                 Err(failed) => bail!("{function}: {failed:?}"),
             }
         })
@@ -151,10 +168,20 @@ impl Network {
 }
 
 async fn payload(stack: &Stack, function: &str, scene: u32, input: &Value) -> Result<Option<Value>> {
-    if scene > 0 {
-        return Ok(None);
-    }
     let mut input = input.clone();
+    match (function, scene) {
+        (_, 0) => {}
+        // A subnet of IPv6 alone is also changed.
+        ("create-subnet", 1) => {
+            let vpc = json!({ "plan": input["plan"], "vpcId": input["vpcId"] });
+            input["ipv6CidrBlock"] = stack.call("check-ipv6-block", &vpc).await?["ipv6CidrBlock"].clone();
+            input["index"] = (stack.number() % 256).into();
+            if let Some(fields) = input.as_object_mut() {
+                fields.remove("cidrBlock");
+            }
+        }
+        _ => return Ok(None),
+    }
     if function == "create-security-group" {
         // Another job's each time: a group that an earlier call has made would not be made again.
         input["plan"] = json!(stack.private_plan(&format!("rights-group-{}", stack.number())).await?);

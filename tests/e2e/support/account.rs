@@ -28,6 +28,7 @@ impl Account {
                     addresses: 100,
                     nat_gateways_per_zone: 100,
                     gateway_endpoints: 100,
+                    egress_only_gateways: 100,
                     ..ec2
                 };
                 (ec2, local_ecs::Quotas { on_demand_vcpus: 1000, spot_vcpus: 1000, ..ecs })

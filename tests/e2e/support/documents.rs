@@ -16,7 +16,24 @@ pub fn command(command: &[&str]) -> Value {
 
 /// A job with a network of its own.
 pub fn private(command: &[&str]) -> Value {
-    json!({ "network": { "mode": "private", "egress": "nat" }, "task": { "command": command } })
+    by_egress("nat", command)
+}
+
+/// The same, whose container reaches what is outside in this way.
+pub fn by_egress(egress: &str, command: &[&str]) -> Value {
+    json!({ "network": { "mode": "private", "egress": egress }, "task": { "command": command } })
+}
+
+/// The egress of the private jobs that come to this state of run-job, by its name.
+pub fn egress_of(state: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| state.contains(word));
+    match state {
+        _ if has(&["Isolated", "Endpoint", "Entry", "DnsHostnames"]) && state != "CreateEndpoints" => {
+            "endpoints"
+        }
+        _ if has(&["Ipv6", "EgressOnly"]) => "ipv6",
+        _ => "nat",
+    }
 }
 
 /// A job with an input, which is put into the bucket, and an output.
