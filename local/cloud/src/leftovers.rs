@@ -112,6 +112,9 @@ impl Cloud {
         let gateways = ec2.describe_internet_gateways().send().await?;
         let gateways = gateways.internet_gateways().iter();
         found.extend(gateways.map(|it| of_ec2(it.internet_gateway_id(), it.tags())));
+        let gateways = ec2.describe_egress_only_internet_gateways().send().await?;
+        let gateways = gateways.egress_only_internet_gateways().iter();
+        found.extend(gateways.map(|it| of_ec2(it.egress_only_internet_gateway_id(), it.tags())));
         let endpoints = ec2.describe_vpc_endpoints().send().await?;
         let is_there = |state: &str| !state.eq_ignore_ascii_case("deleted");
         let endpoints = endpoints.vpc_endpoints().iter();

@@ -61,8 +61,9 @@ fn take_attribute(
         [] => Err(ApiError::new("InvalidParameterCombination", "No attributes specified.")),
         _ => {
             // aws/aws-sdk-go#415.
-            let names: Vec<_> = given.iter().map(|(name, _)| *name).collect();
-            let message = format!("Fields for multiple attribute types specified: {}", names.join(", "));
+            let names =
+                given.iter().map(|(name, _)| name.replacen('E', "e", 1)).collect::<Vec<_>>().join(", ");
+            let message = format!("Fields for multiple attribute types specified: {names}");
             Err(ApiError::new("InvalidParameterCombination", message))
         }
     }

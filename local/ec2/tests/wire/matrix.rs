@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ec2::types::{IpPermission, NatGatewayState, UserIdGroupPair};
+use aws_sdk_ec2::types::{IpPermission, NatGatewayState, UserIdGroupPair, VpcEndpointType};
 use local_ec2::Quotas;
 use tokio::task::{JoinSet, LocalSet};
 
@@ -28,12 +28,18 @@ enum Thing {
     Association,
     Endpoint,
     DeletingEndpoint,
+    /// An endpoint with an interface in the subnet and the group.
+    InterfaceEndpoint,
+    DeletingInterfaceEndpoint,
+    EgressOnlyGateway,
     Group,
     /// Another group with a rule that names the group.
     NamingGroup,
     Task,
     /// One with a public address.
     PublicTask,
+    /// One that faces the internet.
+    LoadBalancer,
 }
 
 use Thing::*;
@@ -47,15 +53,23 @@ const DELETES: &[(Thing, Thing, &str, &str, &str)] = &[
     (Vpc,        Attachment,         "DependencyViolation", "has dependencies and cannot be deleted", "InvalidVpcID.NotFound"),
     (Vpc,        Endpoint,           "DependencyViolation", "has dependencies and cannot be deleted", "InvalidVpcID.NotFound"),
     (Vpc,        DeletingEndpoint,   "DependencyViolation", "has dependencies and cannot be deleted", "InvalidVpcID.NotFound"),
+    (Vpc,        EgressOnlyGateway,  "DependencyViolation", "has dependencies and cannot be deleted", "InvalidVpcID.NotFound"),
     (Subnet,     Task,               "DependencyViolation", "has dependencies and cannot be deleted", "InvalidSubnetId.NotFound"),
     (Subnet,     NatGateway,         "DependencyViolation", "has dependencies and cannot be deleted", "InvalidSubnetId.NotFound"),
     (Subnet,     DeletingNatGateway, "DependencyViolation", "has dependencies and cannot be deleted", "InvalidSubnetId.NotFound"),
+    (Subnet,     InterfaceEndpoint,  "DependencyViolation", "has dependencies and cannot be deleted", "InvalidSubnetId.NotFound"),
+    (Subnet,     DeletingInterfaceEndpoint, "DependencyViolation", "has dependencies and cannot be deleted", "InvalidSubnetId.NotFound"),
+    (Subnet,     LoadBalancer,       "DependencyViolation", "has dependencies and cannot be deleted", "InvalidSubnetId.NotFound"),
     (RouteTable, Association,        "DependencyViolation", "has dependencies and cannot be deleted", "InvalidRouteTableId.NotFound"),
     (Group,      Task,               "DependencyViolation", "has a dependent object",                 "InvalidGroup.NotFound"),
     (Group,      NamingGroup,        "DependencyViolation", "has a dependent object",                 "InvalidGroup.NotFound"),
+    (Group,      InterfaceEndpoint,  "DependencyViolation", "has a dependent object",                 "InvalidGroup.NotFound"),
+    (Group,      DeletingInterfaceEndpoint, "DependencyViolation", "has a dependent object",          "InvalidGroup.NotFound"),
+    (Group,      LoadBalancer,       "DependencyViolation", "has a dependent object",                 "InvalidGroup.NotFound"),
     (Attachment, NatGateway,         "DependencyViolation", "has some mapped public address(es)",     "Gateway.NotAttached"),
     (Attachment, DeletingNatGateway, "DependencyViolation", "has some mapped public address(es)",     "Gateway.NotAttached"),
     (Attachment, PublicTask,         "DependencyViolation", "has some mapped public address(es)",     "Gateway.NotAttached"),
+    (Attachment, LoadBalancer,       "DependencyViolation", "has some mapped public address(es)",     "Gateway.NotAttached"),
     (Gateway,    Attachment,         "DependencyViolation", "has dependencies and cannot be deleted", "InvalidInternetGatewayID.NotFound"),
     (Address,    NatGateway,         "AuthFailure",         "You do not have permission to access",   "InvalidAllocationID.NotFound"),
     (Address,    DeletingNatGateway, "AuthFailure",         "You do not have permission to access",   "InvalidAllocationID.NotFound"),
@@ -66,9 +80,14 @@ const DELETES: &[(Thing, Thing, &str, &str, &str)] = &[
 const NOT_IN_THE_WAY: &[(Thing, Thing)] = &[
     (Subnet,     Association),
     (Attachment, Task),
+    (Attachment, EgressOnlyGateway),
+    (EgressOnlyGateway, Subnet),
     (RouteTable, Endpoint),
     (NatGateway, Subnet),
 ];
+
+/// The name of the load balancer.
+const BALANCER: &str = "net/a/0123456789abcdef";
 
 /// What an address can say for a moment after its NAT gateway is deleted.
 const LINGERING: [&str; 2] = ["AuthFailure", "InvalidNetworkInterfaceID.NotFound"];
@@ -172,6 +191,7 @@ async fn each_delete_has_its_code_for_what_never_was() {
         ("DescribeNatGateways", code(client.describe_nat_gateways().nat_gateway_ids("vpc-1").send().await), "NatGatewayMalformed"),
         ("DescribeAddresses", code(client.describe_addresses().allocation_ids(id("eipalloc")).send().await), "InvalidAllocationID.NotFound"),
         ("DescribeRouteTables", code(client.describe_route_tables().route_table_ids(id("rtb")).send().await), "InvalidRouteTableID.NotFound"),
+        ("DeleteEgressOnlyInternetGateway", code(client.delete_egress_only_internet_gateway().egress_only_internet_gateway_id(id("eigw")).send().await), "InvalidGatewayID.NotFound"),
         ("DescribeVpcEndpoints", code(client.describe_vpc_endpoints().vpc_endpoint_ids(id("vpce")).send().await), "InvalidVpcEndpointId.NotFound"),
     ];
     for (call, outcome, expected) in rows {
@@ -283,14 +303,15 @@ impl Thing {
     fn needs(self) -> &'static [Self] {
         match self {
             Vpc | Gateway | Address => &[],
-            Subnet | RouteTable | Endpoint | Group => &[Vpc],
+            Subnet | RouteTable | Endpoint | EgressOnlyGateway | Group => &[Vpc],
             Attachment => &[Vpc, Gateway],
             NatGateway => &[Vpc, Gateway, Attachment, Subnet, Address],
             DeletingNatGateway => &[Vpc, Gateway, Attachment, Subnet, Address, NatGateway],
             Association => &[Vpc, Subnet, RouteTable],
             DeletingEndpoint => &[Vpc, Endpoint],
             NamingGroup => &[Vpc, Group],
-            Task | PublicTask => &[Vpc, Subnet, Group],
+            Task | PublicTask | InterfaceEndpoint | LoadBalancer => &[Vpc, Subnet, Group],
+            DeletingInterfaceEndpoint => &[Vpc, Subnet, Group, InterfaceEndpoint],
         }
     }
 }
@@ -368,6 +389,27 @@ impl World {
                 self.delete(Endpoint).await.expect("its deletion begins");
                 Some(self.id(Endpoint))
             }
+            InterfaceEndpoint => {
+                let create = client.create_vpc_endpoint().vpc_id(self.id(Vpc)).private_dns_enabled(false);
+                let create = create.service_name(format!("com.amazonaws.{REGION}.logs"));
+                let create = create.vpc_endpoint_type(VpcEndpointType::Interface);
+                let create = create.subnet_ids(self.id(Subnet)).security_group_ids(self.id(Group));
+                create.send().await.expect("made").vpc_endpoint.and_then(|endpoint| endpoint.vpc_endpoint_id)
+            }
+            DeletingInterfaceEndpoint => {
+                self.delete(InterfaceEndpoint).await.expect("its deletion begins");
+                Some(self.id(InterfaceEndpoint))
+            }
+            EgressOnlyGateway => {
+                let create = client.create_egress_only_internet_gateway().vpc_id(self.id(Vpc));
+                let made = create.send().await.expect("made").egress_only_internet_gateway;
+                made.and_then(|gateway| gateway.egress_only_internet_gateway_id)
+            }
+            LoadBalancer => {
+                let (subnet, groups) = (self.id(Subnet), [self.id(Group)]);
+                let made = cloud.ec2.create_load_balancer_interface(BALANCER, &subnet, &groups, true).await;
+                Some(made.expect("made").id)
+            }
             NamingGroup => {
                 let id = cloud.group(&self.id(Vpc), "b", "a").await;
                 let named = UserIdGroupPair::builder().group_id(self.id(Group)).build();
@@ -397,7 +439,7 @@ impl World {
             }
             RouteTable => told(client.delete_route_table().route_table_id(id).send().await).map(drop),
             Association => told(client.disassociate_route_table().association_id(id).send().await).map(drop),
-            Endpoint | DeletingEndpoint => {
+            Endpoint | DeletingEndpoint | InterfaceEndpoint | DeletingInterfaceEndpoint => {
                 let answer = told(client.delete_vpc_endpoints().vpc_endpoint_ids(id).send().await)?;
                 assert!(answer.unsuccessful().is_empty(), "{answer:?}");
                 Ok(())
@@ -407,12 +449,20 @@ impl World {
                 self.cloud.ec2.delete_task_interface(&id).await;
                 Ok(())
             }
+            EgressOnlyGateway => {
+                let delete = client.delete_egress_only_internet_gateway().egress_only_internet_gateway_id(id);
+                told(delete.send().await).map(drop)
+            }
+            LoadBalancer => {
+                self.cloud.ec2.delete_load_balancer_interfaces(BALANCER).await;
+                Ok(())
+            }
         }
     }
 
     /// Takes a blocker out of the way, and waits until it is.
     async fn remove(&self, thing: Thing) {
-        if !matches!(thing, DeletingNatGateway | DeletingEndpoint) {
+        if !matches!(thing, DeletingNatGateway | DeletingEndpoint | DeletingInterfaceEndpoint) {
             self.delete(thing).await.expect("the blocker goes");
         }
         let (client, id) = (&self.cloud.client, self.id(thing));
@@ -424,7 +474,7 @@ impl World {
                 })
                 .await;
             }
-            Endpoint | DeletingEndpoint => {
+            Endpoint | DeletingEndpoint | InterfaceEndpoint | DeletingInterfaceEndpoint => {
                 eventually("the endpoint's end", async || {
                     let described = client.describe_vpc_endpoints().vpc_endpoint_ids(&id).send().await;
                     code(described) == "InvalidVpcEndpointId.NotFound"

@@ -268,6 +268,14 @@ async fn no_call_sees_tables_addresses_and_gateways_that_are_hidden() {
         create.tag_specifications(tags("vpc-endpoint", "hidden")).send().await.expect("an endpoint");
     let endpoint = endpoint.vpc_endpoint.and_then(|endpoint| endpoint.vpc_endpoint_id).expect("its id");
 
+    let create = client.create_egress_only_internet_gateway().vpc_id(&vpc);
+    let create = create.tag_specifications(tags("egress-only-internet-gateway", "hidden"));
+    let outlet = create.send().await.expect("a gateway").egress_only_internet_gateway.expect("the gateway");
+    let outlet = outlet.egress_only_internet_gateway_id.expect("its id");
+    let describe_outlet =
+        client.describe_egress_only_internet_gateways().egress_only_internet_gateway_ids(&outlet);
+    let delete_outlet = client.delete_egress_only_internet_gateway().egress_only_internet_gateway_id(&outlet);
+
     let by_job = || filter("tag:mayfly:job", "hidden");
     #[rustfmt::skip]
     let rows = [
@@ -278,6 +286,8 @@ async fn no_call_sees_tables_addresses_and_gateways_that_are_hidden() {
         (code(client.describe_nat_gateways().nat_gateway_ids(&nat).send().await), "NatGatewayNotFound"),
         (code(client.delete_nat_gateway().nat_gateway_id(&nat).send().await), "NatGatewayNotFound"),
         (code(client.describe_vpc_endpoints().vpc_endpoint_ids(&endpoint).send().await), "InvalidVpcEndpointId.NotFound"),
+        (code(describe_outlet.send().await), "InvalidGatewayID.NotFound"),
+        (code(delete_outlet.send().await), "InvalidGatewayID.NotFound"),
     ];
     for (outcome, expected) in rows {
         assert_eq!(outcome, expected);
