@@ -28,6 +28,7 @@ mod rights; // no role may do more than it needs, and none touches another stack
 mod same_name; // submitting the same name twice is safe
 mod samples; // every file in events/ is executed
 mod secrets; // what must stay secret is in no log, history, event or outcome
+mod services; // a service is called for as long as it may be, and leaves nothing
 mod slow_to_go; // what AWS is slow to delete holds up no teardown and deceives no proof
 mod stopped; // a job that is stopped, wherever it stands, leaves nothing
 mod swept; // the sweeper finds what every other teardown has missed
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         reports::trials,
         expiry::trials,
         drained::trials,
+        services::trials,
         private::trials,
         egress::trials,
         many_files::trials,

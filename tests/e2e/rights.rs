@@ -5,6 +5,7 @@ mod containers; // what the container's two roles are for
 mod functions; // what each function's role, and the role that signs URLs, is for
 mod machines; // what the roles of machines, rules and schedules are for
 mod network; // a network of a job's own, and what the roles are for that make it
+mod services; // what the roles are for of the functions that only a service has
 mod stack; // the stack whose roles are changed
 mod strangers; // two stacks in one account never touch each other
 
@@ -103,6 +104,9 @@ async fn no_further(stack: &Stack, world: &World) -> Result<()> {
 async fn every_right(stack: &Stack) -> Result<()> {
     let mut proven = machines::may_make_their_rule(stack).await?;
     proven.extend(functions::prove(stack).await?);
+    for (role, actions) in services::prove(stack).await? {
+        proven.entry(role).or_default().extend(actions);
+    }
     let (of_containers, of_sweeper, of_teardown) = try_join!(
         containers::prove(stack),
         functions::prove_sweeper(stack),

@@ -46,6 +46,12 @@ const FUNCTIONS: &[(&str, Option<&str>)] = &[
     ("register-task", None),
     ("create-service", None),
     ("find-task", Some("TaskStarting")),
+    ("check-service", Some("ServiceStarting")),
+    ("handle-running-task", None),
+    ("begin-service", None),
+    ("keep-service", None),
+    ("extend-service", None),
+    ("end-service", None),
     ("handle-stopped-task", None),
     ("stop-execution", None),
     ("find-leftovers", None),
@@ -65,6 +71,9 @@ const FUNCTIONS: &[(&str, Option<&str>)] = &[
     ("sweep-expired", None),
 ];
 
+/// The one that refuses its sample: there was never an execution of the samples' job.
+const REFUSES: &str = "extend-service";
+
 /// What the names of functions begin with that make or connect something.
 const MAKERS: [&str; 5] = ["allocate-", "associate-", "attach-", "authorize-", "create-"];
 
@@ -83,6 +92,11 @@ async fn functions(world: Arc<World>, _: String, _turn: sweep::Turn) -> Result<(
     let mut values = stack_values(&world).await?;
     for &(function, waiting) in FUNCTIONS {
         let payload = filled(&world::sample(&format!("{function}.json"))?, &values);
+        if function == REFUSES {
+            let refused = world.invoke(&world.function(function).await?, &payload).await?.unwrap_err();
+            assert_eq!(refused["errorType"], "InvalidJob", "{refused:#}");
+            continue;
+        }
         let answer = ended(&world, function, &payload, waiting).await?;
         if MAKERS.iter().any(|verb| function.starts_with(verb)) {
             let again = ended(&world, function, &payload, None).await?;

@@ -11,7 +11,7 @@ use local_ecs::{Fault, Rule};
 use serde_json::{Value, json};
 
 use crate::support::course::always;
-use crate::support::documents::{by_egress, command, egress_of};
+use crate::support::documents::{by_egress, command, egress_of, service};
 use crate::support::harness::Harness;
 use crate::support::history::{states_entered, states_exited};
 use crate::support::machines::{snake_case, states};
@@ -51,6 +51,17 @@ const PARTS: [&str; 10] = [
     "Cluster",
     "DnsHostnames",
     "Ipv6",
+];
+
+/// The states that only a service comes to.
+const OF_SERVICE: [&str; 7] = [
+    "CreateServiceSecurityGroup",
+    "AuthorizeIngress",
+    "FindTask",
+    "CheckService",
+    "BeginService",
+    "KeepService",
+    "EndService",
 ];
 
 /// How many private jobs are stopped side by side in one test.
@@ -99,13 +110,19 @@ struct Stop {
 impl Stop {
     fn new(machine: &str, state: String) -> Self {
         let is_nested = machine == "tear-down";
-        let after_dispatch = ["CollectResult", "TearDown", "ConcludeJob"];
+        let after_dispatch = ["CollectResult", "EndService", "TearDown", "ConcludeJob"];
+        let is_service = !is_nested && OF_SERVICE.contains(&&*state);
         Self {
             is_nested,
-            is_private: PARTS.iter().any(|part| state.contains(part)),
+            is_private: !is_service && PARTS.iter().any(|part| state.contains(part)),
             is_endless: !is_nested && !after_dispatch.contains(&&*state),
             state,
         }
+    }
+
+    /// Whether only a service comes to the state.
+    fn is_service(&self) -> bool {
+        !self.is_nested && OF_SERVICE.contains(&&*self.state)
     }
 }
 
@@ -128,7 +145,11 @@ fn working_states(machine: &str) -> impl Iterator<Item = String> {
 async fn stopped_at(world: &World, base: &str, stop: &Stop) -> Result<()> {
     let words: &[&str] = if stop.is_endless { &["sleep", "600"] } else { &["true"] };
     let egress = if stop.is_nested { nested_egress(&stop.state) } else { egress_of(&stop.state) };
-    let mut document = if stop.is_private { by_egress(egress, words) } else { command(words) };
+    let mut document = match stop {
+        stop if stop.is_service() => service("sleep 600", if stop.is_endless { 60 } else { 1 }),
+        Stop { is_private: true, .. } => by_egress(egress, words),
+        _ => command(words),
+    };
     // On the way to another service only.
     let is_relaunch = !stop.is_nested && stop.state == "DeleteService";
     document["capacity"] = json!(if is_relaunch { "spot-then-on-demand" } else { "spot" });

@@ -7,9 +7,10 @@ use serde_json::json;
 use crate::project::{entries, functions, machines, pascal, read, resources, template, toml};
 
 /// The functions that are no state of a machine, and who calls them.
-const CALLED_BY_OTHERS: [(&str, &str); 4] = [
-    ("find-task", "whoever runs a container service, which has no worker that could report its address"),
+const CALLED_BY_OTHERS: [(&str, &str); 5] = [
+    ("extend-service", "a person, by `mayfly extend`"),
     ("handle-report", "the done queue's trigger"),
+    ("handle-running-task", "the rule on ECS's events"),
     ("handle-stopped-task", "the rules on ECS's events"),
     ("sweep-expired", "the hourly schedule"),
 ];
@@ -27,6 +28,7 @@ const ADJECTIVES: &[&str] = &[
     "FirstIpv6",
     "SecondIpv6",
     "Ipv6",
+    "Service",
 ];
 
 #[test]

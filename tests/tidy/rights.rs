@@ -39,7 +39,11 @@ const UNSCOPED: &[(&str, &str, Option<&str>)] = &[
 ];
 
 /// The creating actions that cannot be conditioned on a tag, and why.
-const UNTAGGED_CREATIONS: [(&str, &str); 2] = [
+const UNTAGGED_CREATIONS: [(&str, &str); 3] = [
+    (
+        "ec2:CreateSecurityGroup",
+        "a service's group is in the VPC of a network that it joins, which has no tag of ours",
+    ),
     ("logs:CreateLogStream", "a log stream has no tags"),
     ("route53:AssociateVPCWithHostedZone", "the hosted zone of an endpoint's names is AWS's own"),
 ];

@@ -8,6 +8,7 @@ mod codes;
 mod delete;
 pub mod find;
 mod groups;
+mod interfaces;
 mod quota;
 mod tags;
 
@@ -15,6 +16,7 @@ pub use blockers::name_blockers;
 pub use codes::{creating, creating_once, deleted, deleting, is_gone, unsuccessful};
 pub use delete::{delete_each, most_retryable};
 pub use groups::in_order_of_deletion;
+pub use interfaces::public_addresses;
 pub use tags::{pairs, tag_specification};
 
 /// The name of the endpoint service of one of AWS's services, `ecr.api` for example, in the Region.

@@ -1,7 +1,10 @@
 //! A job's services, tasks, task definitions and cluster in ECS, by their tags, which are compared exactly. A job has its
 //! services in the stack's cluster or, with a network of its own, in a cluster of its own.
 
+pub mod classify;
+pub mod event;
 pub mod of_stack;
+mod owner;
 
 use std::error::Error as StdError;
 use std::fmt::Debug;
@@ -16,6 +19,8 @@ use mayfly_lambda::error::Error;
 use mayfly_model::inventory::{Kind, Resource, UNKNOWN};
 use mayfly_model::tags::{Owner, Tags};
 use tokio::try_join;
+
+pub use owner::{ServiceOfJob, service_of};
 
 /// Tags as ECS has them, for the call that creates something.
 pub fn tags(tags: &Tags) -> Vec<Tag> {
@@ -103,6 +108,27 @@ pub async fn tasks(ecs: &Client, stack_cluster: &str, owner: Owner<'_>) -> Resul
     let own_cluster = owner.names().cluster();
     let (one, other) = try_join!(tasks_in(ecs, stack_cluster, owner), tasks_in(ecs, &own_cluster, owner))?;
     Ok([one, other].concat())
+}
+
+/// The tasks that a service has, or has had within the last hour, where `desired` says so.
+///
+/// # Errors
+/// As [`Error::aws`].
+pub async fn tasks_of_service(
+    ecs: &Client,
+    cluster: &str,
+    service: &str,
+    desired: DesiredStatus,
+) -> Result<Vec<Task>, Error> {
+    let list = ecs.list_tasks().cluster(cluster).service_name(service).desired_status(desired);
+    let listed = list.send().await.map_err(Error::aws("list the service's tasks"))?;
+    let arns = listed.task_arns.unwrap_or_default();
+    if arns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let describe = ecs.describe_tasks().cluster(cluster).set_tasks(Some(arns));
+    let described = describe.send().await.map_err(Error::aws("describe the service's tasks"))?;
+    Ok(described.tasks.unwrap_or_default())
 }
 
 /// The ARNs of the revisions of the job's task definition that are in that status, and their tags.

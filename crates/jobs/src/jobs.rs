@@ -1,7 +1,7 @@
 //! The `Jobs` table. Functions say what there is to write; when it may be written stands here, in each update's condition.
 //! A result is never written over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::record::Record;
 
 /// How long the table remembers a job after everything of it is overdue.
-const MEMORY: SignedDuration = SignedDuration::from_hours(14 * 24);
+pub(crate) const MEMORY: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The most ECS tasks whose end a record remembers. A job has at most a few dozen.
 pub const ENDED_TASKS_LIMIT: usize = 100;
@@ -41,14 +41,22 @@ impl Jobs {
         Ok(Self { dynamodb: Client::new(environment.sdk()), table: environment.setting("JOBS_TABLE")? })
     }
 
-    /// The record of the job with this id; none before its first dispatch, and none of an id that no item can have.
+    /// The record of the job with this id; none before its first dispatch, none of a service, and none of an id that no item
+    /// can have.
     ///
     /// # Errors
     /// As [`Error::aws`], and [`Error::Internal`] where the record cannot be read.
     pub async fn get(&self, job: &str) -> Result<Option<Record>, Error> {
+        // Only work has turns; a service has a record of its own kind.
+        let item = self.item(job).await?.filter(|item| item.contains_key(TURN));
+        item.map(|item| Record::read(job, &item)).transpose()
+    }
+
+    /// The item of the job with this id, if there is one.
+    pub(crate) async fn item(&self, job: &str) -> Result<Option<HashMap<String, AttributeValue>>, Error> {
         let get = self.dynamodb.get_item().table_name(&self.table).key(JOB, text(job));
         match get.consistent_read(true).send().await {
-            Ok(got) => got.item.map(|item| Record::read(job, &item)).transpose(),
+            Ok(got) => Ok(got.item),
             // An empty key, or one of more than 2,048 bytes.
             // Source: DynamoDB developer guide, "Constraints in Amazon DynamoDB", partition keys; API Reference, "Common
             // errors", `ValidationError`.
@@ -180,7 +188,7 @@ impl Jobs {
 
     /// Changes the job's item where `demand` holds, and tells whether it did. `#name` stands for the attribute `name`, since
     /// many are DynamoDB's own words.
-    async fn update(
+    pub(crate) async fn update(
         &self,
         job: &str,
         set: &str,
@@ -227,20 +235,20 @@ fn names(expression: &str) -> impl Iterator<Item = &str> {
     expression.split('#').skip(1).map(move |rest| rest.split(|c| !is_of_name(c)).next().unwrap_or_default())
 }
 
-fn text(text: &str) -> AttributeValue {
+pub(crate) fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-fn number(number: i64) -> AttributeValue {
+pub(crate) fn number(number: i64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-fn json(value: &impl Serialize) -> Result<AttributeValue, Error> {
+pub(crate) fn json(value: &impl Serialize) -> Result<AttributeValue, Error> {
     let json = serde_json::to_string(value);
     json.map(AttributeValue::S).map_err(|error| Error::internal("write the job's record", error))
 }
 
-fn forget_at(plan: &Plan) -> Result<i64, Error> {
+pub(crate) fn forget_at(plan: &Plan) -> Result<i64, Error> {
     let expiry: Result<Timestamp, _> = plan.expiry.parse();
     let expiry = expiry.map_err(|error| Error::internal("read the job's expiry", error))?;
     Ok((expiry + MEMORY).as_second())
@@ -248,7 +256,10 @@ fn forget_at(plan: &Plan) -> Result<i64, Error> {
 
 #[cfg(test)]
 mod tests {
-    use mayfly_model::record::{CONCLUDED, ENDED_TASKS, TASK_ARN, WORKED};
+    use mayfly_model::record::{
+        ADDRESSES, BEGUN, CONCLUDED, CONTAINERS, END, ENDED_TASKS, ENDING, ENTRANCE, EXECUTION, FAILURE,
+        TASK_ARN, WORKED,
+    };
 
     use super::*;
 
@@ -270,6 +281,15 @@ mod tests {
             "worked",
             "endedTasks",
             "concluded",
+            "execution",
+            "begun",
+            "end",
+            "addresses",
+            "entrance",
+            "containers",
+            "failure",
+            "ending",
+            "ttl",
         ];
         let known = [
             TOKEN,
@@ -284,6 +304,15 @@ mod tests {
             WORKED,
             ENDED_TASKS,
             CONCLUDED,
+            EXECUTION,
+            BEGUN,
+            END,
+            ADDRESSES,
+            ENTRANCE,
+            CONTAINERS,
+            FAILURE,
+            ENDING,
+            TTL,
         ];
         assert_eq!(written, known);
     }

@@ -3,8 +3,10 @@
 mod data_role;
 mod jobs;
 mod record;
+mod services;
 pub mod signing;
 
 pub use data_role::DataRole;
 pub use jobs::{ENDED_TASKS_LIMIT, Jobs};
 pub use record::Record;
+pub use services::{ServiceRecord, Told};

@@ -78,11 +78,14 @@ fn given<T>(name: &str, value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| Error::internal("read the job's record", format!("it has no {name}")))
 }
 
-fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-fn json<T: DeserializeOwned>(item: &HashMap<String, AttributeValue>, name: &str) -> Result<Option<T>, Error> {
+pub(crate) fn json<T: DeserializeOwned>(
+    item: &HashMap<String, AttributeValue>,
+    name: &str,
+) -> Result<Option<T>, Error> {
     let read = text(item, name).map(serde_json::from_str).transpose();
     read.map_err(|error| Error::internal(format!("read the record's {name}"), error))
 }

@@ -55,10 +55,13 @@ pub enum Error {
     /// Something that is being deleted is still there; the state machine looks again.
     #[error("{0}")]
     StillInUse(String),
-    /// The service's task does not run yet; the state machine looks again.
+    /// The service's tasks have no addresses yet; the state machine looks again.
     #[error("{0}")]
     TaskStarting(String),
-    /// The start has ended before it was dispatched: a report has come meanwhile.
+    /// The service is not ready yet; the state machine looks again.
+    #[error("{0}")]
+    ServiceStarting(String),
+    /// What was to be waited for has ended before: a report of the start has come, or the service is over.
     #[error("{0}")]
     AlreadyEnded(String),
     /// Reports are on their way that may hold the job's result; the state machine looks again.

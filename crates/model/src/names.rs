@@ -25,6 +25,9 @@ pub const LAUNCHES_LIMIT: u32 = 10;
 /// the worker, or a library of its, goes by.
 pub const COMMAND_VARIABLE: &str = "MAYFLY_VAR_";
 
+/// The container of a service's tasks; its log streams have the name in theirs.
+pub const SERVICE_CONTAINER: &str = "service";
+
 /// The longest id of a job: with it every name below keeps within AWS's limits.
 const ID_LIMIT: usize = 64;
 

@@ -10,6 +10,10 @@ use crate::job::{Capacity, Egress, Output, Port, Work};
 use crate::tags::Tags;
 use crate::turn::Turn;
 
+/// Tearing everything down and concluding: the two hours that the state machine gives a teardown, a quarter of an hour in
+/// which the conclusion waits for late reports, and as much to spare.
+pub const TEARDOWN: SignedDuration = SignedDuration::from_mins(150);
+
 /// What plan-job hands to the rest of the state machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -134,7 +138,7 @@ pub enum Purpose {
     Work(Work),
     /// Containers that others call, until their time is over.
     #[serde(rename = "service")]
-    Service(PlannedService),
+    Service(Box<PlannedService>),
 }
 
 /// A service with all defaults in.
@@ -143,8 +147,8 @@ pub enum Purpose {
 pub struct PlannedService {
     /// What it listens on.
     pub ports: Vec<Port>,
-    /// Who may call it: CIDR blocks of IPv4 or IPv6.
-    pub allow_from: Vec<String>,
+    /// Who may call it at which port: in the load balancer's group, where there is one, else in the containers' own.
+    pub ingress: Vec<Ingress>,
     /// What runs in place of the image's `ENTRYPOINT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_point: Option<Vec<String>>,
@@ -163,6 +167,16 @@ pub struct PlannedService {
     pub load_balancer: Option<PlannedLoadBalancer>,
 }
 
+/// Who may call a port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ingress {
+    /// The port.
+    #[serde(flatten)]
+    pub port: Port,
+    /// CIDR blocks of IPv4 or IPv6.
+    pub cidrs: Vec<String>,
+}
+
 /// A network load balancer of the job's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -176,6 +190,14 @@ pub struct PlannedLoadBalancer {
     pub certificate_arn: Option<String>,
     /// One listener and one target group for each port that is called.
     pub targets: Vec<PlannedTargets>,
+    /// What the containers' own group admits from the load balancer: the ports that are called, and those at which it asks
+    /// after their health.
+    pub admitted: Vec<Port>,
+    /// Where it is, a subnet in each zone of the containers'; none where that is made for the job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<String>,
+    /// The addresses of the containers' subnets: there it may call, and nowhere else.
+    pub target_cidrs: Vec<String>,
 }
 
 /// A port of a load balancer, and what is behind it.
@@ -233,6 +255,9 @@ pub struct JoinedNetwork {
     pub security_groups: Vec<String>,
     /// Whether the task gets a public address.
     pub assign_public_ip: bool,
+    /// The subnets' VPC, where the job makes a security group in it: for a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
 }
 
 /// A network that exists only for the job. The container is in a private subnet: with a NAT gateway in one of two, each in an

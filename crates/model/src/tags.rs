@@ -29,6 +29,11 @@ pub fn is_of_value(c: char) -> bool {
         || GeneralCategoryGroup::Letter.union(GeneralCategoryGroup::Number).contains(category)
 }
 
+/// What the job is for; only a service's resources have it, with [`SERVICE`].
+pub const PURPOSE: &str = "mayfly:purpose";
+/// The value of [`PURPOSE`].
+pub const SERVICE: &str = "service";
+
 /// Tag keys and values.
 pub type Tags = BTreeMap<String, String>;
 
@@ -79,6 +84,8 @@ pub struct Claim<'t> {
     pub execution: Option<&'t str>,
     /// When the resource is overdue.
     pub expiry: Option<Timestamp>,
+    /// Whether the job is a service.
+    pub is_service: bool,
 }
 
 impl<'t> Claim<'t> {
@@ -88,7 +95,8 @@ impl<'t> Claim<'t> {
         let tags: BTreeMap<&str, &str> = tags.into_iter().collect();
         let job = *tags.get(JOB).filter(|_| tags.get(STACK) == Some(&stack))?;
         let expiry = tags.get(EXPIRY).and_then(|expiry| expiry.parse().ok());
-        Some(Self { job, execution: tags.get(EXECUTION).copied(), expiry })
+        let is_service = tags.get(PURPOSE) == Some(&SERVICE);
+        Some(Self { job, execution: tags.get(EXECUTION).copied(), expiry, is_service })
     }
 }
 

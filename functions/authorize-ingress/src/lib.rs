@@ -23,6 +23,8 @@ pub struct Input {
     plan: Plan,
     security_group_id: String,
     ingress: Vec<Ingress>,
+    /// Whose calls are let in where the ingress itself does not say it: what is in this group.
+    from_group: Option<String>,
 }
 
 /// What may come in at one port.
@@ -56,11 +58,11 @@ impl Step for AuthorizeIngress {
     async fn run(&self, input: Input) -> Result<Authorized, Error> {
         const DOING: &str = "let in who may call";
         let Self { ec2, clock } = self;
-        let Input { plan, security_group_id, ingress } = input;
+        let Input { plan, security_group_id, ingress, from_group } = input;
         let authorized = ec2
             .authorize_security_group_ingress()
             .group_id(&security_group_id)
-            .set_ip_permissions(Some(ingress.iter().map(Ingress::permission).collect()))
+            .set_ip_permissions(Some(ingress.iter().map(|one| one.permission(from_group.as_ref())).collect()))
             .tag_specifications(tag_specification(ResourceType::SecurityGroupRule, &plan.tags))
             .send()
             .await;
@@ -76,12 +78,13 @@ impl Step for AuthorizeIngress {
 }
 
 impl Ingress {
-    fn permission(&self) -> IpPermission {
+    fn permission(&self, from_group: Option<&String>) -> IpPermission {
         let (ipv6, ipv4): (Vec<&String>, Vec<&String>) =
             self.cidrs.iter().partition(|cidr| cidr.contains(':'));
         let ipv4 = ipv4.into_iter().map(|cidr| IpRange::builder().cidr_ip(cidr).build());
         let ipv6 = ipv6.into_iter().map(|cidr| Ipv6Range::builder().cidr_ipv6(cidr).build());
-        let group = self.from_group.iter().map(|group| UserIdGroupPair::builder().group_id(group).build());
+        let group = self.from_group.as_ref().or(from_group.filter(|_| self.cidrs.is_empty()));
+        let group = group.iter().map(|group| UserIdGroupPair::builder().group_id(*group).build());
         let port = i32::from(self.port);
         IpPermission::builder()
             .ip_protocol(self.protocol.name())
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
 
     fn permission(ingress: serde_json::Value) -> IpPermission {
-        serde_json::from_value::<Ingress>(ingress).expect("ingress").permission()
+        serde_json::from_value::<Ingress>(ingress).expect("ingress").permission(None)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! CreateSecurityGroup: a security group of the job's. From the container TCP goes out to the job's ports alone, and nothing
-//! from its endpoints; DNS at the VPC's resolver is never filtered. What comes in is another step's.
+//! from its endpoints; DNS at the VPC's resolver is never filtered. What comes in is another step's. In
+//! a network that is there, whose own groups say what goes out, nothing does by this one.
 //! Source: VPC user guide, "Security groups".
 
 mod egress;
@@ -11,8 +12,9 @@ use jiff::Timestamp;
 use mayfly_ec2::{creating, creating_once, find, tag_specification};
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_model::job::Egress;
 use mayfly_model::names::Names;
-use mayfly_model::plan::{Plan, PrivateNetwork};
+use mayfly_model::plan::{Plan, PlannedNetwork, PrivateNetwork};
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +31,8 @@ pub struct CreateSecurityGroup {
 pub struct Input {
     plan: Plan,
     vpc_id: String,
-    network: PrivateNetwork,
+    /// The one that is made for the job, if it is.
+    network: Option<PrivateNetwork>,
     #[serde(default)]
     of: Member,
 }
@@ -62,10 +65,10 @@ impl Member {
     }
 
     /// What may go out.
-    fn egress(self, network: &PrivateNetwork) -> Vec<IpPermission> {
-        match self {
-            Self::Container => egress::wanted(&network.egress_ports, network.egress),
-            Self::Endpoints => Vec::new(),
+    fn egress(self, network: Option<&PrivateNetwork>) -> Vec<IpPermission> {
+        match (self, network) {
+            (Self::Container, Some(network)) => egress::wanted(&network.egress_ports, network.egress),
+            (Self::Container, None) | (Self::Endpoints, _) => Vec::new(),
         }
     }
 }
@@ -75,6 +78,8 @@ impl Member {
 #[serde(rename_all = "camelCase")]
 pub struct Created {
     group_id: String,
+    /// All that the container is in: those of the network that it joins, and this one.
+    security_groups: Vec<String>,
 }
 
 impl Step for CreateSecurityGroup {
@@ -108,14 +113,18 @@ impl Step for CreateSecurityGroup {
         } else {
             let description = of.description(&plan.job);
             let group_id = create(ec2, &plan, now, &vpc_id, &name, description).await?;
-            (group_id, egress::of_new_group(network.egress))
+            (group_id, egress::of_new_group(network.as_ref().map_or(Egress::Nat, |network| network.egress)))
         };
-        let wanted = of.egress(&network);
+        let wanted = of.egress(network.as_ref());
         let (unwanted, missing) = egress::differences(rules, &wanted);
         revoke(ec2, &plan, now, &group_id, unwanted).await?;
         authorize(ec2, &plan, now, &group_id, missing).await?;
         tracing::info!(group_id, "security group ready");
-        Ok(Created { group_id })
+        let joined = match plan.network {
+            PlannedNetwork::Joined(joined) => joined.security_groups,
+            PlannedNetwork::Private(_) => Vec::new(),
+        };
+        Ok(Created { security_groups: joined.into_iter().chain([group_id.clone()]).collect(), group_id })
     }
 }
 

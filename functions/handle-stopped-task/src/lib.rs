@@ -1,28 +1,29 @@
 //! HandleStoppedTask: what no container can report itself: its task was stopped, never started, or found no place. ECS
 //! says so on the event bus, and it goes through the done queue like a report, a minute late, so that a report of the
-//! container's own that is on its way comes first.
+//! container's own that is on its way comes first. A service's containers report nothing: that they cannot stay up is told
+//! at once.
 
-mod classify;
-mod event;
+mod serving;
 
-use aws_sdk_ecs::types::{Service, ServiceField};
-use mayfly_ecs::pairs;
+use mayfly_ecs::classify;
+use mayfly_ecs::event::Event;
+use mayfly_ecs::{ServiceOfJob, service_of};
 use mayfly_jobs::{Jobs, Record};
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Step};
+use mayfly_logs::ContainerLog;
 use mayfly_model::class::Class;
 use mayfly_model::message::{News, Report};
 use mayfly_model::names::Names;
-use mayfly_model::tags::Claim;
 use serde::Serialize;
-
-use crate::event::Event;
 
 /// The step.
 pub struct HandleStoppedTask {
     jobs: Jobs,
     ecs: aws_sdk_ecs::Client,
+    sfn: aws_sdk_sfn::Client,
     sqs: aws_sdk_sqs::Client,
+    log: ContainerLog,
     stack: String,
     done_queue_url: String,
     /// How much later than the event the job hears of it, in seconds.
@@ -44,7 +45,9 @@ impl Step for HandleStoppedTask {
         Ok(Self {
             jobs: Jobs::new(environment)?,
             ecs: aws_sdk_ecs::Client::new(environment.sdk()),
+            sfn: aws_sdk_sfn::Client::new(environment.sdk()),
             sqs: aws_sdk_sqs::Client::new(environment.sdk()),
+            log: ContainerLog::new(environment)?,
             stack: environment.setting("STACK_NAME")?,
             done_queue_url: environment.setting("DONE_QUEUE_URL")?,
             grace: environment.setting("REPORT_GRACE_SECONDS")?,
@@ -57,15 +60,16 @@ impl Step for HandleStoppedTask {
             tracing::info!(why, "event ignored");
             Ok(Handled { reported: None })
         };
-        let (Some(cluster), Some(name)) = (event.cluster(), event.service()) else {
-            return ignored("it is not about a service");
+        let Some(found) = service_of(&self.ecs, &self.stack, &event).await? else {
+            return ignored("it is not about a service of this stack's that is there");
         };
-        if !name.starts_with(&format!("{}-", self.stack)) || event.is_own_stop() {
-            return ignored("it is another's, or a stop of Mayfly's own");
+        if found.is_service {
+            return Ok(Handled { reported: self.serving(&event, &found).await?.map(Class::name) });
         }
-        let Some((service, job)) = self.find_service(cluster, name).await? else {
-            return ignored("its service is not this stack's, or gone");
-        };
+        if event.is_own_stop() {
+            return ignored("it is a stop of Mayfly's own");
+        }
+        let ServiceOfJob { service, name, job, .. } = found;
         let Some(loss) = classify::classify(&event, &service) else {
             return ignored("it is no failure");
         };
@@ -107,24 +111,6 @@ fn not_dispatched() -> Error {
 }
 
 impl HandleStoppedTask {
-    /// The service of that name in the cluster, and the job that it belongs to. A job's own cluster may be gone by now.
-    async fn find_service(&self, cluster: &str, name: &str) -> Result<Option<(Service, String)>, Error> {
-        let describe =
-            self.ecs.describe_services().cluster(cluster).services(name).include(ServiceField::Tags);
-        let described = match describe.send().await {
-            Ok(described) => described,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_cluster_not_found_exception()) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(Error::aws("describe the job's service")(error)),
-        };
-        let Some(service) = described.services.unwrap_or_default().into_iter().next() else {
-            return Ok(None);
-        };
-        let job = Claim::read(&self.stack, pairs(service.tags())).map(|claim| claim.job.to_owned());
-        Ok(job.map(|job| (service, job)))
-    }
-
     async fn send(&self, report: &Report) -> Result<(), Error> {
         let body =
             serde_json::to_string(report).map_err(|error| Error::internal("write the report", error))?;

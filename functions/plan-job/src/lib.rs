@@ -4,6 +4,7 @@
 mod buckets;
 mod egress;
 mod network;
+mod place;
 mod plan;
 mod service;
 
@@ -60,7 +61,13 @@ impl Step for PlanJob {
         let document =
             JobDocument::parse(submission.document.get(), &settings.limits).map_err(Error::InvalidJob)?;
         network::check(ec2, document.network.as_ref()).await?;
-        let plan = plan::make(settings, &submission, document, randomness)?;
+        let place = match (&document.service, plan::joined_subnets(settings, &document)) {
+            (Some(service), Some(subnets)) => {
+                Some(place::look(ec2, subnets, service.has_load_balancer()).await?)
+            }
+            _ => None,
+        };
+        let plan = plan::make(settings, &submission, document, place, randomness)?;
         if let Some(work) = plan.work() {
             buckets::check(s3, &settings.region, work).await?;
         }

@@ -5,20 +5,21 @@ use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Randomness};
 use mayfly_model::job::{Capacity, Egress, JobDocument, Limits, Network, NetworkMode, check_size};
 use mayfly_model::names::{Names, SECRET_LENGTH, STACK_LIMIT};
-use mayfly_model::plan::{JoinedNetwork, Plan, PlannedContainer, PlannedNetwork, PrivateNetwork, Purpose};
+use mayfly_model::plan::{
+    JoinedNetwork, Plan, PlannedContainer, PlannedNetwork, PrivateNetwork, Purpose, TEARDOWN,
+};
 use mayfly_model::tags::{self, Tags};
 use mayfly_model::turn::{SPOT_LOSSES_LIMIT, Turn};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
 use crate::egress::WayOut;
+use crate::place::Place;
+use crate::service::Surroundings;
 use crate::{Submission, service};
 
 /// Creating everything, and a container that never comes.
 const PROVISIONING: SignedDuration = SignedDuration::from_mins(30);
-/// Tearing everything down and concluding: the two hours that the state machine gives a teardown, a quarter of an hour in
-/// which the conclusion waits for late reports, and as much to spare.
-const TEARDOWN: SignedDuration = SignedDuration::from_mins(150);
 /// The job's own VPC and its subnets.
 const VPC_CIDR: &str = "10.181.0.0/24";
 const PUBLIC_CIDR: &str = "10.181.0.0/25";
@@ -87,6 +88,7 @@ pub fn make(
     settings: &Settings,
     submission: &Submission,
     document: JobDocument,
+    place: Option<Place>,
     randomness: &Randomness,
 ) -> Result<Plan, Error> {
     check_stack(&settings.stack)?;
@@ -115,11 +117,14 @@ pub fn make(
     let mailbox_name = names.mailbox(&secret(randomness));
     let expiry = in_seconds(expiry);
     let tags = tags(settings, submission, &document, &names, &expiry);
-    let is_joined = document.network.as_ref().is_some_and(|network| network.mode == NetworkMode::Existing);
     let has_load_balancer =
         document.service.as_ref().is_some_and(mayfly_model::job::Service::has_load_balancer);
+    let mut network = network(settings, document.network, has_load_balancer);
     let purpose = match (document.service, document.work) {
-        (Some(service), _) => Purpose::Service(service::plan(service, &names, !is_joined)),
+        (Some(service), _) => {
+            let surroundings = surroundings(&mut network, place);
+            Purpose::Service(Box::new(service::plan(service, &names, surroundings)))
+        }
         (None, Some(work)) => Purpose::Work(work),
         (None, None) => {
             return Err(Error::internal("read the job document", "it has neither task nor service"));
@@ -136,7 +141,7 @@ pub fn make(
         family: names.family(),
         log_prefix: names.base(),
         teardown_name: names.teardown(),
-        network: network(settings, document.network, has_load_balancer),
+        network,
         queue_until: in_seconds(queue_until),
         container,
         capacity,
@@ -154,8 +159,16 @@ pub fn make(
 
 /// What the state machine does not make yet.
 fn check_built(document: &JobDocument) -> Result<(), Error> {
-    if document.service.is_some() {
-        return Err(Error::InvalidJob("service: not built yet; allowed: a task".into()));
+    let Some(service) = &document.service else { return Ok(()) };
+    let is_private = document.network.as_ref().is_some_and(|network| network.mode == NetworkMode::Private);
+    let missing = [
+        ("service.loadBalancer", service.has_load_balancer()),
+        ("a service in the network mode private", is_private),
+    ];
+    if let Some((what, _)) = missing.iter().find(|(_, is_given)| *is_given) {
+        return Err(Error::InvalidJob(format!(
+            "{what}: not built yet; allowed: a service that is called directly, in the mode public or existing"
+        )));
     }
     Ok(())
 }
@@ -206,6 +219,7 @@ fn network(settings: &Settings, network: Option<Network>, has_load_balancer: boo
         subnets: settings.subnets.clone(),
         security_groups: vec![settings.security_group.clone()],
         assign_public_ip: true,
+        vpc_id: None,
     };
     let Some(network) = network else { return PlannedNetwork::Joined(stacks_own) };
     match network.mode {
@@ -252,6 +266,35 @@ fn way_out<'a>(settings: &'a Settings, document: &JobDocument) -> Option<WayOut<
     })
 }
 
+/// The subnets that a service joins; none where it has a network of its own.
+pub fn joined_subnets<'a>(settings: &'a Settings, document: &'a JobDocument) -> Option<&'a [String]> {
+    let network = document.network.as_ref();
+    match network.map_or(NetworkMode::Public, |network| network.mode) {
+        NetworkMode::Public => Some(&settings.subnets),
+        NetworkMode::Existing => network.and_then(|network| network.subnets.as_deref()),
+        NetworkMode::Private => None,
+    }
+}
+
+/// Where a service is in its network. One that is made for it has one public subnet, and a load balancer sends nothing to
+/// another zone than its own, whatever that is set to.
+/// Source: Network Load Balancers guide, "Target groups", target health reason `Target.NotInUse`.
+fn surroundings(network: &mut PlannedNetwork, place: Option<Place>) -> Surroundings {
+    match (network, place) {
+        (PlannedNetwork::Joined(joined), Some(Place { vpc_id, cidrs, is_public })) => {
+            joined.vpc_id = Some(vpc_id);
+            let subnets = joined.subnets.clone();
+            Surroundings { internet_facing: is_public, subnets, target_cidrs: cidrs }
+        }
+        (PlannedNetwork::Private(private), _) => Surroundings {
+            internet_facing: true,
+            subnets: Vec::new(),
+            target_cidrs: private.private_cidr.clone().into_iter().collect(),
+        },
+        (PlannedNetwork::Joined(_), None) => Surroundings::default(),
+    }
+}
+
 fn default_capacity(name: &str) -> Result<Capacity, Error> {
     Capacity::deserialize(name.into_deserializer()).map_err(|error: serde::de::value::Error| {
         Error::internal("read the stack's parameter DefaultCapacity", error)
@@ -277,7 +320,8 @@ fn tags(
         (tags::EXPIRY, expiry),
         (tags::USER, document.user.as_deref().unwrap_or("unknown")),
     ];
-    let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let purpose = document.service.as_ref().map(|_| (tags::PURPOSE, tags::SERVICE));
+    let own = own.into_iter().chain(purpose).map(|(key, value)| (key.to_owned(), value.to_owned()));
     name.into_iter().chain(document.tags.clone()).chain(own).collect()
 }
 

@@ -1,26 +1,44 @@
 //! Plans a service: its defaults, its load balancer, and what it opens to whom, in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mayfly_model::job::{Port, Protocol, Service};
 use mayfly_model::names::Names;
-use mayfly_model::plan::{PlannedLoadBalancer, PlannedService, PlannedTargets, TargetProtocol};
+use mayfly_model::plan::{Ingress, PlannedLoadBalancer, PlannedService, PlannedTargets, TargetProtocol};
 
 /// Everybody, by IPv4 and by IPv6.
 const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// `service` with all defaults in; its load balancer, where it has one, can be called from the internet or not.
-pub fn plan(service: Service, names: &Names, internet_facing: bool) -> PlannedService {
-    let load_balancer = service.has_load_balancer().then(|| PlannedLoadBalancer {
-        name: names.load_balancer(),
-        internet_facing,
-        certificate_arn: service.certificate_arn().map(str::to_owned),
-        targets: targets(&service, names),
+/// Where the service's load balancer is, and where its containers are.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Whether the load balancer can be called from the internet.
+    pub internet_facing: bool,
+    /// The load balancer's subnets; none where they are made for the job.
+    pub subnets: Vec<String>,
+    /// The addresses of the containers' subnets.
+    pub target_cidrs: Vec<String>,
+}
+
+/// `service` with all defaults in.
+pub fn plan(service: Service, names: &Names, surroundings: Surroundings) -> PlannedService {
+    let Surroundings { internet_facing, subnets, target_cidrs } = surroundings;
+    let load_balancer = service.has_load_balancer().then(|| {
+        let targets = targets(&service, names);
+        PlannedLoadBalancer {
+            name: names.load_balancer(),
+            internet_facing,
+            certificate_arn: service.certificate_arn().map(str::to_owned),
+            admitted: admitted(&service, &targets),
+            targets,
+            subnets,
+            target_cidrs,
+        }
     });
     let Service { ports, allow_from, entry_point, command, ttl_minutes, count, health_check, .. } = service;
     PlannedService {
+        ingress: ports.iter().map(|port| Ingress { port: *port, cidrs: allow_from.clone() }).collect(),
         ports,
-        allow_from,
         entry_point,
         command,
         ttl_seconds: u64::from(ttl_minutes) * 60,
@@ -28,6 +46,13 @@ pub fn plan(service: Service, names: &Names, internet_facing: bool) -> PlannedSe
         health_command: health_check.and_then(|check| check.command),
         load_balancer,
     }
+}
+
+/// What is called, and where containers are asked after their health.
+fn admitted(service: &Service, targets: &[PlannedTargets]) -> Vec<Port> {
+    let health = targets.iter().map(|target| Port { port: target.health_port, protocol: Protocol::Tcp });
+    let all: BTreeSet<Port> = service.ports.iter().copied().chain(health).collect();
+    all.into_iter().collect()
 }
 
 /// One number as TCP and as UDP is one listener and one target group.
@@ -51,8 +76,9 @@ fn targets(service: &Service, names: &Names) -> Vec<PlannedTargets> {
 /// What a person should know of the service before it is opened.
 pub fn notes(service: &PlannedService) -> Vec<String> {
     let ports = service.ports.iter().map(Port::to_string).collect::<Vec<_>>().join(", ");
-    let is_open = service.allow_from.iter().any(|block| EVERYBODY.contains(&block.as_str()));
-    let callers = if is_open { "everybody".to_owned() } else { service.allow_from.join(", ") };
+    let allowed = service.ingress.first().map(|ingress| ingress.cidrs.as_slice()).unwrap_or_default();
+    let is_open = allowed.iter().any(|block| EVERYBODY.contains(&block.as_str()));
+    let callers = if is_open { "everybody".to_owned() } else { allowed.join(", ") };
     let called = match &service.load_balancer {
         None => format!("{callers} may call {ports} of each container at its own address"),
         Some(PlannedLoadBalancer { internet_facing: true, .. }) => {
@@ -73,7 +99,8 @@ mod tests {
         let mut service = json!({ "ports": [{ "port": 80 }], "allowFrom": ["0.0.0.0/0"], "ttlMinutes": 5 });
         let Value::Object(fields) = fields else { panic!("a service has fields") };
         service.as_object_mut().unwrap().extend(fields);
-        plan(serde_json::from_value(service).unwrap(), &Names::new("mayfly", "a"), true)
+        let surroundings = Surroundings { internet_facing: true, ..Surroundings::default() };
+        plan(serde_json::from_value(service).unwrap(), &Names::new("mayfly", "a"), surroundings)
     }
 
     #[test]
@@ -81,7 +108,10 @@ mod tests {
         let ports =
             json!([{ "port": 53 }, { "port": 53, "protocol": "udp" }, { "port": 514, "protocol": "udp" }]);
         let service = planned(json!({ "ports": ports, "loadBalancer": true }));
-        let targets = service.load_balancer.unwrap().targets;
+        let balancer = service.load_balancer.unwrap();
+        let admitted: Vec<_> = balancer.admitted.iter().map(Port::to_string).collect();
+        assert_eq!(admitted, ["53/tcp", "53/udp", "514/udp"], "the health is asked after at 53/tcp");
+        let targets = balancer.targets;
         let seen: Vec<_> =
             targets.iter().map(|target| (target.port, target.protocol, target.health_port)).collect();
         assert_eq!(seen, [(53, TargetProtocol::TcpUdp, 53), (514, TargetProtocol::Udp, 53)]);

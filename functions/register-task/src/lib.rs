@@ -2,15 +2,16 @@
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::{
-    Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, KeyValuePair, LinuxParameters,
-    LogConfiguration, LogDriver, NetworkMode, OsFamily, RuntimePlatform, Secret, TaskDefinitionStatus,
+    Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, HealthCheck, KeyValuePair,
+    LinuxParameters, LogConfiguration, LogDriver, NetworkMode, OsFamily, PortMapping, RuntimePlatform,
+    Secret, TaskDefinitionStatus, TransportProtocol,
 };
 use mayfly_ecs::pairs;
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Environment, Step};
-use mayfly_model::job::Egress;
-use mayfly_model::names::COMMAND_VARIABLE;
-use mayfly_model::plan::Plan;
+use mayfly_model::job::{Egress, Port, Protocol};
+use mayfly_model::names::{COMMAND_VARIABLE, SERVICE_CONTAINER};
+use mayfly_model::plan::{Plan, PlannedService};
 use mayfly_model::tags;
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,7 @@ impl Step for RegisterTask {
             .cpu(container.cpu.to_string())
             .memory(container.memory_mib.to_string())
             .set_ephemeral_storage(container.storage_gib.map(storage).transpose()?)
-            .task_role_arn(&settings.task_role_arn)
+            .set_task_role_arn(plan.work().map(|_| settings.task_role_arn.clone()))
             .execution_role_arn(&settings.execution_role_arn)
             .container_definitions(container_definition(settings, &plan)?)
             .set_tags(Some(mayfly_ecs::tags(&plan.tags)))
@@ -123,22 +124,6 @@ async fn find(ecs: &Client, stack: &str, plan: &Plan) -> Result<Option<String>, 
 }
 
 fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDefinition, Error> {
-    let own = [
-        ("MAYFLY_JOB", &plan.job),
-        ("MAYFLY_MAILBOX_URL", &plan.mailbox_url),
-        ("MAYFLY_DONE_QUEUE_URL", &settings.done_queue_url),
-    ];
-    let queue_endpoints = queue_endpoints(settings, plan);
-    let queue_endpoints = queue_endpoints.iter().map(|value| ("MAYFLY_QUEUE_ENDPOINTS", value));
-    let own = own.into_iter().chain(queue_endpoints).map(|(name, value)| variable(name, value));
-    let users = plan.container.environment.iter().map(|(name, value)| variable(&commands(name), value));
-    let secrets = plan.container.secrets.iter().map(|(name, arn)| {
-        Secret::builder()
-            .name(commands(name))
-            .value_from(arn)
-            .build()
-            .map_err(|error| Error::internal("describe a secret of the container", error))
-    });
     let log = LogConfiguration::builder()
         .log_driver(LogDriver::Awslogs)
         .options("awslogs-group", &settings.log_group)
@@ -149,16 +134,36 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         .options("mode", "blocking")
         .build()
         .map_err(|error| Error::internal("describe the container's log", error))?;
-    Ok(ContainerDefinition::builder()
-        .name("worker")
+    let container = ContainerDefinition::builder()
         .image(&plan.container.image)
         .essential(true)
-        .set_environment(Some(own.chain(users).collect()))
-        .set_secrets(Some(secrets.collect::<Result<_, _>>()?))
         .log_configuration(log)
         // Whatever the command leaves behind is reaped, and the worker is no init process.
         .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
-        .stop_timeout(STOP_TIMEOUT_SECONDS)
+        .stop_timeout(STOP_TIMEOUT_SECONDS);
+    if let Some(service) = plan.service() {
+        return Ok(container
+            .name(SERVICE_CONTAINER)
+            .set_entry_point(service.entry_point.clone())
+            .set_command(service.command.clone())
+            .set_port_mappings(Some(service.ports.iter().copied().map(mapping).collect()))
+            .set_health_check(health_check(service)?)
+            .set_environment(Some(variables(plan, str::to_owned).collect()))
+            .set_secrets(Some(secrets(plan, str::to_owned)?))
+            .build());
+    }
+    let own = [
+        ("MAYFLY_JOB", &plan.job),
+        ("MAYFLY_MAILBOX_URL", &plan.mailbox_url),
+        ("MAYFLY_DONE_QUEUE_URL", &settings.done_queue_url),
+    ];
+    let queue_endpoints = queue_endpoints(settings, plan);
+    let queue_endpoints = queue_endpoints.iter().map(|value| ("MAYFLY_QUEUE_ENDPOINTS", value));
+    let own = own.into_iter().chain(queue_endpoints).map(|(name, value)| variable(name, value));
+    Ok(container
+        .name("worker")
+        .set_environment(Some(own.chain(variables(plan, commands)).collect()))
+        .set_secrets(Some(secrets(plan, commands)?))
         .build())
 }
 
@@ -170,6 +175,35 @@ fn queue_endpoints(settings: &Settings, plan: &Plan) -> Option<String> {
     let is_ipv6 = plan.egress() == Some(Egress::Ipv6) && !settings.is_local;
     let region = &settings.region;
     is_ipv6.then(|| format!("https://sqs.{region}.amazonaws.com,https://sqs.{region}.api.aws"))
+}
+
+fn mapping(port: Port) -> PortMapping {
+    let protocol = match port.protocol {
+        Protocol::Tcp => TransportProtocol::Tcp,
+        Protocol::Udp => TransportProtocol::Udp,
+    };
+    PortMapping::builder().container_port(port.port.into()).protocol(protocol).build()
+}
+
+/// ECS's own intervals: every 30 s, and ill after three checks.
+/// Source: ECS API Reference, `HealthCheck`.
+fn health_check(service: &PlannedService) -> Result<Option<HealthCheck>, Error> {
+    let Some(command) = &service.health_command else { return Ok(None) };
+    let check = HealthCheck::builder().set_command(Some(command.clone())).build();
+    check.map(Some).map_err(|error| Error::internal("describe the container's health check", error))
+}
+
+/// The document's variables, under the names that `named` makes of theirs.
+fn variables(plan: &Plan, named: fn(&str) -> String) -> impl Iterator<Item = KeyValuePair> {
+    plan.container.environment.iter().map(move |(name, value)| variable(&named(name), value))
+}
+
+fn secrets(plan: &Plan, named: fn(&str) -> String) -> Result<Vec<Secret>, Error> {
+    let secret = |(name, arn): (&String, &String)| {
+        let secret = Secret::builder().name(named(name)).value_from(arn).build();
+        secret.map_err(|error| Error::internal("describe a secret of the container", error))
+    };
+    plan.container.secrets.iter().map(secret).collect()
 }
 
 /// What the container calls a variable of the command.
@@ -243,5 +277,31 @@ mod tests {
             ["MAYFLY_JOB", "MAYFLY_MAILBOX_URL", "MAYFLY_DONE_QUEUE_URL", "MAYFLY_VAR_HTTPS_PROXY"];
         assert_eq!(names, expected);
         assert_eq!(container.secrets()[0].name(), "MAYFLY_VAR_SSL_CERT_FILE");
+    }
+
+    #[test]
+    fn a_service_s_container_is_the_image_as_it_is() {
+        let container = container(|plan| {
+            let secret = "arn:aws:ssm:eu-central-1:123456789012:parameter/key";
+            plan.container.environment = [("HTTPS_PROXY".into(), "http://proxy".into())].into();
+            plan.container.secrets = [("SSL_CERT_FILE".into(), secret.into())].into();
+            plan.purpose = serde_json::from_str(
+                r#"{ "service": { "ports": [{ "port": 53, "protocol": "udp" }], "ingress": [], "ttlSeconds": 60,
+                     "count": 1, "healthCommand": ["CMD", "true"] } }"#,
+            )
+            .unwrap();
+        });
+        assert_eq!(
+            (container.name(), container.entry_point(), container.command()),
+            (Some("service"), &[][..], &[][..])
+        );
+        assert_eq!(container.port_mappings()[0].container_port(), Some(53));
+        assert_eq!(container.port_mappings()[0].protocol(), Some(&TransportProtocol::Udp));
+        assert_eq!(
+            container.health_check().map(HealthCheck::command),
+            Some(&["CMD".to_owned(), "true".to_owned()][..])
+        );
+        assert_eq!(container.environment()[0].name(), Some("HTTPS_PROXY"));
+        assert_eq!((container.environment().len(), container.secrets()[0].name()), (1, "SSL_CERT_FILE"));
     }
 }

@@ -26,7 +26,7 @@ pub struct Job {
 /// or of no job. `run_job_executions` is the ARN of an execution of run-job, up to its name.
 pub fn owner(stack: &str, run_job_executions: &str, resource: &Tagged) -> Option<Result<Job, String>> {
     let tags = resource.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let Claim { job: id, execution, expiry } = Claim::read(stack, tags)?;
+    let Claim { job: id, execution, expiry, .. } = Claim::read(stack, tags)?;
     if job_id(id) != id {
         return Some(Err(format!(
             "{} has the tag {} with {id:?}, which is no job's id",

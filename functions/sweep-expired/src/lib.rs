@@ -10,10 +10,12 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use mayfly_ecs::of_stack;
+use mayfly_jobs::Jobs;
 use mayfly_lambda::error::Error;
 use mayfly_lambda::search::{SIDE_BY_SIDE, Search};
 use mayfly_lambda::{Clock, Environment, Step};
 use mayfly_model::names::Names;
+use mayfly_model::plan::TEARDOWN;
 use mayfly_model::tags::Tagged;
 use mayfly_sqs::mailboxes_of_stack;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,7 @@ pub struct SweepExpired {
     ecs: aws_sdk_ecs::Client,
     sfn: aws_sdk_sfn::Client,
     sqs: aws_sdk_sqs::Client,
+    jobs: Jobs,
     stack: String,
     cluster: String,
     /// The ARN of an execution of run-job, up to its name.
@@ -67,6 +70,7 @@ impl Step for SweepExpired {
             ecs: aws_sdk_ecs::Client::new(environment.sdk()),
             sfn: aws_sdk_sfn::Client::new(environment.sdk()),
             sqs: aws_sdk_sqs::Client::new(environment.sdk()),
+            jobs: Jobs::new(environment)?,
             stack: environment.setting("STACK_NAME")?,
             cluster: environment.setting("CLUSTER_ARN")?,
             run_job_executions: environment.setting("RUN_JOB_EXECUTION_PREFIX")?,
@@ -143,11 +147,18 @@ impl Sweep<'_> {
 async fn sweep(step: &SweepExpired, job: &Job) -> Result<Due, Error> {
     let due = due::due(execution(step, job).await?, job.expiry, step.clock.now());
     match due {
+        Due::Stop if is_put_off(step, job).await? => return Ok(Due::Nothing),
         Due::Nothing => {}
         Due::Stop => stop(step, job).await?,
         Due::TearDown => tear_down(step, job).await?,
     }
     Ok(due)
+}
+
+/// Whether a service's end has been put off: tags stay as they were, and the record says until when it lasts.
+async fn is_put_off(step: &SweepExpired, job: &Job) -> Result<bool, Error> {
+    let end = step.jobs.service(&job.id).await?.and_then(|record| record.end);
+    Ok(end.is_some_and(|end| end + TEARDOWN >= step.clock.now()))
 }
 
 /// Step Functions forgets an execution 90 days after its end.

@@ -97,6 +97,7 @@ impl Network {
             subnets: vec![text("subnetId")?],
             security_groups: vec![text("groupId")?],
             assign_public_ip: false,
+            vpc_id: None,
         })
     }
 

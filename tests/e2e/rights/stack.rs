@@ -255,9 +255,8 @@ impl Stack {
 
     /// What find-task is asked about the service that create-service is given this for.
     pub fn whereabouts(creation: &Value) -> Value {
-        let job = creation["plan"]["job"].as_str().unwrap_or_default();
-        let service = Names::new(NAME, job).service(1);
-        json!({ "job": job, "cluster": creation["network"]["cluster"], "service": service })
+        let (plan, turn, cluster) = (&creation["plan"], &creation["turn"], &creation["network"]["cluster"]);
+        json!({ "plan": plan, "turn": turn, "cluster": cluster })
     }
 
     /// Waits until the task of that service runs.

@@ -36,6 +36,22 @@ pub fn egress_of(state: &str) -> &'static str {
     }
 }
 
+/// The port of [`service`].
+pub const PORT: u16 = 8080;
+
+/// A service that runs this script for so many minutes, and lets in this machine's first address.
+pub fn service(script: &str, minutes: u32) -> Value {
+    json!({
+        "container": { "image": "public.ecr.aws/docker/library/python:3.13-slim" },
+        "service": {
+            "ports": [{ "port": PORT }],
+            "allowFrom": ["127.0.0.1/32"],
+            "entryPoint": ["sh", "-c", script],
+            "ttlMinutes": minutes,
+        },
+    })
+}
+
 /// A job with an input, which is put into the bucket, and an output.
 pub async fn copy(world: &World, job: &str, script: &str) -> Result<Value> {
     let [from, to] = ["in.txt", "out.txt"].map(|file| format!("{job}/{file}"));

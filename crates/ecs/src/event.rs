@@ -1,6 +1,9 @@
 //! The events that ECS puts on the bus, as far as they matter here.
 //! Source: ECS developer guide, "Amazon ECS events" (ecs_cwe_events).
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::Deserialize;
 
 /// An event of the source `aws.ecs`.
@@ -8,9 +11,13 @@ use serde::Deserialize;
 pub struct Event {
     /// The event's own id.
     pub id: String,
+    /// When it was sent.
+    #[serde(default)]
+    pub time: Option<Timestamp>,
     /// The ARNs that it is about.
     #[serde(default)]
     resources: Vec<String>,
+    /// What it says.
     #[serde(flatten)]
     pub body: Body,
 }
@@ -34,14 +41,46 @@ pub enum Body {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TaskChange {
+    /// The cluster's ARN.
     pub cluster_arn: String,
+    /// The task's ARN.
     pub task_arn: String,
     /// `service:NAME` for a task of a service.
     pub group: String,
+    /// Its state.
     pub last_status: String,
+    /// Why it stopped, in a word.
     pub stop_code: String,
+    /// The same in words.
     pub stopped_reason: String,
+    /// When it stopped.
+    pub stopped_at: Option<Timestamp>,
+    /// Which of the task's events is the newer.
+    pub version: u64,
+    /// Its containers.
     pub containers: Vec<Container>,
+    /// Its network interface, as soon as it has one.
+    pub attachments: Vec<Attachment>,
+}
+
+impl TaskChange {
+    /// What the task's network interface has in its detail `name`.
+    /// Source: ECS API Reference, `Attachment`: details of an `ElasticNetworkInterface`.
+    pub fn interface_detail(&self, name: &str) -> Option<&str> {
+        let mut details = self.attachments.iter().flat_map(|attachment| &attachment.details);
+        details
+            .find(|detail| detail.get("name").is_some_and(|given| given == name))?
+            .get("value")
+            .map(String::as_str)
+    }
+}
+
+/// What is attached to the task.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Attachment {
+    /// A `name` and a `value` each.
+    details: Vec<BTreeMap<String, String>>,
 }
 
 /// A container of the task.
@@ -50,6 +89,7 @@ pub struct TaskChange {
 pub struct Container {
     /// Absent where it never ran.
     pub exit_code: Option<i32>,
+    /// What ECS says of its end.
     pub reason: String,
 }
 
@@ -57,7 +97,9 @@ pub struct Container {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Action {
+    /// What has happened.
     pub event_name: String,
+    /// Why.
     pub reason: String,
 }
 

@@ -33,6 +33,7 @@ pub fn classify(event: &Event, service: &Service) -> Option<Loss> {
 
 /// The same where no report has come from the task: a container that has ended by itself was not at work yet, and its own
 /// log says why.
+#[must_use]
 pub fn before_work(event: &Body, mut loss: Loss) -> Loss {
     let Body::Task(task) = event else { return loss };
     // A signal's number is above.
@@ -44,11 +45,31 @@ pub fn before_work(event: &Body, mut loss: Loss) -> Loss {
     loss
 }
 
-fn exit_code(task: &TaskChange) -> Option<i32> {
+/// How a service's container ended by itself, or was found ill; none where it was stopped from outside, or never ran.
+/// Source: ECS developer guide, "Amazon ECS stopped tasks error messages": a task that fails the health check of its
+/// container or its load balancer is stopped by the service.
+pub fn of_end(task: &TaskChange) -> Option<(Class, String)> {
+    let reason = &task.stopped_reason;
+    let is_ill = reason.contains("health check");
+    if task.stop_code != "EssentialContainerExited" && !is_ill {
+        return None;
+    }
+    let (class, told) = of_task(task);
+    if class == Class::OutOfMemory {
+        return Some((class, told));
+    }
+    let how = exit_code(task).map_or("without an exit code".to_owned(), |code| format!("with code {code}"));
+    let told = if is_ill { format!("was stopped: {reason}") } else { format!("ended {how}: {reason}") };
+    Some((Class::CommandFailed, format!("the container {told}")))
+}
+
+/// The code that the task's container ended with, where it has one.
+pub fn exit_code(task: &TaskChange) -> Option<i32> {
     task.containers.iter().find_map(|container| container.exit_code)
 }
 
-fn of_task(task: &TaskChange) -> (Class, String) {
+/// The class of a task's end, and what happened in words.
+pub fn of_task(task: &TaskChange) -> (Class, String) {
     let mut reasons: Vec<&str> = [task.stopped_reason.as_str()]
         .into_iter()
         .chain(task.containers.iter().map(|container| container.reason.as_str()))
@@ -159,11 +180,16 @@ fn of_deployment(action: &Action, service: &Service) -> Option<(Class, String)> 
     if action.event_name != "SERVICE_DEPLOYMENT_FAILED" {
         return None;
     }
-    let told = last_message(service, "unable to").unwrap_or(&action.reason);
+    Some(given_up(service, &action.reason))
+}
+
+/// Why ECS has given the service up; `reason` is what it says where the service's messages do not.
+pub fn given_up(service: &Service, reason: &str) -> (Class, String) {
+    let told = last_message(service, "unable to").unwrap_or(reason);
     if told.contains(NO_PLACE) {
-        return Some(no_place(told, service));
+        return no_place(told, service);
     }
-    Some((Class::StartFailed, format!("ECS gave the service up: {told}")))
+    (Class::StartFailed, format!("ECS gave the service up: {told}"))
 }
 
 /// The newest of the service's messages that says this; they come newest first.

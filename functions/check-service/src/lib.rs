@@ -1,0 +1,142 @@
+//! CheckService: whether the service is ready: as many of its containers run as it is to have, and are healthy where it
+//! says how to tell. `ServiceStarting` until then; a service that ECS has given up, or that cannot stay up, is a failure
+//! with the end of its container's log.
+
+use std::cmp::Reverse;
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, DesiredStatus, HealthStatus, Service, Task};
+use mayfly_ecs::{classify, tasks_of_service};
+use mayfly_jobs::Jobs;
+use mayfly_lambda::error::{Error, given};
+use mayfly_lambda::{Environment, Step};
+use mayfly_logs::ContainerLog;
+use mayfly_model::class::Class;
+use mayfly_model::names::Names;
+use mayfly_model::outcome::JobFailure;
+use mayfly_model::plan::{Plan, PlannedService};
+use mayfly_model::turn::Turn;
+use serde::{Deserialize, Serialize};
+
+/// The step.
+pub struct CheckService {
+    ecs: Client,
+    jobs: Jobs,
+    log: ContainerLog,
+    stack: String,
+}
+
+/// What the state hands over.
+#[derive(Debug, Deserialize)]
+pub struct Input {
+    plan: Plan,
+    turn: Turn,
+    /// The cluster's ARN.
+    cluster: String,
+}
+
+/// What the step answers, unless it is to look again.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    ready: bool,
+    /// Why it will not be ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<JobFailure>,
+}
+
+impl Step for CheckService {
+    type Input = Input;
+    type Output = Checked;
+
+    fn new(environment: &Environment) -> Result<Self, String> {
+        Ok(Self {
+            ecs: Client::new(environment.sdk()),
+            jobs: Jobs::new(environment)?,
+            log: ContainerLog::new(environment)?,
+            stack: environment.setting("STACK_NAME")?,
+        })
+    }
+
+    #[tracing::instrument(skip_all, fields(job = input.plan.job, launch = input.turn.launch), err(level = "info"))]
+    async fn run(&self, input: Input) -> Result<Checked, Error> {
+        let Self { ecs, jobs, .. } = self;
+        let Input { plan, turn, cluster } = input;
+        let planned =
+            plan.service().ok_or_else(|| Error::internal("check the service", "the job is none"))?;
+        let names = Names::new(&self.stack, &plan.job);
+        let service = describe(ecs, &cluster, &names.service(turn.launch)).await?;
+        // What its containers have done is told by ECS's events.
+        let failure = match jobs.service(&plan.job).await?.and_then(|record| record.failure) {
+            Some(failure) => Some(failure),
+            None => self.given_up(&names, turn, &cluster, &service).await?,
+        };
+        if let Some(failure) = failure {
+            tracing::warn!(class = failure.error.name(), "service failed: {}", failure.message);
+            return Ok(Checked { ready: false, failure: Some(failure) });
+        }
+        let tasks = tasks_of_service(
+            ecs,
+            &cluster,
+            service.service_name().unwrap_or_default(),
+            DesiredStatus::Running,
+        );
+        let tasks = tasks.await?;
+        let ready = tasks.iter().filter(|task| is_ready(planned, task)).count();
+        if ready < planned.count as usize {
+            let told =
+                service.events().first().and_then(|event| event.message()).unwrap_or("it has said nothing");
+            return Err(Error::ServiceStarting(format!(
+                "{ready} of the service's {} containers are ready; ECS says: {told}",
+                planned.count
+            )));
+        }
+        tracing::info!(ready, "service ready");
+        Ok(Checked { ready: true, failure: None })
+    }
+}
+
+/// A container without a health check is `UNKNOWN` for ever.
+/// Source: ECS API Reference, `Task`, `healthStatus`.
+fn is_ready(service: &PlannedService, task: &Task) -> bool {
+    let is_well = service.health_command.is_none() || task.health_status() == Some(&HealthStatus::Healthy);
+    task.last_status() == Some("RUNNING") && is_well
+}
+
+async fn describe(ecs: &Client, cluster: &str, name: &str) -> Result<Service, Error> {
+    const DOING: &str = "describe the job's service";
+    let described = ecs.describe_services().cluster(cluster).services(name).send().await;
+    let services = described.map_err(Error::aws(DOING))?.services.unwrap_or_default();
+    given(DOING, "services", services.into_iter().next())
+}
+
+impl CheckService {
+    /// Why ECS has given the service up, if it has. What ended last says more than ECS where a container ran.
+    async fn given_up(
+        &self,
+        names: &Names,
+        turn: Turn,
+        cluster: &str,
+        service: &Service,
+    ) -> Result<Option<JobFailure>, Error> {
+        let is_failed = |one: &&Deployment| one.rollout_state() == Some(&DeploymentRolloutState::Failed);
+        let Some(deployment) = service.deployments().iter().find(is_failed) else { return Ok(None) };
+        let reason = deployment.rollout_state_reason().unwrap_or("it gave no reason");
+        let (class, message) = classify::given_up(service, reason);
+        let name = service.service_name().unwrap_or_default();
+        let stopped = tasks_of_service(&self.ecs, cluster, name, DesiredStatus::Stopped).await?;
+        let last = stopped.into_iter().min_by_key(|task| Reverse(task.stopped_at().map(|at| at.secs())));
+        let mut failure = JobFailure { attempt: Some(turn.attempt), ..JobFailure::of_job(class, message) };
+        if let Some(task) = last {
+            failure.exit_code = task.containers().iter().find_map(|container| container.exit_code());
+            if let (Some(code), Class::StartFailed) = (failure.exit_code, class) {
+                failure.error = Class::CommandFailed;
+                failure.message = format!("the container ended with code {code}; {}", failure.message);
+            }
+            if let Some(task_arn) = task.task_arn {
+                failure.output = self.log.last_lines(names, &task_arn).await?;
+                failure.task_arn = Some(task_arn);
+            }
+        }
+        Ok(Some(failure))
+    }
+}

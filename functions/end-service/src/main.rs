@@ -1,0 +1,5 @@
+//! Serves [`end_service`] to Lambda.
+
+fn main() -> Result<(), mayfly_lambda::ServeError> {
+    mayfly_lambda::serve::<end_service::EndService>()
+}
