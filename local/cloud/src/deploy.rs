@@ -23,10 +23,12 @@ const REPORT_GRACE: Duration = Duration::from_mins(1);
 
 /// The bucket that the demonstration's and the tests' jobs read and write.
 pub const DATA_BUCKET: &str = "mayfly-data";
+/// The secret that those jobs may name, unless a stack is given others.
+pub const SECRET: &str = "mayfly-sample";
 
 impl Cloud {
-    /// Deploys the repository's stack under `stack`, with `parameters` besides the data bucket and the networks that
-    /// jobs may name: any.
+    /// Deploys the repository's stack under `stack`, with `parameters` besides the data bucket, a secret, and the networks
+    /// that jobs may name: any.
     ///
     /// # Errors
     /// With the SAM CLI's own words.
@@ -46,6 +48,9 @@ impl Cloud {
                 Err(error) => return Err(error).context(format!("could not create the bucket {bucket}")),
             }
         }
+        let secret = self.secret().await?;
+        let has_secrets = parameters.iter().any(|parameter| parameter.starts_with("SecretArns="));
+        let secrets = (!has_secrets).then(|| format!("SecretArns={secret}"));
         let output = Command::new(self.options().tools.join("sam"))
             .args(["deploy", "--template-file", "template.yaml", "--stack-name", stack])
             .args(["--s3-bucket", ARTIFACTS, "--capabilities", "CAPABILITY_IAM"])
@@ -54,6 +59,7 @@ impl Cloud {
             .arg(format!("DataBuckets={DATA_BUCKET}"))
             .args(["ExistingSubnets=*", "ExistingSecurityGroups=*"])
             .arg(format!("ReportGraceSeconds={}", self.options().clock.scale.real(REPORT_GRACE).as_secs()))
+            .args(secrets)
             .args(parameters)
             .current_dir(&stage)
             .envs(self.environment())
@@ -73,13 +79,27 @@ impl Cloud {
         Ok(())
     }
 
-    /// The text of a job document, with the stack's own network in place of `${SUBNET}` and `${SECURITY_GROUP}`.
+    /// The ARN of the sample's secret, which is made where it is not there.
+    async fn secret(&self) -> Result<String> {
+        let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk_config());
+        let found = match secrets.create_secret().name(SECRET).secret_string("open sesame").send().await {
+            Ok(created) => created.arn,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_exists_exception()) => {
+                secrets.describe_secret().secret_id(SECRET).send().await?.arn
+            }
+            Err(error) => return Err(error).context(format!("could not create the secret {SECRET}")),
+        };
+        found.context("a secret has an ARN")
+    }
+
+    /// The text of a job document, with the stack's own network in place of `${SUBNET}` and `${SECURITY_GROUP}`, and a secret
+    /// in that of `${SECRET_ARN}`.
     ///
     /// # Errors
     /// When the stack is not there.
     pub async fn fill_in(&self, document: &str, stack: &str) -> Result<String> {
         let cloudformation = aws_sdk_cloudformation::Client::new(&self.sdk_config());
-        let mut filled = document.to_owned();
+        let mut filled = document.replace("${SECRET_ARN}", &self.secret().await?);
         for (name, resource) in
             [("${SUBNET}", "FirstPublicSubnet"), ("${SECURITY_GROUP}", "TaskSecurityGroup")]
         {
