@@ -20,6 +20,7 @@ use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Ecs, Faults, Images, Processes, Quotas};
+use local_elb::Elb;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -130,12 +131,21 @@ impl Sides {
             work_dir: folder.path().join("tasks"),
             clock,
         };
+        let balancing = Elb::new(local_elb::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            ec2: network.clone(),
+            quotas: local_elb::Quotas::default(),
+            faults: local_elb::Faults::default(),
+        });
         let containers = Ecs::new(local_ecs::Config {
             bus: EventBus::new(upstream.clone()),
             upstream,
             guard,
             calls,
             ec2: network.clone(),
+            elb: balancing,
             runtime: Arc::new(processes),
             faults: Faults::default(),
             quotas: Quotas::default(),

@@ -138,6 +138,7 @@ impl Cloud {
             bus: bus.clone(),
             calls: calls.clone(),
             ec2: network.clone(),
+            elb: balancing.clone(),
             runtime: Arc::new(processes),
             faults: ecs_faults.clone(),
             quotas: options.ecs_quotas,

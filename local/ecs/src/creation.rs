@@ -9,7 +9,8 @@ use crate::clusters::Cluster;
 use crate::definitions::Revision;
 use crate::error::{ApiError, Result};
 use crate::requests::{
-    CreateService, DeploymentConfiguration, NetworkConfiguration, PropagateTags, StrategyItem, Switch,
+    CreateService, DeploymentConfiguration, LoadBalancer, NetworkConfiguration, PropagateTags, StrategyItem,
+    Switch,
 };
 use crate::services::{Deployment, PLATFORM_VERSION, Rollout, Service, Status, service_arn};
 use crate::{Ecs, fargate, scheduler, strategy, tags};
@@ -43,6 +44,7 @@ pub(crate) async fn create(ecs: &Ecs, caller: &Caller, mut request: CreateServic
     }
     state.check_active(&cluster.name)?;
     let definition = state.definitions.for_service(&request.task_definition)?;
+    check_load_balancers(ecs, &definition, &request)?;
     request.client_token = token;
     let now = ecs.now();
     let service = Service {
@@ -147,7 +149,35 @@ fn validate(request: &CreateService) -> Result<()> {
     if let Some(configuration) = &request.deployment_configuration {
         deployment_limits(configuration)?;
     }
+    // Developer Guide, "Use load balancing to distribute Amazon ECS service traffic"; its words are not documented.
+    if request.load_balancers.len() > 5 {
+        return refuse("A service can have at most five target groups.");
+    }
     tags::validate(&request.tags)
+}
+
+/// What target groups lead to is there, and a load balancer leads to them. As seen, but for the words about the container,
+/// which are a guess: pulumi/pulumi-aws#3095 and cloudcomponents/cdk-constructs#67 have those about the port,
+/// umotif-public/terraform-aws-ecs-fargate#43 and hashicorp/terraform#32908 those about the target group.
+fn check_load_balancers(ecs: &Ecs, definition: &Revision, request: &CreateService) -> Result<()> {
+    let refuse = |message: String| Err(ApiError::invalid_parameter(message));
+    for LoadBalancer { target_group_arn, container_name, container_port } in &request.load_balancers {
+        let mut containers = definition.request.container_definitions.iter();
+        let Some(container) = containers.find(|container| container.name == *container_name) else {
+            return refuse(format!("The container {container_name} does not exist in the task definition."));
+        };
+        if !container.port_mappings.iter().any(|mapping| mapping.container_port == *container_port) {
+            return refuse(format!(
+                "The container {container_name} did not have a container port {container_port} defined."
+            ));
+        }
+        if !ecs.elb.has_load_balancer(target_group_arn) {
+            return refuse(format!(
+                "The target group with targetGroupArn {target_group_arn} does not have an associated load balancer."
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The subnets and groups exist and are in one VPC: API Reference, `AwsVpcConfiguration`.

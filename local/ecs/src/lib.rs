@@ -34,6 +34,7 @@ mod server;
 mod services;
 mod strategy;
 mod tags;
+mod targets;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ use local_aws::calls::CallLog;
 use local_aws::events::EventBus;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
+use local_elb::Elb;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -80,6 +82,8 @@ pub struct Config {
     pub calls: CallLog,
     /// Where the tasks' network interfaces are made.
     pub ec2: Ec2,
+    /// Where the tasks of services are registered that have target groups.
+    pub elb: Elb,
     /// What runs the tasks' containers.
     pub runtime: Arc<dyn Runtime>,
     /// What goes wrong with which job's tasks.
@@ -98,6 +102,7 @@ pub struct Ecs {
     bus: EventBus,
     calls: CallLog,
     ec2: Ec2,
+    elb: Elb,
     runtime: Arc<dyn Runtime>,
     faults: Faults,
     quotas: Quotas,
@@ -120,7 +125,7 @@ struct State {
 impl Ecs {
     /// An ECS that has nothing yet but MiniStack's clusters.
     pub fn new(config: Config) -> Self {
-        let Config { upstream, guard, bus, calls, ec2, runtime, faults, quotas, agent } = config;
+        let Config { upstream, guard, bus, calls, ec2, elb, runtime, faults, quotas, agent } = config;
         Self {
             limits: Arc::new(Limits::new(upstream.clock.scale)),
             state: Arc::default(),
@@ -131,6 +136,7 @@ impl Ecs {
             bus,
             calls,
             ec2,
+            elb,
             runtime,
             faults,
             quotas,

@@ -20,10 +20,11 @@ use crate::fargate::STOP_TIMEOUT;
 use crate::faults::{Fault, SpotStopCode, Stage};
 use crate::logs::LogStream;
 use crate::registries::Registry;
-use crate::requests::{AwsvpcConfiguration, ContainerDefinition, Switch};
+use crate::requests::{AwsvpcConfiguration, ContainerDefinition, LoadBalancer, Switch};
 use crate::runtime::{Container, Launch};
 use crate::services::Service;
-use crate::tasks::{LastStatus, StopCode, Task, change, request_stop};
+use crate::targets::Targets;
+use crate::tasks::{LastStatus, StopCode, Task, alter, change, request_stop};
 use crate::{Ecs, health, logs, pull, scheduler, secrets, short_name};
 
 /// How long each step takes, in the cloud's time. Starting: the sample event of Developer Guide, "Amazon ECS
@@ -67,6 +68,8 @@ pub(crate) fn begin(ecs: &Ecs, task: &Task, service: &Service, fault: Option<Fau
         grace: Duration::from_secs(service.request.health_check_grace_period_seconds.unwrap_or(0).into()),
         container: None,
         endpoints: Endpoints::default(),
+        groups: service.request.load_balancers.clone(),
+        targets: None,
     };
     ecs.background.spawn(life.run());
 }
@@ -106,6 +109,9 @@ struct Life {
     container: Option<Arc<dyn Container>>,
     /// Where the container is called.
     endpoints: Endpoints,
+    /// The service's target groups, and what the task is registered as while it runs.
+    groups: Vec<LoadBalancer>,
+    targets: Option<Targets>,
 }
 
 impl Life {
@@ -179,14 +185,21 @@ impl Life {
             Arc::from(started.map_err(|error| {
                 StartFailure::of_container(format!("CannotStartContainerError: {error:#}"))
             })?);
-        if let Some(interface) = self.interface() {
-            self.endpoints = Endpoints::open(&ecs, &interface, &definition.port_mappings, &container).await;
+        self.container = Some(container.clone());
+        let interface = self.interface();
+        if let Some(interface) = &interface {
+            let (ports, is_balanced) = (&definition.port_mappings, !self.groups.is_empty());
+            self.endpoints = Endpoints::open(&ecs, interface, ports, is_balanced, &container).await;
         }
-        self.container = Some(container);
         self.change(|task, now| {
             task.last_status = LastStatus::Running;
             task.times.started_at = Some(now);
         });
+        if !self.groups.is_empty() {
+            let register =
+                |interface| Targets::register(&ecs, interface, self.groups.clone(), &self.endpoints);
+            self.targets = interface.as_ref().and_then(register);
+        }
         Ok(())
     }
 
@@ -345,7 +358,13 @@ impl Life {
     /// RUNNING until the container ends or somebody stops the task.
     async fn work(&mut self) {
         let Some(container) = self.container.clone() else { return };
-        let health = self.watch_health(&*container);
+        let health = async {
+            select! {
+                biased;
+                never = self.watch_health(&*container) => never,
+                never = self.watch_targets() => never,
+            }
+        };
         let mut struck = None;
         let exited = {
             let mut exited = pin!(self.stopping.run_until_cancelled(container.exit_code()));
@@ -365,6 +384,8 @@ impl Life {
                 }
             }
         };
+        // Before anything else that stops it: Developer Guide, "Amazon ECS task lifecycle", DEACTIVATING.
+        self.targets = None;
         let exit_code = match exited {
             Some(exit_code) => exit_code,
             None => self.shut_down().await,
@@ -403,6 +424,24 @@ impl Life {
             }
         };
         health::watch(&self.ecs, container, check, self.grace, tell).await
+    }
+
+    /// The same for what its target groups find. Source of the words: Developer Guide, "Amazon ECS stopped tasks error messages"
+    /// and "Amazon ECS service event messages".
+    async fn watch_targets(&self) -> Infallible {
+        let Some(targets) = &self.targets else { return pending().await };
+        let tell = |all_healthy, failing: Option<&LoadBalancer>| {
+            alter(&self.ecs, &self.arn, |task| task.is_healthy_target = all_healthy);
+            if let Some(LoadBalancer { target_group_arn, container_port, .. }) = failing {
+                let what = format!(
+                    "(port {container_port}) is unhealthy in (target-group {target_group_arn}) due to (reason Health checks \
+                     failed)."
+                );
+                let reason = format!("Task failed ELB health checks in (target-group {target_group_arn})");
+                scheduler::replace(&self.ecs, &mut self.ecs.state(), &self.arn, &what, &reason);
+            }
+        };
+        targets.watch(self.grace, tell).await
     }
 
     /// SIGTERM, and SIGKILL when the time-out of the definition has passed: API Reference, `StopTask`.

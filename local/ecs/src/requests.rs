@@ -146,6 +146,8 @@ request!(
         platform_version: Option<String>,
         deployment_configuration: Option<DeploymentConfiguration>,
         network_configuration: Option<NetworkConfiguration>,
+        #[serde(default)]
+        load_balancers: Vec<LoadBalancer>,
         health_check_grace_period_seconds: Option<u32>,
         scheduling_strategy: Option<SchedulingStrategy>,
         #[serde(default)]
@@ -195,6 +197,11 @@ request!(
 request!(
     /// How many failed tasks give a deployment up.
     ThresholdConfiguration { #[serde(rename = "type")] kind: ThresholdType, value: u32 }
+);
+
+request!(
+    /// A port of a container that a target group leads to.
+    LoadBalancer { target_group_arn: String, container_name: String, container_port: u16 }
 );
 
 request!(

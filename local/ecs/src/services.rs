@@ -172,7 +172,7 @@ impl Service {
             "serviceArn": self.arn,
             "serviceName": self.name(),
             "clusterArn": self.cluster_arn,
-            "loadBalancers": [],
+            "loadBalancers": self.request.load_balancers,
             "serviceRegistries": [],
             "status": match self.status {
                 Status::Active => "ACTIVE",

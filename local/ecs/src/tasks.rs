@@ -99,6 +99,8 @@ pub(crate) struct Task {
     pub exit_code: Option<i32>,
     /// What the container's health check has found.
     pub health: Health,
+    /// Whether each of its target groups says that it is healthy; all do when there is none.
+    pub is_healthy_target: bool,
     /// Why the container could not be started, or was killed.
     pub container_reason: Option<String>,
     /// Docker's id of the container, on Fargate the task's id and a number.
@@ -129,7 +131,7 @@ impl Task {
     /// Whether all checks that it has say that it is healthy.
     pub fn is_passing(&self) -> bool {
         let has_check = self.definition.request.container_definitions[0].health_check.is_some();
-        !has_check || self.health == Health::Healthy
+        self.is_healthy_target && (!has_check || self.health == Health::Healthy)
     }
 
     pub fn is_pending(&self) -> bool {
@@ -328,6 +330,7 @@ pub(crate) fn create(
         stop: None,
         exit_code: None,
         health: Health::default(),
+        is_healthy_target: service.request.load_balancers.is_empty(),
         container_reason: None,
         runtime_id: None,
         tags: service.task_tags(cluster),
@@ -348,13 +351,20 @@ pub(crate) fn create(
 
 /// Makes a change that the world sees: the version rises, an event tells, and the service is looked at again.
 pub(crate) fn change(ecs: &Ecs, arn: &str, how: impl FnOnce(&mut Task)) {
+    alter(ecs, arn, |task| {
+        how(task);
+        task.version += 1;
+        task.announce(ecs);
+    });
+}
+
+/// Makes a change of which no event tells.
+pub(crate) fn alter(ecs: &Ecs, arn: &str, how: impl FnOnce(&mut Task)) {
     let state = &mut *ecs.state();
     let Some(task) = state.tasks.get_mut(arn) else { return };
     let (was_running, was_failed) = (task.is_running(), task.start_failure().is_some());
     let was_passing = was_running && task.is_passing();
     how(task);
-    task.version += 1;
-    task.announce(ecs);
     let started = task.is_running() && !was_running;
     let passes = task.is_running() && task.is_passing() && !was_passing;
     let failure = task.start_failure().filter(|_| !was_failed).map(str::to_owned);

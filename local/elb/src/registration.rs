@@ -74,6 +74,18 @@ impl Elb {
         });
     }
 
+    /// What the health checks of a target have come to, which ECS asks for: nothing while they are being made for the first
+    /// time, or for a target that is not there.
+    pub fn is_healthy(&self, target_group_arn: &str, ip: IpAddr, port: u16) -> Option<bool> {
+        let state = self.state();
+        let mut targets = state.target_groups.get(target_group_arn)?.targets.iter();
+        match targets.find(|target| target.is(ip, port))?.health {
+            Health::Healthy { .. } => Some(true),
+            Health::Unhealthy { .. } => Some(false),
+            Health::Registering | Health::Initial { .. } => None,
+        }
+    }
+
     /// API reference: DescribeTargetHealth.
     pub(crate) async fn describe_target_health(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let arn = call.form.require("TargetGroupArn")?;

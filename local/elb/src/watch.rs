@@ -18,6 +18,9 @@ use crate::targets::Target;
 /// balancer that is active sees a part.
 const REGISTRATION: Duration = Duration::from_secs(30);
 
+/// How long a connection is waited for to be reset, in real time.
+const RESET: Duration = Duration::from_millis(500);
+
 /// One check that is to be made.
 struct Due {
     check: HealthCheck,
@@ -86,8 +89,10 @@ impl Elb {
             Some(port) => SocketAddr::new(due.target.endpoint.ip(), port),
             None => due.target.endpoint,
         };
-        let made = timeout(limit, ask(endpoint, due.check.path.as_deref())).await;
-        made.unwrap_or(Err(Failure::Timeout))
+        match &due.check.path {
+            Some(path) => timeout(limit, ask(endpoint, path)).await.unwrap_or(Err(Failure::Timeout)),
+            None => knock(endpoint, limit).await,
+        }
     }
 
     /// Whether the groups of both sides let the load balancer reach the target. "Health checks are subject to outbound
@@ -111,11 +116,20 @@ impl Elb {
     }
 }
 
-/// Connects, and fetches the page where there is a path.
-async fn ask(endpoint: SocketAddr, path: Option<&str>) -> Result<(), Failure> {
+/// Connects. What relays to a task has taken the connection by then, and resets it where nobody listens in the task.
+async fn knock(endpoint: SocketAddr, limit: Duration) -> Result<(), Failure> {
+    let connected = timeout(limit, TcpStream::connect(endpoint)).await.map_err(|_| Failure::Timeout)?;
+    let stream = connected.map_err(|_| Failure::Connection)?;
+    match timeout(limit.min(RESET), stream.peek(&mut [0])).await {
+        Ok(Err(_)) => Err(Failure::Connection),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// Connects and fetches the page.
+async fn ask(endpoint: SocketAddr, path: &str) -> Result<(), Failure> {
     let connection = |_| Failure::Connection;
     let mut stream = TcpStream::connect(endpoint).await.map_err(connection)?;
-    let Some(path) = path else { return Ok(()) };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nUser-Agent: ELB-HealthChecker/2.0\r\nConnection: close\r\n\r\n"
     );
@@ -147,9 +161,22 @@ mod tests {
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
         });
-        assert_eq!(ask(endpoint, Some("/up")).await, Ok(()));
-        assert_eq!(ask(endpoint, Some("/up")).await, Err(Failure::Status(404)));
-        assert_eq!(ask(endpoint, Some("/up")).await, Err(Failure::Connection));
-        assert_eq!(ask(endpoint, None).await, Err(Failure::Connection), "nobody listens any more");
+        assert_eq!(ask(endpoint, "/up").await, Ok(()));
+        assert_eq!(ask(endpoint, "/up").await, Err(Failure::Status(404)));
+        assert_eq!(ask(endpoint, "/up").await, Err(Failure::Connection));
+        assert_eq!(knock(endpoint, RESET).await, Err(Failure::Connection), "nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_at_once_is_none() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            listener.accept().await.unwrap().0.set_zero_linger().unwrap();
+            let (_silent, _) = listener.accept().await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(knock(endpoint, RESET).await, Err(Failure::Connection));
+        assert_eq!(knock(endpoint, RESET).await, Ok(()));
     }
 }

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use aws_sdk_ecs::types::{
     DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentRolloutState, HealthCheck, HealthStatus,
-    PortMapping, Service, Task, TaskStopCode, ThresholdConfiguration, ThresholdType, TransportProtocol,
+    LoadBalancer, PortMapping, Service, Task, TaskStopCode, ThresholdConfiguration, ThresholdType,
+    TransportProtocol,
+};
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, LoadBalancerSchemeEnum, LoadBalancerTypeEnum, ProtocolEnum, TargetTypeEnum,
 };
 use local_aws::server::in_process;
 use tokio::time::timeout;
@@ -27,14 +31,50 @@ impl Cloud {
 
     /// Where the task is called on this machine.
     async fn public_address(&self, task: &Task) -> String {
-        let details = task.attachments()[0].details().iter();
-        let id = details.filter(|detail| detail.name() == Some("networkInterfaceId")).find_map(|d| d.value());
+        let id = detail(task, "networkInterfaceId");
         let http = in_process(self.ec2.clone());
         let ec2 = aws_sdk_ec2::config::Builder::from(&self.upstream.root_config()).http_client(http);
         let ec2 = aws_sdk_ec2::Client::from_conf(ec2.endpoint_url("http://ec2").build());
-        let described = ec2.describe_network_interfaces().network_interface_ids(id.unwrap()).send().await;
+        let described = ec2.describe_network_interfaces().network_interface_ids(id).send().await;
         let association = described.unwrap().network_interfaces()[0].association().cloned();
         association.and_then(|association| association.public_ip).expect("the task has a public address")
+    }
+
+    fn balancing(&self) -> aws_sdk_elasticloadbalancingv2::Client {
+        let http = in_process(self.elb.clone());
+        let config = aws_sdk_elasticloadbalancingv2::config::Builder::from(&self.upstream.root_config());
+        aws_sdk_elasticloadbalancingv2::Client::from_conf(
+            config.http_client(http).endpoint_url("http://elb").build(),
+        )
+    }
+
+    async fn target_group(&self) -> String {
+        let create = self.balancing().create_target_group().name("group").vpc_id("vpc-1").port(80);
+        let create = create.protocol(ProtocolEnum::Tcp).target_type(TargetTypeEnum::Ip);
+        let create =
+            create.health_check_interval_seconds(10).healthy_threshold_count(2).unhealthy_threshold_count(2);
+        create.send().await.unwrap().target_groups()[0].target_group_arn().unwrap().to_owned()
+    }
+
+    /// A target group that a listener leads to.
+    async fn balanced_group(&self) -> String {
+        let group = self.target_group().await;
+        let create = self.balancing().create_load_balancer().name("balancer").subnets("subnet-1");
+        let create = create.r#type(LoadBalancerTypeEnum::Network).scheme(LoadBalancerSchemeEnum::Internal);
+        let balancer =
+            create.send().await.unwrap().load_balancers()[0].load_balancer_arn().unwrap().to_owned();
+        let forward = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(&group).build();
+        let listen = self.balancing().create_listener().load_balancer_arn(balancer).default_actions(forward);
+        listen.protocol(ProtocolEnum::Tcp).port(18_080).send().await.unwrap();
+        group
+    }
+
+    /// A service whose port 80 the target group leads to.
+    async fn balanced_service(&self, definition: &str, group: &str) -> Service {
+        let leads =
+            LoadBalancer::builder().target_group_arn(group).container_name("worker").container_port(80);
+        let create = self.service("web", definition).load_balancers(leads.build());
+        create.send().await.unwrap().service.unwrap()
     }
 
     async fn steady(&self, service: &str) -> Service {
@@ -45,6 +85,11 @@ impl Cloud {
         })
         .await
     }
+}
+
+fn detail(task: &Task, name: &str) -> String {
+    let mut details = task.attachments()[0].details().iter();
+    details.find(|detail| detail.name() == Some(name)).and_then(|detail| detail.value()).unwrap().to_owned()
 }
 
 /// As AWS is asked in the middle of a service's life: a second, not thirty.
@@ -225,6 +270,72 @@ async fn a_deployment_that_has_run_does_not_fail_however_often_its_tasks_end() {
         (deployment.failed_tasks(), deployment.rollout_state()),
         (0, Some(&DeploymentRolloutState::Completed))
     );
+}
+
+#[tokio::test]
+async fn a_service_needs_target_groups_that_a_load_balancer_leads_to_and_ports_that_there_are() {
+    let cloud = Cloud::start().await;
+    let definition = cloud.register_called("server", None).await;
+    let group = cloud.target_group().await;
+    let create = |name, port| {
+        let leads =
+            LoadBalancer::builder().target_group_arn(&group).container_name(name).container_port(port);
+        cloud.service("web", &definition).load_balancers(leads.build())
+    };
+    for (name, port, expected) in [
+        ("other", 80, "The container other does not exist in the task definition.".to_owned()),
+        ("worker", 81, "The container worker did not have a container port 81 defined.".to_owned()),
+        (
+            "worker",
+            80,
+            format!(
+                "The target group with targetGroupArn {group} does not have an associated load balancer."
+            ),
+        ),
+    ] {
+        let refused = refusal(create(name, port).send().await);
+        assert_eq!(refused, ("InvalidParameterException".to_owned(), expected));
+    }
+    let leads = LoadBalancer::builder().target_group_arn(&group).container_name("worker").container_port(80);
+    let six = cloud.service("web", &definition).set_load_balancers(Some(vec![leads.build(); 6]));
+    assert!(refusal(six.send().await).1.contains("at most five"));
+}
+
+#[tokio::test]
+async fn a_task_is_registered_while_it_runs_and_the_service_is_steady_when_it_is_a_healthy_target() {
+    let cloud = Cloud::start().await;
+    let definition = cloud.register_called("server", None).await;
+    let group = cloud.balanced_group().await;
+    let service = cloud.balanced_service(&definition, &group).await;
+    assert_eq!(service.load_balancers()[0].target_group_arn(), Some(group.as_str()));
+    let task = cloud.task_in("web", "RUNNING").await;
+    let address: IpAddr = detail(&task, "privateIPv4Address").parse().unwrap();
+    cloud.steady("web").await;
+    assert_eq!(cloud.elb.is_healthy(&group, address, 80), Some(true));
+    cloud.ecs.delete_service().cluster(CLUSTER).service("web").force(true).send().await.unwrap();
+    cloud.task_in("web", "STOPPED").await;
+    eventually("the target's end", || async {
+        cloud.elb.is_healthy(&group, address, 80).is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_fails_the_load_balancers_health_check_is_stopped_and_replaced() {
+    let cloud = Cloud::where_work_has_real_time().await;
+    // Nobody listens in it.
+    let definition = cloud.register_called("sleep", None).await;
+    let group = cloud.balanced_group().await;
+    cloud.balanced_service(&definition, &group).await;
+    let stopped = cloud.task_in("web", "STOPPED").await;
+    assert_eq!(stopped.stop_code(), Some(&TaskStopCode::ServiceSchedulerInitiated));
+    let reason = format!("Task failed ELB health checks in (target-group {group})");
+    assert_eq!(stopped.stopped_reason(), Some(reason.as_str()));
+    let service = cloud.describe("web").await;
+    let unhealthy =
+        format!("(port 80) is unhealthy in (target-group {group}) due to (reason Health checks failed).");
+    assert!(service.events().iter().any(|event| event.message().unwrap().ends_with(&unhealthy)));
+    eventually("another one", || async { (cloud.tasks("web").await.len() > 1).then_some(()) }).await;
 }
 
 #[tokio::test]

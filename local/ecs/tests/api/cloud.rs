@@ -24,6 +24,7 @@ use local_aws::server::{in_process, serve};
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Config, Ecs, Faults, Images, Processes, Quotas, Runtime};
+use local_elb::Elb;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -72,6 +73,7 @@ pub struct Cloud {
     pub work_dir: PathBuf,
     pub faults: Faults,
     pub ec2: Ec2,
+    pub elb: Elb,
     stop: CancellationToken,
     served: Option<JoinHandle<anyhow::Result<()>>>,
     folder: Option<tempfile::TempDir>,
@@ -120,11 +122,11 @@ impl Cloud {
 
     /// In which this program is the init process of containers.
     pub async fn with_init(init: PathBuf) -> Self {
-        Self::start_on(init, SCALE, SCALE, SCALE, Quotas::default()).await
+        Box::pin(Self::start_on(init, SCALE, SCALE, SCALE, Quotas::default())).await
     }
 
     async fn start_with(scale: f64, scale_of_ec2: f64, scale_of_work: f64, quotas: Quotas) -> Self {
-        Self::start_on(INIT.into(), scale, scale_of_ec2, scale_of_work, quotas).await
+        Box::pin(Self::start_on(INIT.into(), scale, scale_of_ec2, scale_of_work, quotas)).await
     }
 
     async fn start_on(
@@ -178,6 +180,14 @@ impl Cloud {
             quotas: local_ec2::Quotas::default(),
             faults: local_ec2::Faults::default(),
         });
+        let elb = Elb::new(local_elb::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            ec2: ec2.clone(),
+            quotas: local_elb::Quotas::default(),
+            faults: local_elb::Faults::default(),
+        });
         let faults = Faults::default();
         let stand_in = Ecs::new(Config {
             upstream: upstream.clone(),
@@ -185,6 +195,7 @@ impl Cloud {
             bus: EventBus::new(upstream.clone()),
             calls,
             ec2: ec2.clone(),
+            elb: elb.clone(),
             runtime,
             faults: faults.clone(),
             quotas,
@@ -198,6 +209,7 @@ impl Cloud {
             work_dir: PathBuf::new(),
             faults,
             ec2,
+            elb,
             stop: CancellationToken::new(),
             served: None,
             folder: None,

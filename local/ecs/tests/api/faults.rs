@@ -19,7 +19,7 @@ async fn cloud_with(image: &str, fault: Fault) -> Cloud {
     let cloud = Cloud::start().await;
     cloud.faults.add("job", [Rule::once(fault)]);
     let definition = cloud.register(image).await;
-    cloud.service("job", &definition).send().await.unwrap();
+    Box::pin(cloud.service("job", &definition).send()).await.unwrap();
     cloud
 }
 

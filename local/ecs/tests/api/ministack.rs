@@ -108,7 +108,8 @@ fn query_answer(body: &str) -> (u16, String) {
                  </AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
             )
         }
-        // Two VPCs, each with a subnet, and a group that admits this machine's own address to port 80.
+        // Two VPCs, each with a subnet, and a group that admits this machine's own address and the VPC's to
+        // port 80.
         "DescribeSubnets" => {
             let subnet = |number: u8| {
                 format!(
@@ -128,7 +129,7 @@ fn query_answer(body: &str) -> (u16, String) {
                     "<item><groupId>sg-{number}</groupId><groupName>g</groupName><groupDescription>g</groupDescription>\
                      <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId><ipPermissions><item>\
                      <ipProtocol>tcp</ipProtocol><fromPort>80</fromPort><toPort>80</toPort><ipRanges><item>\
-                     <cidrIp>127.0.0.1/32</cidrIp></item></ipRanges></item></ipPermissions><ipPermissionsEgress><item>\
+                     <cidrIp>127.0.0.1/32</cidrIp></item><item><cidrIp>10.0.0.0/16</cidrIp></item></ipRanges></item></ipPermissions><ipPermissionsEgress><item>\
                      <ipProtocol>-1</ipProtocol><ipRanges><item><cidrIp>0.0.0.0/0</cidrIp></item></ipRanges></item>\
                      </ipPermissionsEgress></item>"
                 )
@@ -139,6 +140,8 @@ fn query_answer(body: &str) -> (u16, String) {
                  </DescribeSecurityGroupsResponse>"
             )
         }
+        "DescribeVpcs" => vpcs(),
+        "DescribeInternetGateways" => "<DescribeInternetGatewaysResponse/>".to_owned(),
         // All subnets are public.
         "DescribeRouteTables" => {
             let table = |number: u8| {
@@ -183,6 +186,18 @@ fn query_answer(body: &str) -> (u16, String) {
         other => panic!("MiniStack was asked for {other}: {body}"),
     };
     (200, answer)
+}
+
+fn vpcs() -> String {
+    let vpc = |number: u8| {
+        format!(
+            "<item><vpcId>vpc-{number}</vpcId><ownerId>{ACCOUNT}</ownerId><state>available</state>\
+             <cidrBlock>10.0.0.0/16</cidrBlock><dhcpOptionsId>dopt-{number}</dhcpOptionsId>\
+             <instanceTenancy>default</instanceTenancy><isDefault>false</isDefault></item>"
+        )
+    };
+    let vpcs = [1, 2].map(vpc).concat();
+    format!("<DescribeVpcsResponse><vpcSet>{vpcs}</vpcSet></DescribeVpcsResponse>")
 }
 
 fn policy_of_tagger() -> Value {
