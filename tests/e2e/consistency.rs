@@ -37,10 +37,13 @@ const SEEN_BY_THEN: &[&str] = &[
     "DispatchJob",
     // A step before them has waited.
     "AssociateIsolatedRouteTable",
+    "AuthorizeEndpointIngress",
     "CreateIsolatedEndpoints",
     "CheckEndpoints",
     "CreateEgressOnlyInternetGateway",
     "CreateIpv6Route",
+    "AssociateFirstIpv6RouteTable",
+    "AssociateSecondIpv6RouteTable",
     "CreateFirstIpv6Subnet",
     "CreateSecondIpv6Subnet",
 ];
