@@ -53,6 +53,9 @@ async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome) -> Resu
     if let Some(result) = outcome.end.result() {
         show(view, outcome::result(result))?;
     }
+    if let Some(result) = outcome.end.service() {
+        show(view, outcome::service(result))?;
+    }
     if let Some(failure) = outcome.end.failure() {
         show(view, outcome::failure(failure))?;
         show_log(stack, view, &outcome.job, failure.task_arn.as_deref(), failure.output.as_deref()).await?;

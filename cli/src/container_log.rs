@@ -59,10 +59,10 @@ impl LogStream {
 
 /// The logs of `job`'s containers, the first started first: of the task called `task_arn`, or of all tasks.
 pub async fn streams(stack: &Stack, job: &str, task_arn: Option<&str>) -> Result<Vec<LogStream>> {
-    // The awslogs driver names a stream PREFIX/CONTAINER/TASK-ID.
+    // The awslogs driver names a stream PREFIX/CONTAINER/TASK-ID; work and services have containers of other names.
     // Source: ECS developer guide, "Send Amazon ECS logs to CloudWatch", awslogs-stream-prefix.
-    let task = task_arn.and_then(|arn| arn.rsplit('/').next()).unwrap_or_default();
-    let prefix = format!("{}/worker/{task}", Names::new(&stack.name, &job_id(job)).base());
+    let task = task_arn.and_then(|arn| arn.rsplit('/').next());
+    let prefix = format!("{}/", Names::new(&stack.name, &job_id(job)).base());
     let listed = stack
         .logs
         .describe_log_streams()
@@ -76,7 +76,8 @@ pub async fn streams(stack: &Stack, job: &str, task_arn: Option<&str>) -> Result
     let mut streams = listed.map_err(aws("list the containers' logs"))?;
     streams.sort_by_key(|stream| stream.creation_time);
     let named = streams.into_iter().filter_map(|stream| stream.log_stream_name);
-    Ok(named.map(|name| LogStream { name, token: None }).collect())
+    let logs = named.map(|name| LogStream { name, token: None });
+    Ok(logs.filter(|log| task.is_none_or(|task| log.task() == task)).collect())
 }
 
 /// The last lines, settled, of `job`'s container: of the task called `task_arn`, or of all its tasks where none is known.

@@ -10,11 +10,14 @@ use aws_sdk_sfn::operation::get_execution_history::GetExecutionHistoryError;
 use aws_sdk_sfn::types::HistoryEvent;
 use console::{Key, Term};
 use jiff::Timestamp;
+use mayfly_model::message::Progress;
 use mayfly_model::names::job_id;
 use mayfly_model::record;
 use tokio::time::Instant;
 
 use crate::events::{self, End};
+use crate::projection::projection;
+use crate::service::{self, Callable};
 use crate::stack::{Stack, aws};
 use crate::steps::Steps;
 use crate::view::{Tone, View};
@@ -63,7 +66,8 @@ pub async fn follow(
     job: Option<&str>,
     on_interrupt: OnInterrupt,
 ) -> Result<Followed> {
-    let mut watch = Watch { stack, view, job, executions: vec![Watched::new(execution, 0)], progress: None };
+    let mut watch =
+        Watch { stack, view, job, executions: vec![Watched::new(execution, 0)], known: Known::default() };
     let mut may_ask =
         on_interrupt == OnInterrupt::Ask && std::io::stdin().is_terminal() && Term::stderr().is_term();
     let mut stopped_here = false;
@@ -92,8 +96,17 @@ struct Watch<'a> {
     job: Option<&'a str>,
     /// The execution that is followed, then those that it has started.
     executions: Vec<Watched>,
-    /// The progress that was shown last, as it stands in the table.
-    progress: Option<String>,
+    /// What was shown last.
+    known: Known,
+}
+
+/// What the table says of a job whose containers work.
+#[derive(Default)]
+struct Known {
+    /// How far its container is.
+    progress: Option<Progress>,
+    /// Where and until when it can be called.
+    callable: Option<Callable>,
 }
 
 struct Watched {
@@ -171,14 +184,16 @@ impl Watch<'_> {
         let (Some(job), Some(step)) = (self.job, self.executions[0].steps.waiting_for_container()) else {
             return Ok(());
         };
-        match progress(self.stack, job).await {
-            Ok(progress) => {
-                if progress.is_some() && progress != self.progress {
-                    self.progress = progress;
-                    let parsed = self.progress.as_deref().map(serde_json::from_str);
-                    if let Some(Ok(progress)) = parsed {
-                        self.view.progress(0, step, &progress)?;
-                    }
+        match known(self.stack, job).await {
+            Ok(Known { progress, callable }) => {
+                if let Some(progress) = progress.filter(|news| Some(news) != self.known.progress.as_ref()) {
+                    self.view.progress(0, step, &progress)?;
+                    self.known.progress = Some(progress);
+                }
+                if let Some(callable) = callable.filter(|news| Some(news) != self.known.callable.as_ref()) {
+                    let lines = callable.lines();
+                    lines.into_iter().try_for_each(|(tone, line)| self.view.line(tone, &line))?;
+                    self.known.callable = Some(callable);
                 }
                 Ok(())
             }
@@ -215,22 +230,24 @@ async fn history_after(stack: &Stack, execution: &str, seen: i64) -> Result<Vec<
     Ok(events)
 }
 
-/// The container's last progress, JSON of [`mayfly_model::message::Progress`].
-async fn progress(stack: &Stack, job: &str) -> Result<Option<String>> {
+/// What the table says now.
+async fn known(stack: &Stack, job: &str) -> Result<Known> {
+    let (wanted, names) = projection(&[&[record::PROGRESS][..], &service::ATTRIBUTES].concat());
     let item = stack
         .dynamodb
         .get_item()
         .table_name(&stack.jobs_table)
         .key(record::JOB, AttributeValue::S(job_id(job)))
-        // Nothing else: the item also has the task token.
-        .projection_expression("#progress")
-        .expression_attribute_names("#progress", record::PROGRESS)
+        .projection_expression(wanted)
+        .set_expression_attribute_names(Some(names))
         .send()
         .await
         .map_err(aws("read the job's progress"))?
-        .item;
-    let progress = item.and_then(|mut item| item.remove(record::PROGRESS));
-    Ok(progress.and_then(|value| value.as_s().ok().cloned()))
+        .item
+        .unwrap_or_default();
+    let progress = item.get(record::PROGRESS).and_then(|value| value.as_s().ok());
+    let progress = progress.and_then(|progress| serde_json::from_str(progress).ok());
+    Ok(Known { progress, callable: Callable::of(&item) })
 }
 
 /// A person's answer to Ctrl-C.

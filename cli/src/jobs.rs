@@ -21,6 +21,8 @@ pub struct Job {
     pub error: Option<String>,
     /// Who it runs for, if the document says so.
     pub user: Option<String>,
+    /// Whether it is a service.
+    pub is_service: bool,
 }
 
 impl Job {
@@ -71,6 +73,7 @@ pub async fn describe(stack: &Stack, job: &str) -> Result<Job> {
         ended: described.stop_date.as_ref().map(timestamp),
         error: described.error,
         user: user.map(ToOwned::to_owned),
+        is_service: document.is_some_and(|document| document.get("service").is_some()),
     })
 }
 

@@ -17,6 +17,8 @@ use serde::Serialize;
 
 use crate::jobs::{self, Job};
 use crate::out;
+use crate::projection::projection;
+use crate::service::{self, Callable};
 use crate::stack::{Stack, aws};
 use crate::table;
 use crate::words::{self, duration};
@@ -99,6 +101,7 @@ async fn list(stack: &Stack, status: Option<ExecutionStatus>, limit: u8) -> Resu
 struct Record {
     turn: Option<Turn>,
     progress: Option<Progress>,
+    callable: Option<Callable>,
     is_finished: bool,
 }
 
@@ -108,12 +111,12 @@ async fn records(stack: &Stack, names: &[String]) -> Result<HashMap<String, Reco
         return Ok(HashMap::new());
     }
     let key = |name: &String| HashMap::from([(record::JOB.to_owned(), AttributeValue::S(job_id(name)))]);
-    // Nothing else: the item also has the task token.
-    let attributes = [record::JOB, record::TURN, record::PROGRESS, record::RESULT];
+    let own = [record::JOB, record::TURN, record::PROGRESS, record::RESULT, record::ENDING];
+    let (attributes, placeholders) = projection(&[&own[..], &service::ATTRIBUTES].concat());
     let wanted = KeysAndAttributes::builder()
         .set_keys(Some(names.iter().map(key).collect()))
-        .projection_expression(attributes.map(|name| format!("#{name}")).join(", "))
-        .set_expression_attribute_names(Some(attributes.map(|name| (format!("#{name}"), name.into())).into()))
+        .projection_expression(attributes)
+        .set_expression_attribute_names(Some(placeholders))
         .build()?;
     let mut wanted = Some(HashMap::from([(stack.jobs_table.clone(), wanted)]));
     let mut records = HashMap::new();
@@ -132,7 +135,8 @@ async fn records(stack: &Stack, names: &[String]) -> Result<HashMap<String, Reco
             let record = Record {
                 turn: text(record::TURN).and_then(|turn| serde_json::from_str(turn).ok()),
                 progress: text(record::PROGRESS).and_then(|progress| serde_json::from_str(progress).ok()),
-                is_finished: item.contains_key(record::RESULT),
+                callable: Callable::of(&item),
+                is_finished: [record::RESULT, record::ENDING].iter().any(|over| item.contains_key(*over)),
             };
             Some((text(record::JOB)?.clone(), record))
         }));
@@ -167,16 +171,21 @@ struct Row {
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    /// Of a service that is ready and not over.
+    #[serde(flatten)]
+    callable: Option<Callable>,
 }
 
 impl Row {
     fn new(record: Record, name: String, job: Job) -> Self {
-        let Record { turn, progress, is_finished } = record;
+        let Record { turn, progress, callable, is_finished } = record;
         let is_running = job.ended.is_none();
         let progress = progress.filter(|_| is_running && !is_finished);
+        let callable = callable.filter(|_| is_running && !is_finished);
         let now = match (&progress, turn) {
             (Some(progress), _) => words::phase(progress.phase),
-            (None, Some(_)) if is_finished => "tearing down",
+            (None, _) if is_finished => "tearing down",
+            (None, _) if callable.is_some() => "can be called",
             (None, Some(_)) => "waiting for its container",
             (None, None) => "preparing",
         };
@@ -193,15 +202,17 @@ impl Row {
             started_at: job.started,
             ended_at: job.ended,
             user: job.user,
+            callable,
         }
     }
 
     fn cells(&self) -> [String; 7] {
         let number = |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
         let percent = self.percent.map(|percent| format!(" {} %", words::whole(percent))).unwrap_or_default();
-        let detail = match (self.now, &self.error) {
-            (Some(now), _) => format!("{now}{percent}"),
-            (None, error) => error.clone().unwrap_or_default(),
+        let detail = match (&self.callable, self.now, &self.error) {
+            (Some(callable), _, _) => callable.in_short(),
+            (None, Some(now), _) => format!("{now}{percent}"),
+            (None, None, error) => error.clone().unwrap_or_default(),
         };
         [
             self.job.clone(),

@@ -1,4 +1,4 @@
-//! `mayfly`, the command line: runs, follows, lists and stops jobs, and empties the stack. It calls nothing but AWS's
+//! `mayfly`, the command line: runs, follows, lists, extends and stops jobs, and empties the stack. It calls nothing but AWS's
 //! own APIs, so it is the same on AWS and on the local cloud.
 
 // `out` and `view` are the way to the terminal.
@@ -8,12 +8,15 @@ mod conclude;
 mod container_log;
 mod drain;
 mod events;
+mod extend;
 mod follow;
 mod jobs;
 mod logs;
 mod ls;
 mod out;
 mod outcome;
+mod projection;
+mod service;
 mod stack;
 mod steps;
 mod stop;
@@ -47,6 +50,7 @@ Examples:
   mayfly follow nightly                        ... and come back to it
   mayfly ls                                    see what runs
   mayfly logs nightly --follow                 read what its containers write
+  mayfly extend demo --minutes 60              let a service be called for an hour longer
   mayfly stop nightly                          stop it and see that nothing is left
   mayfly drain                                 see that nothing of any job is left
 
@@ -80,6 +84,13 @@ Examples:
 
 Exit code: 0, also if there is no job; 1 if the jobs could not be listed; 2 for a wrong command line.";
 
+const EXTEND_EXAMPLES: &str = "\
+Examples:
+  mayfly extend demo --minutes 60  let the service be called for an hour longer
+
+Exit code: 0 if its end was put off; 1 if it was not: no such service can be called, or it would be more than 7 days in
+all; 2 for a wrong command line.";
+
 const STOP_EXAMPLES: &str = "\
 Examples:
   mayfly stop nightly        ask, stop the job, and see its teardown through
@@ -106,7 +117,9 @@ Start no job meanwhile. `make delete` does this and then deletes the stack.
 Exit code: 0 if no job runs and nothing is left; 1 if something is left or could not be looked for; 2 for a wrong
 command line.";
 
-/// Run container jobs on Fargate that leave nothing behind.
+const WEEK_IN_MINUTES: u32 = 7 * 24 * 60;
+
+/// Run container jobs and services on Fargate that leave nothing behind.
 #[derive(Parser)]
 #[command(name = "mayfly", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -128,6 +141,9 @@ enum Command {
     /// List the jobs that run
     #[command(after_help = LS_EXAMPLES)]
     Ls(Ls),
+    /// Put off the end of a service
+    #[command(after_help = EXTEND_EXAMPLES)]
+    Extend(Extend),
     /// Stop a job and see its teardown through
     #[command(after_help = STOP_EXAMPLES)]
     Stop(Stop),
@@ -176,6 +192,16 @@ struct Ls {
     /// The most jobs to list, at most 100
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=i64::from(ls::LIMIT)))]
     limit: u8,
+}
+
+#[derive(Args)]
+struct Extend {
+    /// The job's name or id
+    #[arg(value_parser = name)]
+    job: String,
+    /// How much longer it may be called; at most 7 days in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(WEEK_IN_MINUTES)))]
+    minutes: u32,
 }
 
 #[derive(Args)]
@@ -233,6 +259,11 @@ async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
         }
         Command::Ls(Ls { all, json, limit }) => {
             printed(ls::ls(&Stack::find(stack).await?, Query { all, limit, json }).await)
+        }
+        Command::Extend(Extend { job, minutes }) => {
+            let stack = Stack::find(stack).await?;
+            let job = jobs::name(&stack, job).await?;
+            printed(extend::extend(&stack, &job, minutes).await)
         }
         Command::Stop(Stop { job, yes }) => {
             let stack = Stack::find(stack).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indicatif::HumanBytes;
 use mayfly_model::class::Class;
 use mayfly_model::inventory::{Kind, Named, Receipt, Resource};
-use mayfly_model::outcome::{JobFailure, JobResult, Outcome};
+use mayfly_model::outcome::{JobFailure, JobResult, Outcome, ServiceResult};
 use serde::Deserialize;
 
 use crate::events::{End, Status};
@@ -35,6 +35,17 @@ pub fn result(result: &JobResult) -> Vec<Line> {
         format!("{} -> {}  {size}", output.file, output.to)
     }));
     section("result", Tone::Plain, lines)
+}
+
+/// How the service went.
+pub fn service(result: &ServiceResult) -> Vec<Line> {
+    let ServiceResult { seconds, containers, capacity, url, reason, .. } = result;
+    let (capacity, seconds) = (capacity.name(), duration(*seconds));
+    let containers = if *containers == 1 { "1 container".into() } else { format!("{containers} containers") };
+    let called = url.iter().map(|url| format!("it was called at {url}"));
+    let lines =
+        std::iter::once(format!("{reason}; it could be called for {seconds}, {containers}, {capacity}"));
+    section("result", Tone::Plain, lines.chain(called).collect())
 }
 
 /// Why the job failed.

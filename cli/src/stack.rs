@@ -25,6 +25,8 @@ pub struct Stack {
     pub log_group: String,
     /// The name of the function that finds what jobs have left.
     pub sweeper: String,
+    /// The name of the function that puts off a service's end.
+    pub extender: String,
     /// Step Functions.
     pub states: aws_sdk_sfn::Client,
     /// DynamoDB.
@@ -77,7 +79,7 @@ impl Stack {
         };
         let (run_job, tear_down) = (output("RunJobMachineArn")?, output("TearDownMachineArn")?);
         let (jobs_table, log_group) = (output("JobsTableName")?, output("LogGroupName")?);
-        let sweeper = output("SweepExpiredFunctionName")?;
+        let (sweeper, extender) = (output("SweepExpiredFunctionName")?, output("ExtendServiceFunctionName")?);
 
         let patient = config
             .into_builder()
@@ -90,6 +92,7 @@ impl Stack {
             jobs_table,
             log_group,
             sweeper,
+            extender,
             states: aws_sdk_sfn::Client::new(&patient),
             dynamodb: aws_sdk_dynamodb::Client::new(&patient),
             lambda: aws_sdk_lambda::Client::new(&patient),

@@ -13,8 +13,13 @@ use serde::Deserialize;
 use crate::events::{failure, time};
 use crate::turns;
 
+/// The state after which it is known what the plan opens to whom.
+const PLAN_JOB: &str = "PlanJob";
 /// The state after which it is known how a start has ended.
 const COLLECT_RESULT: &str = "CollectResult";
+
+/// The state that waits for a service's end, which comes by its time-out unless somebody else brings it about.
+const KEEP_SERVICE: &str = "KeepService";
 
 /// The steps of one execution.
 #[derive(Default)]
@@ -77,8 +82,8 @@ pub enum What {
     Entered,
     /// A try failed, for this reason; the machine may try again.
     Stumbled(String),
-    /// It decided, in these words, how the job goes on.
-    GoesOn(String),
+    /// It says, in these words, how the job goes on, or what a person should know of it.
+    Said(String),
     /// The state was left.
     Left {
         /// In which way.
@@ -114,7 +119,7 @@ impl Steps {
             }
             Type::TaskStateExited | Type::WaitStateExited => {
                 changes.extend(place.step.and_then(|step| self.leave(step, event, Leaving::Done)));
-                changes.extend(place.step.and_then(|step| decision(step, event)));
+                changes.extend(place.step.into_iter().flat_map(|step| words(step, event)));
             }
             Type::ParallelStateEntered => {
                 let name = event.state_entered_event_details().map(|details| details.name.clone());
@@ -200,18 +205,39 @@ impl Steps {
     }
 }
 
-/// What the state that collects a start's result has decided, unless the job is over.
-fn decision(step: StepId, event: &HistoryEvent) -> Option<Change> {
-    let exited = event.state_exited_event_details().filter(|exited| exited.name == COLLECT_RESULT)?;
-    let data: Data = serde_json::from_str(exited.output()?).ok()?;
-    let what = What::GoesOn(turns::told(&data.collected.ending)?);
-    Some(Change { step, name: exited.name.clone(), at: time(event), what })
+/// What a state that has been left has to say: the one that plans, what the plan opens; the one that collects a start's
+/// result, how the job goes on, unless it is over.
+fn words(step: StepId, event: &HistoryEvent) -> Vec<Change> {
+    let Some(exited) = event.state_exited_event_details() else { return Vec::new() };
+    let data: Data = exited.output().and_then(|output| serde_json::from_str(output).ok()).unwrap_or_default();
+    let said = match exited.name.as_str() {
+        PLAN_JOB => data.planned.map(|planned| planned.plan.notes).unwrap_or_default(),
+        COLLECT_RESULT => {
+            data.collected.and_then(|collected| turns::told(&collected.ending)).into_iter().collect()
+        }
+        _ => Vec::new(),
+    };
+    let change = |words| Change { step, name: exited.name.clone(), at: time(event), what: What::Said(words) };
+    said.into_iter().map(change).collect()
 }
 
 /// What of the machine's data is of interest.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Data {
-    collected: Collected,
+    planned: Option<Planned>,
+    collected: Option<Collected>,
+}
+
+#[derive(Deserialize)]
+struct Planned {
+    plan: Notes,
+}
+
+/// What of a plan is of interest.
+#[derive(Deserialize)]
+struct Notes {
+    #[serde(default)]
+    notes: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -224,6 +250,9 @@ impl Step {
         if let Some(scheduled) = event.task_scheduled_event_details() {
             self.tries += u32::from(self.failure.take().is_some());
             self.waits_for_callback = scheduled.resource().ends_with(".waitForTaskToken");
+        }
+        if self.name == KEEP_SERVICE && event.task_timed_out_event_details().is_some() {
+            return None;
         }
         let failure = failure(event)?;
         self.failure = Some(failure.clone());
@@ -241,6 +270,7 @@ mod tests {
     use aws_sdk_sfn::types::builders::HistoryEventBuilder;
     use aws_sdk_sfn::types::{
         StateEnteredEventDetails, StateExitedEventDetails, TaskFailedEventDetails, TaskScheduledEventDetails,
+        TaskTimedOutEventDetails,
     };
     use mayfly_model::turn::{Provider, Turn};
     use serde_json::json;
@@ -301,7 +331,7 @@ mod tests {
             .map(|Change { name, what, .. }| match what {
                 What::Entered => format!("{name} entered"),
                 What::Stumbled(why) => format!("{name} stumbled, {why}"),
-                What::GoesOn(how) => how,
+                What::Said(words) => words,
                 What::Left { how, seconds, tries } => format!("{name} {how:?} in {seconds} s, {tries} tries"),
             })
             .collect()
@@ -318,6 +348,27 @@ mod tests {
             event(6, 5, Type::TaskStateExited),
         ]);
         assert_eq!(changes, ["PlanJob entered", "PlanJob Done in 4 s, 1 tries"]);
+    }
+
+    #[test]
+    fn a_service_whose_time_is_over_has_not_failed() {
+        let timed_out = |id, previous| {
+            let details = TaskTimedOutEventDetails::builder()
+                .resource_type("lambda")
+                .resource("invoke.waitForTaskToken")
+                .error("States.Timeout");
+            event(id, previous, Type::TaskTimedOut).task_timed_out_event_details(details.build().unwrap())
+        };
+        let wait = |name| {
+            told(vec![
+                entered(2, 0, name),
+                scheduled(3, 2, "invoke.waitForTaskToken"),
+                timed_out(4, 3),
+                event(5, 4, Type::TaskStateExited),
+            ])
+        };
+        assert_eq!(wait(KEEP_SERVICE), ["KeepService entered", "KeepService Done in 3 s, 1 tries"]);
+        assert_eq!(wait("DispatchJob")[1], "DispatchJob stumbled, States.Timeout");
     }
 
     #[test]

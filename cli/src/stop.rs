@@ -49,9 +49,9 @@ pub async fn stop(stack: &Stack, view: &mut View, job: &str, is_agreed: bool) ->
 
 fn agrees(job: &str, described: &Job) -> Result<bool> {
     let so_far = duration(described.seconds());
-    out::ask(&format!(
-        "Stop job {job}, which has run for {so_far}? What it has not delivered is lost. [y/N]"
-    ))?;
+    let price =
+        if described.is_service { "Nobody can call it then." } else { "What it has not delivered is lost." };
+    out::ask(&format!("Stop job {job}, which has run for {so_far}? {price} [y/N]"))?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

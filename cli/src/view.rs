@@ -119,7 +119,7 @@ impl View {
                 }
                 self.step_line(Tone::Faint, change.at, &padded(&label), why)
             }
-            What::GoesOn(how) => self.step_line(Tone::Strong, change.at, how, ""),
+            What::Said(words) => self.step_line(Tone::Strong, change.at, words, ""),
             What::Left { how, seconds, tries } => {
                 if let Some(Shown { bar: Some(bar), .. }) = self.steps.remove(&key) {
                     bar.finish_and_clear();

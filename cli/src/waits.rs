@@ -7,6 +7,7 @@ pub fn reason(state: &str) -> &'static str {
         "AwaitNatGateway" => "the NAT gateway is pending, on AWS for about two minutes",
         "AwaitStragglers" => "functions that were cut off come to their end",
         "DispatchJob" => "the container starts",
+        "KeepService" => "it can be called until its time is over",
         "Settle" | "AwaitSecondSearch" => "AWS's lists come up to date",
         _ => "",
     }

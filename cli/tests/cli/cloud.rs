@@ -42,10 +42,11 @@ struct Script {
     name_is_taken: bool,
     /// The jobs that have ended once they are stopped.
     end_when_stopped: Vec<String>,
-    /// What the sweeper answers: whether that is an error, and what; the last one stays.
-    sweeper: VecDeque<(bool, Value)>,
-    progress: Option<String>,
-    /// The container's logs: a task's id and its lines.
+    /// What each function answers: whether that is an error, and what; the last one stays.
+    functions: HashMap<&'static str, VecDeque<(bool, Value)>>,
+    /// What the table shows of the job that is followed, each until it has been read once; the last stays.
+    items: VecDeque<Value>,
+    /// The containers' logs: the container's name and its task's id, `worker/0123`, and its lines.
     logs: Vec<(String, Vec<String>)>,
     /// The latest first.
     executions: Vec<Execution>,
@@ -120,24 +121,47 @@ impl Cloud {
 
     /// The sweeper answers this, after what was said before.
     pub fn sweeper_answers(&self, answer: &Value) {
-        self.script.lock().unwrap().sweeper.push_back((false, answer.clone()));
+        self.function_answers("sweeper", answer);
     }
 
     /// The sweeper fails with this error.
     pub fn sweeper_fails(&self, error: &str) {
-        let error = json!({ "errorType": error, "errorMessage": "in words" });
-        self.script.lock().unwrap().sweeper.push_back((true, error));
+        self.function_fails("sweeper", error, "in words");
+    }
+
+    /// The function called `name` answers this, after what was said before.
+    pub fn function_answers(&self, name: &'static str, answer: &Value) {
+        self.script.lock().unwrap().functions.entry(name).or_default().push_back((false, answer.clone()));
+    }
+
+    /// The function fails with this error.
+    pub fn function_fails(&self, name: &'static str, error: &str, words: &str) {
+        let error = json!({ "errorType": error, "errorMessage": words });
+        self.script.lock().unwrap().functions.entry(name).or_default().push_back((true, error));
     }
 
     /// The table has `progress` for every job.
     pub fn progress(&self, progress: &Value) {
-        self.script.lock().unwrap().progress = Some(progress.to_string());
+        self.shows_item(&json!({ "progress": progress.to_string() }));
+    }
+
+    /// The table next has `item` for every job; each attribute is a text.
+    pub fn shows_item(&self, item: &Value) {
+        let texts =
+            item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), json!({ "S": value })));
+        let item = texts.collect::<serde_json::Map<_, _>>().into();
+        self.script.lock().unwrap().items.push_back(item);
     }
 
     /// The container of the task `task` has written `lines`, all that it ever will.
     pub fn log(&self, task: &str, lines: &[&str]) {
+        self.log_of("worker", task, lines);
+    }
+
+    /// The same of the container called `container`.
+    pub fn log_of(&self, container: &str, task: &str, lines: &[&str]) {
         let lines = lines.iter().map(ToString::to_string).collect();
-        self.script.lock().unwrap().logs.push((task.to_owned(), lines));
+        self.script.lock().unwrap().logs.push((format!("{container}/{task}"), lines));
     }
 
     /// There is an execution of tear-down; the latest must come first.
@@ -202,6 +226,13 @@ impl Cloud {
         self.script.lock().unwrap().records.push(item);
     }
 
+    /// The record of `job` has this text besides.
+    pub fn has_text(&self, job: &str, attribute: &str, text: &str) {
+        let mut script = self.script.lock().unwrap();
+        let record = script.records.iter_mut().find(|record| record["job"]["S"] == job).unwrap();
+        record[attribute] = json!({ "S": text });
+    }
+
     /// Answers the next `times` calls of `action` with `error`.
     pub fn refuses(&self, action: &str, times: usize, error: &'static str) {
         self.script.lock().unwrap().refusals.insert(action.to_owned(), (times, error));
@@ -254,8 +285,8 @@ async fn answer(
     body: String,
 ) -> Response {
     let mut script = script.lock().unwrap();
-    if uri.path() == "/2015-03-31/functions/sweeper/invocations" {
-        return script.invoke(&body);
+    if let Some(path) = uri.path().strip_prefix("/2015-03-31/functions/") {
+        return script.invoke(path.trim_end_matches("/invocations"), &body);
     }
     let Some(target) = headers.get("x-amz-target") else { return script.describe_stacks() };
     let action = target.to_str().unwrap().rsplit('.').next().unwrap().to_owned();
@@ -296,6 +327,7 @@ impl Script {
             ("JobsTableName", "jobs".into()),
             ("LogGroupName", "group".into()),
             ("SweepExpiredFunctionName", "sweeper".into()),
+            ("ExtendServiceFunctionName", "extender".into()),
         ];
         let outputs = outputs.map(|(key, value)| {
             format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
@@ -309,13 +341,14 @@ impl Script {
         ([(header::CONTENT_TYPE, "text/xml")], answer).into_response()
     }
 
-    fn invoke(&mut self, body: &str) -> Response {
+    fn invoke(&mut self, function: &str, body: &str) -> Response {
         self.calls.push(("Invoke".into(), serde_json::from_str(body).unwrap()));
-        let stays = self.sweeper.len() == 1;
-        let (is_error, answer) = self.sweeper.pop_front().expect("a test says what the sweeper answers");
+        let answers = self.functions.get_mut(function).expect("a test says what a function answers");
+        let stays = answers.len() == 1;
+        let (is_error, answer) = answers.pop_front().expect("and never too little");
         let text = answer.to_string();
         if stays {
-            self.sweeper.push_back((is_error, answer));
+            answers.push_back((is_error, answer));
         }
         if is_error {
             ([("x-amz-function-error", "Unhandled")], text).into_response()
@@ -366,23 +399,28 @@ impl Script {
                 let items = self.records.iter().filter(is_wanted).collect::<Vec<_>>();
                 json!({ "Responses": { "jobs": items }, "UnprocessedKeys": {} })
             }
-            "GetItem" => match &self.progress {
-                Some(progress) => json!({ "Item": { "progress": { "S": progress } } }),
+            "GetItem" => match self.items.pop_front() {
+                Some(item) => {
+                    if self.items.is_empty() {
+                        self.items.push_back(item.clone());
+                    }
+                    json!({ "Item": item })
+                }
                 None => json!({}),
             },
             "DescribeLogStreams" => {
-                let prefix = input["logStreamNamePrefix"].as_str().unwrap().rsplit_once('/').unwrap();
+                let (job, begins) = input["logStreamNamePrefix"].as_str().unwrap().split_once('/').unwrap();
                 // By name, as CloudWatch Logs lists them.
                 let mut streams: Vec<_> = self.logs.iter().enumerate().collect();
-                streams.sort_by_key(|(_, (task, _))| task);
-                let streams = streams.into_iter().filter(|(_, (task, _))| task.starts_with(prefix.1)).map(
-                    |(index, (task, _))| json!({ "logStreamName": format!("{}/{task}", prefix.0), "creationTime": index }),
+                streams.sort_by_key(|(_, (name, _))| name);
+                let streams = streams.into_iter().filter(|(_, (name, _))| name.starts_with(begins)).map(
+                    |(index, (name, _))| json!({ "logStreamName": format!("{job}/{name}"), "creationTime": index }),
                 );
                 json!({ "logStreams": streams.collect::<Vec<_>>() })
             }
             "GetLogEvents" => {
                 let name = input["logStreamName"].as_str().unwrap();
-                let (_, lines) = self.logs.iter().find(|(task, _)| name.ends_with(task)).unwrap();
+                let (_, lines) = self.logs.iter().find(|(log, _)| name.ends_with(log)).unwrap();
                 // From the head by token, two lines in a page; else the whole, as the end of it.
                 let size = if input["startFromHead"] == true { 2 } else { lines.len() };
                 let skip: usize = input["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());

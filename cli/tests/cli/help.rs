@@ -5,7 +5,7 @@ use crate::cloud::Cloud;
 #[tokio::test]
 async fn every_command_has_examples_and_its_exit_codes() {
     let cloud = Cloud::start().await;
-    for command in ["run", "follow", "ls", "stop", "logs", "drain"] {
+    for command in ["run", "follow", "ls", "stop", "logs", "extend", "drain"] {
         let help = cloud.mayfly(&[command, "--help"]).await.out;
         assert!(help.contains(&format!("Examples:\n  mayfly {command}")), "{help}");
         assert!(help.contains("\nExit code: "), "{help}");
@@ -16,7 +16,13 @@ async fn every_command_has_examples_and_its_exit_codes() {
 async fn a_wrong_command_line_ends_with_2_and_calls_nobody() {
     let cloud = Cloud::start().await;
     cloud.has_no_stack();
-    for wrong in [&["ls", "--limit", "0"][..], &["ls", "--limit", "101"], &["stop", "a/b"], &["logs"]] {
+    for wrong in [
+        &["ls", "--limit", "0"][..],
+        &["ls", "--limit", "101"],
+        &["stop", "a/b"],
+        &["logs"],
+        &["extend", "demo"],
+    ] {
         assert_eq!(cloud.mayfly(wrong).await.code, 2, "{wrong:?}");
     }
 }

@@ -25,6 +25,13 @@ impl History {
         self.enter(name).schedule("invoke").add("TaskSucceeded", json!({})).exit(name)
     }
 
+    /// The same, after which the machine's data are `output`.
+    pub fn task_with_output(&mut self, name: &str, output: &Value) -> &mut Self {
+        let details = json!({ "name": name, "output": output.to_string() });
+        self.enter(name).schedule("invoke").add("TaskSucceeded", json!({}));
+        self.add("TaskStateExited", json!({ "stateExitedEventDetails": details }))
+    }
+
     /// A task that fails once with `error` and then does its work.
     pub fn task_that_retries(&mut self, name: &str, error: &str) -> &mut Self {
         let cause = json!({ "errorType": error, "errorMessage": format!("{error}, in words") }).to_string();
@@ -42,7 +49,12 @@ impl History {
 
     /// The end of that wait.
     pub fn callback_comes(&mut self) -> &mut Self {
-        self.add("TaskSucceeded", json!({})).exit("DispatchJob")
+        self.callback_of("DispatchJob")
+    }
+
+    /// The same of the task called `name`.
+    pub fn callback_of(&mut self, name: &str) -> &mut Self {
+        self.add("TaskSucceeded", json!({})).exit(name)
     }
 
     /// The same with the failure `error`, after which the machine decides how to go on.

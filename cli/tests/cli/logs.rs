@@ -14,7 +14,19 @@ async fn the_logs_of_all_starts_come_in_their_order_and_whole() {
     assert_eq!((code, out.as_str()), (0, "one\ntwo\nthree\nfour\n"));
     assert_eq!(error, "==> task ffff <==\n==> task 0000 <==\n");
     let prefix = cloud.calls_of("DescribeLogStreams")[0]["logStreamNamePrefix"].as_str().unwrap().to_owned();
-    assert!(prefix.starts_with("my-job-") && prefix.ends_with("/worker/"), "{prefix}");
+    assert!(prefix.starts_with("my-job-") && prefix.ends_with('/'), "{prefix}");
+}
+
+#[tokio::test]
+async fn the_logs_of_a_services_containers_are_told_apart_by_their_tasks() {
+    let cloud = Cloud::start().await;
+    cloud.has_job("my-job", "RUNNING", 0.0, None);
+    for task in ["ffff", "0000"] {
+        cloud.log_of("service", task, &[&format!("listening as {task}")]);
+    }
+    let Ran { out, error, .. } = cloud.mayfly(&["logs", "my-job"]).await;
+    assert_eq!(out, "listening as ffff\nlistening as 0000\n");
+    assert_eq!(error, "==> task ffff <==\n==> task 0000 <==\n");
 }
 
 #[tokio::test]

@@ -112,6 +112,37 @@ async fn json_has_every_field_that_is_known() {
 }
 
 #[tokio::test]
+async fn a_service_is_listed_with_its_url_and_its_end_until_it_is_over() {
+    let cloud = Cloud::start().await;
+    cloud.has_job("open", "RUNNING", 3600.0, None);
+    cloud.has_job("ending", "RUNNING", 3600.0, None);
+    let entrance = json!({ "ports": [{ "port": 80, "protocol": "tcp" }], "tls": false });
+    let address = json!({ "taskArn": "t", "privateIp": "10.0.0.1", "publicIp": "192.0.2.1" });
+    let record = json!({ "addresses": [address], "entrance": entrance });
+    let end = "2030-01-01T12:00:00Z";
+    for job in ["open", "ending"] {
+        cloud.has_record(job, &record);
+        cloud.has_text(job, "end", end);
+    }
+    cloud.has_text("ending", "ending", "true");
+    let lines = cloud.mayfly(&["ls"]).await.out;
+    let cells: Vec<_> =
+        lines.lines().skip(1).map(|line| line.split("  ").filter(|cell| !cell.is_empty())).collect();
+    let [open, ending]: [Vec<_>; 2] =
+        cells.into_iter().map(Iterator::collect).collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(open[2], "http://192.0.2.1 until 2030-01-01T12:00:00Z");
+    assert_eq!(ending[2], "tearing down");
+
+    let jobs: Vec<Value> = serde_json::from_str(&cloud.mayfly(&["ls", "--json"]).await.out).unwrap();
+    assert_eq!(
+        (&jobs[0]["url"], &jobs[0]["addresses"], &jobs[0]["end"], &jobs[0]["now"]),
+        (&json!("http://192.0.2.1"), &json!([address]), &json!(end), &json!("can be called"))
+    );
+    assert_eq!(jobs[0]["ports"], entrance["ports"]);
+    assert_eq!(jobs[1]["url"], Value::Null);
+}
+
+#[tokio::test]
 async fn an_empty_list_says_so_in_words() {
     let cloud = Cloud::start().await;
     let Ran { code, out, error } = cloud.mayfly(&["ls"]).await;
