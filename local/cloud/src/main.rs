@@ -1,6 +1,7 @@
 //! `make cloud` and `make run`: the local cloud for a person at a laptop.
 
 mod run;
+mod visit;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

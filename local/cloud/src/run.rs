@@ -1,7 +1,8 @@
 //! One job on the local cloud, from a test video to the receipt.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::pin::pin;
+use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 use aws_sdk_s3::primitives::ByteStream;
@@ -10,10 +11,12 @@ use local_cloud::{Cloud, Options, ffmpeg};
 use local_ecs::Rule;
 use mayfly_model::outcome::{Outcome, Status};
 use mayfly_model::visible::visible;
+use serde_json::Value;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::STACK;
+use crate::visit::visit;
 
 const VIDEO_SECONDS: u32 = 20;
 
@@ -54,15 +57,9 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     cloud.ecs_faults().add(&name, rules);
 
     let submitted = cloud.folder().join(job.file_name().unwrap_or_default());
-    std::fs::write(&submitted, cloud.fill_in(&read(job)?, STACK).await?)?;
-    let status = Command::new(cloud.options().programs.join("mayfly"))
-        .args(["run", "--stack", STACK, "--name", &name])
-        .arg(submitted)
-        .envs(cloud.environment())
-        .kill_on_drop(true)
-        .status()
-        .await
-        .context("could not start mayfly")?;
+    let text = read(job)?;
+    std::fs::write(&submitted, cloud.fill_in(&text, STACK).await?)?;
+    let (status, visited) = submit(cloud, &name, &submitted, is_service(&text)).await?;
 
     let document = document(cloud, &name).await?;
     std::fs::write(to.join("result.json"), serde_json::to_string_pretty(&document)? + "\n")?;
@@ -77,10 +74,46 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     for what in &left {
         eprintln!("left behind: {}", visible(what));
     }
-    let right = status.success() && outcome.end.status() == Status::Succeeded;
+    let succeeded = outcome.end.status() == Status::Succeeded;
+    let was_called = !is_service(&text) || visited == Some(true);
+    if succeeded && visited.is_none() && !was_called {
+        eprintln!("called   the service was over before it could be");
+    }
+    let right = status.success() && succeeded && was_called;
     let clean = left.is_empty() && outcome.receipt.residual.is_empty();
     let code = u8::try_from(status.code().unwrap_or(1)).unwrap_or(1);
     Ok(if right && clean { ExitCode::SUCCESS } else { ExitCode::from(code.max(1)) })
+}
+
+fn is_service(document: &str) -> bool {
+    serde_json::from_str::<Value>(document).is_ok_and(|document| document["service"].is_object())
+}
+
+/// Runs `mayfly run`, and calls the job where it is a service; returns how the one ended and, unless it never came to that,
+/// whether the other went well.
+async fn submit(
+    cloud: &Cloud,
+    name: &str,
+    document: &Path,
+    is_service: bool,
+) -> Result<(ExitStatus, Option<bool>)> {
+    let mut mayfly = Command::new(cloud.options().programs.join("mayfly"));
+    mayfly.args(["run", "--stack", STACK, "--name", name]).arg(document).envs(cloud.environment());
+    let mut mayfly = mayfly.kill_on_drop(true).spawn().context("could not start mayfly")?;
+    let mut visit = pin!(visit(cloud, name));
+    let mut visited = None;
+    loop {
+        tokio::select! {
+            biased;
+            status = mayfly.wait() => return Ok((status?, visited)),
+            called = &mut visit, if is_service && visited.is_none() => {
+                if let Err(error) = &called {
+                    eprintln!("called   {error:#}");
+                }
+                visited = Some(called.is_ok());
+            }
+        }
+    }
 }
 
 /// What is to go wrong with a job, where anything is.
@@ -102,7 +135,7 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// The output of a successful execution, the cause of a failed one.
-async fn document(cloud: &Cloud, name: &str) -> Result<serde_json::Value> {
+async fn document(cloud: &Cloud, name: &str) -> Result<Value> {
     let config = aws_sdk_sfn::config::Builder::from(&cloud.sdk_config())
         .endpoint_url(&cloud.upstream().states)
         .build();
