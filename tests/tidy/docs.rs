@@ -45,6 +45,11 @@ fn the_reference_names_every_field_of_a_job_and_every_word_it_may_hold() {
         document
     };
     let of_task = |list: &str| with("task", json!({ "command": ["true"], list: [{ "no such": "" }] }));
+    let of_service = |place: &str, value: Value| {
+        let mut service = json!({ "ports": [{ "port": 80 }], "allowFrom": ["0.0.0.0/0"], "ttlMinutes": 1 });
+        service[place] = value;
+        json!({ "service": service })
+    };
     let refused = [
         with("no such", json!("")),
         with("network", json!({ "no such": "" })),
@@ -55,6 +60,11 @@ fn the_reference_names_every_field_of_a_job_and_every_word_it_may_hold() {
         with("task", json!({ "no such": "" })),
         of_task("inputs"),
         of_task("outputs"),
+        of_service("no such", json!("")),
+        of_service("ports", json!([{ "no such": "" }])),
+        of_service("ports", json!([{ "port": 80, "protocol": "no such" }])),
+        of_service("healthCheck", json!({ "no such": "" })),
+        of_service("loadBalancer", json!({ "no such": "" })),
     ];
     for document in refused {
         let refusal = JobDocument::parse(&document.to_string(), &Limits::default());
