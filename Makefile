@@ -81,11 +81,14 @@ push-image: ## Build the worker's image and push it to the stack's repository: m
 	docker build --platform $$platform --file container/Dockerfile --tag "$$uri:latest" .; \
 	docker push "$$uri:latest"
 
-# An account's first cluster fails while ECS is still making its own role.
-# Source: github.com/aws/containers-roadmap/issues/2614.
+# An account's first cluster fails while ECS is still making its own role, and its first load balancer wants a right to make
+# one that no function has.
+# Source: github.com/aws/containers-roadmap/issues/2614, github.com/kubernetes/kops/issues/16218.
 deploy: build ## Deploy to the AWS account of your credentials
 	@aws iam get-role --role-name AWSServiceRoleForECS >/dev/null 2>&1 \
 	  || aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com >/dev/null
+	@aws iam get-role --role-name AWSServiceRoleForElasticLoadBalancing >/dev/null 2>&1 \
+	  || aws iam create-service-linked-role --aws-service-name elasticloadbalancing.amazonaws.com >/dev/null
 	sam deploy --guided
 
 # A NAT gateway of a job whose teardown went with the stack would bill for ever.

@@ -42,6 +42,11 @@ const FUNCTIONS: &[(&str, Option<&str>)] = &[
     ("allocate-address", None),
     ("create-nat-gateway", None),
     ("check-nat-gateway", Some("NatPending")),
+    ("create-target-groups", None),
+    ("create-load-balancer", None),
+    ("create-listeners", None),
+    // Of the load balancer alone: no service has put a container behind it.
+    ("check-load-balancer", Some("LoadBalancerPending")),
     ("create-cluster", None),
     ("register-task", None),
     ("create-service", None),
@@ -60,6 +65,8 @@ const FUNCTIONS: &[(&str, Option<&str>)] = &[
     ("delete-cluster", Some("StillInUse")),
     ("delete-nat-gateway", Some("StillInUse")),
     ("delete-endpoints", Some("StillInUse")),
+    ("delete-load-balancer", Some("StillInUse")),
+    ("delete-target-groups", Some("StillInUse")),
     ("release-address", Some("StillInUse")),
     ("delete-internet-gateway", None),
     ("delete-egress-only-internet-gateway", None),
@@ -158,10 +165,17 @@ async fn stack_values(world: &World) -> Result<HashMap<String, String>> {
     Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
-/// What a function answers stands in the samples of the next: its `vpcId` is their `${VPC_ID}`.
-fn answered(answer: &Value) -> impl Iterator<Item = (String, String)> {
-    let texts = answer.as_object().into_iter().flatten();
-    texts.filter_map(|(name, value)| Some((placeholder(name), value.as_str()?.to_owned())))
+/// What a function answers stands in the samples of the next: its `vpcId` is their `${VPC_ID}`, and the `arn` of the first of
+/// its `targetGroups` their `${TARGET_GROUPS_ARN}`.
+fn answered(answer: &Value) -> Vec<(String, String)> {
+    let mut values = Vec::new();
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        values.extend(value.as_str().map(|text| (placeholder(name), text.to_owned())));
+        let first = value.get(0).map(answered).unwrap_or_default();
+        values
+            .extend(first.into_iter().map(|(field, text)| (format!("{}_{field}", placeholder(name)), text)));
+    }
+    values
 }
 
 fn placeholder(name: &str) -> String {

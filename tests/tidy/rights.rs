@@ -13,6 +13,7 @@ use crate::project::{json, machines, read, resources, template};
 
 /// The actions that AWS cannot scope to a resource: why, and the condition key that narrows them instead.
 const UNSCOPED: &[(&str, &str, Option<&str>)] = &[
+    ("ec2:DescribeAccountAttributes", "has no resource type", None),
     ("ec2:DescribeAddresses", "has no resource type", None),
     ("ec2:DescribeEgressOnlyInternetGateways", "has no resource type", None),
     ("ec2:DescribeInternetGateways", "has no resource type", None),
@@ -35,6 +36,10 @@ const UNSCOPED: &[(&str, &str, Option<&str>)] = &[
         "its one resource type is the container instance, and Fargate has none",
         Some("ecs:cluster"),
     ),
+    ("elasticloadbalancing:DescribeLoadBalancers", "has no resource type", None),
+    ("elasticloadbalancing:DescribeTags", "has no resource type", None),
+    ("elasticloadbalancing:DescribeTargetGroups", "has no resource type", None),
+    ("elasticloadbalancing:DescribeTargetHealth", "has no resource type", None),
     ("sqs:ListQueues", "has no resource type", None),
 ];
 

@@ -137,6 +137,21 @@ pub async fn nat_gateways(ec2: &Client, owner: Owner<'_>) -> Result<Vec<NatGatew
     Ok(found)
 }
 
+/// The interfaces of the job's load balancer, which AWS makes without tags, in whichever VPC, and which are there for minutes
+/// after it is deleted. They are told by its name.
+/// Source: hashicorp/terraform#3758 and hashicorp/terraform-provider-aws#33645, where the description is `ELB net/NAME/ID`.
+///
+/// # Errors
+/// As [`Error::aws`].
+pub async fn load_balancer_interfaces(
+    ec2: &Client,
+    owner: Owner<'_>,
+) -> Result<Vec<NetworkInterface>, Error> {
+    let description = format!("ELB net/{}/*", owner.names().load_balancer());
+    let by_name = Filter::builder().name("description").values(description).build();
+    NetworkInterface::describe(ec2, vec![by_name]).await
+}
+
 macro_rules! described {
     (
         $kind:ident, $call:ident.$set_filters:ident, $id:ident, $tags:ident, $vpc:expr, $what:literal

@@ -52,6 +52,9 @@ pub enum Error {
     /// The VPC has no IPv6 addresses yet; the state machine looks again.
     #[error("{0}")]
     BlockPending(String),
+    /// The load balancer does not answer callers yet; the state machine looks again.
+    #[error("{0}")]
+    LoadBalancerPending(String),
     /// Something that is being deleted is still there; the state machine looks again.
     #[error("{0}")]
     StillInUse(String),

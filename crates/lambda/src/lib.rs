@@ -3,6 +3,7 @@
 
 mod environment;
 pub mod error;
+pub mod quota;
 pub mod sdk;
 pub mod search;
 mod step;

@@ -35,6 +35,10 @@ pub enum Kind {
     RouteTable,
     /// A VPC endpoint.
     VpcEndpoint,
+    /// A network load balancer, with its listeners.
+    LoadBalancer,
+    /// A target group of a load balancer.
+    TargetGroup,
     /// A security group.
     SecurityGroup,
     /// Whatever a teardown that could not say what it found may have left.
@@ -78,6 +82,8 @@ impl Kind {
             | Self::EgressOnlyInternetGateway
             | Self::Address
             | Self::RouteTable
+            | Self::LoadBalancer
+            | Self::TargetGroup
             | Self::SecurityGroup
             | Self::Unproven => false,
         }
@@ -195,6 +201,9 @@ mod tests {
             (Kind::Queue, "EXISTS", false),
             (Kind::Queue, "DELETED", true),
             (Kind::NetworkInterface, "in-use", false),
+            (Kind::LoadBalancer, "provisioning", false),
+            (Kind::LoadBalancer, "failed", false),
+            (Kind::TargetGroup, "EXISTS", false),
         ];
         for (kind, state, gone) in table {
             assert_eq!(kind.is_gone(state), gone, "{kind:?} {state}");

@@ -28,6 +28,9 @@ pub const COMMAND_VARIABLE: &str = "MAYFLY_VAR_";
 /// The container of a service's tasks; its log streams have the name in theirs.
 pub const SERVICE_CONTAINER: &str = "service";
 
+/// What the names of load balancers and target groups begin with.
+pub const BALANCING: &str = "mayfly-";
+
 /// The longest id of a job: with it every name below keeps within AWS's limits.
 const ID_LIMIT: usize = 64;
 
@@ -153,12 +156,12 @@ impl Names {
     /// The name of the job's load balancer: 32 letters, digits and hyphens at most, none of which a job's id keeps to.
     /// Source: Elastic Load Balancing API Reference, `CreateLoadBalancer`, `Name`.
     pub fn load_balancer(&self) -> String {
-        format!("mayfly-{}", self.hash)
+        format!("{BALANCING}{}", self.hash)
     }
 
     /// The name of the target group of a port, which has the same limits.
     pub fn target_group(&self, port: u16) -> String {
-        format!("mayfly-{}-{port}", self.hash)
+        format!("{}-{port}", self.load_balancer())
     }
 
     /// The name of the service of a launch, which are counted from 1. Each has its own, since that of a service that is

@@ -110,6 +110,11 @@ impl Plan {
         ["ecr.api", "ecr.dkr", "logs"].into_iter().chain(optional).collect()
     }
 
+    /// The load balancer of its service, where it has one.
+    pub fn load_balancer(&self) -> Option<&PlannedLoadBalancer> {
+        self.service().and_then(|service| service.load_balancer.as_ref())
+    }
+
     /// Whether the job still waits `now` where a quota is full.
     pub fn waits_for_quotas(&self, now: Timestamp) -> bool {
         self.queue_time_left(now).is_positive()
@@ -230,6 +235,17 @@ pub enum TargetProtocol {
     /// One port for both.
     #[serde(rename = "TCP_UDP")]
     TcpUdp,
+}
+
+impl TargetProtocol {
+    /// As Elastic Load Balancing writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::TcpUdp => "TCP_UDP",
+        }
+    }
 }
 
 /// Where a job's container runs.

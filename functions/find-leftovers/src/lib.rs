@@ -1,12 +1,13 @@
 //! FindLeftovers: everything that a job has in the account, by its tags. The first search says what was created, the
 //! last one proves that nothing is left.
 
+mod balancing;
 mod compute;
 mod network;
 
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Step};
-use mayfly_model::inventory::Receipt;
+use mayfly_model::inventory::{Receipt, Resource};
 use mayfly_model::outcome::cause;
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::{Found, Search};
@@ -16,6 +17,7 @@ use tokio::try_join;
 pub struct FindLeftovers {
     ec2: aws_sdk_ec2::Client,
     ecs: aws_sdk_ecs::Client,
+    elb: aws_sdk_elasticloadbalancingv2::Client,
     sqs: aws_sdk_sqs::Client,
     stack: String,
     /// The stack's cluster.
@@ -30,6 +32,7 @@ impl Step for FindLeftovers {
         Ok(Self {
             ec2: aws_sdk_ec2::Client::new(environment.sdk()),
             ecs: aws_sdk_ecs::Client::new(environment.sdk()),
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(environment.sdk()),
             sqs: aws_sdk_sqs::Client::new(environment.sdk()),
             stack: environment.setting("STACK_NAME")?,
             cluster: environment.setting("CLUSTER_ARN")?,
@@ -38,22 +41,26 @@ impl Step for FindLeftovers {
 
     #[tracing::instrument(skip_all, fields(job = search.job), err(level = "warn"))]
     async fn run(&self, search: Search) -> Result<Found, Error> {
-        let Self { ec2, ecs, sqs, stack, cluster: stack_cluster } = self;
+        let Self { ec2, ecs, elb, sqs, stack, cluster: stack_cluster } = self;
         let owner = Owner { stack, job: &search.job };
-        let (services, (tasks, interfaces), cluster, definitions, mailboxes, network) = try_join!(
+        let (services, (tasks, interfaces), cluster, definitions, mailboxes, network, mut balancing) = try_join!(
             compute::services(ecs, stack_cluster, owner),
             compute::tasks(ecs, stack_cluster, owner),
             compute::cluster(ecs, owner),
             compute::task_definitions(ecs, owner),
             compute::mailboxes(sqs, owner, &search.queues),
             network::parts(ec2, owner),
+            balancing::parts(elb, ec2, owner),
         )?;
         let mut interfaces = network::interfaces(ec2, interfaces).await?;
         // Those in the job's own VPC have been found there.
-        interfaces.retain(|interface| network.iter().all(|part| part.id != interface.id));
+        let is_elsewhere = |found: &Resource| network.iter().all(|part| part.id != found.id);
+        interfaces.retain(is_elsewhere);
+        balancing.retain(is_elsewhere);
         let has_network = network.iter().any(|part| !part.is_gone());
         let mut receipt = search.receipt;
-        receipt.update(&[services, tasks, cluster, definitions, mailboxes, network, interfaces].concat());
+        let all = [services, tasks, cluster, definitions, mailboxes, network, balancing, interfaces];
+        receipt.update(&all.concat());
         tracing::info!(
             created = receipt.created.len(),
             residual = receipt.residual.len(),

@@ -28,6 +28,7 @@ use crate::jobs::{Found, Job};
 pub struct SweepExpired {
     ec2: aws_sdk_ec2::Client,
     ecs: aws_sdk_ecs::Client,
+    elb: aws_sdk_elasticloadbalancingv2::Client,
     sfn: aws_sdk_sfn::Client,
     sqs: aws_sdk_sqs::Client,
     jobs: Jobs,
@@ -68,6 +69,7 @@ impl Step for SweepExpired {
         Ok(Self {
             ec2: aws_sdk_ec2::Client::new(environment.sdk()),
             ecs: aws_sdk_ecs::Client::new(environment.sdk()),
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(environment.sdk()),
             sfn: aws_sdk_sfn::Client::new(environment.sdk()),
             sqs: aws_sdk_sqs::Client::new(environment.sdk()),
             jobs: Jobs::new(environment)?,
@@ -86,11 +88,13 @@ impl Step for SweepExpired {
         let mut sweep = Sweep { step: self, look_only: input.look_only, seen, swept, failure: None };
         // What costs most comes first, and is swept before the rest is searched for: time may run out.
         sweep.take(self.networks().await).await;
+        sweep.take(mayfly_elb::of_stack::load_balancers(&self.elb).await).await;
         sweep.take(of_stack::services(&self.ecs, &self.cluster).await).await;
         // A service in a job's own cluster needs no search, because the cluster cannot go first.
         // Source: ECS API Reference, `DeleteCluster`.
         sweep.take(of_stack::clusters(&self.ecs, &self.stack).await).await;
         sweep.take(mailboxes_of_stack(&self.sqs, &self.stack).await).await;
+        sweep.take(mayfly_elb::of_stack::target_groups(&self.elb).await).await;
         sweep.take(of_stack::task_definitions(&self.ecs, &self.stack).await).await;
         let Sweep { swept, failure, .. } = sweep;
         let Swept { found, stopped, torn_down, strays } = &swept;

@@ -14,7 +14,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::Rights;
-use super::network::Network;
+use super::network::{Network, balanced};
 use super::stack::{Failed, NAME, PRIVATE, SOLO, Stack, denies, execution, pascal};
 use crate::support::world::{self, until};
 
@@ -44,6 +44,8 @@ const FUNCTIONS: &[&str] = &[
     "delete-cluster",
     "delete-nat-gateway",
     "delete-endpoints",
+    "delete-load-balancer",
+    "delete-target-groups",
     "release-address",
     "delete-route-tables",
     "delete-egress-only-internet-gateway",
@@ -91,6 +93,8 @@ pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
                 stack.mailbox(&job, LONG_AHEAD).await?;
                 stack.call("register-task", &json!({ "plan": plan })).await?;
                 stack.call("create-cluster", &json!({ "plan": plan })).await?;
+                let groups = json!({ "plan": balanced(plan)?, "vpcId": stack.vpc().await? });
+                stack.call("create-target-groups", &groups).await?;
             }
             // The execution of this one runs too long.
             1 => _ = stack.mailbox(HELD, LONG_AGO).await?,
@@ -200,7 +204,9 @@ fn outcome(answer: &Result<Value, Failed>) -> Outcome<'_> {
             {
                 Outcome::OnlyLogs
             }
-            "StillInUse" | "NatPending" | "BlockPending" | "EndpointsPending" => Outcome::Works,
+            "StillInUse" | "NatPending" | "BlockPending" | "EndpointsPending" | "LoadBalancerPending" => {
+                Outcome::Works
+            }
             _ => Outcome::Fails(failed),
         },
     }
@@ -268,6 +274,11 @@ async fn payload(stack: &Stack, network: &Network, function: &str, scene: u32) -
         ("stop-execution", 0) => json!({ "job": SOLO, "caller": "a person" }),
         // The name is looked for.
         ("stop-execution", 1) => json!({ "job": job_id("rights.solo"), "caller": "a person" }),
+        // What an earlier call has deleted is there again; the search looks at the tags of what has this job's names.
+        ("delete-load-balancer" | "delete-target-groups", 0) | ("find-leftovers", 1) => {
+            network.balance(stack).await?;
+            json!({ "job": PRIVATE })
+        }
         // Its actions are tried in the order of their names, so the one service is there until DeleteService is tried.
         ("find-leftovers" | "delete-service", 0) => json!({ "job": SOLO }),
         ("delete-queue", 0) => {

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use mayfly_model::job::Egress;
-use mayfly_model::plan::{JoinedNetwork, Plan, PlannedNetwork};
+use mayfly_model::names::Names;
+use mayfly_model::plan::{JoinedNetwork, Plan, PlannedNetwork, PlannedService, Purpose};
 use serde_json::{Map, Value, json};
 
 use super::Rights;
 use super::functions::needed;
-use super::stack::Stack;
-use crate::support::world::until;
+use super::stack::{NAME, Stack};
+use crate::support::world::{sample, until};
 
 /// The subnet that a step is about, or that its answer is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,10 @@ const AT_ONCE: &[Step] = &[
 /// Then the NAT gateway has to be available.
 const AT_LAST: &[Step] = &[("check-nat-gateway", Private, Private), ("create-route", Private, Private)];
 
+/// What a service in it is called through.
+const BALANCING: &[&str] =
+    &["create-target-groups", "create-load-balancer", "create-listeners", "check-load-balancer"];
+
 /// What there is of the network.
 pub struct Network {
     pub plan: Plan,
@@ -86,7 +91,33 @@ impl Network {
             }
             self.take(stack, *step).await?;
         }
+        for function in BALANCING {
+            let input = self.balancing_input()?;
+            let payload = async |scene| Ok((scene == 0).then(|| input.clone()));
+            proven.extend(needed(stack, function, payload).await?);
+            // Nothing is behind it, so that it is never ready.
+            if *function != "check-load-balancer" {
+                self.public
+                    .extend(stack.call(function, &input).await?.as_object().cloned().unwrap_or_default());
+            }
+        }
         Ok(proven)
+    }
+
+    /// Makes the target groups and the load balancer once more, if they are gone.
+    pub async fn balance(&self, stack: &Stack) -> Result<()> {
+        for function in ["create-target-groups", "create-load-balancer"] {
+            stack.call(function, &self.balancing_input()?).await?;
+        }
+        Ok(())
+    }
+
+    /// What the functions are given that make or check the load balancer of a service in this network.
+    fn balancing_input(&self) -> Result<Value> {
+        let mut input = self.input("create-load-balancer", Public)?;
+        input["plan"] = json!(balanced(self.plan.clone())?);
+        input["subnets"] = json!([input["subnetId"]]);
+        Ok(input)
     }
 
     /// Where a container is to run.
@@ -143,7 +174,7 @@ impl Network {
             ("availabilityZone", network.availability_zone.as_str().into()),
             // Under another name where a route may lead to either.
             ("gatewayId", made.get("internetGatewayId").cloned().into()),
-            ("securityGroupId", made.get("groupId").cloned().into()),
+            ("securityGroupId", self.made("groupId").ok().into()),
             ("ingress", json!([{ "port": 443, "cidrs": [network.vpc_cidr] }])),
         ];
         // What is not made yet has no name.
@@ -166,6 +197,19 @@ impl Network {
         made.extend(answer.as_object().cloned().unwrap_or_default());
         Ok(())
     }
+}
+
+/// The plan with the sample's service and load balancer, under the job's names.
+pub fn balanced(plan: Plan) -> Result<Plan> {
+    let names = Names::new(NAME, &plan.job);
+    let service = sample("plan.load-balancer.json")?["service"].take();
+    let mut service: PlannedService = serde_json::from_value(service)?;
+    let load_balancer = service.load_balancer.as_mut().context("the sample has a load balancer")?;
+    load_balancer.name = names.load_balancer();
+    for targets in &mut load_balancer.targets {
+        targets.name = names.target_group(targets.port);
+    }
+    Ok(Plan { purpose: Purpose::Service(Box::new(service)), ..plan })
 }
 
 async fn payload(stack: &Stack, function: &str, scene: u32, input: &Value) -> Result<Option<Value>> {

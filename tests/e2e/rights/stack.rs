@@ -231,6 +231,16 @@ impl Stack {
         Ok(serde_json::from_value(self.call("plan-job", &submission).await?)?)
     }
 
+    /// The stack's own VPC.
+    pub async fn vpc(&self) -> Result<String> {
+        let PlannedNetwork::Joined(JoinedNetwork { subnets, .. }) = self.plan(SOLO).await?.network else {
+            bail!("{SOLO} has a network of its own")
+        };
+        let described = self.world.ec2.describe_subnets().set_subnet_ids(Some(subnets)).send().await?;
+        let vpc = described.subnets().first().and_then(|subnet| subnet.vpc_id());
+        Ok(vpc.context("the stack's subnets are in a VPC")?.to_owned())
+    }
+
     /// What create-service is given for [`SOLO`]: always the same, so that there is one service.
     pub async fn creation(&self) -> Result<&Value> {
         self.creation.get_or_try_init(|| self.service(SOLO)).await
