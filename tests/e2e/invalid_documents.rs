@@ -120,7 +120,8 @@ fn output(file: &str, to: &str) -> Value {
 
 fn whole_documents() -> Result<Table> {
     let object = "the job document must be a JSON object such as {\"task\": {\"command\": [\"true\"]}}";
-    let fields = "network, container, capacity, task, timeoutMinutes, attempts, queueMinutes, user, tags";
+    let fields =
+        "network, container, capacity, task, service, timeoutMinutes, attempts, queueMinutes, user, tags";
     Ok(vec![
         row(
             world::sample("run-job.invalid.json")?,

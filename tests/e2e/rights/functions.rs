@@ -144,10 +144,20 @@ pub async fn needed(
     stack.limit(&role, &[]).await?;
     for scene in 0.. {
         let Some(payload) = payload(scene).await? else { break };
-        let last = stack.invoke(function, &payload).await?;
+        let last = answer(stack, function, &payload).await?;
         ensure!(outcome(&last) == Outcome::Works, "{function} with all its rights again: {last:?}");
     }
     Ok([(role, needed)].into())
+}
+
+/// What the function answers, as soon as AWS does not only say that it is called too often.
+async fn answer(stack: &Stack, function: &str, payload: &Value) -> Result<Result<Value, Failed>> {
+    until(&format!("{function} not to be throttled"), || async {
+        let answer = stack.invoke(function, payload).await?;
+        let is_throttled = |failed: &Failed| failed.message.contains("RequestLimitExceeded");
+        Ok((!answer.as_ref().is_err_and(is_throttled)).then_some(answer))
+    })
+    .await
 }
 
 /// Whether a scene of the function ends with AWS's denial of just this action.
@@ -160,8 +170,7 @@ async fn is_denied(
 ) -> Result<bool> {
     for scene in 0.. {
         let Some(payload) = payload(scene).await? else { break };
-        let answer = stack.invoke(function, &payload).await?;
-        match outcome(&answer) {
+        match outcome(&answer(stack, function, &payload).await?) {
             Outcome::Works => {}
             Outcome::Fails(Failed { error, message }) => {
                 // DispatchJob's of a mailbox just made may be one of the moment.

@@ -138,6 +138,12 @@ impl Network {
         made.with_context(|| format!("the network has no {name}"))
     }
 
+    /// One of its endpoints.
+    pub fn endpoint(&self) -> Result<&str> {
+        let first = self.private.get("vpcEndpointIds").and_then(|ids| ids[0].as_str());
+        first.context("the network has no endpoint")
+    }
+
     /// Gives the subnets their route tables again.
     pub async fn associate(&self, stack: &Stack) -> Result<()> {
         for side in [Public, Private] {
@@ -225,6 +231,8 @@ async fn payload(stack: &Stack, function: &str, scene: u32, input: &Value) -> Re
                 fields.remove("cidrBlock");
             }
         }
+        // Interface endpoints besides.
+        ("create-endpoints", 1) => input["plan"]["privateNetwork"]["egress"] = "endpoints".into(),
         _ => return Ok(None),
     }
     if function == "create-security-group" {

@@ -215,7 +215,7 @@ async fn nothing_deleted(stack: &Stack, network: &Network) -> Result<()> {
     all_denied! {
         ec2("delete-nat-gateway").delete_nat_gateway.nat_gateway_id(made("natGatewayId")?);
         ec2("release-address").release_address.allocation_id(made("allocationId")?);
-        ec2("delete-endpoints").delete_vpc_endpoints.vpc_endpoint_ids(made("vpcEndpointId")?);
+        ec2("delete-endpoints").delete_vpc_endpoints.vpc_endpoint_ids(network.endpoint()?);
         ec2("delete-internet-gateway").detach_internet_gateway.internet_gateway_id(gateway).vpc_id(vpc);
         ec2("delete-internet-gateway").delete_internet_gateway.internet_gateway_id(gateway);
         ec2("delete-security-groups").delete_security_group.group_id(made("groupId")?);

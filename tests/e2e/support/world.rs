@@ -20,7 +20,7 @@ use local_aws::clock::{Clock, TimeScale};
 use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::leftovers::Belonging;
 use local_cloud::{ACCOUNT, Cloud, Options, REGION, ffmpeg};
-use mayfly_model::names::Names;
+use mayfly_model::names::{Names, job_id};
 use mayfly_model::outcome::Outcome;
 use mayfly_model::record;
 use serde_json::Value;
@@ -413,7 +413,7 @@ pub fn job_arn(job: &str) -> String {
 
 /// The ARN of the teardown that the job's own execution calls.
 pub fn nested_arn(job: &str) -> String {
-    let name = Names::new(STACK, job).teardown();
+    let name = Names::new(STACK, &job_id(job)).teardown();
     format!("arn:aws:states:{REGION}:{ACCOUNT}:execution:{STACK}-tear-down:{name}")
 }
 
