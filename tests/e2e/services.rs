@@ -1,5 +1,6 @@
 //! A service is called at its address for as long as it may be, and then nothing of it is left.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,11 @@ use libtest_mimic::Trial;
 use local_cloud::{ACCOUNT, REGION};
 use local_ecs::{Fault, Rule, SpotStopCode};
 use mayfly_model::class::Class;
+use mayfly_model::inventory::Kind;
 use mayfly_model::names::Names;
 use mayfly_model::outcome::{JobFailure, Outcome, ServiceResult};
 use mayfly_model::record;
-use mayfly_model::service::Address;
+use mayfly_model::service::{Address, Entrance};
 use mayfly_model::turn::Provider;
 use serde_json::json;
 
@@ -33,6 +35,8 @@ const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("a_service_is_called_by_whom_it_lets_in_and_leaves_nothing", called),
+        harness.trial("a_service_behind_a_load_balancer_is_called_through_it_alone", balanced),
+        harness.trial("a_private_service_is_called_through_its_load_balancer", private),
         harness.trial_in_turn("a_service_is_extended_and_the_sweeper_believes_its_record", turn, extended),
         harness.trial("a_service_that_cannot_stay_up_fails_with_its_last_lines", cannot_stay_up),
         harness.trial("a_service_whose_image_is_missing_is_given_up", no_image),
@@ -55,6 +59,39 @@ async fn called(world: Arc<World>, job: String) -> Result<()> {
     assert_eq!(result.addresses, std::slice::from_ref(&address));
     assert!(page(FRIEND, &address).await.is_err(), "its time is over");
     Ok(())
+}
+
+async fn balanced(world: Arc<World>, job: String) -> Result<()> {
+    sample("run-job.load-balancer.json")?.start(&world, &job).await?;
+    let direct = ready(&world, &job).await?;
+    let url = entrance(&world, &job).await?;
+    assert_eq!(page_at(FRIEND, &url).await?, 200);
+    assert!(page_at(STRANGER, &url).await.is_err(), "the load balancer's group lets nobody else in");
+    assert!(page(FRIEND, &direct).await.is_err(), "the containers' group lets in the load balancer alone");
+    let result = served(&world, &job).await?;
+    assert_eq!((result.containers, result.url.as_ref()), (2, Some(&url)));
+    assert!(page_at(FRIEND, &url).await.is_err(), "its time is over");
+    Ok(())
+}
+
+async fn private(world: Arc<World>, job: String) -> Result<()> {
+    let mut document = service(SERVES, 2);
+    document["network"] = json!({ "mode": "private", "egress": "nat" });
+    document["service"]["loadBalancer"] = json!(true);
+    world.start_job(&job, &document).await?;
+    let address = ready(&world, &job).await?;
+    assert_eq!(address.public_ip, None);
+    assert_eq!(page_at(FRIEND, &entrance(&world, &job).await?).await?, 200);
+    let outcome = ended(&world, &job).await?;
+    let made: BTreeSet<_> = outcome.receipt.created.iter().map(|named| named.kind).collect();
+    assert!(made.contains(&Kind::LoadBalancer) && made.contains(&Kind::TargetGroup), "{made:?}");
+    Ok(())
+}
+
+/// The URL at which the service is called through its load balancer.
+async fn entrance(world: &World, job: &str) -> Result<String> {
+    let entrance: Entrance = serde_json::from_str(&world.record(job).await?[record::ENTRANCE])?;
+    entrance.url(&[]).context("a load balancer")
 }
 
 async fn extended(world: Arc<World>, job: String, _turn: Turn) -> Result<()> {
@@ -203,9 +240,13 @@ async fn addresses(world: &World, job: &str) -> Result<Vec<Address>> {
 
 /// The status of the page that a caller at `from` is answered with.
 async fn page(from: Ipv4Addr, address: &Address) -> Result<u16> {
-    let client = reqwest::Client::builder().local_address(IpAddr::V4(from)).timeout(Duration::from_secs(5));
     let ip = address.public_ip.as_ref().context("a public address")?;
-    let answer = client.build()?.get(format!("http://{ip}:{PORT}/")).send().await?;
+    page_at(from, &format!("http://{ip}:{PORT}/")).await
+}
+
+async fn page_at(from: Ipv4Addr, url: &str) -> Result<u16> {
+    let client = reqwest::Client::builder().local_address(IpAddr::V4(from)).timeout(Duration::from_secs(5));
+    let answer = client.build()?.get(url).send().await?;
     Ok(answer.status().as_u16())
 }
 

@@ -7,11 +7,7 @@ use serde_json::json;
 use crate::project::{entries, functions, machines, pascal, read, resources, template, toml};
 
 /// The functions that are no state of a machine, and who calls them.
-const CALLED_BY_OTHERS: [(&str, &str); 9] = [
-    ("check-load-balancer", "whoever makes a load balancer for a service"),
-    ("create-listeners", "whoever makes a load balancer for a service"),
-    ("create-load-balancer", "whoever makes a load balancer for a service"),
-    ("create-target-groups", "whoever makes a load balancer for a service"),
+const CALLED_BY_OTHERS: [(&str, &str); 5] = [
     ("extend-service", "a person, by `mayfly extend`"),
     ("handle-report", "the done queue's trigger"),
     ("handle-running-task", "the rule on ECS's events"),
@@ -28,6 +24,8 @@ const ADJECTIVES: &[&str] = &[
     "Awaited",
     "Isolated",
     "Entry",
+    "Balancer",
+    "Container",
     "Endpoint",
     "FirstIpv6",
     "SecondIpv6",

@@ -1,7 +1,7 @@
 //! The rules for what may go out: which a security group has, and which it shall have.
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range};
-use mayfly_model::job::Egress;
+use mayfly_model::job::{Egress, Port};
 
 const ANYWHERE: &str = "0.0.0.0/0";
 const ANYWHERE_IPV6: &str = "::/0";
@@ -28,6 +28,16 @@ fn everything_ipv6() -> IpPermission {
 /// The rules for these TCP ports, and nothing else, by the one version of IP that leads out.
 pub(crate) fn wanted(ports: &[u16], egress: Egress) -> Vec<IpPermission> {
     ports.iter().map(|port| allowed(*port, egress)).collect()
+}
+
+/// The rules for `ports` of what is in the blocks `cidrs`.
+pub(crate) fn towards(ports: &[Port], cidrs: &[String]) -> Vec<IpPermission> {
+    let blocks = || cidrs.iter().map(|cidr| IpRange::builder().cidr_ip(cidr).build()).collect();
+    let permission = |Port { port, protocol }: &Port| {
+        let permission = IpPermission::builder().ip_protocol(protocol.name()).set_ip_ranges(Some(blocks()));
+        permission.from_port((*port).into()).to_port((*port).into()).build()
+    };
+    ports.iter().map(permission).collect()
 }
 
 fn allowed(port: u16, egress: Egress) -> IpPermission {

@@ -1,6 +1,7 @@
-//! CreateSecurityGroup: a security group of the job's. From the container TCP goes out to the job's ports alone, and nothing
-//! from its endpoints; DNS at the VPC's resolver is never filtered. What comes in is another step's. In
-//! a network that is there, whose own groups say what goes out, nothing does by this one.
+//! CreateSecurityGroup: a security group of the job's. From the container TCP goes out to the job's ports alone, from its
+//! load balancer only to the containers' subnets, and nothing from its endpoints; DNS at the VPC's resolver is never
+//! filtered. What comes in is another step's. In a network that is there, whose own groups say what goes out, nothing does
+//! by the container's.
 //! Source: VPC user guide, "Security groups".
 
 mod egress;
@@ -46,6 +47,9 @@ enum Member {
     Container,
     /// The endpoints through which it calls AWS.
     Endpoints,
+    /// The load balancer through which it is called. Its rules name blocks, and never the container's group: groups that
+    /// name each other cannot be deleted.
+    Balancer,
 }
 
 impl Member {
@@ -54,6 +58,7 @@ impl Member {
         match self {
             Self::Container => names.group(),
             Self::Endpoints => names.endpoint_group(),
+            Self::Balancer => names.load_balancer_group(),
         }
     }
 
@@ -61,14 +66,18 @@ impl Member {
         match self {
             Self::Container => format!("The container of the job {job}"),
             Self::Endpoints => format!("The endpoints of the job {job}"),
+            Self::Balancer => format!("The load balancer of the job {job}"),
         }
     }
 
     /// What may go out.
-    fn egress(self, network: Option<&PrivateNetwork>) -> Vec<IpPermission> {
-        match (self, network) {
-            (Self::Container, Some(network)) => egress::wanted(&network.egress_ports, network.egress),
-            (Self::Container, None) | (Self::Endpoints, _) => Vec::new(),
+    fn egress(self, plan: &Plan, network: Option<&PrivateNetwork>) -> Vec<IpPermission> {
+        match (self, network, plan.load_balancer()) {
+            (Self::Container, Some(network), _) => egress::wanted(&network.egress_ports, network.egress),
+            (Self::Balancer, _, Some(balancer)) => {
+                egress::towards(&balancer.admitted, &balancer.target_cidrs)
+            }
+            (Self::Container, None, _) | (Self::Endpoints, ..) | (Self::Balancer, _, None) => Vec::new(),
         }
     }
 }
@@ -115,7 +124,7 @@ impl Step for CreateSecurityGroup {
             let group_id = create(ec2, &plan, now, &vpc_id, &name, description).await?;
             (group_id, egress::of_new_group(network.as_ref().map_or(Egress::Nat, |network| network.egress)))
         };
-        let wanted = of.egress(network.as_ref());
+        let wanted = of.egress(&plan, network.as_ref());
         let (unwanted, missing) = egress::differences(rules, &wanted);
         revoke(ec2, &plan, now, &group_id, unwanted).await?;
         authorize(ec2, &plan, now, &group_id, missing).await?;

@@ -108,7 +108,7 @@ impl Kept {
         let error = self.error.filter(|error| error != "States.Timeout")?;
         let told = message_of(self.cause.as_deref().unwrap_or("no cause was given"));
         let (class, message) = match error.as_str() {
-            "ServiceStarting" => {
+            "ServiceStarting" | "LoadBalancerPending" => {
                 (Class::StartFailed, format!("the service was not ready within 15 minutes: {told}"))
             }
             other => match Class::from_name(other) {
@@ -169,6 +169,7 @@ mod tests {
         };
         assert_eq!(class("States.Timeout"), None);
         assert_eq!(class("ServiceStarting"), Some(Class::StartFailed));
+        assert_eq!(class("LoadBalancerPending"), Some(Class::StartFailed));
         assert_eq!(class("CommandFailed"), Some(Class::CommandFailed));
         assert_eq!(class("Lambda.Unknown"), Some(Class::Internal));
     }

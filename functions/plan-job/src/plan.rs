@@ -92,7 +92,6 @@ pub fn make(
     randomness: &Randomness,
 ) -> Result<Plan, Error> {
     check_stack(&settings.stack)?;
-    check_built(&document)?;
     let way_out = way_out(settings, &document);
     let container = container(settings, &document, way_out)?;
     let timeout_minutes = document.timeout_minutes.unwrap_or(settings.timeout_minutes);
@@ -155,22 +154,6 @@ pub fn make(
         job: submission.job.clone(),
         execution: submission.execution.clone(),
     })
-}
-
-/// What the state machine does not make yet.
-fn check_built(document: &JobDocument) -> Result<(), Error> {
-    let Some(service) = &document.service else { return Ok(()) };
-    let is_private = document.network.as_ref().is_some_and(|network| network.mode == NetworkMode::Private);
-    let missing = [
-        ("service.loadBalancer", service.has_load_balancer()),
-        ("a service in the network mode private", is_private),
-    ];
-    if let Some((what, _)) = missing.iter().find(|(_, is_given)| *is_given) {
-        return Err(Error::InvalidJob(format!(
-            "{what}: not built yet; allowed: a service that is called directly, in the mode public or existing"
-        )));
-    }
-    Ok(())
 }
 
 fn check_stack(stack: &str) -> Result<(), Error> {

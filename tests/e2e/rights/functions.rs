@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 use super::Rights;
 use super::network::{Network, balanced};
+
+use super::services;
 use super::stack::{Failed, NAME, PRIVATE, SOLO, Stack, denies, execution, pascal};
 use crate::support::world::{self, until};
 
@@ -225,6 +227,8 @@ fn outcome(answer: &Result<Value, Failed>) -> Outcome<'_> {
 async fn payload(stack: &Stack, network: &Network, function: &str, scene: u32) -> Result<Option<Value>> {
     Ok(Some(match (function, scene) {
         ("plan-job", 0) => stack.submission(SOLO)?,
+        // Whether a load balancer in these subnets can be called from the internet.
+        ("plan-job", 1) => services::submission(stack, SOLO, "python:3.13-slim", true)?,
         ("create-queue", 0) => json!({ "plan": stack.plan(SOLO).await? }),
         // It looks at the definition of another run, and makes one for this.
         ("register-task", 0) => {

@@ -66,6 +66,11 @@ pub async fn prove(stack: &Stack) -> Result<Rights> {
 
 /// The plan of a new run of the service.
 async fn plan(stack: &Stack, job: &str, image: &str) -> Result<Plan> {
+    Ok(serde_json::from_value(stack.call("plan-job", &submission(stack, job, image, false)?).await?)?)
+}
+
+/// What Step Functions gives to plan-job for a service.
+pub fn submission(stack: &Stack, job: &str, image: &str, has_load_balancer: bool) -> Result<Value> {
     let mut submission = stack.submission(job)?;
     submission["startTime"] = Timestamp::now().to_string().into();
     let document = submission["document"].as_object_mut().expect("a document is an object");
@@ -74,9 +79,9 @@ async fn plan(stack: &Stack, job: &str, image: &str) -> Result<Plan> {
     document.insert(
         "service".into(),
         json!({ "ports": [{ "port": 8080 }], "allowFrom": ["127.0.0.1/32"], "ttlMinutes": 600,
-                "command": ["python3", "-m", "http.server", "8080"] }),
+                "command": ["python3", "-m", "http.server", "8080"], "loadBalancer": has_load_balancer }),
     );
-    Ok(serde_json::from_value(stack.call("plan-job", &submission).await?)?)
+    Ok(submission)
 }
 
 fn checked(plan: &Plan) -> Result<Value> {
