@@ -33,12 +33,12 @@ async fn a_forgotten_job(world: Arc<World>, job: String, _turn: Turn) -> Result<
     swept_and_torn_down(&world, &[&job]).await
 }
 
-/// Each of these jobs has but one part of a network left.
+/// Each of these jobs has but one part of a network left; a service, its group in a VPC that is not its own.
 async fn a_forgotten_network(world: Arc<World>, base: String, _turn: Turn) -> Result<()> {
-    let [of_vpc, of_gateway, of_address, of_nat] =
-        ["vpc", "gateway", "address", "nat"].map(|part| format!("{base}-{part}"));
-    let arns = [&of_vpc, &of_gateway, &of_address, &of_nat].map(|job| job_arn(job));
-    let [arn_of_vpc, arn_of_gateway, arn_of_address, arn_of_nat] = arns.each_ref();
+    let [of_vpc, of_gateway, of_address, of_nat, of_group] =
+        ["vpc", "gateway", "address", "nat", "group"].map(|part| format!("{base}-{part}"));
+    let arns = [&of_vpc, &of_gateway, &of_address, &of_nat, &of_group].map(|job| job_arn(job));
+    let [arn_of_vpc, arn_of_gateway, arn_of_address, arn_of_nat, arn_of_group] = arns.each_ref();
     let tags = |job, arn| {
         [(tags::STACK, STACK), (tags::JOB, job), (tags::EXECUTION, arn), (tags::EXPIRY, LONG_AHEAD)]
     };
@@ -56,7 +56,9 @@ async fn a_forgotten_network(world: Arc<World>, base: String, _turn: Turn) -> Re
     jobs.address().await?;
     jobs.tag(&tags(&of_nat, arn_of_nat));
     jobs.nat_gateway(&subnet, &address).await?;
-    swept_and_torn_down(&world, &[&of_vpc, &of_gateway, &of_address, &of_nat]).await?;
+    jobs.tag(&tags(&of_group, arn_of_group));
+    jobs.group(&vpc, "own").await?;
+    swept_and_torn_down(&world, &[&of_vpc, &of_gateway, &of_address, &of_nat, &of_group]).await?;
     others.remove().await
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ec2::types::{Address, EgressOnlyInternetGateway, InternetGateway, NatGateway, Vpc};
+use aws_sdk_ec2::types::{
+    Address, EgressOnlyInternetGateway, InternetGateway, NatGateway, SecurityGroup, Vpc,
+};
 use jiff::Timestamp;
 use mayfly_ec2::find::{self, Described};
 use mayfly_lambda::error::Error;
@@ -65,7 +67,8 @@ impl SweepExpired {
         found
     }
 
-    /// What can be left of a job's own network; all else is in its VPC, which cannot go first.
+    /// What can be left of a job in networks: of its own one, whose VPC cannot go before all else that is in it, and a
+    /// service's group in one that is there.
     /// Source: EC2 API Reference, `DeleteVpc`.
     pub async fn networks(&self) -> Search<Tagged> {
         let mut search = Search::default();
@@ -74,6 +77,7 @@ impl SweepExpired {
         search.add(self.parts::<InternetGateway>().await);
         search.add(self.parts::<EgressOnlyInternetGateway>().await);
         search.add(self.parts::<Vpc>().await);
+        search.add(self.parts::<SecurityGroup>().await);
         search
     }
 
