@@ -7,12 +7,13 @@ const ANYWHERE: &str = "0.0.0.0/0";
 const ANYWHERE_IPV6: &str = "::/0";
 
 /// The rules that a new group begins with, all that it may have: one for IPv6 is there only if the VPC had its addresses of
-/// IPv6 by then, and nobody says at which moment that is.
-/// Source: EC2 API Reference, `CreateSecurityGroup`; VPC user guide, "Security group rules".
-pub(crate) fn of_new_group(egress: Egress) -> Vec<IpPermission> {
-    match egress {
-        Egress::Nat | Egress::Endpoints => vec![everything()],
-        Egress::Ipv6 => vec![everything(), everything_ipv6()],
+/// IPv6 by then, and nobody says at which moment that is. Of a network that is joined nobody has said whether it has them.
+/// Source: EC2 API Reference, `CreateSecurityGroup`; VPC user guide, "Security group rules"; for the rule of IPv6
+/// getmoto/moto#2647 and hashicorp/terraform#15075.
+pub(crate) fn of_new_group(made_for_the_job: Option<Egress>) -> Vec<IpPermission> {
+    match made_for_the_job {
+        Some(Egress::Nat | Egress::Endpoints) => vec![everything()],
+        Some(Egress::Ipv6) | None => vec![everything(), everything_ipv6()],
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_group_of_ipv6_alone_lets_nothing_out_by_ipv4() {
-        let mut begins = of_new_group(Egress::Ipv6);
+        let mut begins = of_new_group(Some(Egress::Ipv6));
         let (unwanted, missing) = differences(begins.clone(), &wanted(&[443], Egress::Ipv6));
         assert_eq!(unwanted, begins);
         let [allowed] = &missing[..] else { panic!("{missing:?}") };
@@ -143,5 +144,12 @@ mod tests {
         begins.push(allowed.clone());
         let (unwanted, missing) = differences(begins, &wanted(&[443], Egress::Ipv6));
         assert_eq!((unwanted.len(), missing), (2, vec![]));
+    }
+
+    #[test]
+    fn a_new_group_in_a_network_that_is_joined_may_let_everything_out_by_ipv6_too() {
+        let (unwanted, _) = differences(of_new_group(None), &[]);
+        assert_eq!(unwanted, [everything(), everything_ipv6()]);
+        assert_eq!(of_new_group(Some(NAT)), [everything()], "a VPC of the job's own has no IPv6 then");
     }
 }

@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use mayfly_ec2::{creating, creating_once, find, tag_specification};
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Clock, Environment, Step};
-use mayfly_model::job::Egress;
 use mayfly_model::names::Names;
 use mayfly_model::plan::{Plan, PlannedNetwork, PrivateNetwork};
 use mayfly_model::tags::Owner;
@@ -122,7 +121,7 @@ impl Step for CreateSecurityGroup {
         } else {
             let description = of.description(&plan.job);
             let group_id = create(ec2, &plan, now, &vpc_id, &name, description).await?;
-            (group_id, egress::of_new_group(network.as_ref().map_or(Egress::Nat, |network| network.egress)))
+            (group_id, egress::of_new_group(network.as_ref().map(|network| network.egress)))
         };
         let wanted = of.egress(&plan, network.as_ref());
         let (unwanted, missing) = egress::differences(rules, &wanted);
