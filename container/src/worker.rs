@@ -66,7 +66,12 @@ impl Worker {
         let mut config = config.into_builder();
         config.set_endpoint_url(endpoint.map(String::from));
         let mut config = config.build();
-        if let Some(endpoint) = queues::first_that_answers(&config, &queue_endpoints, &mailbox_url).await {
+        let answering = select! {
+            biased;
+            () = told_to_stop.cancelled() => return Ok(None),
+            endpoint = queues::first_that_answers(&config, &queue_endpoints, &mailbox_url) => endpoint,
+        };
+        if let Some(endpoint) = answering {
             mailbox_url = queues::at(&mailbox_url, &endpoint);
             done_queue_url = queues::at(&done_queue_url, &endpoint);
             config = config.into_builder().endpoint_url(endpoint).build();

@@ -8,6 +8,7 @@ use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Download, News, Order, Phase};
+use tokio::net::TcpListener;
 
 use crate::cloud::{Cloud, assignment};
 
@@ -43,6 +44,16 @@ async fn an_idle_worker_stops_at_once() {
     while !cloud.queues.state.is_empty() {
         tokio::task::yield_now().await;
     }
+    cloud.terminate();
+    assert_eq!(cloud.ended().await.0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_worker_that_looks_for_sqs_stops_at_once() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = format!("http://{}", silent.local_addr().unwrap());
+    let cloud = Cloud::start_in(&[("MAYFLY_QUEUE_ENDPOINTS", &place)]).await;
+    let _connection = silent.accept().await.unwrap();
     cloud.terminate();
     assert_eq!(cloud.ended().await.0.code(), Some(0));
 }
