@@ -120,7 +120,36 @@ fn of_start(reason: &str) -> (Class, String) {
     if says(&["accessdenied", "not authorized", "unable to assume the role"]) {
         return (Class::AccessDenied, format!("the container could not start: {reason}"));
     }
-    (Class::StartFailed, format!("the container could not start: {reason}"))
+    let told = format!("the container could not start: {reason}");
+    match remedy(&lower, is_pull) {
+        Some(remedy) => (Class::StartFailed, format!("{told}; {remedy}")),
+        None => (Class::StartFailed, told),
+    }
+}
+
+/// What a network that does not lead where Fargate has to go means, which its words do not say, and what to do.
+/// Source: ECS developer guide, "Amazon ECS stopped tasks error messages", `CannotPullContainer` and
+/// `ResourceInitializationError`.
+fn remedy(lower: &str, is_pull: bool) -> Option<&'static str> {
+    if is_pull && lower.contains("network is unreachable") {
+        return Some(
+            "the container's network has no route to an address of the registry, which may have no IPv6: copy the image into \
+             the stack's repository, or choose another network",
+        );
+    }
+    if lower.contains("failed to validate logger args") {
+        return Some(
+            "CloudWatch Logs was not reached, or did not take the log: see that the container's network leads there by HTTPS, \
+             and that the log group is there",
+        );
+    }
+    if lower.contains("getauthorizationtoken") && lower.contains("i/o timeout") {
+        return Some(
+            "nothing leads from the container's network to ECR: its subnets need a public address and an internet gateway, a \
+             NAT gateway or VPC endpoints, and its security groups must let port 443 out",
+        );
+    }
+    None
 }
 
 /// The event's own reason may be a word such as `RESOURCE:FARGATE`; the service says more. Under which of its names a full
@@ -265,6 +294,26 @@ mod tests {
                 "{stop_code}: {stopped_reason}"
             );
         }
+    }
+
+    #[test]
+    fn a_network_that_leads_nowhere_is_told_in_plain_words() {
+        let pull = "CannotPullContainerError: pull image manifest has been retried 7 time(s): dial tcp 192.0.2.1:443: connect: \
+                    network is unreachable";
+        let logs = "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: \
+                    failed to create Cloudwatch log stream: dial tcp 192.0.2.1:443: i/o timeout";
+        for (reason, words) in [
+            (pull, "copy the image into the stack's repository"),
+            (logs, "CloudWatch Logs was not reached"),
+            (NO_WAY, "nothing leads from the container's network to ECR"),
+        ] {
+            let (class, message) = of_start(reason);
+            assert_eq!(class, Class::StartFailed);
+            assert!(message.starts_with(&format!("the container could not start: {reason}; ")), "{message}");
+            assert!(message.contains(words), "{message}");
+        }
+        let other = "Timeout waiting for network interface provisioning to complete.";
+        assert_eq!(of_start(other).1, format!("the container could not start: {other}"));
     }
 
     #[test]
