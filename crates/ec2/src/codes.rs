@@ -20,6 +20,11 @@ const NOT_FOUND: [&str; 2] = ["NatGatewayNotFound", "InvalidSubnet"];
 const IN_USE: [&str; 4] =
     ["DependencyViolation", "InvalidGroup.InUse", "InvalidIPAddress.InUse", "InvalidNetworkInterface.InUse"];
 
+/// What EC2 says to an endpoint with a private name where it does not see yet that the VPC gives host names; the code is
+/// one for many things.
+/// Source: GuardDuty user guide, "Troubleshooting Runtime Monitoring", which quotes it.
+const DNS_NOT_SEEN: [&str; 2] = ["enableDnsHostnames", "enableDnsSupport"];
+
 /// Turns the failure of a call that creates or connects something into an error, for `map_err`.
 pub fn creating<E, R>(doing: &str, plan: &Plan, now: Timestamp) -> impl FnOnce(SdkError<E, R>) -> Error
 where
@@ -28,13 +33,35 @@ where
 {
     move |error| {
         let code = error.code().unwrap_or_default();
-        if is_not_found(code) {
-            return Error::not_visible_yet(doing, error.message().unwrap_or(code));
+        let told = error.message().unwrap_or(code);
+        if is_not_found(code) || DNS_NOT_SEEN.iter().any(|attribute| told.contains(attribute)) {
+            return Error::not_visible_yet(doing, told);
         }
         match quota::of(code) {
-            Some(quota) => quota.error(doing, plan.waits_for_quotas(now), error.message().unwrap_or(code)),
+            Some(quota) => quota.error(doing, code, plan.waits_for_quotas(now), told),
             None => Error::aws(doing)(error),
         }
+    }
+}
+
+/// As [`creating`], for an egress-only internet gateway. AWS documents no code for its quota, so whatever ends as the codes of
+/// the other quotas do is taken for it, but for the one that says how often EC2 may be called.
+pub fn creating_egress_only_gateway<E, R>(
+    doing: &str,
+    plan: &Plan,
+    now: Timestamp,
+) -> impl FnOnce(SdkError<E, R>) -> Error
+where
+    E: StdError + ProvideErrorMetadata + 'static,
+    R: Debug + 'static,
+{
+    move |error| {
+        let code = error.code().unwrap_or_default();
+        if !code.ends_with("LimitExceeded") || code == "RequestLimitExceeded" {
+            return creating(doing, plan, now)(error);
+        }
+        let told = format!("{} {}", error.message().unwrap_or(code), quota::FOLLOWS_VPCS);
+        quota::VPCS.error(doing, code, plan.waits_for_quotas(now), &told)
     }
 }
 
@@ -175,6 +202,43 @@ mod tests {
         }
         let other = creating("do it", &plan, Timestamp::MAX)(refusal("InvalidSubnet.Conflict"));
         assert_eq!(other.name(), "Internal");
+    }
+
+    #[test]
+    fn a_private_name_waits_for_the_vpc_to_give_host_names() {
+        let plan = serde_json::from_str(include_str!("../../../events/plan.private.json")).expect("a plan");
+        let refusal = |words: &str| {
+            let told = ErrorMetadata::builder().code("InvalidParameter").message(words).build();
+            creating("do it", &plan, Timestamp::MAX)(SdkError::service_error(
+                CreateSubnetError::generic(told),
+                (),
+            ))
+        };
+        let words = "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true \
+                     for vpc-1";
+        assert_eq!(refusal(words).name(), "NotVisibleYet");
+        assert_eq!(refusal("There is a conflicting DNS domain").name(), "Internal");
+    }
+
+    #[test]
+    fn whatever_code_the_quota_of_egress_only_gateways_has_it_is_known() {
+        let plan = serde_json::from_str(include_str!("../../../events/plan.private.json")).expect("a plan");
+        let refusal = |code: &str| {
+            let told = ErrorMetadata::builder().code(code).message("Told so.").build();
+            let refusal = SdkError::service_error(CreateSubnetError::generic(told), ());
+            creating_egress_only_gateway("do it", &plan, Timestamp::MAX)(refusal)
+        };
+        for code in ["EgressOnlyInternetGatewayLimitExceeded", "GatewayLimitExceeded", "VpcLimitExceeded"] {
+            let error = refusal(code);
+            let words = format!(
+                "could not do it: {code}: Told so. The quota of egress-only internet gateways (L-45FE3B85) follows that of \
+                 VPCs, which is the one to raise. The quota \"VPCs per Region\" (L-F678F1CE, 5 by default)"
+            );
+            assert_eq!(error.name(), "QuotaExceeded");
+            assert!(error.to_string().starts_with(&words), "{error}");
+        }
+        assert_eq!(refusal("RequestLimitExceeded").name(), "Unavailable");
+        assert_eq!(refusal("InvalidVpcID.NotFound").name(), "NotVisibleYet");
     }
 
     #[test]

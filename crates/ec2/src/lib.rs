@@ -13,7 +13,9 @@ mod quota;
 mod tags;
 
 pub use blockers::name_blockers;
-pub use codes::{creating, creating_once, deleted, deleting, is_gone, unsuccessful};
+pub use codes::{
+    creating, creating_egress_only_gateway, creating_once, deleted, deleting, is_gone, unsuccessful,
+};
 pub use delete::{delete_each, most_retryable};
 pub use groups::in_order_of_deletion;
 pub use interfaces::public_addresses;

@@ -39,7 +39,7 @@ where
             return Error::not_visible_yet(doing, told);
         }
         match quota::of(code) {
-            Some(quota) => quota.error(doing, plan.waits_for_quotas(now), told),
+            Some(quota) => quota.error(doing, code, plan.waits_for_quotas(now), told),
             None => Error::aws(doing)(error),
         }
     }

@@ -19,9 +19,9 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// What a function says whose call met this quota, when the job waits for quotas and when it does not.
-    pub fn error(&self, doing: &str, job_waits: bool, told: &str) -> Error {
-        let Self { code, name, number, default, waits } = self;
+    /// What a function says whose call met this quota by this code, when the job waits for quotas and when it does not.
+    pub fn error(&self, doing: &str, code: &str, job_waits: bool, told: &str) -> Error {
+        let Self { name, number, default, waits, .. } = self;
         let full = Undone::new(
             doing,
             format_args!(
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_full_quota_is_waited_for_only_while_the_queue_minutes_last() {
         let quota = |waits| Quota { code: "TooMany", name: "Things", number: "L-1", default: 5, waits };
-        let error = |waits, job_waits| quota(waits).error("do it", job_waits, "It is full.");
+        let error = |waits, job_waits| quota(waits).error("do it", "TooMany", job_waits, "It is full.");
         assert_eq!(error(true, true).name(), "QuotaFull");
         assert_eq!(error(true, false).name(), "QuotaExceeded");
         for job_waits in [true, false] {

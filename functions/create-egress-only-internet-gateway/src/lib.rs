@@ -3,7 +3,7 @@
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{EgressOnlyInternetGateway, ResourceType};
-use mayfly_ec2::{creating, find, tag_specification};
+use mayfly_ec2::{creating_egress_only_gateway, find, tag_specification};
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Clock, Environment, Step};
 use mayfly_model::plan::Plan;
@@ -64,7 +64,7 @@ impl Step for CreateEgressOnlyInternetGateway {
             .tag_specifications(tag_specification(ResourceType::EgressOnlyInternetGateway, &plan.tags))
             .send()
             .await
-            .map_err(creating(DOING, &plan, clock.now()))?;
+            .map_err(creating_egress_only_gateway(DOING, &plan, clock.now()))?;
         let gateway = created.egress_only_internet_gateway;
         let id = gateway.and_then(|gateway| gateway.egress_only_internet_gateway_id);
         let egress_only_internet_gateway_id = given(DOING, "egressOnlyInternetGatewayId", id)?;
