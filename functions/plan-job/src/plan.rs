@@ -181,7 +181,12 @@ fn container(
     let mut image = given.image.unwrap_or_else(|| own_image.clone());
     if let Some(way_out) = way_out {
         let inputs = document.work.as_ref().map_or(&[][..], |work| &work.inputs);
-        way_out.check(&image, inputs, &format!("the registry {}", settings.limits.registry))?;
+        way_out.check(
+            &image,
+            inputs,
+            &given.secrets,
+            &format!("the registry {}", settings.limits.registry),
+        )?;
         image = way_out.image(image);
     }
     Ok(PlannedContainer {
