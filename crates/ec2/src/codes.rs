@@ -22,7 +22,7 @@ const IN_USE: [&str; 4] =
 
 /// What EC2 says to an endpoint with a private name where it does not see yet that the VPC gives host names; the code is
 /// one for many things.
-/// Source: GuardDuty user guide, "Troubleshooting Runtime Monitoring", which quotes it.
+/// Source: the GuardDuty user guide quotes it; EC2 API Reference, `CreateVpcEndpoint`, `PrivateDnsEnabled`.
 const DNS_NOT_SEEN: [&str; 2] = ["enableDnsHostnames", "enableDnsSupport"];
 
 /// Turns the failure of a call that creates or connects something into an error, for `map_err`.

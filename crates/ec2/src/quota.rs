@@ -7,7 +7,7 @@ use mayfly_lambda::quota::Quota;
 pub(crate) const VPCS: Quota = quota("VpcLimitExceeded", "VPCs per Region", "L-F678F1CE", 5, true);
 
 /// The quota of egress-only internet gateways in words.
-/// Source: VPC user guide, "Amazon VPC quotas", gateways: to raise it one raises that of VPCs.
+/// Source: AWS General Reference, "Amazon Virtual Private Cloud endpoints and quotas": to raise it one raises that of VPCs.
 pub(crate) const FOLLOWS_VPCS: &str = "The quota of egress-only internet gateways (L-45FE3B85) follows that of VPCs, which is the one to raise.";
 
 const QUOTAS: [Quota; 11] = [
