@@ -220,11 +220,8 @@ fn is_ipv4_only_s3(host: &str) -> bool {
     let is_s3 = |label: &str| label == "s3" || label.starts_with("s3-");
     let Some(name) = below_aws(host) else { return false };
     let mut labels = name.rsplit('.');
-    match (labels.next(), labels.next()) {
-        (Some("dualstack"), _) => false,
-        (Some(last), next) => is_s3(last) || next.is_some_and(is_s3),
-        (None, _) => false,
-    }
+    let (last, next) = (labels.next().unwrap_or_default(), labels.next());
+    last != "dualstack" && (is_s3(last) || next.is_some_and(is_s3))
 }
 
 /// The inputs that do not come from S3: the field, what it holds, and its URL.
