@@ -138,10 +138,10 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         .image(&plan.container.image)
         .essential(true)
         .log_configuration(log)
-        // Whatever the command leaves behind is reaped, and the worker is no init process.
-        .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
         .stop_timeout(STOP_TIMEOUT_SECONDS);
     if let Some(service) = plan.service() {
+        // Its image may bring an init process of its own, which has to be PID 1.
+        // Source: github.com/just-containers/s6-overlay/issues/535, on Fargate.
         return Ok(container
             .name(SERVICE_CONTAINER)
             .set_entry_point(service.entry_point.clone())
@@ -162,6 +162,8 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
     let own = own.into_iter().chain(queue_endpoints).map(|(name, value)| variable(name, value));
     Ok(container
         .name("worker")
+        // Whatever the command leaves behind is reaped, and the worker is no init process.
+        .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
         .set_environment(Some(own.chain(variables(plan, commands)).collect()))
         .set_secrets(Some(secrets(plan, commands)?))
         .build())
@@ -253,6 +255,12 @@ mod tests {
     }
 
     #[test]
+    fn what_a_command_leaves_behind_is_reaped() {
+        let parameters = container(|_| {}).linux_parameters.unwrap();
+        assert_eq!(parameters.init_process_enabled(), Some(true));
+    }
+
+    #[test]
     fn a_worker_that_has_ipv6_alone_is_told_both_names_of_sqs() {
         let container = container_of(include_str!("../../../events/plan.ipv6.json"), |_| {});
         let variables = container.environment();
@@ -295,6 +303,7 @@ mod tests {
             (container.name(), container.entry_point(), container.command()),
             (Some("service"), &[][..], &[][..])
         );
+        assert_eq!(container.linux_parameters(), None, "its own init process is PID 1");
         assert_eq!(container.port_mappings()[0].container_port(), Some(53));
         assert_eq!(container.port_mappings()[0].protocol(), Some(&TransportProtocol::Udp));
         assert_eq!(
