@@ -18,6 +18,13 @@ pub enum Execution {
     Unnamed,
 }
 
+impl Execution {
+    /// Whether it may be one of a service whose end has been put off.
+    pub fn may_run(self) -> bool {
+        matches!(self, Self::Running | Self::Unnamed)
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -56,6 +63,12 @@ mod tests {
         assert_eq!(due(Execution::Unnamed, Some(NOW + MINUTE), NOW), Due::Nothing);
         assert_eq!(due(Execution::Unnamed, Some(NOW - MINUTE), NOW), Due::TearDown);
         assert_eq!(due(Execution::Unnamed, None, NOW), Due::TearDown);
+    }
+
+    #[test]
+    fn a_service_that_may_run_may_have_been_extended() {
+        assert!(Execution::Running.may_run() && Execution::Unnamed.may_run());
+        assert!(!Execution::Ended(None).may_run() && !Execution::Unknown.may_run());
     }
 
     #[test]

@@ -149,10 +149,11 @@ impl Sweep<'_> {
 
 /// Does what is due, and tells what it was.
 async fn sweep(step: &SweepExpired, job: &Job) -> Result<Due, Error> {
-    let due = due::due(execution(step, job).await?, job.expiry, step.clock.now());
+    let execution = execution(step, job).await?;
+    let due = due::due(execution, job.expiry, step.clock.now());
     match due {
-        Due::Stop if is_put_off(step, job).await? => return Ok(Due::Nothing),
         Due::Nothing => {}
+        _ if execution.may_run() && is_put_off(step, job).await? => return Ok(Due::Nothing),
         Due::Stop => stop(step, job).await?,
         Due::TearDown => tear_down(step, job).await?,
     }
