@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -38,6 +39,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("a_service_behind_a_load_balancer_is_called_through_it_alone", balanced),
         harness.trial("a_private_service_is_called_through_its_load_balancer", private),
         harness.trial_in_turn("a_service_is_extended_and_the_sweeper_believes_its_record", turn, extended),
+        harness.trial("a_service_whose_machine_does_not_wait_for_it_is_not_extended", not_waited_for),
         harness.trial("a_service_that_cannot_stay_up_fails_with_its_last_lines", cannot_stay_up),
         harness.trial("a_service_whose_image_is_missing_is_given_up", no_image),
         harness.trial("a_service_without_room_on_spot_runs_on_demand", no_room_on_spot),
@@ -111,18 +113,21 @@ async fn extended(world: Arc<World>, job: String, _turn: Turn) -> Result<()> {
     let end: Timestamp = answer["end"].as_str().context("an end")?.parse()?;
     assert_eq!(end, promised + SignedDuration::from_mins(2));
     // Whatever its tags say.
-    let queue = Names::new(STACK, &job).mailbox("swept");
-    let execution = job_arn(&job);
-    let tags = [
-        ("mayfly:stack", STACK),
-        ("mayfly:job", &job),
-        ("mayfly:execution", &execution),
-        ("expiry", "2026-01-01T00:00:00Z"),
-    ];
-    let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    world.sqs.create_queue().queue_name(queue).set_tags(Some(tags)).send().await?;
+    for (queue, execution) in [("swept", job_arn(&job)), ("unnamed", "no tag can hold it".to_owned())] {
+        let tags = [
+            ("mayfly:stack", STACK),
+            ("mayfly:job", &job),
+            ("mayfly:execution", &execution),
+            ("expiry", "2026-01-01T00:00:00Z"),
+        ];
+        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let queue = Names::new(STACK, &job).mailbox(queue);
+        world.sqs.create_queue().queue_name(queue).set_tags(Some(tags)).send().await?;
+    }
     let swept = sweep(&world).await?;
-    assert!(!names(&swept, "stopped").contains(&job.as_str()), "{swept:#}");
+    for done in ["stopped", "tornDown"] {
+        assert!(!names(&swept, done).contains(&job.as_str()), "{swept:#}");
+    }
 
     let result = served(&world, &job).await?;
     assert_eq!((result.end.parse::<Timestamp>()?, result.seconds), (end, 300.0));
@@ -131,6 +136,41 @@ async fn extended(world: Arc<World>, job: String, _turn: Turn) -> Result<()> {
     let refused = asked(1).await?.unwrap_err();
     assert!(refused["errorMessage"].as_str().unwrap_or_default().contains("is ending"), "{refused:#}");
     Ok(())
+}
+
+/// As one that tears down after a fault of its own: what its record has is a token of a wait that is over.
+async fn not_waited_for(world: Arc<World>, job: String) -> Result<()> {
+    let arn = world.start_job(&job, &service(SERVES, 60)).await?;
+    ensure!(world.entered(&arn, "KeepService").await?, "it can be called");
+    let token = async |but: &str| {
+        let told = || async {
+            Ok(world.record(&job).await?.get(record::TOKEN).filter(|token| *token != but).cloned())
+        };
+        until("a token", told).await
+    };
+    let extend = world.function("extend-service").await?;
+    let asked = async || world.invoke(&extend, json!({ "job": job, "minutes": 1 })).await;
+    let used = token("").await?;
+    asked().await?.map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    token(&used).await?;
+    let update = world.dynamodb.update_item().table_name(world.jobs_table(STACK).await?);
+    update
+        .key(record::JOB, AttributeValue::S(job.clone()))
+        .update_expression("SET #token = :token")
+        .expression_attribute_names("#token", record::TOKEN)
+        .expression_attribute_values(":token", AttributeValue::S(used))
+        .send()
+        .await?;
+    let end = world.record(&job).await?[record::END].clone();
+    let refused = asked().await?.unwrap_err();
+    assert!(
+        refused["errorMessage"].as_str().unwrap_or_default().contains("is not waited for"),
+        "{refused:#}"
+    );
+    assert_eq!(world.record(&job).await?[record::END], end);
+    world.states.stop_execution().execution_arn(&arn).send().await?;
+    world.torn_down_by_rule(&job).await?;
+    world.nothing_left(&job).await
 }
 
 async fn cannot_stay_up(world: Arc<World>, job: String) -> Result<()> {

@@ -257,8 +257,8 @@ pub(crate) fn forget_at(plan: &Plan) -> Result<i64, Error> {
 #[cfg(test)]
 mod tests {
     use mayfly_model::record::{
-        ADDRESSES, BEGUN, CONCLUDED, CONTAINERS, END, ENDED_TASKS, ENDING, ENTRANCE, EXECUTION, FAILURE,
-        TASK_ARN, WORKED,
+        ADDRESSES, BEGUN, CONCLUDED, CONTAINERS, END, ENDED_TASKS, ENDING, ENTRANCE, EXECUTION, EXTENSIONS,
+        FAILURE, TASK_ARN, WORKED,
     };
 
     use super::*;
@@ -284,6 +284,7 @@ mod tests {
             "execution",
             "begun",
             "end",
+            "extensions",
             "addresses",
             "entrance",
             "containers",
@@ -307,6 +308,7 @@ mod tests {
             EXECUTION,
             BEGUN,
             END,
+            EXTENSIONS,
             ADDRESSES,
             ENTRANCE,
             CONTAINERS,

@@ -11,7 +11,7 @@ use mayfly_lambda::error::Error;
 use mayfly_model::outcome::JobFailure;
 use mayfly_model::plan::{Plan, PlannedService};
 use mayfly_model::record::{
-    ADDRESSES, BEGUN, CONTAINERS, END, ENDING, ENTRANCE, EXECUTION, FAILURE, MAILBOX, TOKEN,
+    ADDRESSES, BEGUN, CONTAINERS, END, ENDING, ENTRANCE, EXECUTION, EXTENSIONS, FAILURE, MAILBOX, TOKEN,
 };
 use mayfly_model::service::{Address, Containers, Entrance, Ready};
 
@@ -35,6 +35,8 @@ pub struct ServiceRecord {
     pub begun: Option<Timestamp>,
     /// When it ends.
     pub end: Option<Timestamp>,
+    /// How often its end has been put off.
+    pub extensions: u32,
     /// Where its containers that run are called.
     pub addresses: Vec<Address>,
     /// What it is called at, once it is ready.
@@ -59,6 +61,7 @@ impl ServiceRecord {
             execution: record::text(item, EXECUTION).map(str::to_owned),
             begun: time(item, BEGUN)?,
             end: time(item, END)?,
+            extensions: item.get(EXTENSIONS).and_then(|value| value.as_n().ok()?.parse().ok()).unwrap_or(0),
             addresses: record::json(item, ADDRESSES)?.unwrap_or_default(),
             entrance: record::json(item, ENTRANCE)?,
             containers: record::json(item, CONTAINERS)?.unwrap_or_default(),
@@ -70,13 +73,14 @@ impl ServiceRecord {
     }
 
     /// Of a service that nothing is known of yet.
-    fn new(job: &str) -> Self {
+    pub fn new(job: &str) -> Self {
         Self {
             job: job.to_owned(),
             mailbox: None,
             execution: None,
             begun: None,
             end: None,
+            extensions: 0,
             addresses: Vec::new(),
             entrance: None,
             containers: Containers::default(),
@@ -98,6 +102,11 @@ impl ServiceRecord {
             url: entrance.url(&self.addresses),
             end: in_seconds(self.end?),
         })
+    }
+
+    /// Whether an event that is no news may still be to be announced: a first try may have written it down and told nobody.
+    fn may_be_untold(&self, task_arn: &str) -> bool {
+        !self.is_ending && self.containers.running.contains_key(task_arn)
     }
 
     /// The condition under which nobody has told of a container since.
@@ -165,7 +174,7 @@ impl Jobs {
             } else {
                 ServiceRecord { written: None, ..ServiceRecord::new(&plan.job) }
             };
-            let forget = if is_new { "" } else { " REMOVE #turn, #token, #ending, #failure" };
+            let forget = if is_new { "" } else { " REMOVE #turn, #token, #ending, #failure, #extensions" };
             let (mut addresses, mut containers) = (known.addresses, known.containers);
             for address in found {
                 if containers.start(&address.task_arn, 0) {
@@ -210,8 +219,8 @@ impl Jobs {
         Err(Error::AlreadyEnded("the service has ended before it was waited for".into()))
     }
 
-    /// Takes in that a container runs, at this address. Returns the record where its addresses are others now, and the
-    /// service has been ready.
+    /// Takes in that a container runs, at this address. Returns the record where others are to hear of it: its addresses are
+    /// others now, or the same event has come again; and the service has been ready.
     ///
     /// # Errors
     /// As [`Self::service`], and [`Error::Unavailable`] where others keep writing.
@@ -221,7 +230,7 @@ impl Jobs {
         version: u64,
         address: &Address,
     ) -> Result<Option<ServiceRecord>, Error> {
-        let changed = self.tell(told, |record| {
+        let changed = self.tell(told.job, told.expiry, |record| {
             if !record.containers.start(told.task_arn, version) {
                 return None;
             }
@@ -232,10 +241,11 @@ impl Jobs {
             }
             Some(!is_known)
         });
-        Ok(changed
-            .await?
-            .filter(|(record, is_other)| *is_other && record.begun.is_some())
-            .map(|(record, _)| record))
+        let to_be_told = match changed.await? {
+            Some((record, is_other)) => is_other.then_some(record),
+            None => self.service(told.job).await?.filter(|record| record.may_be_untold(told.task_arn)),
+        };
+        Ok(to_be_told.filter(|record| record.begun.is_some()))
     }
 
     /// Takes in that a container has stopped; `ended` is when it ended by itself, if it has. Returns the record, unless
@@ -248,21 +258,36 @@ impl Jobs {
         told: Told<'_>,
         ended: Option<Timestamp>,
     ) -> Result<Option<ServiceRecord>, Error> {
-        let changed = self.tell(told, |record| {
+        let changed = self.tell(told.job, told.expiry, |record| {
             record.addresses.retain(|known| known.task_arn != told.task_arn);
             record.containers.stop(told.task_arn, ended).then_some(())
         });
         Ok(changed.await?.map(|(record, ())| record))
     }
 
+    /// Takes in that no container of the launch that was is called any more: another launch follows.
+    ///
+    /// # Errors
+    /// As [`Self::container_runs`].
+    pub async fn leave_launch(&self, plan: &Plan) -> Result<(), Error> {
+        let expiry = plan.expiry.parse();
+        let expiry = expiry.map_err(|error| Error::internal("read the job's expiry", error))?;
+        let changed = self.tell(&plan.job, expiry, |record| {
+            record.addresses.clear();
+            record.containers.stop_all().then_some(())
+        });
+        changed.await.map(drop)
+    }
+
     /// Changes what is known of the containers, unless that is no news or the service is over.
     async fn tell<T>(
         &self,
-        told: Told<'_>,
+        job: &str,
+        expiry: Timestamp,
         change: impl Fn(&mut ServiceRecord) -> Option<T>,
     ) -> Result<Option<(ServiceRecord, T)>, Error> {
         for _ in 0..TRIES {
-            let known = self.service(told.job).await?.unwrap_or_else(|| ServiceRecord::new(told.job));
+            let known = self.service(job).await?.unwrap_or_else(|| ServiceRecord::new(job));
             if known.is_ending {
                 return Ok(None);
             }
@@ -272,12 +297,12 @@ impl Jobs {
             let values = [
                 (":addresses", json(&record.addresses)?),
                 (":containers", json(&record.containers)?),
-                (":ttl", number((told.expiry + MEMORY).as_second())),
+                (":ttl", number((expiry + MEMORY).as_second())),
             ];
             let set =
                 "SET #addresses = :addresses, #containers = :containers, #ttl = if_not_exists(#ttl, :ttl)";
             let demand = format!("{unchanged} AND attribute_not_exists(#ending)");
-            if self.update(told.job, set, &demand, values.into_iter().chain(written)).await? {
+            if self.update(job, set, &demand, values.into_iter().chain(written)).await? {
                 return Ok(Some((record, news)));
             }
         }
@@ -294,7 +319,7 @@ impl Jobs {
         self.update(job, "SET #failure = :failure", demand, [(":failure", json(failure)?)]).await
     }
 
-    /// Puts the service's end off to `end`; false where it is over, or others have put it off meanwhile.
+    /// Puts the service's end off to `end`, and counts that; false where it is over, or others have put it off meanwhile.
     ///
     /// # Errors
     /// As [`Error::aws`].
@@ -303,10 +328,12 @@ impl Jobs {
         let values = [
             (":known", text(&in_seconds(known))),
             (":end", text(&in_seconds(end))),
+            (":extensions", number((record.extensions + 1).into())),
             (":ttl", number((end + MEMORY).as_second())),
         ];
+        let set = "SET #end = :end, #extensions = :extensions, #ttl = :ttl";
         let demand = "#end = :known AND attribute_not_exists(#ending) AND attribute_not_exists(#failure)";
-        self.update(&record.job, "SET #end = :end, #ttl = :ttl", demand, values).await
+        self.update(&record.job, set, demand, values).await
     }
 
     /// Writes down that the service is over; false where its end has been put off meanwhile.
@@ -345,4 +372,22 @@ fn in_seconds(time: Timestamp) -> String {
 fn time(item: &HashMap<String, AttributeValue>, name: &str) -> Result<Option<Timestamp>, Error> {
     let read = record::text(item, name).map(str::parse).transpose();
     read.map_err(|error| Error::internal(format!("read the record's {name}"), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_comes_again_is_announced_again_while_its_container_runs() {
+        let mut record = ServiceRecord::new("a");
+        assert!(!record.may_be_untold("task"));
+        record.containers.start("task", 3);
+        assert!(record.may_be_untold("task") && !record.may_be_untold("other"));
+        record.is_ending = true;
+        assert!(!record.may_be_untold("task"));
+        record.is_ending = false;
+        record.containers.stop("task", None);
+        assert!(!record.may_be_untold("task"));
+    }
 }

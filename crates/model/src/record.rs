@@ -47,6 +47,8 @@ pub const EXECUTION: &str = "execution";
 pub const BEGUN: &str = "begun";
 /// When a service ends, RFC 3339 UTC. It is what counts, and may be put off; the tag `expiry` is only the first promise.
 pub const END: &str = "end";
+/// How often a service's end has been put off, a number; absent where it never was.
+pub const EXTENSIONS: &str = "extensions";
 /// Where a service's containers that run are called: the JSON of a list of [`Address`](crate::service::Address).
 pub const ADDRESSES: &str = "addresses";
 /// What a service is called at: the JSON of an [`Entrance`](crate::service::Entrance).

@@ -139,6 +139,15 @@ impl Containers {
         true
     }
 
+    /// Takes in that none of them runs any more; false where none has.
+    pub fn stop_all(&mut self) -> bool {
+        let running: Vec<String> = self.running.keys().cloned().collect();
+        for task_arn in &running {
+            self.stop(task_arn, None);
+        }
+        !running.is_empty()
+    }
+
     /// Whether the service cannot stay up: too many of its containers have ended by themselves too soon after one another.
     pub fn cannot_stay_up(&self) -> bool {
         let [first, .., last] = self.ends.as_slice() else { return false };
@@ -187,6 +196,21 @@ mod tests {
         assert!(containers.stop("a", None) && !containers.stop("a", None));
         assert!(!containers.start("a", 5));
         assert_eq!((containers.started, containers.running.len()), (1, 0));
+    }
+
+    #[test]
+    fn the_containers_of_a_launch_that_is_over_run_no_more_whatever_comes_late() {
+        let mut containers = Containers::default();
+        assert!(!containers.stop_all());
+        containers.start("a", 1);
+        containers.start("b", 1);
+        assert!(containers.stop_all() && !containers.stop_all());
+        assert!(!containers.start("a", 2));
+        assert!(containers.start("c", 1));
+        assert_eq!(
+            (containers.running.len(), containers.started, containers.cannot_stay_up()),
+            (1, 3, false)
+        );
     }
 
     #[test]

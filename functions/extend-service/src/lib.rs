@@ -9,6 +9,11 @@ use mayfly_model::names::deserialize_job_id;
 use mayfly_model::service::{LONGEST, Ready};
 use serde::Deserialize;
 
+/// How often a service is extended. Each time is 13 events of the history, and at most 49 where every try of both states
+/// fails but the last: 500 are 6,500 of a history's 25,000 events, at most 24,500.
+/// Source: Step Functions developer guide, "Service quotas", maximum execution history size.
+const EXTENSIONS_LIMIT: u32 = 500;
+
 /// How often the end is put off anew because others put it off at the same time.
 const TRIES: usize = 5;
 
@@ -51,6 +56,7 @@ impl Step for ExtendService {
             let known = known.ok_or_else(|| refused(&input.job, "is not a service that can be called"))?;
             let end = later(&known, input.minutes, clock.now())?;
             self.check_execution(&known).await?;
+            self.check_wait(&known).await?;
             if jobs.extend_service(&known, end).await? {
                 self.tell(&known).await?;
                 let mut extended = known;
@@ -75,6 +81,12 @@ fn later(known: &ServiceRecord, minutes: u32, now: Timestamp) -> Result<Timestam
     };
     if known.is_ending || known.failure.is_some() || end <= now {
         return Err(refused(&known.job, "is ending, and cannot be extended any more"));
+    }
+    if known.extensions >= EXTENSIONS_LIMIT {
+        return Err(refused(
+            &known.job,
+            &format!("has been extended {EXTENSIONS_LIMIT} times, and cannot be any more"),
+        ));
     }
     let most = (begun + LONGEST).duration_since(end).as_mins();
     if minutes == 0 || i64::from(minutes) > most {
@@ -102,6 +114,23 @@ impl ExtendService {
         Err(refused(&known.job, &format!("has ended: {status}")))
     }
 
+    /// An execution that runs may be at its teardown, after a failure that no record has. It does not wait then, nor for a
+    /// moment after each extension. A heartbeat asks, and changes nothing where a state has no `HeartbeatSeconds`.
+    /// Source: Step Functions API Reference, `SendTaskHeartbeat`.
+    async fn check_wait(&self, known: &ServiceRecord) -> Result<(), Error> {
+        let Some(token) = &known.token else { return Ok(()) };
+        match self.sfn.send_task_heartbeat().task_token(token).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(e) if e.is_task_timed_out() || e.is_invalid_token() || e.is_task_does_not_exist() => {
+                    let why = "is not waited for: it is ending, or was extended a moment ago; look again in a minute";
+                    Err(refused(&known.job, why))
+                }
+                _ => Err(Error::aws("ask whether the service is waited for")(error)),
+            },
+        }
+    }
+
     /// Where the state machine does not wait, or not with this token any more, it measures anew by itself.
     async fn tell(&self, known: &ServiceRecord) -> Result<(), Error> {
         let Some(token) = &known.token else { return Ok(()) };
@@ -114,5 +143,25 @@ impl ExtendService {
                 _ => Err(Error::aws("tell the state machine of the service's new end")(error)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_extended_so_often_and_no_more() {
+        let now = Timestamp::UNIX_EPOCH;
+        let later = |extensions| {
+            let mut known = ServiceRecord::new("a");
+            known.begun = Some(now);
+            known.end = Some(now + SignedDuration::from_mins(5));
+            known.extensions = extensions;
+            later(&known, 1, now).map_err(|error| error.to_string())
+        };
+        assert_eq!(later(EXTENSIONS_LIMIT - 1), Ok(now + SignedDuration::from_mins(6)));
+        let refusal = "job a has been extended 500 times, and cannot be any more".to_owned();
+        assert_eq!(later(EXTENSIONS_LIMIT), Err(refusal));
     }
 }
