@@ -203,7 +203,7 @@ fn vcpu_quota(service: &Service) -> String {
 }
 
 /// ECS has given the service up, for the reason that the service's last message has, and starts no task any more. Mayfly
-/// leaves the circuit breaker off, but a person may turn it on.
+/// turns the circuit breaker on for what is called, and off for work; a person may turn it on there.
 /// Source: ECS API Reference, `DeploymentCircuitBreaker`.
 fn of_deployment(action: &Action, service: &Service) -> Option<(Class, String)> {
     if action.event_name != "SERVICE_DEPLOYMENT_FAILED" {
@@ -219,6 +219,11 @@ pub fn given_up(service: &Service, reason: &str) -> (Class, String) {
         return no_place(told, service);
     }
     (Class::StartFailed, format!("ECS gave the service up: {told}"))
+}
+
+/// Why the service finds no room for another task, if it has said so.
+pub fn unplaced(service: &Service) -> Option<(Class, String)> {
+    last_message(service, NO_PLACE).map(|told| no_place(told, service))
 }
 
 /// The newest of the service's messages that says this; they come newest first.
@@ -370,6 +375,17 @@ mod tests {
         let no_image =
             "was unable to place a task. Reason: CannotPullContainerError: failed to resolve ref: not found.";
         assert_eq!(class_after(&[no_image]), Some(Class::ImagePullFailed));
+    }
+
+    #[test]
+    fn a_service_without_room_says_so_and_another_does_not() {
+        let unplaced = |message: &str| {
+            unplaced(&Service::builder().events(ServiceEvent::builder().message(message).build()).build())
+        };
+        let told = "was unable to place a task. Reason: Capacity is unavailable at this time.";
+        let message = format!("Fargate placed no container: {told}");
+        assert_eq!(unplaced(told), Some((Class::NoCapacity, message)));
+        assert_eq!(unplaced("has started 1 tasks: (task a)."), None);
     }
 
     #[test]

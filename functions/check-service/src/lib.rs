@@ -1,6 +1,6 @@
 //! CheckService: whether the service is ready: as many of its containers run as it is to have, and are healthy where it
-//! says how to tell. `ServiceStarting` until then; a service that ECS has given up, or that cannot stay up, is a failure
-//! with the end of its container's log.
+//! says how to tell. `ServiceStarting` until then, whose message begins with a class where there is no room for all of
+//! them; a service that ECS has given up, or that cannot stay up, is a failure with the end of its container's log.
 
 use std::cmp::Reverse;
 
@@ -83,12 +83,8 @@ impl Step for CheckService {
         let tasks = tasks.await?;
         let ready = tasks.iter().filter(|task| is_ready(planned, task)).count();
         if ready < planned.count as usize {
-            let told =
-                service.events().first().and_then(|event| event.message()).unwrap_or("it has said nothing");
-            return Err(Error::ServiceStarting(format!(
-                "{ready} of the service's {} containers are ready; ECS says: {told}",
-                planned.count
-            )));
+            let is_placed = tasks.len() >= planned.count as usize;
+            return Err(Error::ServiceStarting(starting(planned.count, &service, ready, is_placed)));
         }
         tracing::info!(ready, "service ready");
         Ok(Checked { ready: true, failure: None })
@@ -100,6 +96,18 @@ impl Step for CheckService {
 fn is_ready(service: &PlannedService, task: &Task) -> bool {
     let is_well = service.health_command.is_none() || task.health_status() == Some(&HealthStatus::Healthy);
     task.last_status() == Some("RUNNING") && is_well
+}
+
+/// What keeps the service from being ready. What ECS has said of room counts while there are fewer tasks than there are to
+/// be: the circuit breaker does not give up a service of which some have run.
+/// Source: ECS developer guide, "How the Amazon ECS deployment circuit breaker detects failures".
+fn starting(count: u32, service: &Service, ready: usize, is_placed: bool) -> String {
+    let so_far = format!("{ready} of the service's {count} containers are ready");
+    if let Some((class, told)) = classify::unplaced(service).filter(|_| !is_placed) {
+        return format!("{}: {so_far}; {told}", class.name());
+    }
+    let told = service.events().first().and_then(|event| event.message()).unwrap_or("it has said nothing");
+    format!("{so_far}; ECS says: {told}")
 }
 
 async fn describe(ecs: &Client, cluster: &str, name: &str) -> Result<Service, Error> {
@@ -138,5 +146,26 @@ impl CheckService {
             }
         }
         Ok(Some(failure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ecs::types::ServiceEvent;
+
+    use super::*;
+
+    #[test]
+    fn a_service_without_room_for_all_its_containers_says_of_which_class_that_is() {
+        let told = "was unable to place a task. Reason: Capacity is unavailable at this time.";
+        let service = Service::builder().events(ServiceEvent::builder().message(told).build()).build();
+        assert_eq!(
+            starting(2, &service, 1, false),
+            format!(
+                "NoCapacity: 1 of the service's 2 containers are ready; Fargate placed no container: {told}"
+            )
+        );
+        let placed = format!("1 of the service's 2 containers are ready; ECS says: {told}");
+        assert_eq!(starting(2, &service, 1, true), placed);
     }
 }

@@ -74,6 +74,7 @@ impl Step for EndService {
         if let Some(turn) =
             failure.as_ref().and_then(|failure| on_demand(&plan, turn, failure, begun.is_some()))
         {
+            jobs.leave_launch(&plan).await?;
             tracing::warn!("no room on Spot: the service is made on demand");
             let end = End::Failed(failure.unwrap_or_else(unexplained));
             return Ok(Ending { next: Next::Relaunch(turn), reported: true, end });
@@ -109,7 +110,8 @@ impl Kept {
         let told = message_of(self.cause.as_deref().unwrap_or("no cause was given"));
         let (class, message) = match error.as_str() {
             "ServiceStarting" | "LoadBalancerPending" => {
-                (Class::StartFailed, format!("the service was not ready within 15 minutes: {told}"))
+                let (class, told) = in_the_way(&told);
+                (class, format!("the service was not ready within 15 minutes: {told}"))
             }
             other => match Class::from_name(other) {
                 Some(class) => (class, told),
@@ -118,6 +120,12 @@ impl Kept {
         };
         Some(JobFailure::of_job(class, message))
     }
+}
+
+/// The class that check-service has put in front of why the service is not ready, where it knows one, and the rest.
+fn in_the_way(told: &str) -> (Class, &str) {
+    let named = told.split_once(": ").and_then(|(name, told)| Some((Class::from_name(name)?, told)));
+    named.unwrap_or((Class::StartFailed, told))
 }
 
 fn result(record: &ServiceRecord, turn: Turn, stack: &str) -> Option<ServiceResult> {
@@ -172,5 +180,21 @@ mod tests {
         assert_eq!(class("LoadBalancerPending"), Some(Class::StartFailed));
         assert_eq!(class("CommandFailed"), Some(Class::CommandFailed));
         assert_eq!(class("Lambda.Unknown"), Some(Class::Internal));
+    }
+
+    #[test]
+    fn a_service_that_never_had_room_for_all_its_containers_fails_for_that() {
+        let failure = |message: &str| {
+            let cause = Some(format!(r#"{{"errorType":"ServiceStarting","errorMessage":"{message}"}}"#));
+            let failure = Kept { error: Some("ServiceStarting".into()), cause }.failure().unwrap();
+            (failure.error, failure.message)
+        };
+        let late = "the service was not ready within 15 minutes";
+        let told = "1 of the service's 2 containers are ready; Fargate placed no container: no room";
+        for class in [Class::NoCapacity, Class::QuotaExceeded] {
+            assert_eq!(failure(&format!("{}: {told}", class.name())), (class, format!("{late}: {told}")));
+        }
+        let told = "1 of the service's 2 containers are ready; ECS says: started";
+        assert_eq!(failure(told), (Class::StartFailed, format!("{late}: {told}")));
     }
 }
