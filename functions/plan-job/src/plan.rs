@@ -118,6 +118,7 @@ pub fn make(
     let tags = tags(settings, submission, &document, &names, &expiry);
     let has_load_balancer =
         document.service.as_ref().is_some_and(mayfly_model::job::Service::has_load_balancer);
+    let groups = document.network.as_ref().and_then(|network| network.security_groups.clone());
     let mut network = network(settings, document.network, has_load_balancer);
     let purpose = match (document.service, document.work) {
         (Some(service), _) => {
@@ -130,7 +131,7 @@ pub fn make(
         }
     };
     let notes = match &purpose {
-        Purpose::Service(service) => service::notes(service),
+        Purpose::Service(service) => service::notes(service, &groups.unwrap_or_default()),
         Purpose::Work(_) => Vec::new(),
     };
     Ok(Plan {

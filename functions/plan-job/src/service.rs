@@ -73,8 +73,8 @@ fn targets(service: &Service, names: &Names) -> Vec<PlannedTargets> {
     protocols.into_iter().map(target).collect()
 }
 
-/// What a person should know of the service before it is opened.
-pub fn notes(service: &PlannedService) -> Vec<String> {
+/// What a person should know of the service before it is opened; `groups` are the document's own security groups.
+pub fn notes(service: &PlannedService, groups: &[String]) -> Vec<String> {
     let ports = service.ports.iter().map(Port::to_string).collect::<Vec<_>>().join(", ");
     let allowed = service.ingress.first().map(|ingress| ingress.cidrs.as_slice()).unwrap_or_default();
     let is_open = allowed.iter().any(|block| EVERYBODY.contains(&block.as_str()));
@@ -86,7 +86,9 @@ pub fn notes(service: &PlannedService) -> Vec<String> {
         }
         Some(_) => format!("{callers} may call {ports} through a load balancer inside the network"),
     };
-    vec![called]
+    let besides = (!groups.is_empty())
+        .then(|| format!("besides, each container is open to what its groups {} admit", groups.join(", ")));
+    [called].into_iter().chain(besides).collect()
 }
 
 #[cfg(test)]
@@ -120,13 +122,16 @@ mod tests {
     #[test]
     fn a_plan_says_who_may_call_what() {
         assert_eq!(
-            notes(&planned(json!({}))),
+            notes(&planned(json!({})), &[]),
             ["everybody may call 80/tcp of each container at its own address"]
         );
         let narrow = planned(json!({ "allowFrom": ["203.0.113.7/32"], "loadBalancer": true }));
         assert_eq!(
-            notes(&narrow),
-            ["203.0.113.7/32 may call 80/tcp through a load balancer on the internet"]
+            notes(&narrow, &["sg-1a".into(), "sg-2b".into()]),
+            [
+                "203.0.113.7/32 may call 80/tcp through a load balancer on the internet",
+                "besides, each container is open to what its groups sg-1a, sg-2b admit"
+            ]
         );
     }
 }
