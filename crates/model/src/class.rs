@@ -82,8 +82,8 @@ impl Class {
             Self::InvalidJob => "Correct the document and submit it under another name.",
             Self::QuotaExceeded => {
                 "Give the job `queueMinutes` to wait for others to end, if the message names VPCs, internet gateways, \
-                 addresses, NAT gateways or vCPUs; else, or to run more at once, ask for more in the console of Service \
-                 Quotas."
+                 addresses, NAT gateways, load balancers or, for work, vCPUs; else, or to run more at once, ask for more in \
+                 the console of Service Quotas."
             }
             Self::StartFailed => {
                 "Run it again. If that ends in the same way, read the container's log (`mayfly logs`), and see that the \
