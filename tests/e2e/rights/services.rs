@@ -75,7 +75,10 @@ pub fn submission(stack: &Stack, job: &str, image: &str, has_load_balancer: bool
     submission["startTime"] = Timestamp::now().to_string().into();
     let document = submission["document"].as_object_mut().expect("a document is an object");
     document.remove("task");
-    document.insert("container".into(), json!({ "image": format!("tools/library/{image}") }));
+    document.insert(
+        "container".into(),
+        json!({ "image": format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/tools/library/{image}") }),
+    );
     document.insert(
         "service".into(),
         json!({ "ports": [{ "port": 8080 }], "allowFrom": ["127.0.0.1/32"], "ttlMinutes": 600,

@@ -16,6 +16,18 @@ fn machine(file: &str, tear_down: &str) -> Value {
     serde_json::from_str(&text.replace("${StackName}", "mayfly").replace("${", "")).expect("JSON")
 }
 
+/// The functions that a machine calls.
+fn functions(part: &Value) -> Vec<&str> {
+    match part {
+        Value::Object(fields) => {
+            let name = fields.get("FunctionName").and_then(Value::as_str);
+            name.into_iter().chain(fields.values().flat_map(functions)).collect()
+        }
+        Value::Array(parts) => parts.iter().flat_map(functions).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// How a job goes until its conclusion.
 struct Job {
     /// What collect-result says; none where create-service has failed, null where plan-job has.
@@ -137,17 +149,14 @@ async fn tear_down_with(
     search: impl Fn(&Value, usize) -> Reply + Send + Sync + 'static,
 ) -> (Ended, usize) {
     let cloud = Cloud::scaled(0.001);
-    cloud.function("FindLeftovers", search);
-    cloud.always("DeleteQueue", queue);
-    for name in ["Service", "Task", "Cluster", "NatGateway", "Endpoints", "InternetGateway"] {
-        cloud.always(&format!("Delete{name}"), Reply::Returns(json!({ "deleted": 0 })));
-    }
-    for name in ["DeleteSecurityGroups", "DeleteRouteTables", "DeleteSubnets", "DeleteVpc", "ReleaseAddress"]
-    {
+    let machine = machine("tear-down", "");
+    for name in functions(&machine) {
         cloud.always(name, Reply::Returns(json!({ "deleted": 0 })));
     }
+    cloud.function("FindLeftovers", search);
+    cloud.always("DeleteQueue", queue);
     let input = json!({ "job": "a", "caller": "run-job", "stragglerSeconds": 0 });
-    let ended = cloud.run(&machine("tear-down", ""), &input).await;
+    let ended = cloud.run(&machine, &input).await;
     let searches = cloud.call_count("FindLeftovers");
     (ended, searches)
 }
