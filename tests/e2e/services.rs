@@ -77,10 +77,7 @@ async fn balanced(world: Arc<World>, job: String) -> Result<()> {
 }
 
 async fn private(world: Arc<World>, job: String) -> Result<()> {
-    let mut document = service(SERVES, 2);
-    document["network"] = json!({ "mode": "private", "egress": "nat" });
-    document["service"]["loadBalancer"] = json!(true);
-    world.start_job(&job, &document).await?;
+    sample("run-job.private-service.json")?.start(&world, &job).await?;
     let address = ready(&world, &job).await?;
     assert_eq!(address.public_ip, None);
     assert_eq!(page_at(FRIEND, &entrance(&world, &job).await?).await?, 200);
