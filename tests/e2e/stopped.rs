@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
+use local_cloud::{ACCOUNT, REGION};
 use local_ecs::{Fault, Rule};
 use serde_json::{Value, json};
 
@@ -21,26 +22,13 @@ use crate::support::world::{World, machine, nested_arn};
 const TRIES: usize = 10;
 
 /// States that no job is stopped in here. Of run-job: what comes only where there is no room for an internet gateway;
-/// `quotas.rs` stops a job while it waits for one; and the way in to a load balancer, which only a service has. Of tear-down: the job's own teardown does not stop the job, a job that
+/// `quotas.rs` stops a job while it waits for one. Of tear-down: the job's own teardown does not stop the job, a job that
 /// ends well has no stragglers to wait for, and what cannot be deleted is reported in some milliseconds, in
 /// `leftovers.rs`.
 const NOT_HERE: &[(&str, &str)] = &[
     ("run-job", "AwaitAddress"),
     ("run-job", "ReleaseAddress"),
     ("run-job", "CreateAwaitedInternetGateway"),
-    ("run-job", "CreateBalancerSecurityGroup"),
-    ("run-job", "AuthorizeBalancerIngress"),
-    ("run-job", "AuthorizeContainerIngress"),
-    ("run-job", "CreateTargetGroups"),
-    ("run-job", "CreateLoadBalancer"),
-    ("run-job", "CreateListeners"),
-    ("run-job", "CheckLoadBalancer"),
-    ("run-job", "CreateEntryInternetGateway"),
-    ("run-job", "AttachEntryInternetGateway"),
-    ("run-job", "CreateEntrySubnet"),
-    ("run-job", "CreateEntryRouteTable"),
-    ("run-job", "AssociateEntryRouteTable"),
-    ("run-job", "CreateEntryRoute"),
     ("tear-down", "StopExecution"),
     ("tear-down", "AwaitStragglers"),
     ("tear-down", "ReportLeftovers"),
@@ -70,6 +58,11 @@ const OF_SERVICE: [&str; 7] = [
     "KeepService",
     "EndService",
 ];
+
+/// What the names of the states have in them that only a service with a load balancer comes to, or for whose teardown there
+/// is something to delete; and those of the way in that is made for it alone.
+const OF_BALANCER: [&str; 6] =
+    ["Balancer", "AuthorizeContainerIngress", "TargetGroups", "LoadBalancer", "Listeners", "Entry"];
 
 /// How many private jobs are stopped side by side in one test.
 const SIDE_BY_SIDE: usize = 6;
@@ -118,7 +111,7 @@ impl Stop {
     fn new(machine: &str, state: String) -> Self {
         let is_nested = machine == "tear-down";
         let after_dispatch = ["CollectResult", "EndService", "TearDown", "ConcludeJob"];
-        let is_service = !is_nested && OF_SERVICE.contains(&&*state);
+        let is_service = has_load_balancer(&state) || !is_nested && OF_SERVICE.contains(&&*state);
         Self {
             is_nested,
             is_private: !is_service && PARTS.iter().any(|part| state.contains(part)),
@@ -129,8 +122,27 @@ impl Stop {
 
     /// Whether only a service comes to the state.
     fn is_service(&self) -> bool {
-        !self.is_nested && OF_SERVICE.contains(&&*self.state)
+        has_load_balancer(&self.state) || !self.is_nested && OF_SERVICE.contains(&&*self.state)
     }
+}
+
+/// Whether only a service with a load balancer comes to the state, or has something to delete there.
+fn has_load_balancer(state: &str) -> bool {
+    OF_BALANCER.iter().any(|part| state.contains(part))
+}
+
+/// The service that comes to the state.
+fn service_for(stop: &Stop) -> Value {
+    let mut document = service("exec python3 -m http.server 8080", if stop.is_endless { 60 } else { 1 });
+    if has_load_balancer(&stop.state) {
+        document["service"]["loadBalancer"] = json!(true);
+    }
+    if stop.state.contains("Entry") {
+        document["network"] = json!({ "mode": "private", "egress": "endpoints" });
+        let registry = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com");
+        document["container"]["image"] = json!(format!("{registry}/library/python:3.13-slim"));
+    }
+    document
 }
 
 /// The egress of the job whose teardown has something to delete in the state.
@@ -153,7 +165,7 @@ async fn stopped_at(world: &World, base: &str, stop: &Stop) -> Result<()> {
     let words: &[&str] = if stop.is_endless { &["sleep", "600"] } else { &["true"] };
     let egress = if stop.is_nested { nested_egress(&stop.state) } else { egress_of(&stop.state) };
     let mut document = match stop {
-        stop if stop.is_service() => service("sleep 600", if stop.is_endless { 60 } else { 1 }),
+        stop if stop.is_service() => service_for(stop),
         Stop { is_private: true, .. } => by_egress(egress, words),
         _ => command(words),
     };
