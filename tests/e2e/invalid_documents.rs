@@ -181,7 +181,7 @@ fn networks() -> Table {
         ),
         row(
             network(json!({ "mode": "private", "egress": "none" })),
-            "network.egress: given none; allowed: nat",
+            "network.egress: given none; allowed: nat, endpoints, ipv6",
         ),
         row(
             network(json!({ "mode": "private", "egressPorts": [70_000] })),
