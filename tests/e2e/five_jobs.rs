@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use mayfly_model::record::Stored;
@@ -24,7 +24,7 @@ const JOBS: usize = 5;
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("five_jobs_at_once_keep_to_themselves", five_jobs),
-        harness.trial("five_jobs_with_ipv6_at_once_take_no_longer_than_one", five_with_ipv6),
+        harness.trial("five_jobs_with_ipv6_at_once_wait_for_nobody", five_with_ipv6),
         harness.trial_in_new_account(
             "five_private_jobs_at_once_share_a_new_account",
             |world, base| async move {
@@ -96,8 +96,8 @@ async fn copy_a_file(world: &World, job: &str) -> Result<String> {
     Ok(result.task_arn.clone())
 }
 
-/// Nothing that they need is short but VPCs, of which a new account has room for three: nobody waits for anybody. What takes
-/// longer is this machine's, which runs five jobs' functions and containers on the cores of one.
+/// Nothing that they need is short but VPCs, of which a new account has room for three: none meets a quota or a throttle, so
+/// that each takes as long as one alone, but for this machine's own time.
 async fn five_with_ipv6(world: Arc<World>, base: String) -> Result<()> {
     let run = async |name: String| {
         let job = format!("{base}-{name}");
@@ -109,19 +109,10 @@ async fn five_with_ipv6(world: Arc<World>, base: String) -> Result<()> {
         let waited: Vec<_> =
             refused.filter(|error| error != "BlockPending" && error != "StillInUse").collect();
         assert!(waited.is_empty(), "{job}: {waited:?}");
-        anyhow::Ok(seconds_of(&course.events))
+        anyhow::Ok(())
     };
-    let alone = run("alone".into()).await?;
-    let together = try_join_all((1..=JOBS).map(|n| run(n.to_string()))).await?;
-    let longest = together.iter().copied().fold(0.0, f64::max);
-    assert!(longest <= alone * 2.0, "one alone: {alone} s, the last of five: {longest} s");
+    try_join_all((1..=JOBS).map(|n| run(n.to_string()))).await?;
     Ok(())
-}
-
-/// From the first event to the last.
-fn seconds_of(events: &[HistoryEvent]) -> f64 {
-    let times = || events.iter().map(|event| event.timestamp().as_secs_f64());
-    times().fold(f64::MIN, f64::max) - times().fold(f64::MAX, f64::min)
 }
 
 /// Not all of them can have what they need at once: some wait, none for ever.

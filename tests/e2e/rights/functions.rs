@@ -84,6 +84,9 @@ pub async fn prove(stack: &Stack) -> Result<Rights> {
 
 /// Of the one function that no job needs, so that jobs may run meanwhile.
 pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
+    // It has waited for long enough, and would end by itself.
+    let held = execution("run-job", HELD);
+    stack.world.states.stop_execution().execution_arn(&held).send().await?;
     let payload = async |scene| {
         match scene {
             // What this job has, it has without an execution. Each sweep has one of its own: a sweep that is denied one
@@ -99,7 +102,11 @@ pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
                 stack.call("create-target-groups", &groups).await?;
             }
             // The execution of this one runs too long.
-            1 => _ = stack.mailbox(HELD, LONG_AGO).await?,
+            1 => {
+                let job = format!("rights-late-{}", stack.number());
+                start_for_ever(stack, &job).await?;
+                stack.mailbox(&job, LONG_AGO).await?;
+            }
             _ => return Ok(None),
         }
         Ok(Some(json!({})))
@@ -109,13 +116,19 @@ pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
 
 async fn hold(stack: &Stack) -> Result<()> {
     for job in [HELD, ENDING] {
-        let never = Rule { tasks: 100, ..Rule::once(Fault::NeverStarts { stage: Stage::Pending }) };
-        stack.world.cloud().ecs_faults().add(job, [never]);
-        stack.start(job, &stack.submission(job)?["document"]).await?;
+        start_for_ever(stack, job).await?;
     }
     for job in [HELD, ENDING] {
         stack.record(job).await?;
     }
+    Ok(())
+}
+
+/// Starts a job whose container never comes.
+async fn start_for_ever(stack: &Stack, job: &str) -> Result<()> {
+    let never = Rule { tasks: 100, ..Rule::once(Fault::NeverStarts { stage: Stage::Pending }) };
+    stack.world.cloud().ecs_faults().add(job, [never]);
+    stack.start(job, &stack.submission(job)?["document"]).await?;
     Ok(())
 }
 
