@@ -1,0 +1,4 @@
+//! All of Mayfly in one process on virtual time: the machines, the functions and the account, with everything that can go
+//! wrong.
+
+pub mod steps;
