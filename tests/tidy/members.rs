@@ -28,6 +28,11 @@ fn a_member_takes_versions_and_lints_from_the_workspace() {
         let tables =
             ["dependencies", "dev-dependencies", "build-dependencies"].map(|table| manifest.get(table));
         for (name, given) in tables.into_iter().flatten().filter_map(Value::as_object).flatten() {
+            if file == Path::new("tests/simulation/Cargo.toml") && name == "tokio" {
+                // What pauses Tokio's clock is nothing that a function is to be built with.
+                assert_eq!(*given, json!({ "workspace": true, "features": ["test-util"] }), "{place}");
+                continue;
+            }
             assert_eq!(
                 *given,
                 json!({ "workspace": true }),
