@@ -147,11 +147,15 @@ impl Elb {
         xml::document(call.action, &AttributesResult::new(attributes), call.request_id)
     }
 
-    /// API reference: DescribeTargetGroups. There is no filter by tag.
+    /// API reference: DescribeTargetGroups: by ARNs or by names, "one of the following". There is no filter by tag.
     pub(crate) async fn describe_target_groups(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let (arns, names) = (call.form.take_list("TargetGroupArns"), call.form.take_list("Names"));
         let page = Page::take(&mut call.form)?;
         call.describe().await?;
+        if !arns.is_empty() && !names.is_empty() {
+            let message = "Target group names and target group ARNs cannot be specified at the same time";
+            return Err(ApiError::validation(message));
+        }
         let now = self.upstream.clock.instant();
         let state = self.state();
         let seen = || state.target_groups.values().filter(|found| found.seen_from <= now);

@@ -20,6 +20,9 @@ async fn a_second_call_answers_the_same_group_and_one_with_other_settings_is_ref
     assert_eq!(code(create().name("other").send().await), "TooManyTargetGroups");
     let describe = cloud.client.describe_target_groups().names("web-80").names("other");
     assert_eq!(code(describe.send().await), "TargetGroupNotFound");
+    let describe = cloud.client.describe_target_groups().names("web-80");
+    let describe = describe.set_target_group_arns(Some(vec![made.target_group_arn().unwrap().to_owned()]));
+    assert_eq!(code(describe.send().await), "ValidationError", "by name or by ARN");
 }
 
 #[tokio::test]
