@@ -23,6 +23,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How many operations are tried at the same time.
 const AT_ONCE: usize = 16;
 
+/// What is said where calls are too many, by EC2 and by the others.
+const THROTTLED: [&str; 2] = ["RequestLimitExceeded", "ThrottlingException"];
+
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
@@ -33,7 +36,7 @@ enum Who {
 /// One row: a call, and what is to be done with its answer.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// `ec2` or `ecs`.
+    /// `ec2`, `ecs`, `elasticloadbalancing`, or `acm`, which only moto has.
     pub service: &'static str,
     /// `DescribeSubnets`.
     pub operation: &'static str,
@@ -108,7 +111,7 @@ impl Step {
         self
     }
 
-    /// Does for moto what happens by itself at AWS and in the stand-ins.
+    /// Does for moto what happens by itself at AWS and in the stand-ins. What it keeps is kept for both.
     pub fn only_moto(mut self) -> Self {
         self.who = Who::Moto;
         self
@@ -118,11 +121,17 @@ impl Step {
         format!("{}: {}", self.operation, self.case)
     }
 
+    /// What the side has kept of this row's answer.
+    fn kept_by(&self, side: &Side) -> Vec<(String, String)> {
+        let kept = self.keep.iter().filter_map(|Kept { name, .. }| side.values.get_key_value(*name));
+        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     async fn held_with(&self, side: &mut Side, service: &Service) -> Result<Answer> {
         let input = side.filled_in(&self.input);
         let deadline = Instant::now() + DEADLINE;
         let answer = loop {
-            let answer = ask(side, service, self.operation, &input).await?;
+            let answer = ask_in_time(side, service, self.operation, &input).await?;
             let Some(condition) = self.until.filter(|condition| !condition.holds(&answer)) else {
                 break answer;
             };
@@ -178,7 +187,7 @@ async fn held(
         troubles.push(trouble.unwrap_or_else(|error| format!("{error:#}")));
     }
     let mut implemented = BTreeSet::new();
-    for service in services.values() {
+    for service in services.values().filter(|service| !service.unknown_operation.is_empty()) {
         implemented.extend(known(&sides.ours, service).await?);
     }
     Ok(Record { troubles, implemented, stale: excuses.stale() })
@@ -189,6 +198,8 @@ async fn trouble(step: &Step, sides: &mut Sides, service: &Service, excuses: &mu
     let moto = step.held_with(&mut sides.moto, service).await.context("moto")?;
     if step.who == Who::Moto {
         ensure!(moto.code.is_none(), "moto refuses: {}", moto.raw);
+        let kept = step.kept_by(&sides.moto);
+        sides.ours.values.extend(kept);
         return Ok(String::new());
     }
     let ours = step.held_with(&mut sides.ours, service).await.context("the stand-in")?;
@@ -203,12 +214,23 @@ async fn trouble(step: &Step, sides: &mut Sides, service: &Service, excuses: &mu
     Ok(format!("{}\n\nmoto: {}\n\nthe stand-in: {}", lines.join("\n"), moto.raw, ours.raw))
 }
 
+/// Asks until it is not too often: how fast the rows follow each other is no matter of theirs.
+async fn ask_in_time(side: &Side, service: &Service, operation: &str, input: &Value) -> Result<Answer> {
+    loop {
+        let answer = ask(side, service, operation, input).await?;
+        if !answer.code.as_deref().is_some_and(|code| THROTTLED.contains(&code)) {
+            return Ok(answer);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
 /// The operations of the service that the stand-in does not call unknown. It is asked for all that the model has.
 async fn known(ours: &Side, service: &Service) -> Result<Vec<String>> {
     let mut known = Vec::new();
     let operations: Vec<_> = service.operations().collect();
     for some in operations.chunks(AT_ONCE) {
-        let asks = some.iter().map(|operation| ask(ours, service, operation, &service.probe));
+        let asks = some.iter().map(|operation| ask_in_time(ours, service, operation, &service.probe));
         let answers = try_join_all(asks).await?;
         let is_known = |answer: &Answer| answer.code.as_deref() != Some(service.unknown_operation);
         let named = some.iter().zip(&answers).filter(|(_, answer)| is_known(answer));

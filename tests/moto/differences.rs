@@ -3,6 +3,7 @@
 
 mod ec2;
 mod ecs;
+mod elb;
 
 use std::collections::BTreeSet;
 
@@ -50,7 +51,7 @@ const fn ends(
 const CRASH: &str = "500 without a code";
 
 fn meant() -> impl Iterator<Item = &'static Meant> {
-    [ec2::fields::MEANT, ec2::MEANT, ecs::MEANT].into_iter().flatten()
+    [ec2::fields::MEANT, ec2::MEANT, ecs::MEANT, elb::MEANT].into_iter().flatten()
 }
 
 /// The differences that have been excused so far.

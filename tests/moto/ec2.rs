@@ -103,7 +103,7 @@ pub fn interface() -> Vec<Step> {
 }
 
 /// A row whose input is the form's fields, `Name=value` with blanks between them.
-fn row(operation: &'static str, case: &'static str, fields: impl AsRef<str>) -> Step {
+pub fn row(operation: &'static str, case: &'static str, fields: impl AsRef<str>) -> Step {
     let field = |field: &str| {
         let (name, value) = field.split_once('=').expect("Name=value");
         (name.to_owned(), value.into())

@@ -1,5 +1,7 @@
 //! What is said about ECS. The network is that of `ec2.rs`.
 
+pub mod called; // a service that is called
+
 use serde_json::{Value, json};
 
 use crate::conversation::Step;

@@ -1,8 +1,8 @@
-//! Conformance: the same EC2 and ECS conversation with the stand-ins and with moto, a stand-in for AWS that others
-//! have made. Status, code, content type and shape of every answer are compared, and those of our own checked against
+//! Conformance: the same EC2, ECS and Elastic Load Balancing conversation with the stand-ins and with moto, a stand-in for
+//! AWS that others have made. Status, code, content type and shape of every answer are compared, and those of our own checked against
 //! botocore's model of the service. Where the two are to differ, `differences.rs` says so and names AWS's word on it.
 //!
-//! A new call of a stand-in needs a new row in `ec2` or `ecs`, and nothing else.
+//! A new call of a stand-in needs a new row in `ec2`, `ecs` or `elb`, and nothing else.
 
 mod answer; // a signed request, and what comes back
 mod compare; // where two answers differ
@@ -10,6 +10,7 @@ mod conversation; // rows, and how they are held
 mod differences; // the differences that are meant
 mod ec2;
 mod ecs;
+mod elb;
 mod model; // what botocore knows of a service
 mod sides; // moto and the stand-ins, ready to be asked
 mod xml;
@@ -61,6 +62,12 @@ fn steps() -> Vec<Step> {
         ecs::until_a_task_runs(),
         ec2::interface(),
         ecs::until_all_is_gone(),
+        elb::until_callers_are_let_in(),
+        ecs::called::made(),
+        elb::a_target(),
+        ecs::called::deleted(),
+        elb::no_target_any_more(),
+        elb::until_all_is_gone(),
         ec2::private_network(),
     ]
     .concat()

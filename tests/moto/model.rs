@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use tokio::process::Command;
+use url::form_urlencoded::Serializer;
 
 use crate::xml::Element;
 
@@ -14,12 +15,14 @@ const LOADER: &str = "import json, sys
 from botocore.loaders import Loader
 print(json.dumps({name: Loader().load_service_model(name, 'service-2') for name in sys.argv[1:]}))";
 
-/// Errors of every operation, which a model does not list. Source: ECS API Reference, "Common Errors".
-const COMMON_ERRORS: [&str; 4] = [
+/// Errors of every operation, which a model does not list. Source: the API References of ECS and Elastic Load Balancing,
+/// "Common Errors".
+const COMMON_ERRORS: [&str; 5] = [
     "AccessDeniedException",
     "ThrottlingException",
     "UnknownOperationException",
     "UnrecognizedClientException",
+    "ValidationError",
 ];
 
 /// Values that AWS gives and the model's lists do not have, with the shape that they are of.
@@ -37,7 +40,7 @@ const MORE_VALUES: [(&str, &str); 3] = [
 pub struct Service {
     /// As requests are signed for it.
     pub name: &'static str,
-    /// The code of an operation that does not exist.
+    /// The code of an operation that does not exist; empty for a service that there is no stand-in for.
     pub unknown_operation: &'static str,
     /// The input by which an operation is tried, so that it changes as little as can be.
     pub probe: Value,
@@ -45,24 +48,30 @@ pub struct Service {
 }
 
 impl Service {
-    /// EC2 and ECS, under their names, from the botocore that moto uses.
+    /// EC2, ECS, Elastic Load Balancing, and Certificate Manager, which only moto has, under their names, from the botocore
+    /// that moto uses.
     ///
     /// # Errors
     /// When Python or botocore is missing.
     pub async fn load() -> Result<BTreeMap<&'static str, Self>> {
         let python = tools()?.join("python");
-        let output =
-            Command::new(&python).args(["-c", LOADER, "ec2", "ecs"]).kill_on_drop(true).output().await;
+        let output = Command::new(&python)
+            .args(["-c", LOADER, "acm", "ec2", "ecs", "elbv2"])
+            .kill_on_drop(true)
+            .output()
+            .await;
         let output =
             output.with_context(|| format!("{} is missing; `make tools` installs it", python.display()))?;
         let mut models: Value = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("no models: {}", String::from_utf8_lossy(&output.stderr)))?;
-        let mut service = |name: &'static str, unknown_operation, probe| {
-            (name, Self { name, unknown_operation, probe, model: models[name].take() })
+        let mut service = |name: &'static str, in_botocore: &str, unknown_operation, probe| {
+            (name, Self { name, unknown_operation, probe, model: models[in_botocore].take() })
         };
         Ok([
-            service("ec2", "InvalidAction", json!({ "DryRun": "true" })),
-            service("ecs", "UnknownOperationException", json!({})),
+            service("acm", "acm", "", json!({})),
+            service("ec2", "ec2", "InvalidAction", json!({ "DryRun": "true" })),
+            service("ecs", "ecs", "UnknownOperationException", json!({})),
+            service("elasticloadbalancing", "elbv2", "InvalidAction", json!({})),
         ]
         .into())
     }
@@ -72,15 +81,14 @@ impl Service {
         self.model["operations"].as_object().into_iter().flatten().map(|(name, _)| name.as_str())
     }
 
-    /// The body of a request, and its headers beside the signature. EC2's input is the form's fields.
+    /// The body of a request, and its headers beside the signature. EC2's input is the form's fields; of the Query protocol's
+    /// lists and structures come the fields that stand for them.
     pub fn request(&self, operation: &str, input: &Value) -> (String, Vec<(String, String)>) {
         let metadata = |name: &str| self.model["metadata"][name].as_str().unwrap_or_default();
         if self.is_xml() {
-            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            let mut form = Serializer::new(String::new());
             form.append_pair("Action", operation).append_pair("Version", metadata("apiVersion"));
-            for (name, value) in input.as_object().into_iter().flatten() {
-                form.append_pair(name, value.as_str().unwrap_or_default());
-            }
+            add_fields(&mut form, "", input);
             let kind = "application/x-www-form-urlencoded; charset=utf-8";
             return (form.finish(), vec![("content-type".into(), kind.into())]);
         }
@@ -104,14 +112,22 @@ impl Service {
             return Ok((body, check.violations));
         }
         let mut root = Element::parse(raw)?;
+        let wrapper = &self.model["operations"][operation]["output"]["resultWrapper"];
         let name_space = self.model["metadata"]["xmlNamespace"].as_str().unwrap_or_default();
         if root.name != format!("{operation}Response") || !same_name_space(&root.name_space, name_space) {
             check.violation("", &format!("<{} xmlns={:?}>", root.name, root.name_space));
         }
         // What every answer has, and what one without a body has in its place; the model has neither.
-        // Source: EC2 API Reference, "Response Elements" of any action and of DeleteVpc.
-        let apart = |child: &mut Element| ["requestId", "return"].contains(&child.name.as_str());
+        // Source: EC2 API Reference, "Response Elements" of any action and of DeleteVpc; Smithy, AWS query protocol.
+        let apart =
+            |child: &mut Element| ["requestId", "return", "ResponseMetadata"].contains(&child.name.as_str());
         let apart: Vec<_> = root.children.extract_if(.., apart).collect();
+        if let Some(wrapper) = wrapper.as_str() {
+            match root.children.pop() {
+                Some(result) if result.name == wrapper && root.children.is_empty() => root = result,
+                _ => check.violation("", &format!("no <{wrapper}>, or more than that")),
+            }
+        }
         let typed = check.typed(output, root);
         let mut body = check.body(output, typed, "");
         for element in apart {
@@ -124,7 +140,8 @@ impl Service {
     /// The body of an error as JSON, its code, and a line for what is wrong with it.
     pub fn error(&self, operation: &str, raw: &str) -> (Value, String, Vec<String>) {
         let (body, code) = if self.is_xml() {
-            (Element::parse(raw).map(Element::into_json).ok(), "/Errors/Error/Code")
+            let code = if self.is_query() { "/Error/Code" } else { "/Errors/Error/Code" };
+            (Element::parse(raw).map(Element::into_json).ok(), code)
         } else {
             (serde_json::from_str(raw).ok(), "/__type")
         };
@@ -138,10 +155,19 @@ impl Service {
         let Some(errors) = errors.filter(|_| !COMMON_ERRORS.contains(&code.as_str())) else {
             return (body, code, Vec::new());
         };
-        let Some(error) = errors.iter().find(|error| error["shape"] == *code) else {
+        // A shape of the Query protocol may have another name than its error.
+        let named = |error: &&Value| {
+            let shape = &error["shape"];
+            let shape_name = shape.as_str().unwrap_or_default();
+            self.model["shapes"][shape_name]["error"]["code"].as_str().unwrap_or(shape_name) == code
+        };
+        let Some(error) = errors.iter().find(named) else {
             let violation = format!("{operation} has no error {code}");
             return (body, code, vec![violation]);
         };
+        if self.is_query() {
+            return (body, code, Vec::new());
+        }
         let kind = body.as_object_mut().and_then(|fields| fields.remove("__type"));
         let mut check = Check { model: &self.model, violations: Vec::new() };
         let mut body = check.body(&error["shape"], body, "");
@@ -150,7 +176,11 @@ impl Service {
     }
 
     fn is_xml(&self) -> bool {
-        self.model["metadata"]["protocol"] == "ec2"
+        self.model["metadata"]["protocol"] == "ec2" || self.is_query()
+    }
+
+    fn is_query(&self) -> bool {
+        self.model["metadata"]["protocol"] == "query"
     }
 }
 
@@ -167,6 +197,22 @@ pub fn programs() -> Result<PathBuf> {
 fn folder(variable: &str) -> Result<PathBuf> {
     let folder = std::env::var_os(variable);
     Ok(folder.with_context(|| format!("{variable} is not set; run `make test`"))?.into())
+}
+
+/// Adds the fields of the Query protocol that stand for `value` under the name `at`. Source: Smithy, AWS query protocol,
+/// "Input serialization".
+fn add_fields(form: &mut Serializer<'_, String>, at: &str, value: &Value) {
+    let dot = if at.is_empty() { "" } else { "." };
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| add_fields(form, &format!("{at}{dot}{name}"), value));
+        }
+        Value::Array(items) => (1..)
+            .zip(items)
+            .for_each(|(number, item)| add_fields(form, &format!("{at}.member.{number}"), item)),
+        Value::String(text) => _ = form.append_pair(at, text),
+        other => _ = form.append_pair(at, &other.to_string()),
+    }
 }
 
 /// AWS itself ends EC2's with a slash, and botocore's model does not. Source: EC2 API Reference, the examples.
@@ -241,13 +287,11 @@ impl<'a> Check<'a> {
                 };
                 element.children.into_iter().map(typed).collect::<Map<_, _>>().into()
             }
-            "list" if element.children.iter().all(|child| shape["member"]["locationName"] == *child.name) => {
-                element
-                    .children
-                    .into_iter()
-                    .map(|child| self.typed(&shape["member"]["shape"], child))
-                    .collect()
-            }
+            "list" if element.children.iter().all(|child| child.name == item_name(shape)) => element
+                .children
+                .into_iter()
+                .map(|child| self.typed(&shape["member"]["shape"], child))
+                .collect(),
             "boolean" => element.text.parse().map_or(element.into_json(), Value::Bool),
             "integer" | "long" => element.text.parse::<i64>().map_or(element.into_json(), Value::from),
             "double" | "float" => element.text.parse().map_or(element.into_json(), number),
@@ -263,6 +307,11 @@ impl<'a> Check<'a> {
 /// Where the model has no shape, for an answer without a body, it means one without fields.
 fn kind(shape: &Value) -> &str {
     shape["type"].as_str().unwrap_or("structure")
+}
+
+/// How the items of a list are called in XML. Source: Smithy, AWS query protocol, "List serialization".
+fn item_name(list: &Value) -> &str {
+    list["member"]["locationName"].as_str().unwrap_or("member")
 }
 
 /// The name of the shape of the member that is `name` on the wire.

@@ -37,8 +37,11 @@ const ACCOUNT: &str = "123456789012";
 /// Real seconds per second of the cloud.
 const SCALE: f64 = 0.005;
 
-/// The one image that there is: a container that runs until it is stopped.
-const IMAGES: &str = r#"{ "sleeper": { "entrypoint": ["/bin/sleep", "600"] } }"#;
+/// The images that there are: containers that run until they are stopped; `server` is called at port 8080.
+const IMAGES: &str = r#"{
+    "sleeper": { "entrypoint": ["/bin/sleep", "600"] },
+    "server": { "entrypoint": ["python3", "-c", "import http.server as h; h.HTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"] }
+}"#;
 
 const START_LIMIT: Duration = Duration::from_mins(1);
 
@@ -61,18 +64,24 @@ pub struct Side {
     pub values: BTreeMap<String, String>,
     ec2: String,
     ecs: String,
+    elb: String,
 }
 
 impl Side {
     /// What both make under a name of their choice must have the side's `name` in it: the stand-ins see moto's.
-    fn new(name: &str, client: &reqwest::Client, keys: &Credentials, ec2: &str, ecs: &str) -> Self {
+    fn new(name: &str, client: &reqwest::Client, keys: &Credentials, [ec2, ecs, elb]: [&str; 3]) -> Self {
         let (client, keys) = (client.clone(), keys.clone());
         let values = BTreeMap::from([("side".to_owned(), name.to_owned())]);
-        Self { client, keys, values, ec2: ec2.to_owned(), ecs: ecs.to_owned() }
+        let [ec2, ecs, elb] = [ec2, ecs, elb].map(str::to_owned);
+        Self { client, keys, values, ec2, ecs, elb }
     }
 
     pub fn origin(&self, service: &str) -> &str {
-        if service == "ec2" { &self.ec2 } else { &self.ecs }
+        match service {
+            "ec2" => &self.ec2,
+            "ecs" => &self.ecs,
+            _ => &self.elb,
+        }
     }
 
     /// `input` with the side's values in place of their names.
@@ -100,7 +109,8 @@ impl Sides {
     pub async fn start() -> Result<Self> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let (process, moto) = start_moto(&client).await?;
-        let (ec2, ecs, agent) = (listener().await?, listener().await?, listener().await?);
+        let (ec2, ecs, elb, agent) =
+            (listener().await?, listener().await?, listener().await?, listener().await?);
         let origin = |listener: &TcpListener| anyhow::Ok(format!("http://{}", listener.local_addr()?));
         let root = Credentials::from_keys("AKIAROOT", "secret", None);
         let scale = TimeScale::new(SCALE);
@@ -109,11 +119,13 @@ impl Sides {
             ministack: moto.clone(),
             ec2: origin(&ec2)?,
             ecs: origin(&ecs)?,
+            elb: origin(&elb)?,
             ..Upstream::new(REGION, ACCOUNT, root, clock, Random::default())
         };
         keep_tasks_running(&client, &moto).await?;
-        let moto = Side::new("moto", &client, &upstream.root, &moto, &moto);
-        let ours = Side::new("ours", &client, &upstream.root, &upstream.ec2, &upstream.ecs);
+        let moto = Side::new("moto", &client, &upstream.root, [&moto; 3]);
+        let origins = [&*upstream.ec2, &upstream.ecs, &upstream.elb];
+        let ours = Side::new("ours", &client, &upstream.root, origins);
 
         let (folder, stop) = (tempfile::tempdir()?, CancellationToken::new());
         let guard = Guard::new(upstream.clone(), MiniStackRights::new(&upstream));
@@ -145,7 +157,7 @@ impl Sides {
             guard,
             calls,
             ec2: network.clone(),
-            elb: balancing,
+            elb: balancing.clone(),
             runtime: Arc::new(processes),
             faults: Faults::default(),
             quotas: Quotas::default(),
@@ -153,6 +165,7 @@ impl Sides {
         });
         let mut stand_ins = JoinSet::new();
         stand_ins.spawn(serve(ec2, network, stop.clone()));
+        stand_ins.spawn(serve(elb, balancing, stop.clone()));
         stand_ins.spawn(serve(agent, containers.agent(), stop.clone()));
         stand_ins.spawn(serve(ecs, containers, stop.clone()));
         Ok(Self { moto, ours, process, stand_ins, stop, _folder: folder })

@@ -174,7 +174,92 @@ pub const MEANT: &[Meant] = &[
         ours: "*",
         source: "ECS API Reference, ListTaskDefinitions, maxResults",
     },
+    given(
+        &["DescribeTaskDefinition", "RegisterTaskDefinition"],
+        &["/taskDefinition/containerDefinitions[]/portMappings[]/hostPort"],
+        "ECS API Reference, PortMapping, hostPort: with awsvpc the same as the container port where it is left out",
+    ),
+    given(
+        &["RegisterTaskDefinition"],
+        &["/taskDefinition/containerDefinitions/0/portMappings/0/hostPort"],
+        "ECS API Reference, PortMapping, hostPort: with awsvpc the same as the container port where it is left out",
+    ),
+    ends(&["RegisterTaskDefinition"], "port 0", "200", "400 ClientException", "aws/aws-cdk#8762"),
+    ends(
+        &["RegisterTaskDefinition"],
+        "a port of another number",
+        "200",
+        "400 ClientException",
+        "ECS API Reference, PortMapping, hostPort; aws/amazon-ecs-cli#1014",
+    ),
+    ends(
+        &["RegisterTaskDefinition"],
+        "a port twice",
+        "200",
+        "400 ClientException",
+        "ECS API Reference, ContainerDefinition, portMappings; that a port is not mapped twice is a guess",
+    ),
+    ends(
+        &["RegisterTaskDefinition"],
+        "a check *",
+        "200",
+        "400 ClientException",
+        "ECS API Reference, HealthCheck: the command begins with CMD or CMD-SHELL; the ranges of the numbers",
+    ),
     // Services.
+    given(
+        SERVING,
+        &["/service*/healthCheckGracePeriodSeconds"],
+        "ECS API Reference, Service, healthCheckGracePeriodSeconds",
+    ),
+    given(
+        &["CreateService", "DescribeServices"],
+        &["/service*/deploymentConfiguration/deploymentCircuitBreaker"],
+        "ECS API Reference, DeploymentCircuitBreaker and ThresholdConfiguration, which botocore has too; moto keeps no \
+         deployment configuration",
+    ),
+    ends(
+        &["CreateService"],
+        "called at a * that it has not",
+        "200",
+        "400 InvalidParameterException",
+        "ECS API Reference, LoadBalancer; pulumi/pulumi-aws#3095, of the port",
+    ),
+    ends(
+        &["CreateService"],
+        "of a target group that no listener leads to",
+        "200",
+        "400 InvalidParameterException",
+        "umotif-public/terraform-aws-ecs-fargate#43; hashicorp/terraform#32908",
+    ),
+    ends(
+        &["CreateService"],
+        "of six target groups",
+        "200",
+        "400 InvalidParameterException",
+        "ECS Developer Guide, Use load balancing to distribute Amazon ECS service traffic: no more than five",
+    ),
+    ends(
+        &["CreateService"],
+        "a threshold of nothing",
+        "200",
+        "400 InvalidParameterException",
+        "ECS API Reference, ThresholdConfiguration; that nothing is no threshold is a guess",
+    ),
+    ends(
+        &["CreateService"],
+        "a threshold of a type that does not exist",
+        "200",
+        "400 ClientException",
+        "ECS API Reference, ThresholdConfiguration, type, Valid Values",
+    ),
+    ends(
+        &["CreateService"],
+        "too many tasks at once",
+        "200",
+        "400 InvalidParameterException",
+        "ECS API Reference, DeploymentConfiguration, maximumPercent",
+    ),
     given(
         SERVING,
         &[
