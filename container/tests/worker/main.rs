@@ -3,6 +3,8 @@
 mod assignment;
 mod cloud;
 mod command;
+mod conversation;
+mod conversations;
 mod download;
 mod environment;
 mod secrets;

@@ -2,3 +2,4 @@
 //! wrong.
 
 pub mod steps;
+pub mod worker;

@@ -1,0 +1,45 @@
+//! The real worker holds the conversations that the played one has to hold too.
+
+use mayfly_model::message::{News, Report, Upload};
+
+use crate::cloud::Cloud;
+use crate::conversation::{self, Partner, conversations};
+
+impl Partner for Cloud {
+    fn mail(&mut self, message: String) {
+        Self::mail(self, message);
+    }
+
+    async fn report(&mut self) -> Report {
+        Self::report(self, |_| true).await
+    }
+
+    fn terminate(&self) {
+        Self::terminate(self);
+    }
+
+    async fn ended(self) -> (Option<i32>, Vec<News>) {
+        let state = self.queues.state.clone();
+        let (status, _) = Self::ended(self).await;
+        let news = state.news.lock().unwrap();
+        (status.code(), news.iter().map(|news| serde_json::from_str(news).unwrap()).collect())
+    }
+
+    fn input(&self, expired: bool) -> String {
+        let signature = if expired { "expired" } else { "good" };
+        self.place(&format!("bucket/in.txt?X-Amz-Signature={signature}"))
+    }
+
+    fn output(&self) -> Upload {
+        Upload { file: "out.txt".to_owned(), url: self.place("bucket"), fields: [].into() }
+    }
+}
+
+#[tokio::test]
+async fn the_worker_says_what_it_is_to_say() {
+    for (about, lines) in conversations() {
+        let cloud = Cloud::start().await;
+        cloud.queues.state.objects.lock().unwrap().insert("/bucket/in.txt".to_owned(), b"hello".to_vec());
+        conversation::hold(about, lines, cloud).await;
+    }
+}
