@@ -32,10 +32,7 @@ impl Cloud {
     /// Where the task is called on this machine.
     async fn public_address(&self, task: &Task) -> String {
         let id = detail(task, "networkInterfaceId");
-        let http = in_process(self.ec2.clone());
-        let ec2 = aws_sdk_ec2::config::Builder::from(&self.upstream.root_config()).http_client(http);
-        let ec2 = aws_sdk_ec2::Client::from_conf(ec2.endpoint_url("http://ec2").build());
-        let described = ec2.describe_network_interfaces().network_interface_ids(id).send().await;
+        let described = self.networks().describe_network_interfaces().network_interface_ids(id).send().await;
         let association = described.unwrap().network_interfaces()[0].association().cloned();
         association.and_then(|association| association.public_ip).expect("the task has a public address")
     }

@@ -229,6 +229,13 @@ impl Cloud {
         Client::from_conf(config(&self.upstream, credentials).build())
     }
 
+    /// A client of the EC2 whose networks tasks are in.
+    pub fn networks(&self) -> aws_sdk_ec2::Client {
+        let http = in_process(self.ec2.clone());
+        let ec2 = aws_sdk_ec2::config::Builder::from(&self.upstream.root_config()).http_client(http);
+        aws_sdk_ec2::Client::from_conf(ec2.endpoint_url("http://ec2").build())
+    }
+
     /// Registers a definition of one container that logs to the group of the test.
     pub async fn register(&self, image: &str) -> String {
         self.register_with(image, "group", "task").await

@@ -12,6 +12,8 @@ mod faults;
 /// Without a socket, and without a process.
 mod in_process;
 mod ministack;
+/// Tasks in networks without a NAT gateway.
+mod private;
 /// What the account may have at once.
 mod quotas;
 /// Services, and the tasks that they run.
