@@ -75,6 +75,8 @@ fn ipv6_subnet() -> Vec<Step> {
             .keep("ipv6_subnet", "/subnet/subnetId")
             .same(&["/subnet/ipv6Native", "/subnet/assignIpv6AddressOnCreation"]),
         row(call, "of IPv6 alone with IPv4", format!("{place} {block} CidrBlock=10.182.0.128/25")),
+        row(call, "of IPv6 alone without a block", place),
+        row(call, "of IPv6 alone with a block of IPv4", format!("{place} Ipv6CidrBlock=10.182.0.128/25")),
         row("DescribeSubnets", "one of IPv6 alone", "SubnetId.1=${ipv6_subnet}")
             .until("/subnetSet/0/state", "available"),
         row(
@@ -83,9 +85,21 @@ fn ipv6_subnet() -> Vec<Step> {
             "SubnetId=${ipv6_subnet} AssignIpv6AddressOnCreation.Value=true",
         ),
         row(modify, "none", "SubnetId=${ipv6_subnet}"),
+        row(
+            modify,
+            "IPv6 addresses in a subnet of IPv4",
+            "SubnetId=${egress_subnet} AssignIpv6AddressOnCreation.Value=true",
+        ),
+        row(modify, "without a subnet", "AssignIpv6AddressOnCreation.Value=true"),
+        row("DescribeVpcEndpoints", "of a state", filter("vpc-endpoint-state", "available")),
         row("DescribeSubnets", "one whose interfaces have IPv6 addresses", "SubnetId.1=${ipv6_subnet}")
             .same(&["/subnetSet/0/assignIpv6AddressOnCreation"]),
         row("DeleteSubnet", "one of IPv6 alone", "SubnetId=${ipv6_subnet}"),
+        row(
+            modify,
+            "a subnet that is not there",
+            "SubnetId=subnet-00000000000000001 AssignIpv6AddressOnCreation.Value=true",
+        ),
     ]
 }
 
@@ -132,6 +146,26 @@ fn rules() -> Vec<Step> {
             format!("GroupId=${{egress_group}} {ports} {range}"),
         )
         .same(&["/securityGroupRuleSet/0/cidrIpv6"]),
+        row(
+            "AuthorizeSecurityGroupEgress",
+            "to an IPv6 range once more",
+            format!("GroupId=${{egress_group}} {ports} {range}"),
+        ),
+        row(
+            "AuthorizeSecurityGroupEgress",
+            "to an IPv6 range that is none",
+            format!("GroupId=${{egress_group}} {ports} {}", range.replace("::/0", "anywhere")),
+        ),
+        row(
+            "RevokeSecurityGroupEgress",
+            "to an IPv6 range",
+            format!("GroupId=${{egress_group}} {ports} {range}"),
+        ),
+        row(
+            "RevokeSecurityGroupEgress",
+            "to every IPv6 range, which a new group has",
+            format!("GroupId=${{egress_group}} IpPermissions.1.IpProtocol=-1 {range}"),
+        ),
         row("DescribeSecurityGroups", "of a VPC with IPv6", filter("vpc-id", "${egress_vpc}")),
     ]
 }

@@ -19,10 +19,12 @@ pub fn all() -> Vec<Step> {
 
 fn network() -> Vec<Step> {
     let subnet = "VpcId=${lax_vpc} CidrBlock=10.181.0.0/25 AvailabilityZone=eu-west-1b";
+    let twin = "VpcId=${lax_vpc} CidrBlock=10.181.0.192/26 AvailabilityZone=eu-west-1b";
     let group = "GroupName=first GroupDescription=x VpcId=${lax_vpc}";
     vec![
         row("CreateVpc", "another", "CidrBlock=10.181.0.0/24").keep("lax_vpc", "/vpc/vpcId"),
         row("CreateSubnet", "in another VPC", subnet).keep("lax_subnet", "/subnet/subnetId"),
+        row("CreateSubnet", "in the same zone of another VPC", twin).keep("lax_twin", "/subnet/subnetId"),
         row("CreateInternetGateway", "another", "").keep("lax_gateway", "/internetGateway/internetGatewayId"),
         row("CreateInternetGateway", "a second one", "")
             .keep("second_gateway", "/internetGateway/internetGatewayId"),
@@ -100,12 +102,24 @@ fn interface_endpoints() -> Vec<Step> {
     vec![
         row(call, "a private name in a VPC without names", make("logs", named)),
         row("ModifyVpcAttribute", "in another VPC", names),
+        row("ModifyVpcAttribute", "no names at all", "VpcId=${lax_vpc} EnableDnsSupport.Value=false"),
+        row("ModifyVpcAttribute", "names without any", names),
+        row("ModifyVpcAttribute", "names again", "VpcId=${lax_vpc} EnableDnsSupport.Value=true"),
+        row("ModifyVpcAttribute", "in another VPC again", names),
         row("ModifyVpcAttribute", "two at once", format!("{names} EnableDnsSupport.Value=true")),
         row(call, "a private name in a VPC with names", make("logs", named)),
         row(call, "a private name that another has", make("logs", named)),
         row(call, "of a service that is not there", make("colour", named)),
         row(call, "in a group that is not there", make("sqs", "SecurityGroupId.1=sg-00000000000000001")),
         row(call, "an interface endpoint with a route table", make("sqs", "RouteTableId.1=${lax_table}")),
+        row(call, "in two subnets of a zone", make("sqs", "SubnetId.1=${lax_subnet} SubnetId.2=${lax_twin}")),
+        row(call, "in a subnet of another VPC", make("sqs", "SubnetId.1=${first_subnet}")),
+        row(call, "without a private name", make("logs", "SubnetId.1=${lax_subnet} PrivateDnsEnabled=false")),
+        row(
+            call,
+            "a gateway endpoint in a subnet",
+            make("s3", "SubnetId.1=${lax_subnet}").replace("Interface", "Gateway"),
+        ),
     ]
 }
 
@@ -117,8 +131,25 @@ fn egress_only_gateways() -> Vec<Step> {
         row(create, "in another VPC", "VpcId=${lax_vpc}")
             .keep("lax_eigw", "/egressOnlyInternetGateway/egressOnlyInternetGatewayId"),
         row(create, "in a VPC that has one", "VpcId=${lax_vpc}"),
+        row(create, "with a token", "VpcId=${balanced_vpc} ClientToken=${side}-lax-eigw"),
+        row(create, "the same token for something else", "VpcId=${lax_vpc} ClientToken=${side}-lax-eigw"),
         row("CreateRoute", "to an egress-only gateway", route),
         row("CreateRoute", "to an egress-only gateway once more", route),
+        row(
+            "CreateRoute",
+            "to an IPv6 range that is none",
+            "RouteTableId=${lax_table} DestinationIpv6CidrBlock=anywhere EgressOnlyInternetGatewayId=${lax_eigw}",
+        ),
+        row(
+            "CreateRoute",
+            "to a range by an egress-only gateway",
+            "RouteTableId=${lax_table} DestinationCidrBlock=10.9.0.0/16 EgressOnlyInternetGatewayId=${lax_eigw}",
+        ),
+        row(
+            "CreateRoute",
+            "to an IPv6 range by a NAT gateway",
+            "RouteTableId=${lax_table} DestinationIpv6CidrBlock=2001:db8::/32 NatGatewayId=${nat}",
+        ),
     ]
 }
 

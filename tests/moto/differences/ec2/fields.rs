@@ -98,6 +98,11 @@ pub const MEANT: &[Meant] = &[
         &["/vpcEndpoint*/requesterManaged"],
         "EC2 API Reference, VpcEndpoint",
     ),
+    given(
+        &["CreateVpcEndpoint"],
+        &["/vpcEndpoint/groupSet[]"],
+        "EC2 API Reference, CreateVpcEndpoint, SecurityGroupId: without any it is the default group of the VPC",
+    ),
     left_out(
         &["DescribeNetworkInterfaces"],
         &[
