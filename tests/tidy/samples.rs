@@ -38,13 +38,18 @@ fn every_job_is_accepted_unless_its_name_says_invalid() {
     }
 }
 
-/// A secret that jobs may name.
+/// A secret that jobs may name, and a parameter.
 const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:sample-AbCdEf";
+const PARAMETER: &str = "arn:aws:ssm:eu-central-1:123456789012:parameter/sample";
 
 /// The sample with ids in the places of the stack's own.
 fn filled(sample: &Value) -> Value {
-    let ids =
-        [("${SUBNET}", "subnet-0a1b2c3d"), ("${SECURITY_GROUP}", "sg-0a1b2c3d"), ("${SECRET_ARN}", SECRET)];
+    let ids = [
+        ("${SUBNET}", "subnet-0a1b2c3d"),
+        ("${SECURITY_GROUP}", "sg-0a1b2c3d"),
+        ("${SECRET_ARN}", SECRET),
+        ("${PARAMETER_ARN}", PARAMETER),
+    ];
     let text = ids.iter().fold(sample.to_string(), |text, (name, id)| text.replace(name, id));
     serde_json::from_str(&text).expect("an id is no JSON of its own")
 }
@@ -55,7 +60,7 @@ fn check_job(sample: &str, document: &Value) {
         buckets: vec!["mayfly-data".to_owned()],
         subnets: any.clone(),
         security_groups: any,
-        secrets: vec![SECRET.to_owned()],
+        secrets: [SECRET, PARAMETER].map(str::to_owned).into(),
         ..Limits::default()
     };
     let job = JobDocument::parse(&document.to_string(), &limits);

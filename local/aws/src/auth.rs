@@ -26,6 +26,12 @@ pub struct Caller {
     pub role: Option<String>,
 }
 
+impl From<&Session> for Caller {
+    fn from(session: &Session) -> Self {
+        Self { arn: session.arn.clone(), role: Some(session.role_arn.clone()) }
+    }
+}
+
 /// Why a request was refused, as AWS says it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code:?}: {message}")]
@@ -98,8 +104,8 @@ impl Guard {
 
     /// Whether `caller` may do `action` (`ecs:CreateService`) on `resource` (an ARN, or `*`) under `context`.
     ///
-    /// Only identity-based policies count: none of the three services that are guarded here has policies on its
-    /// resources, and a role with a permissions boundary is refused as not implemented.
+    /// Only identity-based policies count: what is guarded here has no policies of its own, but for keys of KMS, whose own are
+    /// taken to leave all to these (KMS developer guide, "Default key policy"); and a role with a permissions boundary is refused as not implemented.
     pub async fn authorize(
         &self,
         caller: &Caller,
@@ -142,7 +148,7 @@ impl Guard {
             Some(session) => session,
             None => self.session_of_function(access_key).await?,
         };
-        Ok((Caller { arn: session.arn, role: Some(session.role_arn) }, session.credentials))
+        Ok(((&session).into(), session.credentials))
     }
 
     /// The session of a function, which is kept with the others.

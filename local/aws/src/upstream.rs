@@ -129,7 +129,12 @@ impl Upstream {
     /// # Errors
     /// When STS refuses, for example because the role is gone.
     pub async fn role_config(&self, role_arn: &str, session_name: &str) -> anyhow::Result<SdkConfig> {
-        Ok(self.config(self.role_credentials(role_arn, session_name).await?))
+        Ok(self.session_config(&self.role_session(role_arn, session_name).await?))
+    }
+
+    /// The same of a session.
+    pub fn session_config(&self, session: &Session) -> SdkConfig {
+        self.config(session.credentials.clone())
     }
 
     /// The keys of a session of `role_arn`, for a program that is to act as the role (a task's credentials endpoint).
@@ -137,9 +142,17 @@ impl Upstream {
     /// # Errors
     /// As [`Upstream::role_config`].
     pub async fn role_credentials(&self, role_arn: &str, session_name: &str) -> anyhow::Result<Credentials> {
+        Ok(self.role_session(role_arn, session_name).await?.credentials)
+    }
+
+    /// The session of `role_arn` itself, for what asks what the role may do.
+    ///
+    /// # Errors
+    /// As [`Upstream::role_config`].
+    pub async fn role_session(&self, role_arn: &str, session_name: &str) -> anyhow::Result<Session> {
         match self.sessions.of_role(role_arn, session_name) {
-            Some(session) => Ok(session.credentials),
-            None => Ok(self.assume(role_arn, session_name).await?.credentials),
+            Some(session) => Ok(session),
+            None => self.assume(role_arn, session_name).await,
         }
     }
 

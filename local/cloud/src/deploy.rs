@@ -23,7 +23,7 @@ const REPORT_GRACE: Duration = Duration::from_mins(1);
 
 /// The bucket that the demonstration's and the tests' jobs read and write.
 pub const DATA_BUCKET: &str = "mayfly-data";
-/// The secret that those jobs may name, unless a stack is given others.
+/// The secret that those jobs may name, and the parameter of Parameter Store, unless a stack is given others.
 pub const SECRET: &str = "mayfly-sample";
 
 impl Cloud {
@@ -48,9 +48,9 @@ impl Cloud {
                 Err(error) => return Err(error).context(format!("could not create the bucket {bucket}")),
             }
         }
-        let secret = self.secret().await?;
+        let (secret, parameter) = (self.secret().await?, self.parameter().await?);
         let has_secrets = parameters.iter().any(|parameter| parameter.starts_with("SecretArns="));
-        let secrets = (!has_secrets).then(|| format!("SecretArns={secret}"));
+        let secrets = (!has_secrets).then(|| format!("SecretArns={secret},{parameter}"));
         let output = Command::new(self.options().tools.join("sam"))
             .args(["deploy", "--template-file", "template.yaml", "--stack-name", stack])
             .args(["--s3-bucket", ARTIFACTS, "--capabilities", "CAPABILITY_IAM"])
@@ -92,14 +92,28 @@ impl Cloud {
         found.context("a secret has an ARN")
     }
 
-    /// The text of a job document, with the stack's own network in place of `${SUBNET}` and `${SECURITY_GROUP}`, and a secret
-    /// in that of `${SECRET_ARN}`.
+    /// The ARN of the sample's parameter, which is made where it is not there.
+    async fn parameter(&self) -> Result<String> {
+        let parameters = aws_sdk_ssm::Client::new(&self.sdk_config());
+        let put = parameters.put_parameter().name(SECRET).value("open sesame");
+        match put.r#type(aws_sdk_ssm::types::ParameterType::SecureString).send().await {
+            Ok(_) => {}
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_parameter_already_exists()) => {}
+            Err(error) => return Err(error).context(format!("could not make the parameter {SECRET}")),
+        }
+        let found = parameters.get_parameter().name(SECRET).send().await?;
+        found.parameter.and_then(|parameter| parameter.arn).context("a parameter has an ARN")
+    }
+
+    /// The text of a job document, with the stack's own network in place of `${SUBNET}` and `${SECURITY_GROUP}`, a secret in
+    /// that of `${SECRET_ARN}` and a parameter of Parameter Store in that of `${PARAMETER_ARN}`.
     ///
     /// # Errors
     /// When the stack is not there.
     pub async fn fill_in(&self, document: &str, stack: &str) -> Result<String> {
         let cloudformation = aws_sdk_cloudformation::Client::new(&self.sdk_config());
         let mut filled = document.replace("${SECRET_ARN}", &self.secret().await?);
+        filled = filled.replace("${PARAMETER_ARN}", &self.parameter().await?);
         for (name, resource) in
             [("${SUBNET}", "FirstPublicSubnet"), ("${SECURITY_GROUP}", "TaskSecurityGroup")]
         {

@@ -22,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod pages;
+mod parameters;
 mod processes;
 mod pull;
 mod quotas;

@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use jiff::Timestamp;
+use local_aws::upstream::Session;
 use local_ec2::{Server, TaskInterface};
 use tokio::select;
 use tokio::time::timeout;
@@ -19,6 +19,7 @@ use crate::endpoints::Endpoints;
 use crate::fargate::STOP_TIMEOUT;
 use crate::faults::{Fault, SpotStopCode, Stage};
 use crate::logs::LogStream;
+use crate::parameters::Reader;
 use crate::registries::Registry;
 use crate::requests::{AwsvpcConfiguration, ContainerDefinition, LoadBalancer, Switch};
 use crate::runtime::{Container, Launch};
@@ -261,25 +262,29 @@ impl Life {
         &self,
         definition: &ContainerDefinition,
     ) -> Result<BTreeMap<String, String>, StartFailure> {
-        let config = self.execution_role().await?;
-        let Some(config) = config.filter(|_| !definition.secrets.is_empty()) else {
+        let role = self.execution_role().await?;
+        let Some(role) = role.filter(|_| !definition.secrets.is_empty()) else {
             return Ok(BTreeMap::new());
         };
         for secret in &definition.secrets {
-            self.reach(self.aws("secretsmanager"), |_| StartFailure::of_task(secrets::unreachable(secret)))
-                .await?;
+            let server = self.aws(secrets::service(secret));
+            self.reach(server, |_| StartFailure::of_task(secrets::unreachable(secret))).await?;
         }
-        secrets::fetch(&config, &definition.secrets).await.map_err(StartFailure::of_task)
+        let Ecs { guard, upstream, .. } = &self.ecs;
+        let reader = Reader { guard, role: (&role).into(), root: upstream.root_config() };
+        let config = upstream.session_config(&role);
+        secrets::fetch(&config, &reader, &definition.secrets).await.map_err(StartFailure::of_task)
     }
 
     async fn create_log_stream(
         &self,
         definition: &ContainerDefinition,
     ) -> Result<Option<LogStream>, StartFailure> {
-        let (Some(log), Some(config)) = (&definition.log_configuration, self.execution_role().await?) else {
+        let (Some(log), Some(role)) = (&definition.log_configuration, self.execution_role().await?) else {
             return Ok(None);
         };
         self.reach(self.aws("logs"), |_| StartFailure::of_task(logs::UNREACHABLE.to_owned())).await?;
+        let config = self.ecs.upstream.session_config(&role);
         let stream = LogStream::create(&config, &log.options, &definition.name, &self.id).await;
         stream.map(Some).map_err(|error| {
             StartFailure::of_task(format!(
@@ -336,16 +341,16 @@ impl Life {
         })
     }
 
-    /// Configuration for what is done in the name of the execution role, if the task has one.
-    async fn execution_role(&self) -> Result<Option<SdkConfig>, StartFailure> {
+    /// A session for what is done in the name of the execution role, if the task has one.
+    async fn execution_role(&self) -> Result<Option<Session>, StartFailure> {
         match &self.definition.request.execution_role_arn {
             Some(role) => self.assume(role).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn assume(&self, role: &str) -> Result<SdkConfig, StartFailure> {
-        self.ecs.upstream.role_config(role, &self.id).await.map_err(|error| {
+    async fn assume(&self, role: &str) -> Result<Session, StartFailure> {
+        self.ecs.upstream.role_session(role, &self.id).await.map_err(|error| {
             tracing::warn!(role, task = self.id, error = format!("{error:#}"), "role could not be assumed");
             StartFailure::of_task(format!(
                 "ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the \

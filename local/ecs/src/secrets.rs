@@ -1,4 +1,4 @@
-//! The secrets of a container, fetched from Secrets Manager with the credentials of the execution role.
+//! The secrets of a container, fetched with the rights of the execution role: here those of Secrets Manager.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
 use serde_json::Value;
 
+use crate::parameters::{self, Parameter, Reader};
 use crate::requests::Secret;
 
 /// What the reasons begin with.
@@ -38,36 +39,54 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// Whether a secret can be fetched here: Secrets Manager by ARN, not Systems Manager's parameters.
+/// Whether a secret can be fetched here: by its ARN.
 pub(crate) fn is_supported(secret: &Secret) -> bool {
-    Reference::parse(&secret.value_from).is_some()
+    Reference::parse(&secret.value_from).is_some() || Parameter::parse(&secret.value_from).is_some()
 }
 
-/// Why a secret cannot be fetched when nothing leads to Secrets Manager, as seen on AWS (Releem/releem-agent#195,
-/// Kong/kong-mesh-ecs#44).
+/// The service that has a secret, as the name of its endpoint.
+pub(crate) fn service(secret: &Secret) -> &'static str {
+    if Parameter::parse(&secret.value_from).is_some() { "ssm" } else { "secretsmanager" }
+}
+
+/// Why a secret cannot be fetched when nothing leads to the service that has it, as seen on AWS (Releem/releem-agent#195,
+/// Kong/kong-mesh-ecs#44; umotif-public/terraform-aws-ecs-fargate#50, the end of which is that of the others).
 pub(crate) fn unreachable(secret: &Secret) -> String {
-    let arn = Reference::parse(&secret.value_from).map(|reference| reference.arn).unwrap_or_default();
-    format!(
-        "{UNABLE} unable to retrieve secret from asm: service call has been retried 5 time(s): failed to fetch secret {arn} \
-         from secrets manager: RequestCanceled: request context canceled caused by: context deadline exceeded. Please check \
-         your task network configuration."
-    )
+    const CANCELED: &str = "RequestCanceled: request context canceled caused by: context deadline exceeded. Please check \
+                            your task network configuration.";
+    let retried = "service call has been retried 5 time(s):";
+    match Reference::parse(&secret.value_from) {
+        Some(Reference { arn, .. }) => format!(
+            "{UNABLE} unable to retrieve secret from asm: {retried} failed to fetch secret {arn} from secrets manager: \
+             {CANCELED}"
+        ),
+        None => format!("{UNABLE} {} {retried} {CANCELED}", parameters::UNABLE),
+    }
 }
 
 /// The variables of `secrets`, or why there are none in the words of `stoppedReason`: Developer Guide,
 /// "Amazon ECS ResourceInitializationError".
 pub(crate) async fn fetch(
     config: &SdkConfig,
+    reader: &Reader<'_>,
     secrets: &[Secret],
 ) -> Result<BTreeMap<String, String>, String> {
     let client = Client::new(config);
     let mut variables = BTreeMap::new();
-    for secret in secrets {
+    for secret in secrets.iter().filter(|secret| Reference::parse(&secret.value_from).is_some()) {
         let value = value(&client, &secret.value_from)
             .await
             .map_err(|error| format!("{UNABLE} unable to retrieve secret from asm: {error}"))?;
         variables.insert(secret.name.clone(), value);
     }
+    let parameters: Vec<_> = secrets
+        .iter()
+        .filter_map(|secret| Some((&secret.name, Parameter::parse(&secret.value_from)?)))
+        .collect();
+    let values = reader.values(parameters.iter().map(|(_, parameter)| parameter)).await;
+    let values = values.map_err(|error| format!("{UNABLE} {} {error}", parameters::UNABLE))?;
+    variables
+        .extend(parameters.iter().map(|(name, parameter)| ((*name).clone(), values[parameter.arn].clone())));
     Ok(variables)
 }
 
@@ -119,9 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_not_supported() {
-        for other in ["name", "arn:aws:ssm:r:a:parameter/p", &format!("{ARN}:key"), &format!("{ARN}:a:b:c:d")]
-        {
+    fn anything_else_is_none() {
+        for other in ["name", &format!("{ARN}:key"), &format!("{ARN}:a:b:c:d")] {
             assert_eq!(Reference::parse(other), None, "{other}");
         }
     }

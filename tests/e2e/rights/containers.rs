@@ -14,7 +14,7 @@ use crate::support::world::until;
 const TASK: &str = "TaskRole";
 const EXECUTION: &str = "ExecutionRole";
 const MAIL: [&str; 3] = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:SendMessage"];
-const START: [&str; 2] = ["secretsmanager:GetSecretValue", "logs:CreateLogStream"];
+const START: [&str; 3] = ["secretsmanager:GetSecretValue", "ssm:GetParameters", "logs:CreateLogStream"];
 const CORRESPONDENT: &str = "rights-mail";
 const PUT: &str = "logs:PutLogEvents";
 
@@ -68,18 +68,22 @@ async fn mail(stack: &Stack, job: &str) -> Result<()> {
 }
 
 /// Starts a job for each right that a container needs to start.
-async fn start(stack: &Stack) -> Result<[(String, &'static str); 2]> {
-    let mut with_secret = command(&["true"]);
-    with_secret["container"] = json!({ "secrets": { "SECRET": stack.secret } });
-    let [secret, log] = START;
+async fn start(stack: &Stack) -> Result<[(String, &'static str); 3]> {
+    let with_secret = |arn: &str| {
+        let mut document = command(&["true"]);
+        document["container"] = json!({ "secrets": { "SECRET": arn } });
+        document
+    };
+    let [secret, parameter, log] = START;
     Ok([
-        (stack.start("rights-secret", &with_secret).await?, secret),
+        (stack.start("rights-secret", &with_secret(&stack.secret)).await?, secret),
+        (stack.start("rights-parameter", &with_secret(&stack.parameter)).await?, parameter),
         (stack.start("rights-log", &command(&["true"])).await?, log),
     ])
 }
 
 /// A job whose container cannot start tells which right it lacks.
-async fn failed(stack: &Stack, jobs: [(String, &str); 2]) -> Result<()> {
+async fn failed(stack: &Stack, jobs: [(String, &str); 3]) -> Result<()> {
     for (job, action) in jobs {
         let ended = stack.world.ended(&job).await?;
         let outcome: Outcome = serde_json::from_str(ended.cause().context("the job has failed")?)?;

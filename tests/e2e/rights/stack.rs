@@ -42,8 +42,9 @@ pub struct Stack {
     physical: HashMap<String, String>,
     /// The inline policies of each role as deployed: their names and documents.
     policies: HashMap<String, Vec<(String, Value)>>,
-    /// The secret that jobs may name.
+    /// The secret that jobs may name, and the parameter of Parameter Store.
     pub secret: String,
+    pub parameter: String,
     /// What create-service is given for [`SOLO`].
     creation: OnceCell<Value>,
     counter: AtomicU32,
@@ -62,9 +63,14 @@ impl Stack {
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
         let secret = secrets.create_secret().name(NAME).secret_string("s3cr3t").send().await?;
         let secret = secret.arn.context("a secret has an ARN")?;
+        let parameters = aws_sdk_ssm::Client::new(&config);
+        let put = parameters.put_parameter().name(NAME).value("s3cr3t");
+        put.r#type(aws_sdk_ssm::types::ParameterType::SecureString).send().await?;
+        let parameter = parameters.get_parameter().name(NAME).send().await?.parameter;
+        let parameter = parameter.and_then(|parameter| parameter.arn).context("a parameter has an ARN")?;
         // Nobody is to take a job that is held for one that is lost.
         let parameters = [
-            format!("SecretArns={secret}"),
+            format!("SecretArns={secret},{parameter}"),
             format!("DataKeyArns=arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000"),
             format!("DataPrefixes={}", PREFIXES.join(",")),
             format!("AllowedImages={IMAGES}"),
@@ -84,6 +90,7 @@ impl Stack {
             physical: HashMap::new(),
             policies: HashMap::new(),
             secret,
+            parameter,
             creation: OnceCell::new(),
             counter: AtomicU32::default(),
         };

@@ -16,5 +16,6 @@ mod ministack;
 mod private;
 /// What the account may have at once.
 mod quotas;
+mod secrets;
 /// Services, and the tasks that they run.
 mod services;

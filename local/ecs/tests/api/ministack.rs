@@ -61,6 +61,16 @@ fn json_answer(seen: &Mutex<Seen>, target: &str, body: &Value) -> (u16, Value) {
             return (400, json!({ "__type": "ResourceNotFoundException", "message": message }));
         }
         "secretsmanager.GetSecretValue" => json!({ "SecretString": r#"{"user":"u","password":"p4ss"}"# }),
+        "AmazonSSM.GetParameters" => {
+            assert_eq!(body["WithDecryption"], true);
+            let known = |name: &&Value| *name != "/gone/key";
+            let (found, gone): (Vec<_>, Vec<_>) = body["Names"].as_array().unwrap().iter().partition(known);
+            let found: Vec<_> = found
+                .iter()
+                .map(|name| json!({ "Name": name, "Value": format!("value of {}", name.as_str().unwrap()) }))
+                .collect();
+            json!({ "Parameters": found, "InvalidParameters": gone })
+        }
         "Logs_20140328.CreateLogStream" => json!({}),
         "Logs_20140328.PutLogEvents" => {
             let stream = seen.logs.entry(body["logStreamName"].as_str().unwrap().to_owned()).or_default();
@@ -159,21 +169,24 @@ fn query_answer(body: &str) -> (u16, String) {
                 "<DescribeRouteTablesResponse><routeTableSet>{tables}</routeTableSet></DescribeRouteTablesResponse>"
             )
         }
-        // The role `tagger` may do something with what is its own stack's only; other roles may do nothing.
+        // The role `tagger` may do something with what is its own stack's only, and `execution` read some parameters; other
+        // roles may do nothing.
         "GetRole" => format!(
             "<GetRoleResponse><GetRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>r</RoleId>\
              <Arn>arn:aws:iam::{ACCOUNT}:role/r</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role>\
              </GetRoleResult></GetRoleResponse>"
         ),
         "ListRolePolicies" => {
-            let names = if fields["RoleName"] == "tagger" { "<member>own</member>" } else { "" };
+            let has_policy = ["tagger", "execution"].contains(&fields["RoleName"]);
+            let names = if has_policy { "<member>own</member>" } else { "" };
             format!(
                 "<ListRolePoliciesResponse><ListRolePoliciesResult><PolicyNames>{names}</PolicyNames>\
                  <IsTruncated>false</IsTruncated></ListRolePoliciesResult></ListRolePoliciesResponse>"
             )
         }
         "GetRolePolicy" => {
-            let policy = policy_of_tagger();
+            let policy =
+                if fields["RoleName"] == "tagger" { policy_of_tagger() } else { policy_of_execution() };
             format!(
                 "<GetRolePolicyResponse><GetRolePolicyResult><RoleName>tagger</RoleName><PolicyName>own</PolicyName>\
                  <PolicyDocument>{policy}</PolicyDocument></GetRolePolicyResult></GetRolePolicyResponse>"
@@ -228,5 +241,13 @@ fn policy_of_tagger() -> Value {
             "Effect": "Allow", "Action": "iam:PassRole", "Resource": format!("arn:aws:iam::{ACCOUNT}:role/task"),
             "Condition": { "StringEquals": { "iam:PassedToService": "ecs-tasks.amazonaws.com" } },
         },
+    ] })
+}
+
+fn policy_of_execution() -> Value {
+    let parameters =
+        ["key", "api/*", "gone/*"].map(|name| format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name}"));
+    json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "ssm:GetParameters", "Resource": parameters },
     ] })
 }

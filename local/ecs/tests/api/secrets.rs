@@ -1,0 +1,77 @@
+//! The secrets that a container is given.
+
+use aws_sdk_ecs::types::{AwsVpcConfiguration, NetworkConfiguration, Secret};
+
+use crate::cloud::{ACCOUNT, Cloud, REGION, eventually};
+
+/// What the reasons begin with.
+const UNABLE: &str = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval \
+                      failed: unable to retrieve secrets from ssm: service call has been retried";
+
+async fn register(cloud: &Cloud, image: &str, parameters: &[(&str, &str)]) -> String {
+    let secret = |&(name, path): &(&str, &str)| {
+        let arn = format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{path}");
+        Secret::builder().name(name).value_from(arn).build().unwrap()
+    };
+    let secrets = Some(parameters.iter().map(secret).collect());
+    cloud.register_changed(image, "group", "task", |container| container.set_secrets(secrets)).await
+}
+
+#[tokio::test]
+async fn parameters_are_variables_however_many_and_however_often_one_is_named() {
+    let cloud = Cloud::start().await;
+    let named: Vec<_> =
+        (1..=11).map(|number| (format!("KEY_{number}"), format!("api/key-{number}"))).collect();
+    let named = named.iter().map(|(name, path)| (name.as_str(), path.as_str()));
+    let named: Vec<_> = named.chain([("FIRST", "key"), ("SECOND", "key")]).collect();
+    let definition = register(&cloud, "env", &named).await;
+    cloud.service("job", &definition).send().await.unwrap();
+    let task = cloud.task_in("job", "RUNNING").await;
+    let id = task.task_arn().unwrap().rsplit('/').next().unwrap();
+    let lines = eventually("its output in the log stream", || async {
+        let logs = cloud.seen.lock().unwrap().logs.get(&format!("jobs/worker/{id}")).cloned();
+        logs.filter(|lines| lines.contains(&"told".to_owned()))
+    })
+    .await;
+    for (name, path) in named {
+        let name_of_parameter = if path.contains('/') { format!("/{path}") } else { path.to_owned() };
+        assert!(lines.contains(&format!("{name}=value of {name_of_parameter}")), "{name}: {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_cannot_be_read_says_why() {
+    let cloud = Cloud::start().await;
+    let denied = "1 time(s): AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/execution/test is not \
+                  authorized to perform: ssm:GetParameters on resource: \
+                  arn:aws:ssm:eu-west-1:111122223333:parameter/else/key because no identity-based policy allows the \
+                  ssm:GetParameters action";
+    for (path, why) in [("else/key", denied), ("gone/key", "1 time(s): invalid ssm parameters: /gone/key")] {
+        let name = path.replace('/', "-");
+        let definition = register(&cloud, "sleep", &[("KEY", path)]).await;
+        cloud.service(&name, &definition).send().await.unwrap();
+        let stopped = cloud.task_in(&name, "STOPPED").await;
+        assert_eq!(stopped.stopped_reason(), Some(format!("{UNABLE} {why}").as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_task_without_a_way_to_parameter_store_says_so() {
+    let cloud = Cloud::start().await;
+    let secret = Secret::builder().name("KEY");
+    let secret = secret.value_from(format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/key")).build().unwrap();
+    let change = |container: aws_sdk_ecs::types::builders::ContainerDefinitionBuilder| {
+        container.image("docker.io/team/sleep:1").set_secrets(Some(vec![secret]))
+    };
+    let definition = cloud.register_changed("sleep", "group", "task", change).await;
+    // Without a public address nothing leads out of the subnet.
+    let network = AwsVpcConfiguration::builder().subnets("subnet-1").security_groups("sg-1").build().unwrap();
+    let network = NetworkConfiguration::builder().awsvpc_configuration(network).build();
+    cloud.service("job", &definition).network_configuration(network).send().await.unwrap();
+    let stopped = cloud.task_in("job", "STOPPED").await;
+    let why = format!(
+        "{UNABLE} 5 time(s): RequestCanceled: request context canceled caused by: context deadline exceeded. Please check \
+         your task network configuration."
+    );
+    assert_eq!(stopped.stopped_reason(), Some(why.as_str()));
+}
