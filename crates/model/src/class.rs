@@ -133,7 +133,7 @@ impl Class {
 /// The remedies where a word of the worker's, or of S3's, says more than the class.
 /// Source: S3 API Reference, "Error responses"; S3 user guide, "Restoring an archived object" and "Protecting data with
 /// server-side encryption".
-const SPECIAL_REMEDIES: [(Class, &str, &str); 6] = [
+const SPECIAL_REMEDIES: [(Class, &str, &str); 7] = [
     (
         Class::InputUnavailable,
         "(InvalidObjectState",
@@ -162,6 +162,12 @@ const SPECIAL_REMEDIES: [(Class, &str, &str); 6] = [
         "Access to KMS is not allowed",
         "Add the KMS key of the secret to the stack's parameter `DataKeyArns`, and see that the key's own policy lets the \
          stack's execution role decrypt with it.",
+    ),
+    (
+        Class::AccessDenied,
+        "The ciphertext refers to",
+        "Add the KMS key of the parameter to the stack's parameter `DataKeyArns`, and see that the key's own policy lets \
+         the stack's execution role decrypt with it.",
     ),
     (
         Class::UploadFailed,
@@ -211,6 +217,11 @@ mod tests {
             (Class::InputUnavailable, no_key, "`DataKeyArns`"),
             (Class::UploadFailed, no_key, "`DataKeyArns`"),
             (Class::AccessDenied, "AccessDeniedException: Access to KMS is not allowed", "`DataKeyArns`"),
+            (
+                Class::AccessDenied,
+                "AccessDeniedException: The ciphertext refers to a customer master key that does not exist",
+                "key of the parameter",
+            ),
             (Class::UploadFailed, denied, "the bucket's default encryption"),
             (Class::UploadFailed, "HTTP 404 Not Found (NoSuchBucket)", "See that the command writes"),
         ];

@@ -26,6 +26,7 @@ mod parameters;
 mod processes;
 mod pull;
 mod quotas;
+mod reader;
 mod registries;
 mod requests;
 mod runtime;

@@ -19,7 +19,7 @@ use crate::endpoints::Endpoints;
 use crate::fargate::STOP_TIMEOUT;
 use crate::faults::{Fault, SpotStopCode, Stage};
 use crate::logs::LogStream;
-use crate::parameters::Reader;
+use crate::reader::Reader;
 use crate::registries::Registry;
 use crate::requests::{AwsvpcConfiguration, ContainerDefinition, LoadBalancer, Switch};
 use crate::runtime::{Container, Launch};
@@ -271,9 +271,8 @@ impl Life {
             self.reach(server, |_| StartFailure::of_task(secrets::unreachable(secret))).await?;
         }
         let Ecs { guard, upstream, .. } = &self.ecs;
-        let reader = Reader { guard, role: (&role).into(), root: upstream.root_config() };
-        let config = upstream.session_config(&role);
-        secrets::fetch(&config, &reader, &definition.secrets).await.map_err(StartFailure::of_task)
+        let reader = Reader { guard, upstream, role: &role };
+        secrets::fetch(&reader, &definition.secrets).await.map_err(StartFailure::of_task)
     }
 
     async fn create_log_stream(

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
 use serde_json::Value;
 
-use crate::parameters::{self, Parameter, Reader};
+use crate::parameters::{self, Parameter};
+use crate::reader::Reader;
 use crate::requests::Secret;
 
 /// What the reasons begin with.
@@ -67,14 +67,12 @@ pub(crate) fn unreachable(secret: &Secret) -> String {
 /// The variables of `secrets`, or why there are none in the words of `stoppedReason`: Developer Guide,
 /// "Amazon ECS ResourceInitializationError".
 pub(crate) async fn fetch(
-    config: &SdkConfig,
     reader: &Reader<'_>,
     secrets: &[Secret],
 ) -> Result<BTreeMap<String, String>, String> {
-    let client = Client::new(config);
     let mut variables = BTreeMap::new();
     for secret in secrets.iter().filter(|secret| Reference::parse(&secret.value_from).is_some()) {
-        let value = value(&client, &secret.value_from)
+        let value = value(reader, &secret.value_from)
             .await
             .map_err(|error| format!("{UNABLE} unable to retrieve secret from asm: {error}"))?;
         variables.insert(secret.name.clone(), value);
@@ -83,16 +81,22 @@ pub(crate) async fn fetch(
         .iter()
         .filter_map(|secret| Some((&secret.name, Parameter::parse(&secret.value_from)?)))
         .collect();
-    let values = reader.values(parameters.iter().map(|(_, parameter)| parameter)).await;
+    let values = parameters::values(reader, parameters.iter().map(|(_, parameter)| parameter)).await;
     let values = values.map_err(|error| format!("{UNABLE} {} {error}", parameters::UNABLE))?;
     variables
         .extend(parameters.iter().map(|(name, parameter)| ((*name).clone(), values[parameter.arn].clone())));
     Ok(variables)
 }
 
-async fn value(client: &Client, value_from: &str) -> Result<String, String> {
+async fn value(reader: &Reader<'_>, value_from: &str) -> Result<String, String> {
     let reference = Reference::parse(value_from).ok_or_else(|| format!("{value_from} is no secret"))?;
-    let answer = client
+    let failed = |cause| {
+        let arn = &reference.arn;
+        format!(
+            "service call has been retried 1 time(s): failed to fetch secret {arn} from secrets manager: {cause}"
+        )
+    };
+    let answer = Client::new(&reader.role_config())
         .get_secret_value()
         .secret_id(&reference.arn)
         .set_version_stage(reference.version_stage.map(str::to_owned))
@@ -100,13 +104,18 @@ async fn value(client: &Client, value_from: &str) -> Result<String, String> {
         .send()
         .await
         .map_err(|error| {
-            let cause = match error.code() {
+            failed(match error.code() {
                 Some(code) => format!("{code}: {}", error.message().unwrap_or_default()),
                 None => DisplayErrorContext(&error).to_string(),
-            };
-            let arn = &reference.arn;
-            format!("service call has been retried 1 time(s): failed to fetch secret {arn} from secrets manager: {cause}")
+            })
         })?;
+    let described =
+        Client::new(&reader.root_config()).describe_secret().secret_id(&reference.arn).send().await;
+    let described = described.map_err(|error| failed(DisplayErrorContext(&error).to_string()))?;
+    if !reader.may_decrypt(described.kms_key_id(), "secretsmanager").await {
+        // As seen on AWS (GiamPy5/terraform-aws-directus#10).
+        return Err(failed("AccessDeniedException: Access to KMS is not allowed".to_owned()));
+    }
     let text = answer.secret_string.ok_or_else(|| format!("{} has no text", reference.arn))?;
     let Some(key) = reference.json_key else { return Ok(text) };
     let missing = || format!("retrieved secret from Secrets Manager did not contain json key {key}");

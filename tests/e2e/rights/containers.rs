@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use mayfly_model::class::Class;
-use mayfly_model::outcome::Outcome;
-use serde_json::json;
+use mayfly_model::outcome::{JobFailure, Outcome};
+use serde_json::{Value, json};
 use tokio::try_join;
 
 use super::Rights;
@@ -17,6 +17,7 @@ const MAIL: [&str; 3] = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:SendMes
 const START: [&str; 3] = ["secretsmanager:GetSecretValue", "ssm:GetParameters", "logs:CreateLogStream"];
 const CORRESPONDENT: &str = "rights-mail";
 const PUT: &str = "logs:PutLogEvents";
+const DECRYPT: &str = "kms:Decrypt";
 
 pub async fn prove(stack: &Stack) -> Result<Rights> {
     stack.limit(TASK, &MAIL).await?;
@@ -32,9 +33,10 @@ pub async fn prove(stack: &Stack) -> Result<Rights> {
     ensure!(delivered.is_empty(), "without {PUT}: {delivered:#?}");
     stack.limit(EXECUTION, &START).await?;
     try_join!(mail(stack, &job), failed(stack, others))?;
-    stack.limit(EXECUTION, &[]).await?;
+    decrypted(stack).await?;
     let own = |actions: &[&str]| actions.iter().map(|action| (*action).to_owned()).collect();
-    Ok([(TASK.to_owned(), own(&MAIL)), (EXECUTION.to_owned(), own(&[&START[..], &[PUT]].concat()))].into())
+    Ok([(TASK.to_owned(), own(&MAIL)), (EXECUTION.to_owned(), own(&[&START[..], &[PUT, DECRYPT]].concat()))]
+        .into())
 }
 
 /// Waits until the container has been told so often, by its output on the disk, that it may not read its mailbox.
@@ -69,11 +71,6 @@ async fn mail(stack: &Stack, job: &str) -> Result<()> {
 
 /// Starts a job for each right that a container needs to start.
 async fn start(stack: &Stack) -> Result<[(String, &'static str); 3]> {
-    let with_secret = |arn: &str| {
-        let mut document = command(&["true"]);
-        document["container"] = json!({ "secrets": { "SECRET": arn } });
-        document
-    };
     let [secret, parameter, log] = START;
     Ok([
         (stack.start("rights-secret", &with_secret(&stack.secret)).await?, secret),
@@ -82,16 +79,43 @@ async fn start(stack: &Stack) -> Result<[(String, &'static str); 3]> {
     ])
 }
 
+fn with_secret(arn: &str) -> Value {
+    let mut document = command(&["true"]);
+    document["container"] = json!({ "secrets": { "SECRET": arn } });
+    document
+}
+
+/// What a customer's key encrypts takes one right more, of which neither service's words tell the name.
+async fn decrypted(stack: &Stack) -> Result<()> {
+    for (given, words) in
+        ["Access to KMS is not allowed", "The ciphertext refers to a customer master key"].iter().enumerate()
+    {
+        let (service, document) = (["secret", "parameter"][given], with_secret(&stack.encrypted[given]));
+        stack.limit(EXECUTION, &[DECRYPT]).await?;
+        let denied = stack.start(&format!("rights-encrypted-{service}"), &document).await?;
+        let failure = failure(stack, &denied).await?;
+        ensure!(failure.error == Class::AccessDenied && failure.message.contains(words), "{failure:#?}");
+        stack.limit(EXECUTION, &[]).await?;
+        let allowed = stack.start(&format!("rights-decrypted-{service}"), &document).await?;
+        stack.succeeded(&allowed).await?;
+    }
+    Ok(())
+}
+
 /// A job whose container cannot start tells which right it lacks.
 async fn failed(stack: &Stack, jobs: [(String, &str); 3]) -> Result<()> {
     for (job, action) in jobs {
-        let ended = stack.world.ended(&job).await?;
-        let outcome: Outcome = serde_json::from_str(ended.cause().context("the job has failed")?)?;
-        let failure = outcome.end.failure().context("a failure says why")?;
+        let failure = failure(stack, &job).await?;
         ensure!(
             failure.error == Class::AccessDenied && denies(&failure.message, action),
             "{action}: {failure:#?}"
         );
     }
     Ok(())
+}
+
+async fn failure(stack: &Stack, job: &str) -> Result<JobFailure> {
+    let ended = stack.world.ended(job).await?;
+    let outcome: Outcome = serde_json::from_str(ended.cause().context("the job has failed")?)?;
+    outcome.end.failure().cloned().context("a failure says why")
 }

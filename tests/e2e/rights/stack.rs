@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
@@ -45,6 +46,8 @@ pub struct Stack {
     /// The secret that jobs may name, and the parameter of Parameter Store.
     pub secret: String,
     pub parameter: String,
+    /// The same, encrypted with a customer's key.
+    pub encrypted: [String; 2],
     /// What create-service is given for [`SOLO`].
     creation: OnceCell<Value>,
     counter: AtomicU32,
@@ -60,18 +63,16 @@ pub struct Failed {
 impl Stack {
     pub async fn deploy(world: Arc<World>) -> Result<Self> {
         let config = world.cloud().sdk_config();
-        let secrets = aws_sdk_secretsmanager::Client::new(&config);
-        let secret = secrets.create_secret().name(NAME).secret_string("s3cr3t").send().await?;
-        let secret = secret.arn.context("a secret has an ARN")?;
-        let parameters = aws_sdk_ssm::Client::new(&config);
-        let put = parameters.put_parameter().name(NAME).value("s3cr3t");
-        put.r#type(aws_sdk_ssm::types::ParameterType::SecureString).send().await?;
-        let parameter = parameters.get_parameter().name(NAME).send().await?.parameter;
-        let parameter = parameter.and_then(|parameter| parameter.arn).context("a parameter has an ARN")?;
+        let key = format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000");
+        let (secret, parameter) = secrets(&config, NAME, None).await?;
+        let encrypted = secrets(&config, &format!("{NAME}-encrypted"), Some(&key)).await?;
         // Nobody is to take a job that is held for one that is lost.
         let parameters = [
-            format!("SecretArns={secret},{parameter}"),
-            format!("DataKeyArns=arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000"),
+            format!(
+                "SecretArns={}",
+                [&secret, &parameter, &encrypted.0, &encrypted.1].map(String::as_str).join(",")
+            ),
+            format!("DataKeyArns={key}"),
             format!("DataPrefixes={}", PREFIXES.join(",")),
             format!("AllowedImages={IMAGES}"),
             "HeartbeatSeconds=3600".to_owned(),
@@ -91,6 +92,7 @@ impl Stack {
             policies: HashMap::new(),
             secret,
             parameter,
+            encrypted: encrypted.into(),
             creation: OnceCell::new(),
             counter: AtomicU32::default(),
         };
@@ -399,6 +401,19 @@ pub fn machine(name: &str) -> String {
 }
 
 /// Whether `text` is AWS's denial of `action`, which SQS spells in lower case.
+/// Makes a secret and a parameter, encrypted with `key` or that of AWS's own, and tells their ARNs.
+async fn secrets(config: &SdkConfig, name: &str, key: Option<&str>) -> Result<(String, String)> {
+    let key = key.map(str::to_owned);
+    let create =
+        aws_sdk_secretsmanager::Client::new(config).create_secret().name(name).secret_string("s3cr3t");
+    let secret = create.set_kms_key_id(key.clone()).send().await?.arn.context("a secret has an ARN")?;
+    let parameters = aws_sdk_ssm::Client::new(config);
+    let put = parameters.put_parameter().name(name).value("s3cr3t").set_key_id(key);
+    put.r#type(aws_sdk_ssm::types::ParameterType::SecureString).send().await?;
+    let parameter = parameters.get_parameter().name(name).send().await?.parameter;
+    Ok((secret, parameter.and_then(|parameter| parameter.arn).context("a parameter has an ARN")?))
+}
+
 pub fn denies(text: &str, action: &str) -> bool {
     let denial = Regex::new(&format!(r"(?i)(not authorized to perform:|denied) {action}\b"));
     denial.expect("an action's name is a regular expression").is_match(text)

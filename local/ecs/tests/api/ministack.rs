@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 
 use crate::cloud::{ACCOUNT, CLUSTER, REGION};
 
+/// Customer's keys that secrets are encrypted with: one that the role `execution` may use, and another.
+const OPEN_KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const SHUT_KEY: &str = "0987dcba-09fe-87dc-65ba-ab0987654321";
+
 /// What the pretended MiniStack has seen.
 #[derive(Default)]
 pub struct Seen {
@@ -61,6 +65,17 @@ fn json_answer(seen: &Mutex<Seen>, target: &str, body: &Value) -> (u16, Value) {
             return (400, json!({ "__type": "ResourceNotFoundException", "message": message }));
         }
         "secretsmanager.GetSecretValue" => json!({ "SecretString": r#"{"user":"u","password":"p4ss"}"# }),
+        "secretsmanager.DescribeSecret" => {
+            let name = body["SecretId"].as_str().unwrap();
+            json!({ "ARN": name, "Name": "s", "KmsKeyId": key_of(name) })
+        }
+        "AmazonSSM.DescribeParameters" => {
+            let filter = &body["ParameterFilters"][0];
+            assert_eq!((&filter["Key"], &filter["Option"]), (&json!("Name"), &json!("Equals")));
+            let describe = |name: &Value| json!({ "Name": name, "KeyId": key_of(name.as_str().unwrap()).unwrap_or("alias/aws/ssm") });
+            let found: Vec<_> = filter["Values"].as_array().unwrap().iter().map(describe).collect();
+            json!({ "Parameters": found })
+        }
         "AmazonSSM.GetParameters" => {
             assert_eq!(body["WithDecryption"], true);
             let known = |name: &&Value| *name != "/gone/key";
@@ -244,10 +259,22 @@ fn policy_of_tagger() -> Value {
     ] })
 }
 
+/// The customer's key of what has this name, where it has one.
+fn key_of(name: &str) -> Option<&'static str> {
+    [("open-key", OPEN_KEY), ("shut-key", SHUT_KEY)]
+        .into_iter()
+        .find_map(|(part, key)| name.contains(part).then_some(key))
+}
+
 fn policy_of_execution() -> Value {
     let parameters =
         ["key", "api/*", "gone/*"].map(|name| format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name}"));
+    let via = ["secretsmanager", "ssm"].map(|service| format!("{service}.{REGION}.amazonaws.com"));
     json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": "ssm:GetParameters", "Resource": parameters },
+        {
+            "Effect": "Allow", "Action": "kms:Decrypt", "Resource": OPEN_KEY,
+            "Condition": { "StringEquals": { "kms:ViaService": via } },
+        },
     ] })
 }

@@ -8,9 +8,13 @@ use crate::cloud::{ACCOUNT, Cloud, REGION, eventually};
 const UNABLE: &str = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval \
                       failed: unable to retrieve secrets from ssm: service call has been retried";
 
+/// A definition with secrets, by the variables' names: parameters by their paths, and secrets of Secrets Manager.
 async fn register(cloud: &Cloud, image: &str, parameters: &[(&str, &str)]) -> String {
     let secret = |&(name, path): &(&str, &str)| {
-        let arn = format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{path}");
+        let arn = match path.strip_prefix("secret:") {
+            Some(secret) => format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{secret}"),
+            None => format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{path}"),
+        };
         Secret::builder().name(name).value_from(arn).build().unwrap()
     };
     let secrets = Some(parameters.iter().map(secret).collect());
@@ -74,4 +78,30 @@ async fn a_task_without_a_way_to_parameter_store_says_so() {
          your task network configuration."
     );
     assert_eq!(stopped.stopped_reason(), Some(why.as_str()));
+}
+
+/// The condition of the role's right has to hold as well: the service decrypts in its name.
+#[tokio::test]
+async fn what_a_customers_key_encrypts_takes_the_right_to_decrypt() {
+    let cloud = Cloud::start().await;
+    let open = [("FIRST", "secret:open-key-AbCdEf"), ("SECOND", "api/open-key")];
+    let definition = register(&cloud, "sleep", &open).await;
+    cloud.service("open", &definition).send().await.unwrap();
+    cloud.task_in("open", "RUNNING").await;
+
+    let failed = UNABLE.rsplit_once(": unable").unwrap().0;
+    let secret = "unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret \
+                  arn:aws:secretsmanager:eu-west-1:111122223333:secret:shut-key-AbCdEf from secrets manager: \
+                  AccessDeniedException: Access to KMS is not allowed";
+    let parameter = "unable to retrieve secrets from ssm: service call has been retried 1 time(s): AccessDeniedException: \
+                     The ciphertext refers to a customer master key that does not exist, does not exist in this region, or \
+                     you are not allowed to access.";
+    for (name, path, why) in
+        [("secret", "secret:shut-key-AbCdEf", secret), ("parameter", "api/shut-key", parameter)]
+    {
+        let definition = register(&cloud, "sleep", &[("KEY", path)]).await;
+        cloud.service(name, &definition).send().await.unwrap();
+        let stopped = cloud.task_in(name, "STOPPED").await;
+        assert_eq!(stopped.stopped_reason(), Some(format!("{failed}: {why}").as_str()));
+    }
 }
