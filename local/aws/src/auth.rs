@@ -104,8 +104,9 @@ impl Guard {
 
     /// Whether `caller` may do `action` (`ecs:CreateService`) on `resource` (an ARN, or `*`) under `context`.
     ///
-    /// Only identity-based policies count: what is guarded here has no policies of its own, but for keys of KMS, whose own are
-    /// taken to leave all to these (KMS developer guide, "Default key policy"); and a role with a permissions boundary is refused as not implemented.
+    /// Only identity-based policies count: what is guarded here has no policies of its own, but for keys of KMS, whose own
+    /// are taken to leave all to these (KMS developer guide, "Default key policy"), and for roles, whose trust STS reads
+    /// beside [`Guard::decide`]; and a role with a permissions boundary is refused as not implemented.
     pub async fn authorize(
         &self,
         caller: &Caller,
@@ -113,8 +114,32 @@ impl Guard {
         resource: &str,
         context: &Context,
     ) -> Result<(), Refusal> {
-        let Some(role) = &caller.role else { return Ok(()) };
-        let denied = |message| Refusal { code: Code::AccessDenied, message };
+        let reason = match self.decide(caller, action, resource, context).await? {
+            Decision::Allowed => return Ok(()),
+            Decision::ExplicitlyDenied => "with an explicit deny in an identity-based policy".to_owned(),
+            Decision::ImplicitlyDenied => {
+                format!("because no identity-based policy allows the {action} action")
+            }
+        };
+        // The wording: IAM user guide, "Troubleshoot access denied error messages".
+        Err(denied(format!(
+            "User: {} is not authorized to perform: {action} on resource: {resource} {reason}",
+            caller.arn
+        )))
+    }
+
+    /// What the caller's own policies say about it, for a resource that may have a policy too.
+    ///
+    /// # Errors
+    /// Where they cannot be evaluated.
+    pub async fn decide(
+        &self,
+        caller: &Caller,
+        action: &str,
+        resource: &str,
+        context: &Context,
+    ) -> Result<Decision, Refusal> {
+        let Some(role) = &caller.role else { return Ok(Decision::Allowed) };
         let cannot_tell = |error: String| {
             tracing::error!(caller = caller.arn, action, error, "a policy could not be evaluated");
             denied(format!("cannot tell whether {} may {action}: {error}", caller.arn))
@@ -122,19 +147,7 @@ impl Guard {
         let policies = self.policies(role).await.map_err(|error| cannot_tell(format!("{error:#}")))?;
         let context = self.with_global_keys(role, context);
         let request = policy::Request { action, resource, context: &context };
-        let reason =
-            match policy::evaluate(&policies, request).map_err(|error| cannot_tell(error.to_string()))? {
-                Decision::Allowed => return Ok(()),
-                Decision::ExplicitlyDenied => "with an explicit deny in an identity-based policy".to_owned(),
-                Decision::ImplicitlyDenied => {
-                    format!("because no identity-based policy allows the {action} action")
-                }
-            };
-        // The wording: IAM user guide, "Troubleshoot access denied error messages".
-        Err(denied(format!(
-            "User: {} is not authorized to perform: {action} on resource: {resource} {reason}",
-            caller.arn
-        )))
+        policy::evaluate(&policies, request).map_err(|error| cannot_tell(error.to_string()))
     }
 
     /// The principal that `access_key` belongs to, and the whole of its keys.
@@ -194,6 +207,10 @@ impl Guard {
         }
         context
     }
+}
+
+fn denied(message: String) -> Refusal {
+    Refusal { code: Code::AccessDenied, message }
 }
 
 fn unknown_key() -> Refusal {

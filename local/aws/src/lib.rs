@@ -12,6 +12,7 @@ pub mod ministack;
 pub mod policy;
 pub mod random;
 pub mod server;
+pub mod sts;
 pub mod upstream;
 
 mod pattern;

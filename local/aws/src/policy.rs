@@ -152,9 +152,32 @@ impl Policy {
     /// # Errors
     /// As [`evaluate`].
     pub fn admits_service(&self, service: &str, request: Request<'_>) -> Result<bool, Unsupported> {
+        self.admits(request, |kind, name| name == "*" || (kind == "Service" && name == service))
+    }
+
+    /// Whether this resource-based policy lets any AWS service at all make `request`.
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    pub fn admits_some_service(&self, request: Request<'_>) -> Result<bool, Unsupported> {
+        self.admits(request, |kind, _| kind == "Service")
+    }
+
+    /// Whether this resource-based policy lets the principal `arn` of an account make `request`; a role's ARN is for its
+    /// sessions too, and that of the account's root for whomever the account's own policies let do it.
+    /// Source: IAM user guide, "AWS JSON policy elements: Principal".
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    pub fn admits_principal(&self, arn: &str, request: Request<'_>) -> Result<bool, Unsupported> {
+        self.admits(request, |kind, name| name == "*" || (kind == "AWS" && name == arn))
+    }
+
+    /// Whether it lets a principal make `request`, whose kind and name are `who`.
+    fn admits(&self, request: Request<'_>, who: impl Fn(&str, &str) -> bool) -> Result<bool, Unsupported> {
         let mut allowed = false;
         for statement in &self.statements {
-            if statement.names_service(service) && statement.applies(request)? {
+            if statement.names(&who) && statement.applies(request)? {
                 if statement.effect == Effect::Deny {
                     return Ok(false);
                 }
@@ -166,11 +189,11 @@ impl Policy {
 }
 
 impl Statement {
-    fn names_service(&self, service: &str) -> bool {
+    fn names(&self, who: impl Fn(&str, &str) -> bool) -> bool {
         match &self.principal {
-            Some(Value::String(anyone)) => anyone == "*",
+            Some(Value::String(anyone)) => anyone == "*" && who("AWS", anyone),
             Some(Value::Object(kinds)) => kinds.iter().any(|(kind, names)| {
-                let named = |name: &Value| name == "*" || (kind == "Service" && name == service);
+                let named = |name: &Value| name.as_str().is_some_and(|name| who(kind, name));
                 names.as_array().map_or_else(|| named(names), |names| names.iter().any(named))
             }),
             _ => false,
@@ -391,5 +414,30 @@ mod tests {
         );
         assert_eq!(admits(r#"{"Service":"events.amazonaws.com"}"#, "arn:aws:events:r:a:rule/y"), Ok(false));
         assert_eq!(admits(r#"{"Service":"s3.amazonaws.com"}"#, "arn:aws:events:r:a:rule/x"), Ok(false));
+        assert_eq!(admits(r#""*""#, "arn:aws:events:r:a:rule/x"), Ok(true));
+    }
+
+    #[test]
+    fn a_resource_policy_admits_the_principals_it_names_unless_it_denies_them() {
+        let policy = |statements: &str| {
+            Policy::parse(&format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#))
+                .expect("a policy")
+        };
+        let allow = |principal: &str| {
+            format!(r#"{{"Effect":"Allow","Principal":{principal},"Action":"sts:AssumeRole"}}"#)
+        };
+        let context = Context::new();
+        let request = Request { action: "sts:AssumeRole", resource: "arn:data", context: &context };
+        let roles = policy(&allow(r#"{"AWS":["arn:one","arn:two"]}"#));
+        assert_eq!(roles.admits_principal("arn:two", request), Ok(true));
+        assert_eq!(roles.admits_principal("arn:three", request), Ok(false));
+        assert_eq!(roles.admits_some_service(request), Ok(false));
+        let service = policy(&allow(r#"{"Service":"ecs-tasks.amazonaws.com"}"#));
+        assert_eq!(service.admits_some_service(request), Ok(true));
+        assert_eq!(service.admits_principal("ecs-tasks.amazonaws.com", request), Ok(false));
+        let deny = r#"{"Effect":"Deny","Principal":{"AWS":"arn:one"},"Action":"sts:*"}"#;
+        let both = policy(&format!("{},{deny}", allow(r#""*""#)));
+        assert_eq!(both.admits_principal("arn:one", request), Ok(false));
+        assert_eq!(both.admits_principal("arn:two", request), Ok(true));
     }
 }

@@ -1,22 +1,14 @@
 //! STS, in front of MiniStack's: that one reads every session policy of up to 2,048 characters and answers at once.
 //! AWS's packs the policy into less, and takes its time.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
 use local_aws::server::Service;
+use local_aws::sts::{ANSWER, error_document, packed_percent, packed_too_large};
 use reqwest::Client;
 use tokio::time::sleep;
-
-/// A session policy is refused from so many characters on. AWS packs it into a binary form with a limit of its own, and
-/// tells only how full that is; others have met it at about this length.
-/// Source: STS API Reference, `AssumeRole`, `PackedPolicyTooLarge` and `PackedPolicySize`.
-const PACKED_LIMIT: usize = 1_000;
-/// How long an answer takes, in real time.
-const ANSWER: Duration = Duration::from_millis(200);
 
 /// The STS in front of MiniStack's. It keeps nothing.
 #[derive(Clone, Debug)]
@@ -49,11 +41,12 @@ impl Sts {
 
 impl Service for Sts {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        // In real time.
         sleep(ANSWER).await;
         let policy = url::form_urlencoded::parse(request.body()).find(|(name, _)| name == "Policy");
-        let length = policy.map(|(_, policy)| policy.chars().count());
-        let answer = match length.filter(|length| *length >= PACKED_LIMIT) {
-            Some(length) => too_large(length),
+        let percent = policy.map(|(_, policy)| packed_percent(&policy));
+        let answer = match percent.filter(|percent| *percent > 100) {
+            Some(percent) => too_large(percent),
             None => self.pass_on(request).await,
         };
         answer.unwrap_or_else(|error| {
@@ -64,15 +57,9 @@ impl Service for Sts {
     }
 }
 
-/// In AWS's words, as others have met them.
-/// Source: github.com/aws/containers-roadmap/issues/2413, for the session tags that are packed with the policy.
-fn too_large(length: usize) -> Result<Response<Bytes>> {
-    let percent = (length * 100).div_ceil(PACKED_LIMIT - 1);
-    let error = format!(
-        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
-         <Code>PackedPolicyTooLarge</Code><Message>Packed size of policy consumes {percent}% of allotted space.\
-         </Message></Error><RequestId>00000000-0000-0000-0000-000000000000</RequestId></ErrorResponse>"
-    );
+fn too_large(percent: usize) -> Result<Response<Bytes>> {
+    let message = packed_too_large(percent);
+    let error = error_document("PackedPolicyTooLarge", &message, "00000000-0000-0000-0000-000000000000");
     let response = Response::builder().status(StatusCode::BAD_REQUEST).header(CONTENT_TYPE, "text/xml");
     Ok(response.body(error.into())?)
 }

@@ -2,4 +2,8 @@
 //! wrong.
 
 pub mod steps;
+pub mod sts;
 pub mod worker;
+
+#[cfg(test)]
+mod bench;
