@@ -1,0 +1,198 @@
+//! S3, for the one call that is made: `HeadBucket`, which tells a bucket's Region.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use local_aws::auth::Guard;
+use local_aws::calls::CallLog;
+use local_aws::policy::Context;
+use local_aws::server::Service;
+use local_aws::upstream::Upstream;
+
+/// What the stand-in works with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The account.
+    pub upstream: Upstream,
+    /// Who is calling, and what the caller may do.
+    pub guard: Guard,
+    /// Where each answered call is noted.
+    pub calls: CallLog,
+    /// All buckets there are, by name.
+    pub buckets: BTreeMap<String, Bucket>,
+}
+
+/// A bucket, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// The Region that it is in.
+    pub region: String,
+    /// Whether it is another account's, which lets nobody of this one in.
+    pub foreign: bool,
+}
+
+/// The S3 of one Region.
+#[derive(Clone, Debug)]
+pub struct S3(Config);
+
+impl S3 {
+    /// One with the buckets of `config`.
+    pub fn new(config: Config) -> Self {
+        Self(config)
+    }
+
+    /// What the status says is all that is said: the answer to a HEAD has no body. Which of several reasons S3 gives, no
+    /// page says; that a bucket that is not there is a 404 to everybody is a guess.
+    /// Source: S3 API Reference, `HeadBucket`.
+    async fn head(&self, request: &Request<Bytes>, bucket: &str) -> (String, StatusCode) {
+        let Config { guard, upstream, buckets, .. } = &self.0;
+        let caller = match guard.authenticate("s3", request).await {
+            Ok(caller) => caller,
+            Err(refusal) => {
+                tracing::error!(%refusal, "a request to S3 is not signed as it has to be");
+                return (String::new(), StatusCode::FORBIDDEN);
+            }
+        };
+        let found = buckets.get(bucket);
+        let status = match found {
+            None => StatusCode::NOT_FOUND,
+            Some(found) if found.region != upstream.region => StatusCode::MOVED_PERMANENTLY,
+            Some(found) if found.foreign => StatusCode::FORBIDDEN,
+            Some(_) => {
+                // The same page, "Permissions".
+                let arn = format!("arn:aws:s3:::{bucket}");
+                match guard.authorize(&caller, "s3:ListBucket", &arn, &Context::new()).await {
+                    Ok(()) => StatusCode::OK,
+                    Err(_) => StatusCode::FORBIDDEN,
+                }
+            }
+        };
+        (caller.arn, status)
+    }
+}
+
+impl Service for S3 {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let Config { upstream, calls, buckets, .. } = &self.0;
+        let bucket = bucket(&request, &upstream.region).filter(|_| request.method() == Method::HEAD);
+        let (caller, status) = if let Some(bucket) = &bucket {
+            self.head(&request, bucket).await
+        } else {
+            tracing::error!(method = %request.method(), uri = %request.uri(), "S3 is asked for what it does not do");
+            (String::new(), StatusCode::NOT_IMPLEMENTED)
+        };
+        let bucket = bucket.unwrap_or_default();
+        calls.record("s3:HeadBucket", &caller, &format!("arn:aws:s3:::{bucket}"), status.as_str());
+        let mut response = Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, "application/xml")
+            .header("x-amz-request-id", upstream.random.uuid().simple().to_string());
+        // "Regardless of the permissions on the bucket" (S3 API Reference, `HeadBucket`).
+        if let Some(bucket) = buckets.get(&bucket) {
+            response = response.header("x-amz-bucket-region", &bucket.region);
+        }
+        response.body(Bytes::new()).expect("the headers are valid")
+    }
+}
+
+/// The bucket that the request is about and nothing in it: by its host, or by its path where a host of S3's has no bucket.
+/// Source: S3 user guide, "Virtual hosting of general purpose buckets".
+fn bucket(request: &Request<Bytes>, region: &str) -> Option<String> {
+    let host = request.headers().get(header::HOST)?.to_str().ok()?;
+    let path = request.uri().path().trim_matches('/');
+    let hosts = [format!("s3.{region}.amazonaws.com"), format!("s3.dualstack.{region}.amazonaws.com")];
+    hosts.iter().find_map(|of_s3| {
+        let bucket = match host.strip_suffix(of_s3.as_str())? {
+            "" => path,
+            named if path.is_empty() => named.strip_suffix('.')?,
+            _ => return None,
+        };
+        (!bucket.is_empty() && !bucket.contains('/')).then(|| bucket.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+    use aws_sdk_s3::Client;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::bench::{Bench, REGION};
+
+    fn s3(bench: &Bench) -> S3 {
+        let buckets = [
+            ("data", REGION, false),
+            ("with.dots", REGION, false),
+            ("private", REGION, false),
+            ("foreign", REGION, true),
+            ("elsewhere", "us-east-1", false),
+        ];
+        let bucket = |(name, region, foreign): (&str, &str, _)| {
+            (name.to_owned(), Bucket { region: region.to_owned(), foreign })
+        };
+        S3::new(Config {
+            upstream: bench.upstream.clone(),
+            guard: bench.guard.clone(),
+            calls: bench.calls.clone(),
+            buckets: buckets.map(bucket).into(),
+        })
+    }
+
+    fn rights() -> Value {
+        let buckets =
+            ["data", "with.dots", "foreign", "elsewhere"].map(|name| format!("arn:aws:s3:::{name}"));
+        json!([{ "Effect": "Allow", "Action": "s3:ListBucket", "Resource": buckets }])
+    }
+
+    /// The status of an answer, and the Region that it names.
+    async fn head(client: &Client, bucket: &str) -> (u16, Option<String>) {
+        match client.head_bucket().bucket(bucket).send().await {
+            Ok(head) => (200, head.bucket_region),
+            Err(error) => {
+                let response = error.raw_response().expect("an answer");
+                let region = response.headers().get("x-amz-bucket-region");
+                (response.status().as_u16(), region.map(str::to_owned))
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_is_seen_by_who_may_list_it_and_its_region_by_all() {
+        let bench = Bench::new(&rights());
+        let client = Client::new(&bench.role(s3(&bench)));
+        for (bucket, status, region) in [
+            ("data", 200, Some(REGION)),
+            ("with.dots", 200, Some(REGION)),
+            ("private", 403, Some(REGION)),
+            ("foreign", 403, Some(REGION)),
+            ("elsewhere", 301, Some("us-east-1")),
+            ("nowhere", 404, None),
+        ] {
+            assert_eq!(head(&client, bucket).await, (status, region.map(str::to_owned)), "{bucket}");
+        }
+        let stranger = Credentials::from_keys("AKIASTRANGER", "secret", None);
+        let stranger = Client::new(&bench.client(s3(&bench), stranger));
+        assert_eq!(head(&stranger, "data").await.0, 403);
+        let called = ["s3:HeadBucket", "arn:aws:s3:::elsewhere", "301"].map(str::to_owned);
+        assert_eq!(bench.calls()[4], called);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_is_found_at_every_host_of_s3s_in_the_region_and_nothing_else_is_asked_for() {
+        let bench = Bench::new(&rights());
+        let config = bench.role(s3(&bench));
+        let config = aws_sdk_s3::Config::from(&config).to_builder();
+        for config in [config.clone().use_dual_stack(true), config.clone().force_path_style(true)] {
+            assert_eq!(head(&Client::from_conf(config.build()), "data").await.0, 200);
+        }
+        let client = Client::from_conf(config.build());
+        let error = client.get_object().bucket("data").key("file").send().await.expect_err("not done");
+        assert_eq!(error.raw_response().expect("an answer").status().as_u16(), 501);
+        let error = client.head_object().bucket("data").key("file").send().await.expect_err("not done");
+        assert_eq!(error.raw_response().expect("an answer").status().as_u16(), 501);
+        let error = client.list_objects_v2().bucket("data").send().await.expect_err("not done");
+        assert_eq!(error.raw_response().expect("an answer").status().as_u16(), 501);
+    }
+}
