@@ -21,6 +21,8 @@ use mayfly_model::record;
 use mayfly_model::service::{Address, Entrance};
 use mayfly_model::turn::Provider;
 use serde_json::json;
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
 
 use crate::support::course::{self, always, sample};
 use crate::support::documents::{PORT, service};
@@ -38,6 +40,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("a_service_is_called_by_whom_it_lets_in_and_leaves_nothing", called),
         harness.trial("a_service_behind_a_load_balancer_is_called_through_it_alone", balanced),
         harness.trial("a_private_service_is_called_through_its_load_balancer", private),
+        harness.trial("a_service_of_datagrams_answers_whom_it_lets_in", datagrams),
         harness.trial_in_turn("a_service_is_extended_and_the_sweeper_believes_its_record", turn, extended),
         harness.trial("a_service_whose_machine_does_not_wait_for_it_is_not_extended", not_waited_for),
         harness.trial("a_service_that_cannot_stay_up_fails_with_its_last_lines", cannot_stay_up),
@@ -49,6 +52,13 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 }
 
 const SERVES: &str = "exec python3 -m http.server 8080";
+/// Says back what it is told over UDP, and has a page over TCP, by which a load balancer asks for its health.
+const ECHOES: &str = "python3 -m http.server 8080 & exec python3 -c '
+import socket
+udp = socket.socket(type=socket.SOCK_DGRAM)
+udp.bind((\"\", 8080))
+while True: udp.sendto(*udp.recvfrom(65535))
+'";
 
 async fn called(world: Arc<World>, job: String) -> Result<()> {
     sample("run-job.service.json")?.start(&world, &job).await?;
@@ -84,6 +94,52 @@ async fn private(world: Arc<World>, job: String) -> Result<()> {
     let outcome = ended(&world, &job).await?;
     let made: BTreeSet<_> = outcome.receipt.created.iter().map(|named| named.kind).collect();
     assert!(made.contains(&Kind::LoadBalancer) && made.contains(&Kind::TargetGroup), "{made:?}");
+    Ok(())
+}
+
+async fn datagrams(world: Arc<World>, base: String) -> Result<()> {
+    let mut document = service(ECHOES, 2);
+    document["service"]["ports"] = json!([{ "port": PORT, "protocol": "udp" }, { "port": PORT }]);
+    let direct = format!("{base}-direct");
+    world.start_job(&direct, &document).await?;
+    document["service"]["loadBalancer"] = json!(true);
+    let balanced = format!("{base}-balanced");
+    world.start_job(&balanced, &document).await?;
+
+    let alone = ready(&world, &direct).await?.public_ip.context("a public address")?;
+    says_back(FRIEND, &alone, STRANGER, &alone).await?;
+    let behind = ready(&world, &balanced).await?.public_ip.context("a public address")?;
+    let entrance: Entrance = serde_json::from_str(&world.record(&balanced).await?[record::ENTRANCE])?;
+    let host = entrance.host.context("a load balancer")?;
+    says_back(FRIEND, &host, STRANGER, &host).await?;
+    // The containers' group lets in the load balancer alone.
+    says_back(FRIEND, &host, FRIEND, &behind).await?;
+    for job in [direct, balanced] {
+        served(&world, &job).await?;
+    }
+    Ok(())
+}
+
+/// Whoever calls from `friend` at `host` is answered, and whoever called from `stranger` at `wall` before that is not.
+async fn says_back(friend: Ipv4Addr, host: &str, stranger: Ipv4Addr, wall: &str) -> Result<()> {
+    let socket = async |from: Ipv4Addr, to: &str| {
+        let socket = UdpSocket::bind((from, 0)).await?;
+        socket.connect((to, PORT)).await?;
+        anyhow::Ok(socket)
+    };
+    let (friend, stranger) = (socket(friend, host).await?, socket(stranger, wall).await?);
+    for said in ["once", "twice"] {
+        stranger.send(said.as_bytes()).await?;
+        // What comes before the program listens is lost.
+        until("an answer over UDP", || async {
+            friend.send(said.as_bytes()).await?;
+            let answer = timeout(Duration::from_secs(1), friend.recv(&mut [0; 64])).await;
+            Ok(answer.ok().transpose()?)
+        })
+        .await?;
+    }
+    let silence = stranger.try_recv(&mut [0; 64]).expect_err("nobody answers");
+    assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock);
     Ok(())
 }
 

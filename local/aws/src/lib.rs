@@ -1,10 +1,11 @@
 //! What the stand-ins have in common: how they are called and started, who is calling and whether the caller may, events
-//! and their rules, time and randomness, rate limits, a log of the calls, and the way to MiniStack, which is the rest of the
+//! and their rules, time and randomness, rate limits, datagrams that are passed on, a log of the calls, and the way to MiniStack, which is the rest of the
 //! cloud.
 
 pub mod auth;
 pub mod calls;
 pub mod clock;
+pub mod datagrams;
 pub mod events;
 pub mod glob;
 pub mod limits;

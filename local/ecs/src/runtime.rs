@@ -51,6 +51,15 @@ pub struct Launch {
     pub logs: Option<LogStream>,
 }
 
+/// What the port of a container is called over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
 /// A connection to what a container serves.
 pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -75,9 +84,9 @@ pub trait Container: Debug + Send + Sync {
     /// Whether all of it was killed for want of memory.
     fn is_out_of_memory(&self) -> bool;
 
-    /// Connects, as somebody outside does, to a TCP port of a container that is called. Where nobody listens the connection is
-    /// refused.
-    fn connect(&self, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>>;
+    /// Connects, as somebody outside does, to a port of a container that is called. Over TCP the connection is refused where
+    /// nobody listens; over UDP it is one caller's datagrams, each after its length (`local_aws::datagrams::framed`).
+    fn connect(&self, transport: Transport, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>>;
 
     /// Runs a command inside a container that is called, beside its first process, and gives its exit code. Whoever stops
     /// waiting kills it.

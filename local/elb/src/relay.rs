@@ -1,15 +1,27 @@
 //! Listeners that really listen: on the public addresses of a load balancer, which are addresses of this machine. Who calls
 //! is checked against the load balancer's groups and sent on to a target.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use local_aws::datagrams::{self, Flow};
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::Elb;
 use crate::load_balancers::Node;
 use crate::targets::Target;
+
+/// How long a flow of datagrams may be silent (Network Load Balancers guide, "Connection idle timeout").
+const FLOW_IDLE: Duration = Duration::from_mins(2);
+
+/// What a listener of a protocol listens for.
+enum Transport {
+    Tcp,
+    Udp,
+}
 
 /// What a listener does at one of the load balancer's addresses.
 #[derive(Clone)]
@@ -31,18 +43,15 @@ impl Elb {
             return;
         }
         // TLS would need a certificate's private key, which no Certificate Manager gives away.
-        match found.protocol() {
-            "TCP" => {}
-            "TCP_UDP" => tracing::warn!(listener, "the local cloud relays TCP of this listener, and no UDP"),
+        let transports: &[Transport] = match found.protocol() {
+            "TCP" => &[Transport::Tcp],
+            "UDP" => &[Transport::Udp],
+            "TCP_UDP" => &[Transport::Tcp, Transport::Udp],
             protocol => {
-                tracing::warn!(
-                    listener,
-                    protocol,
-                    "the local cloud relays nothing of this listener: only TCP"
-                );
+                tracing::warn!(listener, protocol, "the local cloud relays nothing of this listener");
                 return;
             }
-        }
+        };
         for node in &load_balancer.nodes {
             let Some(ip) = node.public_ip() else { continue };
             let door = Door {
@@ -52,7 +61,12 @@ impl Elb {
                 address: SocketAddr::new(ip, found.port()),
                 closed: found.closed.clone(),
             };
-            self.spawn(door.listen());
+            for transport in transports {
+                match transport {
+                    Transport::Tcp => self.spawn(door.clone().listen()),
+                    Transport::Udp => self.spawn(door.clone().hear()),
+                }
+            }
         }
     }
 }
@@ -60,17 +74,7 @@ impl Elb {
 impl Door {
     async fn listen(self) {
         let Self { address, .. } = self;
-        let bound = match TcpListener::bind(address).await {
-            Ok(bound) => bound,
-            Err(error) => {
-                tracing::warn!(
-                    %address, %error,
-                    "the load balancer cannot listen there; below 1024 a port takes root, or \
-                     `sysctl net.ipv4.ip_unprivileged_port_start=0`"
-                );
-                return;
-            }
-        };
+        let Some(bound) = self.bound(TcpListener::bind(address).await) else { return };
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -84,9 +88,40 @@ impl Door {
         }
     }
 
+    /// The same for datagrams.
+    async fn hear(self) {
+        let Some(bound) = self.bound(UdpSocket::bind(self.address).await) else { return };
+        let closed = self.closed.clone();
+        closed.run_until_cancelled(datagrams::keep(bound, |flow| self.clone().pass(flow))).await;
+    }
+
+    fn bound<T>(&self, bound: io::Result<T>) -> Option<T> {
+        let tell = |error: &io::Error| {
+            tracing::warn!(
+                address = %self.address, %error,
+                "the load balancer cannot listen there; below 1024 a port takes root, or \
+                 `sysctl net.ipv4.ip_unprivileged_port_start=0`"
+            );
+        };
+        bound.inspect_err(tell).ok()
+    }
+
+    async fn pass(self, flow: Flow) {
+        let from = flow.from;
+        let Some(target) = self.target(from, "udp").await else { return };
+        let relayed = async {
+            let there = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            there.connect(target.endpoint).await?;
+            flow.relay(there, self.elb.upstream.clock.work_scale.real(FLOW_IDLE)).await
+        };
+        if let Err(error) = relayed.await {
+            tracing::debug!(%from, address = %self.address, %error, "a flow broke");
+        }
+    }
+
     /// Where AWS would drop what a caller sends, who would wait in vain, the connection is closed here at once.
     async fn serve(self, mut caller: TcpStream, from: SocketAddr) {
-        let Some(target) = self.target(from).await else { return };
+        let Some(target) = self.target(from, "tcp").await else { return };
         let relayed = async {
             let mut there = TcpStream::connect(target.endpoint).await?;
             copy_bidirectional(&mut caller, &mut there).await
@@ -103,9 +138,9 @@ impl Door {
     }
 
     /// Where a caller is sent, if it is let in and there is somewhere to go.
-    async fn target(&self, from: SocketAddr) -> Option<Target> {
+    async fn target(&self, from: SocketAddr, protocol: &str) -> Option<Target> {
         let Self { elb, node, address, .. } = self;
-        let admitted = elb.ec2.admits(&node.interface.id, from.ip(), &[], "tcp", address.port()).await;
+        let admitted = elb.ec2.admits(&node.interface.id, from.ip(), &[], protocol, address.port()).await;
         if !admitted.unwrap_or_default() {
             tracing::info!(%from, %address, "the load balancer's security groups do not let the caller in");
             return None;
@@ -116,7 +151,10 @@ impl Door {
             return None;
         }
         let target = open.swap_remove(elb.upstream.random.range(0..open.len()));
-        elb.reaches(node, &groups, &target, "tcp", target.port).await.then_some(target)
+        // The target sees who calls by UDP, whatever its group says, and the load balancer's own address by TCP (the same
+        // guide, "Client IP preservation").
+        let source = if protocol == "udp" { Some(from.ip()) } else { node.private_ip() };
+        elb.reaches(node, source?, &groups, &target, protocol, target.port).await.then_some(target)
     }
 
     /// The targets, and the groups of the load balancer.

@@ -80,7 +80,8 @@ impl Elb {
     /// A process of this machine answers no faster in a cloud that is: the time-out is real time.
     async fn check(&self, due: &Due) -> Result<(), Failure> {
         let port = due.check.port.unwrap_or(due.target.port);
-        if !self.reaches(&due.node, &due.groups, &due.target, "tcp", port).await {
+        let from = due.node.private_ip().ok_or(Failure::Timeout)?;
+        if !self.reaches(&due.node, from, &due.groups, &due.target, "tcp", port).await {
             return Err(Failure::Timeout);
         }
         let limit =
@@ -95,17 +96,17 @@ impl Elb {
         }
     }
 
-    /// Whether the groups of both sides let the load balancer reach the target. "Health checks are subject to outbound
+    /// Whether the groups of both sides let the load balancer reach the target, which sees the address `from`. "Health checks are subject to outbound
     /// rules" (Network Load Balancers guide, "Security groups").
     pub(crate) async fn reaches(
         &self,
         node: &Node,
+        from: IpAddr,
         groups: &[String],
         target: &Target,
         protocol: &str,
         port: u16,
     ) -> bool {
-        let Some(from) = node.private_ip() else { return false };
         let out = self.ec2.lets_out(&node.interface.id, target.ip, protocol, port).await;
         let passes = match out {
             Ok(true) => self.ec2.admits(&target.interface_id, from, groups, protocol, port).await,

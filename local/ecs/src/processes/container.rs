@@ -29,7 +29,7 @@ use super::images::Image;
 use super::memory::{self, Memory};
 use super::namespace::{Namespace, send};
 use super::{init, network, output};
-use crate::runtime::{Connection, Container, Launch};
+use crate::runtime::{Connection, Container, Launch, Transport};
 
 /// The `PATH` of an image that sets none, as Docker has it.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -182,10 +182,10 @@ impl Container for ProcessContainer {
         self.memory.is_exhausted()
     }
 
-    fn connect(&self, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+    fn connect(&self, transport: Transport, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
         async move {
             let inside = self.inside.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-            let stream = network::connect(&inside.door, port).await?;
+            let stream = network::connect(&inside.door, transport, port).await?;
             Ok(Box::new(stream) as Box<dyn Connection>)
         }
         .boxed()

@@ -13,6 +13,8 @@ use std::os::unix::net::UnixListener as BlockingListener;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use futures_util::{SinkExt as _, StreamExt as _};
+use local_aws::datagrams::{self, LARGEST};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
@@ -21,7 +23,10 @@ use nix::sys::socket::{
 };
 use nix::unistd::{getgid, getuid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpStream, UdpSocket, UnixListener, UnixStream};
+use tokio::select;
+
+use crate::runtime::Transport;
 
 /// Where connections from outside arrive. It is not 127.0.0.1: a program that listens there alone is not reached from
 /// outside its task on AWS either.
@@ -34,8 +39,12 @@ const LOOPBACK: i32 = 1;
 const NLM_F_REQUEST_AND_ACK: u16 = 1 | 4;
 const IFF_UP: u32 = 1;
 
-/// What the door answers where somebody listens.
+/// What the door answers where somebody listens; of UDP, always.
 const CONNECTED: u8 = 1;
+
+/// What the door is asked for after the port.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// Gives this process, which has one thread yet, a network of its own, and opens its door.
 pub(super) fn create(door: &Path) -> anyhow::Result<BlockingListener> {
@@ -100,7 +109,8 @@ pub(super) fn enter(process: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets connections in, for ever: each says its port, is told whether somebody listens there, and is relayed.
+/// Lets connections in, for ever: each says its port and protocol, is told whether somebody listens there, and is relayed.
+/// That of UDP is one flow of datagrams.
 pub(super) async fn keep(door: BlockingListener) -> anyhow::Result<()> {
     door.set_nonblocking(true)?;
     let door = UnixListener::from_std(door)?;
@@ -112,16 +122,49 @@ pub(super) async fn keep(door: BlockingListener) -> anyhow::Result<()> {
 
 async fn let_in(mut visitor: UnixStream) -> io::Result<()> {
     let port = visitor.read_u16().await?;
+    if visitor.read_u8().await? == UDP {
+        visitor.write_u8(CONNECTED).await?;
+        return pass_datagrams(visitor, port).await;
+    }
     let mut inside = TcpStream::connect((OUTSIDE, port)).await?;
     visitor.write_u8(CONNECTED).await?;
     copy_bidirectional(&mut visitor, &mut inside).await?;
     Ok(())
 }
 
+/// The answers come from 127.0.0.1 where a program listens at all addresses and does not say which one it answers from, as a
+/// task on AWS, which has one address, need not; so the port alone tells them.
+async fn pass_datagrams(visitor: UnixStream, port: u16) -> io::Result<()> {
+    let inside = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    let mut outside = datagrams::framed(visitor);
+    let mut buffer = vec![0; LARGEST];
+    loop {
+        select! {
+            biased;
+            datagram = outside.next() => match datagram {
+                Some(datagram) => _ = inside.send_to(&datagram?, (OUTSIDE, port)).await?,
+                None => return Ok(()),
+            },
+            answer = inside.recv_from(&mut buffer) => {
+                let (length, from) = answer?;
+                if from.port() == port {
+                    outside.send(&buffer[..length]).await?;
+                }
+            }
+        }
+    }
+}
+
 /// Goes through the door to a port.
-pub(super) async fn connect(door: &Path, port: u16) -> io::Result<UnixStream> {
+pub(super) async fn connect(door: &Path, transport: Transport, port: u16) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(door).await?;
     stream.write_u16(port).await?;
+    stream
+        .write_u8(match transport {
+            Transport::Tcp => TCP,
+            Transport::Udp => UDP,
+        })
+        .await?;
     match stream.read_u8().await {
         Ok(CONNECTED) => Ok(stream),
         _ => Err(io::ErrorKind::ConnectionRefused.into()),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use aws_sdk_ecs::types::builders::ContainerDefinitionBuilder;
 use aws_sdk_ecs::types::{
     DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentRolloutState, HealthCheck, HealthStatus,
     LoadBalancer, PortMapping, Service, Task, TaskStopCode, ThresholdConfiguration, ThresholdType,
@@ -15,6 +16,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, LoadBalancerSchemeEnum, LoadBalancerTypeEnum, ProtocolEnum, TargetTypeEnum,
 };
 use local_aws::server::in_process;
+use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::cloud::{CLUSTER, Cloud, INIT, eventually, refusal};
@@ -138,6 +140,39 @@ async fn a_caller_whom_the_groups_do_not_admit_is_cut_off() {
     eventually("an answer", || async { client().get(&url).send().await.ok() }).await;
     let stranger = reqwest::Client::builder().no_proxy().local_address(IpAddr::from([127, 9, 9, 9]));
     stranger.build().unwrap().get(&url).send().await.expect_err("the groups admit 127.0.0.1 alone");
+}
+
+#[tokio::test]
+async fn datagrams_reach_a_container_from_whom_the_groups_admit_and_are_lost_from_all_others() {
+    let cloud = Cloud::start().await;
+    let port = PortMapping::builder().container_port(80).protocol(TransportProtocol::Udp).build();
+    let echo = |container: ContainerDefinitionBuilder| container.port_mappings(port);
+    let definition = cloud.register_changed("echo", "group", "task", echo).await;
+    cloud.service("web", &definition).send().await.unwrap();
+    let task = cloud.task_in("web", "RUNNING").await;
+    let address = format!("{}:80", cloud.public_address(&task).await);
+    let socket = async |from: [u8; 4]| {
+        let socket = UdpSocket::bind((IpAddr::from(from), 0)).await.unwrap();
+        socket.connect(&address).await.unwrap();
+        socket
+    };
+    let (admitted, stranger) = (socket([127, 0, 0, 1]).await, socket([127, 9, 9, 9]).await);
+    stranger.send(b"first").await.unwrap();
+    // The largest that IPv4 carries.
+    let said = vec![7; 65_507];
+    let mut answer = vec![0; 65_535];
+    // The program begins to listen when it pleases.
+    eventually("an answer", || async {
+        admitted.send(&said).await.unwrap();
+        admitted.try_recv(&mut []).ok()
+    })
+    .await;
+    let length = admitted.recv(&mut answer).await.unwrap();
+    assert!(answer[..length] == said, "{length} bytes");
+    stranger.send(b"second").await.unwrap();
+    admitted.send(b"third").await.unwrap();
+    while admitted.recv(&mut answer).await.unwrap() != b"third".len() {}
+    assert!(stranger.try_recv(&mut answer).is_err(), "the groups admit 127.0.0.1 alone");
 }
 
 #[tokio::test]

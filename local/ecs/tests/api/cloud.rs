@@ -50,7 +50,7 @@ pub const STANDSTILL: f64 = 1000.0;
 /// `slow` has one as well, and takes longer for its end than any scaled time lasts; `crash` starts a daemon, whose id is in
 /// the same file, and dies; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes
 /// all memory, and writes down how that ended; `glutton` takes all memory itself; `server` serves its folder on port 80 of all
-/// addresses.
+/// addresses; `echo` answers the datagrams that come to that port with what they say.
 const IMAGES: &str = r#"{
     "sleep": { "entrypoint": ["/bin/sleep", "600"] },
     "false": { "entrypoint": ["/bin/false"] },
@@ -61,6 +61,7 @@ const IMAGES: &str = r#"{
     "family": { "entrypoint": ["/bin/sh", "-mc", "sleep 600 & echo $!; wait"] },
     "hog": { "entrypoint": ["/bin/sh", "-c", "tail /dev/zero; { echo $?; cat $MAYFLY_CGROUP/memory.events; echo end; } > seen; exec sleep 600"] },
     "server": { "entrypoint": ["python3", "-c"], "command": ["import http.server as h; h.HTTPServer(('', 80), h.SimpleHTTPRequestHandler).serve_forever()"] },
+    "echo": { "entrypoint": ["python3", "-c"], "command": ["import socket as s; u = s.socket(type=s.SOCK_DGRAM); u.bind(('', 80))\nwhile True: u.sendto(*u.recvfrom(65535))"] },
     "glutton": { "entrypoint": ["/usr/bin/tail", "/dev/zero"] }
 }"#;
 

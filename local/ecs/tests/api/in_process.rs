@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use http::Request;
 use jiff::Timestamp;
 use local_aws::server::Service;
-use local_ecs::{Connection, Container, Launch, Line, Runtime};
+use local_ecs::{Connection, Container, Launch, Line, Runtime, Transport};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -87,7 +87,7 @@ impl Container for Played {
         false
     }
 
-    fn connect(&self, _: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+    fn connect(&self, _: Transport, _: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
         unreachable!("no definition here has ports")
     }
 

@@ -153,6 +153,8 @@ fn query_answer(body: &str) -> (u16, String) {
                 format!(
                     "<item><groupId>sg-{number}</groupId><groupName>g</groupName><groupDescription>g</groupDescription>\
                      <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId><ipPermissions><item>\
+                     <ipProtocol>udp</ipProtocol><fromPort>80</fromPort><toPort>80</toPort><ipRanges><item>\
+                     <cidrIp>127.0.0.1/32</cidrIp></item></ipRanges></item><item>\
                      <ipProtocol>tcp</ipProtocol><fromPort>80</fromPort><toPort>80</toPort><ipRanges><item>\
                      <cidrIp>127.0.0.1/32</cidrIp></item><item><cidrIp>10.0.0.0/16</cidrIp></item></ipRanges></item></ipPermissions><ipPermissionsEgress><item>\
                      <ipProtocol>-1</ipProtocol><ipRanges><item><cidrIp>0.0.0.0/0</cidrIp></item></ipRanges></item>\

@@ -1,12 +1,16 @@
 //! Who calls a load balancer, and what is behind it: sockets of this machine.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use aws_sdk_ec2::types::{IpPermission, IpRange};
+use aws_sdk_elasticloadbalancingv2::types::ProtocolEnum;
 use local_aws::server::Service;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::time::timeout;
 
-use crate::cloud::{Cloud, eventually};
+use crate::cloud::{Cloud, eventually, forward};
 
 /// Answers each caller with a greeting, after the request's first byte.
 async fn greeter() -> SocketAddr {
@@ -60,6 +64,71 @@ async fn a_caller_that_the_group_admits_reaches_a_healthy_target_and_no_other_do
     let delete = cloud.client.delete_load_balancer().load_balancer_arn(arn);
     delete.send().await.unwrap();
     eventually("a closed door", async || call(door, "127.0.0.1").await.is_empty()).await;
+    cloud.elb.stop().await;
+}
+
+/// Answers each datagram with what it says.
+async fn echo() -> SocketAddr {
+    // Its health is asked for over TCP at the same number.
+    let (listener, socket) = loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()).await {
+            break (listener, socket);
+        }
+    };
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 64];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            socket.send_to(&buffer[..length], from).await.unwrap();
+        }
+        drop(listener);
+    });
+    address
+}
+
+async fn socket(from: &str, to: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((from.parse::<IpAddr>().unwrap(), 0)).await.unwrap();
+    socket.connect(to).await.unwrap();
+    socket
+}
+
+async fn received(socket: &UdpSocket) -> String {
+    let mut buffer = [0; 64];
+    let length =
+        timeout(Duration::from_secs(20), socket.recv(&mut buffer)).await.expect("an answer").unwrap();
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[tokio::test]
+async fn datagrams_of_a_caller_that_the_group_admits_are_passed_on_and_no_others() {
+    let cloud = Cloud::start();
+    let network = cloud.network().await;
+    let made = cloud.load_balancer(&network).send().await.unwrap();
+    let arn = made.load_balancers()[0].load_balancer_arn().unwrap();
+    let address: IpAddr = made.load_balancers()[0].dns_name().unwrap().parse().unwrap();
+    let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
+    let group = group.protocol(ProtocolEnum::TcpUdp).send().await.unwrap();
+    let group = group.target_groups()[0].target_group_arn().unwrap();
+    cloud.target(&network, group, echo().await).await;
+    let listen = cloud.client.create_listener().load_balancer_arn(arn).port(20084);
+    listen.protocol(ProtocolEnum::TcpUdp).default_actions(forward(group)).send().await.unwrap();
+    cloud.active(arn).await;
+    eventually("a healthy target", async || cloud.health(group).await.0 == "healthy").await;
+
+    let door = SocketAddr::new(address, 20084);
+    let (admitted, stranger) = (socket("127.0.0.1", door).await, socket("127.0.0.9", door).await);
+    let rule = IpPermission::builder().ip_protocol("udp").from_port(1).to_port(65535);
+    let rule = rule.ip_ranges(IpRange::builder().cidr_ip("127.0.0.0/29").build()).build();
+    let authorize = cloud.network.authorize_security_group_ingress().group_id(&network.group);
+    authorize.ip_permissions(rule).send().await.unwrap();
+    stranger.send(b"hello").await.unwrap();
+    for said in ["once", "twice"] {
+        admitted.send(said.as_bytes()).await.unwrap();
+        assert_eq!(received(&admitted).await, said);
+    }
+    let silence = stranger.try_recv(&mut [0; 64]).unwrap_err();
+    assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock, "nobody answers");
     cloud.elb.stop().await;
 }
 

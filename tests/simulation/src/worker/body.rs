@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use local_aws::clock::Clock;
-use local_ecs::{Connection, Container};
+use local_ecs::{Connection, Container, Transport};
 use tokio::select;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -165,7 +165,7 @@ impl Container for Played {
         *self.body.out_of_memory.borrow()
     }
 
-    fn connect(&self, _port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+    fn connect(&self, _transport: Transport, _port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
         async { self.served()?.connect(self.body.frozen.is_cancelled()) }.boxed()
     }
 

@@ -13,7 +13,7 @@ use local_aws::clock::{Clock, TimeScale};
 use local_aws::random::Random;
 use local_aws::server::{Service, in_process};
 use local_aws::upstream::Upstream;
-use local_ecs::{Container, Launch, Runtime};
+use local_ecs::{Container, Launch, Runtime, Transport};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Failure, News, Order, Report, Upload};
 use mayfly_model::turn::{Provider, Turn};
@@ -374,10 +374,10 @@ async fn a_service_serves_its_page_until_it_is_told_to_stop() {
     let stage = Stage::new(Config { upstream, images, director: Arc::new(Slow) });
     assert!(stage.has("nginx") && !stage.has("worker"));
     let container = stage.start(launch("nginx", BTreeMap::new())).await.unwrap();
-    let refused = container.connect(80).await.err().map(|error| error.kind());
+    let refused = container.connect(Transport::Tcp, 80).await.err().map(|error| error.kind());
     assert_eq!(refused, Some(io::ErrorKind::ConnectionRefused));
     clock.sleep(Duration::from_secs(5)).await;
-    let mut connection = container.connect(80).await.unwrap();
+    let mut connection = container.connect(Transport::Tcp, 80).await.unwrap();
     connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut page = String::new();
     connection.read_to_string(&mut page).await.unwrap();
@@ -385,5 +385,8 @@ async fn a_service_serves_its_page_until_it_is_told_to_stop() {
     assert_eq!(container.run(&["true".to_owned()]).await.unwrap(), 3);
     container.terminate();
     assert_eq!(container.exit_code().await, 0);
-    assert!(container.connect(80).await.is_err() && container.run(&["true".to_owned()]).await.is_err());
+    assert!(
+        container.connect(Transport::Tcp, 80).await.is_err()
+            && container.run(&["true".to_owned()]).await.is_err()
+    );
 }
