@@ -26,9 +26,11 @@ TICKING = test -t 2 || { while sleep 30 >/dev/null 2>&1 && kill -0 $$$$; do echo
 JOB ?= events/run-job.json
 STACK ?= mayfly
 EGRESS ?= nat
+SEED ?= 1
+RUNS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test bench critical-path fmt check build sizes push-image deploy delete tools programs
+.PHONY: help run cloud test simulate bench critical-path transform fmt check build sizes push-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -42,12 +44,18 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 test: programs ## Run all tests; ARGS='name' picks some
 	@cargo test --workspace --quiet --no-fail-fast -- $(ARGS)
 
+simulate: ## Run jobs on virtual time while everything goes wrong: make simulate [SEED=1] [RUNS=100] [MODE=public]
+	@cargo test --workspace --quiet --test simulate -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
+
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
 	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker
 	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release cargo test --workspace --quiet --bench bench -- $(ARGS)
 
 critical-path: programs ## See how long a job with a private network waits for its container, and for whom: make critical-path [EGRESS=nat]
 	@cargo test --workspace --quiet --bench critical-path -- $(EGRESS)
+
+transform: tools ## Write the template as SAM hands it to CloudFormation, for the simulation
+	@UPDATE_EXPECT=1 cargo test --workspace --quiet --test tidy -- the_simulation_has_the_template_as_it_is_now
 
 fmt: ## Lay out the sources and the state machines
 	cargo fmt --all

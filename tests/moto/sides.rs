@@ -152,7 +152,7 @@ impl Sides {
             faults: local_elb::Faults::default(),
         });
         let containers = Ecs::new(local_ecs::Config {
-            bus: EventBus::new(upstream.clone()),
+            bus: Arc::new(EventBus::new(upstream.clone())),
             upstream,
             guard,
             calls,

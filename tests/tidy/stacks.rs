@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::project::{json, resources, template};
+use crate::project::{json, path, resources, template};
 
 /// Reads a template on standard input and writes what CloudFormation makes of it.
 const TRANSFORM: &str = "\
@@ -42,6 +42,18 @@ fn every_physical_name_has_the_stack_s_name_in_it() {
         }
     }
     assert!(names >= 4, "the two machines and the two log groups have names");
+}
+
+/// The simulation has no SAM: it deploys what was written here. `make transform` writes it anew.
+#[test]
+fn the_simulation_has_the_template_as_it_is_now() {
+    const FILE: &str = "tests/simulation/template.json";
+    let transformed = transformed();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let text = serde_json::to_string_pretty(&transformed).expect("JSON");
+        std::fs::write(path(FILE), text + "\n").expect("it can be written");
+    }
+    assert!(json(FILE) == transformed, "{FILE} is not what SAM makes of template.yaml; run `make transform`");
 }
 
 /// As CloudFormation names what has no name: the stack, the logical id, and a random end.

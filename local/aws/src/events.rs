@@ -1,6 +1,7 @@
 //! The default event bus for events of `aws.states` and `aws.ecs`, which MiniStack's `PutEvents` refuses from outside:
 //! the rules are read from MiniStack, and their targets are called here.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -23,6 +24,33 @@ const RETRY_AFTER: [Duration; 3] =
 /// Who calls the targets, in the policies of functions and queues.
 const SERVICE: &str = "events.amazonaws.com";
 
+/// What takes the events of the account's services.
+pub trait Events: Debug + Send + Sync {
+    /// Takes one event, which is delivered in the background. `source` is for example `aws.states`.
+    fn put(&self, source: &str, detail_type: &str, resources: Vec<String>, detail: Value);
+}
+
+/// An event with the fields that all have (EventBridge user guide, "AWS service event metadata").
+pub fn event(
+    upstream: &Upstream,
+    source: &str,
+    detail_type: &str,
+    resources: &[String],
+    detail: &Value,
+) -> Value {
+    json!({
+        "version": "0",
+        "id": upstream.random.uuid().to_string(),
+        "detail-type": detail_type,
+        "source": source,
+        "account": upstream.account,
+        "time": upstream.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "region": upstream.region,
+        "resources": resources,
+        "detail": detail,
+    })
+}
+
 /// Matches events against the account's rules and calls the rules' targets.
 #[derive(Clone, Debug)]
 pub struct EventBus {
@@ -42,34 +70,6 @@ impl EventBus {
             lambda: aws_sdk_lambda::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
         }
-    }
-
-    /// Delivers one event in the background. `source` is for example `aws.states`. A target that cannot be called is
-    /// logged as an error with the rule's name.
-    #[allow(clippy::needless_pass_by_value, reason = "the callers make both for just this call")]
-    pub fn put(&self, source: &str, detail_type: &str, resources: Vec<String>, detail: Value) {
-        let event = self.envelope(source, detail_type, &resources, &detail);
-        let bus = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = bus.deliver(&event).await {
-                tracing::error!(error = format!("{error:#}"), %event, "an event could not be delivered");
-            }
-        });
-    }
-
-    /// The fields that all events have (EventBridge user guide, "AWS service event metadata").
-    fn envelope(&self, source: &str, detail_type: &str, resources: &[String], detail: &Value) -> Value {
-        json!({
-            "version": "0",
-            "id": self.upstream.random.uuid().to_string(),
-            "detail-type": detail_type,
-            "source": source,
-            "account": self.upstream.account,
-            "time": self.upstream.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            "region": self.upstream.region,
-            "resources": resources,
-            "detail": detail,
-        })
     }
 
     /// Calls the targets of every rule that matches, side by side.
@@ -211,14 +211,27 @@ impl EventBus {
     }
 }
 
+/// A target that cannot be called is logged as an error with the rule's name.
+impl Events for EventBus {
+    fn put(&self, source: &str, detail_type: &str, resources: Vec<String>, detail: Value) {
+        let event = event(&self.upstream, source, detail_type, &resources, &detail);
+        let bus = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = bus.deliver(&event).await {
+                tracing::error!(error = format!("{error:#}"), %event, "an event could not be delivered");
+            }
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn an_event_has_the_fields_of_aws() {
-        let bus = EventBus::new(Upstream::nowhere());
-        let event = bus.envelope("aws.ecs", "ECS Task State Change", &["arn:t".into()], &json!({ "a": 1 }));
+        let (upstream, resources) = (Upstream::nowhere(), ["arn:t".to_owned()]);
+        let event = event(&upstream, "aws.ecs", "ECS Task State Change", &resources, &json!({ "a": 1 }));
         let names: Vec<_> = event.as_object().expect("an object").keys().map(String::as_str).collect();
         let expected =
             ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];

@@ -10,12 +10,12 @@ pub mod events;
 pub mod glob;
 pub mod limits;
 pub mod ministack;
+pub mod pattern;
 pub mod policy;
 pub mod random;
 pub mod server;
 pub mod sts;
+pub mod transform;
 pub mod upstream;
 
-mod pattern;
 mod signature;
-mod transform;

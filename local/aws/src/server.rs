@@ -80,17 +80,27 @@ impl<S> fmt::Debug for InProcess<S> {
 impl<S: Service> HttpConnector for InProcess<S> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let service = self.0.clone();
-        HttpConnectorFuture::new(async move {
-            let user = |error| ConnectorError::user(error);
-            let request = received(request).map_err(user)?;
-            let response = service.answer(request).await.map(SdkBody::from);
-            HttpResponse::try_from(response).map_err(|error| user(error.into()))
-        })
+        HttpConnectorFuture::new(async move { sent(service.answer(received(request)?).await) })
     }
 }
 
+/// The answer as the SDK's client takes it.
+///
+/// # Errors
+/// Where a header of it is no text.
+pub fn sent(response: Response<Bytes>) -> Result<HttpResponse, ConnectorError> {
+    HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::user(error.into()))
+}
+
 /// The request as it comes out of a socket: its body whole, its host in a header and nowhere else.
-fn received(request: HttpRequest) -> Result<Request<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+///
+/// # Errors
+/// Where its body is a stream.
+pub fn received(request: HttpRequest) -> Result<Request<Bytes>, ConnectorError> {
+    whole(request).map_err(ConnectorError::user)
+}
+
+fn whole(request: HttpRequest) -> Result<Request<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
     let mut request = request.try_into_http1x()?;
     let host = HeaderValue::from_str(request.uri().authority().map_or("", |host| host.as_str()))?;
     request.headers_mut().insert(header::HOST, host);

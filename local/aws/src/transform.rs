@@ -6,7 +6,9 @@ use serde_json::Value;
 /// The rule that an event has matched.
 #[derive(Clone, Debug)]
 pub struct Rule {
+    /// Its name.
     pub name: String,
+    /// Its ARN.
     pub arn: String,
 }
 

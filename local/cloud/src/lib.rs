@@ -135,7 +135,7 @@ impl Cloud {
         let containers = Ecs::new(local_ecs::Config {
             upstream: upstream.clone(),
             guard: guard.clone(),
-            bus: bus.clone(),
+            bus: Arc::new(bus.clone()),
             calls: calls.clone(),
             ec2: network.clone(),
             elb: balancing.clone(),

@@ -47,7 +47,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
-use local_aws::events::EventBus;
+use local_aws::events::Events;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_elb::Elb;
@@ -79,7 +79,7 @@ pub struct Config {
     /// Who is calling, and what the caller may do.
     pub guard: Guard,
     /// Where state changes are announced.
-    pub bus: EventBus,
+    pub bus: Arc<dyn Events>,
     /// Where each answered call is noted.
     pub calls: CallLog,
     /// Where the tasks' network interfaces are made.
@@ -101,7 +101,7 @@ pub struct Config {
 pub struct Ecs {
     upstream: Upstream,
     guard: Guard,
-    bus: EventBus,
+    bus: Arc<dyn Events>,
     calls: CallLog,
     ec2: Ec2,
     elb: Elb,

@@ -10,7 +10,7 @@ use aws_sdk_lambda::config::StalledStreamProtectionConfig;
 use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::operation::describe_state_machine::DescribeStateMachineError;
-use local_aws::events::EventBus;
+use local_aws::events::{EventBus, Events as _};
 use local_aws::upstream::Upstream;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;

@@ -1,11 +1,29 @@
 //! All of Mayfly in one process on virtual time: the machines, the functions and the account, with everything that can go
 //! wrong.
 
+pub mod account;
+pub mod answers;
+pub mod bus;
+pub mod draw;
 pub mod dynamodb;
+pub mod faults;
+pub mod json;
+pub mod lambda;
+pub mod left;
+pub mod logs;
+pub mod poller;
+pub mod router;
+pub mod run;
 pub mod s3;
+pub mod sqs;
+pub mod stack;
 pub mod steps;
 pub mod sts;
+pub mod template;
+pub mod truth;
+pub mod wire;
 pub mod worker;
+pub mod world;
 
 #[cfg(test)]
 mod bench;

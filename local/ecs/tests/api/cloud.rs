@@ -193,7 +193,7 @@ impl Cloud {
         let stand_in = Ecs::new(Config {
             upstream: upstream.clone(),
             guard,
-            bus: EventBus::new(upstream.clone()),
+            bus: Arc::new(EventBus::new(upstream.clone())),
             calls,
             ec2: ec2.clone(),
             elb: elb.clone(),

@@ -1,0 +1,263 @@
+//! Runs thousands of jobs on virtual time, each in a process of its own, and counts what does not hold.
+
+mod randomness;
+mod trials;
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{ArgGroup, Parser};
+use mayfly_simulation::draw;
+use mayfly_simulation::faults::{Fault, What};
+use mayfly_simulation::run::{Report, Scenario, play};
+use serde::{Deserialize, Serialize};
+
+/// How many runs go on at the same time.
+const SIDE_BY_SIDE: usize = 2;
+
+/// By which arguments this is more than a test.
+const COMMANDS: [&str; 3] = ["--seed", "--matrix", "--one"];
+
+#[derive(Debug, Parser)]
+#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "one"])))]
+struct Arguments {
+    /// The first seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many seeds, from the first on. Of one alone all that happens is printed.
+    #[arg(long, default_value_t = 1)]
+    runs: u64,
+    /// Every single fault of every call, run and state of a clean job of this mode.
+    #[arg(long)]
+    matrix: Option<String>,
+    /// One run in this process, as JSON; what it came to is written as JSON.
+    #[arg(long, hide = true)]
+    one: Option<String>,
+}
+
+/// One run, as one process tells another.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Order {
+    seed: u64,
+    mode: Option<String>,
+    faults: Option<Vec<Fault>>,
+    stop: Option<(String, usize)>,
+    #[serde(default)]
+    with_trace: bool,
+    #[serde(default)]
+    with_made: bool,
+}
+
+impl Order {
+    fn scenario(self) -> Scenario {
+        match self.mode {
+            Some(mode) => draw::of_mode(&mode, self.faults.unwrap_or_default(), self.stop),
+            None => draw::of_seed(self.seed, self.faults),
+        }
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    if !std::env::args().any(|argument| COMMANDS.contains(&argument.as_str())) {
+        return Ok(
+            libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials::all_trials()).exit_code()
+        );
+    }
+    let Arguments { seed, runs, matrix: mode, one: order } = Arguments::parse();
+    if let Some(order) = order {
+        return one(serde_json::from_str(&order)?);
+    }
+    let orders = match mode {
+        Some(mode) => matrix(&mode)?,
+        None => seeds(seed.unwrap_or_default(), runs),
+    };
+    let (counted, found) = all(&orders)?;
+    for (order, report) in found.iter().take(SHOWN) {
+        show(&shortest(order.clone(), report)?, report);
+    }
+    println!("{counted}");
+    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The runs of `runs` seeds.
+fn seeds(first: u64, runs: u64) -> Vec<Order> {
+    let order = |seed| Order { seed, with_trace: runs == 1, ..Order::default() };
+    (first..first + runs).map(order).collect()
+}
+
+/// One run in this process.
+fn one(order: Order) -> Result<ExitCode> {
+    randomness::seed(order.seed);
+    let (with_trace, with_made) = (order.with_trace, order.with_made);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let mut report = runtime.block_on(play(order.scenario()))?;
+    for line in report.trace.drain(..).filter(|_| with_trace) {
+        println!("{line}");
+    }
+    if !with_made {
+        report.made.clear();
+    }
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a process that was started for a run has printed: all that happened, and what it came to.
+fn elsewhere(order: &Order) -> Result<(String, Report)> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--one", &serde_json::to_string(order)?])
+        .stderr(Stdio::piped())
+        .output()
+        .context("this program could not be started anew")?;
+    let text = String::from_utf8(output.stdout)?;
+    let (trace, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
+    // A run that panics is one that has found something.
+    let report = serde_json::from_str(last).unwrap_or_else(|_| {
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        Report {
+            violations: vec![format!("the run ended with {}: {told}", output.status)],
+            ..Report::default()
+        }
+    });
+    Ok((trace.to_owned(), report))
+}
+
+/// Every fault of every call and run of a clean job, and its end at every state.
+fn matrix(mode: &str) -> Result<Vec<Order>> {
+    let clean = Order { mode: Some(mode.to_owned()), with_made: true, ..Order::default() };
+    let (_, report) = elsewhere(&clean)?;
+    ensure!(report.violations.is_empty(), "a clean run of {mode} is none: {:#?}", report.violations);
+    ensure!(!report.made.is_empty(), "a clean run of {mode} makes no call");
+    let order =
+        |faults, stop| Order { mode: Some(mode.to_owned()), faults: Some(faults), stop, ..Order::default() };
+    let mut orders = Vec::new();
+    for made in &report.made {
+        let of = if made.at.call.is_some() { &What::OF_CALLS[..] } else { &What::OF_RUNS[..] };
+        orders.extend(of.iter().map(|what| order(vec![Fault { at: made.at.clone(), what: *what }], None)));
+    }
+    let mut visits: BTreeMap<&str, usize> = BTreeMap::new();
+    for state in &report.states {
+        let visit = visits.entry(state).or_default();
+        orders.push(order(Vec::new(), Some((state.clone(), *visit))));
+        *visit += 1;
+    }
+    Ok(orders)
+}
+
+/// A run in which something does not hold.
+type Found = (Order, Report);
+
+/// Runs all, two at a time.
+fn all(orders: &[Order]) -> Result<(Counted, Vec<Found>)> {
+    let (begun, next) = (Instant::now(), AtomicUsize::new(0));
+    let together: Mutex<(Counted, Vec<Found>)> = Mutex::default();
+    let run = || -> Result<()> {
+        while let Some(order) = orders.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (trace, report) = elsewhere(order)?;
+            if !trace.is_empty() {
+                println!("{trace}");
+            }
+            let (counted, found) = &mut *together.lock().expect("no thread panics while it counts");
+            counted.add(&report);
+            if !report.violations.is_empty() {
+                found.push((order.clone(), report));
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panics"))
+    })?;
+    let (mut counted, mut found) = together.into_inner().expect("no thread has panicked");
+    counted.took = begun.elapsed();
+    found.sort_by_key(|(order, _)| order.seed);
+    Ok((counted, found))
+}
+
+/// What all runs together came to.
+#[derive(Debug, Default)]
+struct Counted {
+    runs: usize,
+    by_status: BTreeMap<String, usize>,
+    faults: usize,
+    seconds: f64,
+    leaks: usize,
+    lost: usize,
+    untrue: usize,
+    others: usize,
+    took: Duration,
+}
+
+impl Counted {
+    fn add(&mut self, report: &Report) {
+        self.runs += 1;
+        *self.by_status.entry(report.status.clone()).or_default() += 1;
+        self.faults += report.faults.len();
+        self.seconds += report.seconds;
+        let has = |begin: &str| report.violations.iter().any(|violation| violation.starts_with(begin));
+        self.leaks += usize::from(has("left"));
+        self.lost += usize::from(has("lost result"));
+        self.untrue += usize::from(has("untrue outcome"));
+        let known = |violation: &&String| {
+            ["left", "lost result", "untrue outcome"].iter().any(|begin| violation.starts_with(begin))
+        };
+        self.others += usize::from(report.violations.iter().any(|violation| !known(&violation)));
+    }
+}
+
+impl Display for Counted {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { runs, by_status, faults, seconds, leaks, lost, untrue, others, took } = self;
+        for (status, count) in by_status {
+            write!(f, "{count} {status}, ")?;
+        }
+        let (hours, took) = (seconds / 3600.0, took.as_secs_f64());
+        writeln!(f, "{faults} faults, {hours:.0} hours of the cloud in {took:.0} s")?;
+        write!(f, "{runs} runs, {leaks} leaks, {lost} lost results, {untrue} untrue outcomes")?;
+        if *others > 0 { write!(f, ", {others} other violations") } else { Ok(()) }
+    }
+}
+
+/// How many of the runs are shown in which something did not hold.
+const SHOWN: usize = 5;
+
+/// The same run with as few faults as still break something.
+fn shortest(order: Order, report: &Report) -> Result<Order> {
+    let mut shortest = Order { faults: Some(report.faults.clone()), ..order };
+    let mut left = report.faults.len();
+    while left > 0 {
+        left -= 1;
+        let mut fewer = shortest.clone();
+        let faults = fewer.faults.as_mut().context("faults")?;
+        faults.remove(left);
+        if !elsewhere(&fewer)?.1.violations.is_empty() {
+            shortest = fewer;
+        }
+    }
+    Ok(shortest)
+}
+
+fn show(order: &Order, report: &Report) {
+    match &order.mode {
+        Some(mode) => println!("mode {mode}: {}", report.status),
+        None => println!("seed {}: {}", order.seed, report.status),
+    }
+    for violation in &report.violations {
+        println!("  {violation}");
+    }
+    for fault in order.faults.iter().flatten() {
+        let Fault { at, what } = fault;
+        let call = at.call.map_or(String::new(), |call| format!(", call {call}"));
+        println!("  with {what:?} at {}, run {}{call}", at.function, at.visit);
+    }
+    if let Some((state, visit)) = &order.stop {
+        println!("  stopped at {state}, time {visit}");
+    }
+    println!("  again: --one '{}'", serde_json::to_string(order).unwrap_or_default());
+}

@@ -1,0 +1,49 @@
+//! What `cargo test` runs of it: as much as is done in a minute. `make simulate` does the rest.
+
+use anyhow::{Result, ensure};
+use libtest_mimic::{Failed, Trial};
+use mayfly_simulation::draw::MODES;
+
+use crate::{Order, all, elsewhere, seeds, show};
+
+/// How many seeds.
+const SEEDS: u64 = 20;
+
+pub fn all_trials() -> Vec<Trial> {
+    vec![
+        trial("a_job_in_every_mode_leaves_nothing", every_mode),
+        trial("one_seed_gives_one_trace", one_trace),
+        trial("whatever_goes_wrong_leaves_nothing_and_loses_no_result", whatever),
+    ]
+}
+
+fn trial(name: &str, run: fn() -> Result<()>) -> Trial {
+    Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}"))))
+}
+
+fn every_mode() -> Result<()> {
+    for mode in MODES {
+        let (_, report) = elsewhere(&Order { mode: Some(mode.to_owned()), ..Order::default() })?;
+        ensure!(report.violations.is_empty() && report.status == "Succeeded", "{mode}: {report:#?}");
+    }
+    Ok(())
+}
+
+fn one_trace() -> Result<()> {
+    let order = Order { seed: 6, with_trace: true, ..Order::default() };
+    let (one, report) = elsewhere(&order)?;
+    let (other, _) = elsewhere(&order)?;
+    ensure!(!report.faults.is_empty(), "nothing went wrong, which is easy to do twice");
+    let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
+    ensure!(one == other, "the traces differ, first in {differs:#?}");
+    Ok(())
+}
+
+fn whatever() -> Result<()> {
+    let (counted, found) = all(&seeds(1, SEEDS))?;
+    for (order, report) in &found {
+        show(order, report);
+    }
+    ensure!(found.is_empty(), "{counted}");
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! A simulated account: every service that Mayfly uses, in this process, on virtual time, from one seed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use aws_credential_types::Credentials;
+use local_aws::auth::Guard;
+use local_aws::calls::CallLog;
+use local_aws::clock::{Clock, TimeScale};
+use local_aws::random::Random;
+use local_aws::server::in_process;
+use local_aws::upstream::Upstream;
+use local_ec2::Ec2;
+use local_ecs::Ecs;
+use local_elb::Elb;
+use local_states::StepFunctions;
+use mayfly_lambda::SdkConfig;
+use serde_json::Value;
+
+use crate::bus::{Bus, Once, Rule};
+use crate::dynamodb::DynamoDb;
+use crate::json::Surroundings;
+use crate::lambda::{Lambda, Runs};
+use crate::logs::CloudWatchLogs;
+use crate::poller::Poller;
+use crate::router::{MINISTACK, Router, Services};
+use crate::s3::{Bucket, S3};
+use crate::sqs::Sqs;
+use crate::stack::{DATA_BUCKET, Stack};
+use crate::sts::Sts;
+use crate::wire::Fates;
+use crate::world::{Machines, Reached, Stacks};
+
+/// The Region that everything is in.
+pub const REGION: &str = "eu-central-1";
+/// The account that everything is in.
+pub const ACCOUNT: &str = "123456789012";
+
+/// When every run begins.
+const START: &str = "2026-11-29T00:00:00Z";
+
+/// What the account may have; by default what AWS gives to a new one.
+#[derive(Clone, Copy, Debug)]
+pub struct Quotas {
+    /// Of networks.
+    pub ec2: local_ec2::Quotas,
+    /// Of tasks.
+    pub ecs: local_ecs::Quotas,
+    /// Of load balancers.
+    pub elb: local_elb::Quotas,
+    /// How many functions run at a time.
+    pub functions: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        // "New AWS accounts have reduced concurrency": ten functions at a time (Lambda developer guide, "Lambda quotas").
+        Self {
+            ec2: local_ec2::Quotas::default(),
+            ecs: local_ecs::Quotas::default(),
+            elb: local_elb::Quotas::default(),
+            functions: 10,
+        }
+    }
+}
+
+/// What an account is made of.
+#[derive(Debug)]
+pub struct Config {
+    /// Its time, its randomness, and the way to its services: see [`upstream`].
+    pub upstream: (Upstream, Router),
+    /// What it may have.
+    pub quotas: Quotas,
+    /// What becomes of the functions' calls.
+    pub fates: Arc<dyn Fates>,
+    /// What becomes of the functions' runs.
+    pub runs: Arc<dyn Runs>,
+    /// What runs containers.
+    pub runtime: Arc<dyn local_ecs::Runtime>,
+}
+
+/// The account.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its services' surroundings.
+    pub upstream: Upstream,
+    /// All calls so far.
+    pub calls: CallLog,
+    /// Its stacks.
+    pub stacks: Stacks,
+    /// Its functions.
+    pub lambda: Lambda,
+    /// Its state machines' executions.
+    pub step_functions: StepFunctions<Machines>,
+    /// Its tasks.
+    pub ecs: Ecs,
+    /// Its networks.
+    pub ec2: Ec2,
+    /// Its tables.
+    pub dynamodb: DynamoDb,
+    /// Its queues.
+    pub sqs: Sqs,
+    /// Its logs.
+    pub logs: CloudWatchLogs,
+    /// Its rules and schedules.
+    pub bus: Bus,
+}
+
+impl Account {
+    /// An account without anything in it. Whoever makes it runs in a Tokio runtime whose clock is paused.
+    pub fn new(config: Config) -> Self {
+        let Config { upstream: (upstream, router), quotas, fates, runs, runtime } = config;
+        let clock = upstream.clock;
+        let stacks = Stacks::default();
+        let guard = Guard::new(upstream.clone(), stacks.clone());
+        let calls = CallLog::new(clock);
+        let ec2 = Ec2::new(local_ec2::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            quotas: quotas.ec2,
+            faults: local_ec2::Faults::default(),
+        });
+        let elb = Elb::new(local_elb::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            ec2: ec2.clone(),
+            quotas: quotas.elb,
+            faults: local_elb::Faults::default(),
+        });
+        let lambda = Lambda::new(crate::lambda::Config {
+            upstream: upstream.clone(),
+            router: router.clone(),
+            fates,
+            runs,
+            concurrency: quotas.functions,
+        });
+        let reached = Reached {
+            stacks: stacks.clone(),
+            lambda: lambda.clone(),
+            guard: guard.clone(),
+            upstream: upstream.clone(),
+        };
+        let bus = Bus::new(crate::bus::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            targets: Arc::new(reached),
+            delivery: Arc::new(Once),
+        });
+        let ecs = Ecs::new(local_ecs::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            bus: Arc::new(bus.clone()),
+            calls: calls.clone(),
+            ec2: ec2.clone(),
+            elb: elb.clone(),
+            runtime,
+            faults: local_ecs::Faults::default(),
+            quotas: quotas.ecs,
+            agent: "http://169.254.170.2".to_owned(),
+        });
+        let step_functions = StepFunctions::new(local_states::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            world: Machines {
+                stacks: stacks.clone(),
+                lambda: lambda.clone(),
+                guard: guard.clone(),
+                bus: bus.clone(),
+            },
+        });
+        let around = Surroundings { upstream: upstream.clone(), guard: guard.clone(), calls: calls.clone() };
+        let (upstream, guard, calls) = (upstream.clone(), guard.clone(), calls.clone());
+        let dynamodb = DynamoDb::new(crate::dynamodb::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+        });
+        let of_roles = stacks.clone();
+        let sts = Sts::new(crate::sts::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            trust: Arc::new(move |role| of_roles.find(|stack| stack.trust.get(role).cloned())),
+        });
+        let data = Bucket { region: REGION.to_owned(), foreign: false };
+        let s3 = S3::new(crate::s3::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            buckets: BTreeMap::from([(DATA_BUCKET.to_owned(), data)]),
+        });
+        let sqs = Sqs::new(around.clone());
+        let logs = CloudWatchLogs::new(around);
+        router.open(
+            Services::default()
+                .with("dynamodb", dynamodb.clone())
+                .with("sqs", sqs.clone())
+                .with("logs", logs.clone())
+                .with("s3", s3)
+                .with("sts", sts)
+                .with("events", bus.clone())
+                .with("ec2", ec2.clone())
+                .with("ecs", ecs.clone())
+                .with("elasticloadbalancing", elb)
+                .with("states", step_functions.clone()),
+        );
+        Self { upstream, calls, stacks, lambda, step_functions, ecs, ec2, dynamodb, sqs, logs, bus }
+    }
+
+    /// Configuration for clients that act as the account's root.
+    pub fn root(&self) -> SdkConfig {
+        root(&self.upstream)
+    }
+
+    /// Deploys the stack `name`.
+    ///
+    /// # Errors
+    /// Where something of it is refused.
+    pub async fn deploy(&self, name: &str, parameters: &[(&str, &str)]) -> Result<Stack> {
+        let stack = Stack::deploy(&self.upstream, name, parameters).await?;
+        for function in &stack.functions {
+            self.lambda.deploy(function.clone());
+        }
+        self.stacks.insert(stack.clone());
+        for queue in stack.of_kind("AWS::SQS::Queue")? {
+            let name = stack.arn(&queue).rsplit(':').next().unwrap_or_default();
+            self.sqs.make_queue(name, &stack.properties(&queue)?);
+        }
+        for table in stack.of_kind("AWS::DynamoDB::Table")? {
+            let properties = stack.properties(&table)?;
+            let key = properties["KeySchema"][0]["AttributeName"].as_str().context("a key")?;
+            let ttl =
+                properties["TimeToLiveSpecification"]["AttributeName"].as_str().context("a time to live")?;
+            self.dynamodb.make_table(stack.id(&table), key, ttl);
+        }
+        for group in stack.of_kind("AWS::Logs::LogGroup")? {
+            self.logs.make_group(stack.id(&group));
+        }
+        for rule in stack.of_kind("AWS::Events::Rule")? {
+            self.bus.put_rule(Rule::new(stack.id(&rule), stack.arn(&rule), &stack.properties(&rule)?)?);
+        }
+        for mapping in stack.of_kind("AWS::Lambda::EventSourceMapping")? {
+            let properties = stack.properties(&mapping)?;
+            let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
+            let function = properties["FunctionName"].as_str().context("a function")?;
+            let function = stack.functions.iter().find(|known| known.arn.ends_with(&format!(":{function}")));
+            let poller = Poller {
+                sqs: self.sqs.clone(),
+                lambda: self.lambda.clone(),
+                queue: properties["EventSourceArn"].as_str().context("a queue")?.to_owned(),
+                function: function.context("a function of the stack")?.arn.clone(),
+                batch: number(&properties["BatchSize"]).context("a size")?,
+                concurrency: number(&properties["ScalingConfig"]["MaximumConcurrency"])
+                    .context("a number")?,
+            };
+            tokio::spawn(poller.poll());
+        }
+        Ok(stack)
+    }
+}
+
+/// What takes nothing for MiniStack's, unlike the stand-ins' own configuration.
+pub(crate) fn root(upstream: &Upstream) -> SdkConfig {
+    let mut config = upstream.root_config().into_builder();
+    config.set_endpoint_url(None);
+    config.build()
+}
+
+/// What surrounds the services of an account in which everything random comes from `seed`, and the way to them.
+pub fn upstream(seed: u64) -> (Upstream, Router) {
+    let start = START.parse().expect("a time");
+    let clock = Clock::new(TimeScale::REAL, TimeScale::REAL).starting_at(start);
+    let router = Router::default();
+    let root = Credentials::new("AKIAROOT", "root", None, None, "simulation");
+    let host = |service: &str| format!("https://{service}.{REGION}.amazonaws.com");
+    let upstream = Upstream {
+        ministack: MINISTACK.to_owned(),
+        ec2: host("ec2"),
+        ecs: host("ecs"),
+        elb: host("elasticloadbalancing"),
+        states: host("states"),
+        sts: host("sts"),
+        http: in_process(router.clone()),
+        ..Upstream::new(REGION, ACCOUNT, root, clock, Random::seeded(seed))
+    };
+    (upstream, router)
+}

@@ -1,0 +1,148 @@
+//! The jobs that are run, and what a seed draws of them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use local_aws::random::Random;
+use mayfly_model::class::Class;
+use mayfly_model::message::{Assignment, Failure};
+use serde_json::{Value, json};
+
+use crate::faults::{Fault, Faults, Rates};
+use crate::run::Scenario;
+use crate::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
+
+/// The image of jobs that name none.
+pub const WORKER_IMAGE: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/mayfly-worker:1";
+/// The same as a container that has IPv6 alone names it.
+pub const WORKER_IMAGE_BY_IPV6: &str = "123456789012.dkr-ecr.eu-central-1.on.aws/mayfly-worker:1";
+/// The image of services.
+pub const SERVICE_IMAGE: &str = "public.ecr.aws/docker/library/python:3.13-slim";
+
+/// What is set in the stack besides its data bucket.
+const PARAMETERS: [(&str, &str); 3] =
+    [("DefaultImage", WORKER_IMAGE), ("ExistingSubnets", "*"), ("ExistingSecurityGroups", "*")];
+
+/// The kinds of job that a matrix is made for.
+pub const MODES: [&str; 5] = ["public", "existing", "nat", "endpoints", "ipv6"];
+
+/// A job of this mode, in which nothing goes wrong by itself and whose work takes two minutes.
+///
+/// # Panics
+/// Where there is no such mode.
+pub fn clean(mode: &str) -> Value {
+    let network = match mode {
+        "public" => json!({ "mode": "public" }),
+        "existing" => json!({
+            "mode": "existing", "subnets": ["${FirstPublicSubnet}"],
+            "securityGroups": ["${TaskSecurityGroup}"], "assignPublicIp": true
+        }),
+        "nat" => json!({ "mode": "private" }),
+        "endpoints" | "ipv6" => json!({ "mode": "private", "egress": mode }),
+        mode => panic!("{mode} is none of {MODES:?}"),
+    };
+    json!({
+        "network": network,
+        "task": {
+            "inputs": [{ "file": "in.mp4", "from": "s3://mayfly-data/in.mp4" }],
+            "command": ["work"],
+            "outputs": [{ "file": "out.mp4", "to": "s3://mayfly-data/out.mp4" }],
+        },
+        "timeoutMinutes": 60,
+    })
+}
+
+/// A clean job with just `faults`, and stopped where it is to be.
+pub fn of_mode(mode: &str, faults: Vec<Fault>, stop: Option<(String, usize)>) -> Scenario {
+    Scenario {
+        seed: 0,
+        document: clean(mode),
+        parameters: PARAMETERS.to_vec(),
+        faults: Faults::chosen(faults),
+        stop,
+        director: Arc::new(Cast { seed: None }),
+    }
+}
+
+/// The job of a seed; `faults`, where they are given, in place of those that the seed draws.
+pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>) -> Scenario {
+    let random = Random::seeded(seed);
+    let mut document = clean(MODES[random.range(0..MODES.len())]);
+    document["attempts"] = random.range(1..=3).into();
+    document["capacity"] = ["spot", "on-demand", "spot-then-on-demand"][random.range(0..3)].into();
+    let drawn = match random.range(0..4) {
+        0 => Rates { calls: 0, runs: 0, most: 0 },
+        1 => Rates { calls: 10, runs: 5, most: 3 },
+        2 => Rates { calls: 30, runs: 20, most: 12 },
+        _ => Rates { calls: 100, runs: 50, most: 40 },
+    };
+    Scenario {
+        seed,
+        document,
+        parameters: PARAMETERS.to_vec(),
+        faults: faults.map_or_else(|| Faults::drawn(seed, drawn), Faults::chosen),
+        stop: None,
+        director: Arc::new(Cast { seed: Some(seed) }),
+    }
+}
+
+/// Containers that do what a seed says, or, without one, what they should.
+#[derive(Debug)]
+struct Cast {
+    seed: Option<u64>,
+}
+
+/// How long the work of a clean job takes.
+const CLEAN_WORK: Duration = Duration::from_mins(2);
+
+impl Cast {
+    /// A sequence that depends on nothing but the seed and what is asked about.
+    fn random(&self, about: impl Hash) -> Option<Random> {
+        let mut hasher = DefaultHasher::new();
+        (self.seed?, about).hash(&mut hasher);
+        Some(Random::seeded(hasher.finish()))
+    }
+}
+
+impl Director for Cast {
+    fn start_up(&self, task: &str) -> Duration {
+        self.random(("start", task)).map_or(Duration::ZERO, |random| Duration::from_secs(random.range(0..30)))
+    }
+
+    fn behaviour(&self, _: &str, assignment: &Assignment) -> Behaviour {
+        let turn = &assignment.turn;
+        let Some(random) = self.random((turn.attempt, turn.start)) else {
+            return Behaviour::success(CLEAN_WORK);
+        };
+        let seconds = |from: u64, to: u64| Duration::from_secs(random.range(from..to));
+        let works = Behaviour::success(seconds(1, 600));
+        let failed = |class| Failure { class, message: "as the seed says".to_owned(), output: None };
+        match random.range(0..16) {
+            0 => works.failing(Some(1), failed(Class::CommandFailed)),
+            1 => works.with(Quirk::Hangs(seconds(0, 300))),
+            2 => works.with(Quirk::Dies { moment: Moment::TakenOn, signal: 9, out_of_memory: false }),
+            3 => {
+                let moment = Moment::After(seconds(1, 300));
+                works.with(Quirk::Dies { moment, signal: 9, out_of_memory: random.value() })
+            }
+            4 => works.with(Quirk::Dies { moment: Moment::Stored, signal: 11, out_of_memory: false }),
+            5 => works.with(Quirk::Dies { moment: Moment::Reported, signal: 9, out_of_memory: false }),
+            6 => works.with(Quirk::EndsWithoutReport(0)),
+            7 => works.with(Quirk::ReportsLate(seconds(1, 400))),
+            8 => works.with(Quirk::ReportsTwice(seconds(1, 400))),
+            9 => works.with(Quirk::Garbles("{\"job\":".to_owned())),
+            10 => works.with(Quirk::IgnoresTerm),
+            _ => works,
+        }
+    }
+
+    fn service(&self, task: &str) -> ServiceBehaviour {
+        let Some(random) = self.random(("service", task)) else { return ServiceBehaviour::default() };
+        let ends = match random.range(0..4) {
+            0 => Some((Duration::from_secs(random.range(1..1200)), 1)),
+            _ => None,
+        };
+        ServiceBehaviour { ends, ..ServiceBehaviour::default() }
+    }
+}

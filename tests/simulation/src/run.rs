@@ -1,0 +1,214 @@
+//! One run: a job from its start until nothing of it is left, or until it is plain that something will be.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use local_states::execution::{Execution, Status};
+use mayfly_model::outcome::Outcome;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::account::{Account, Quotas};
+use crate::draw::{SERVICE_IMAGE, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
+use crate::faults::{Fault, Faults, Made};
+use crate::stack::{DATA_BUCKET, Stack};
+use crate::worker::{Config as StageConfig, Director, Image, Stage};
+use crate::{account, left, truth};
+
+/// The name of the stack.
+const STACK: &str = "mayfly";
+/// The name of the execution, and so the job's id.
+const JOB: &str = "job";
+/// How long anything may take: no simulated job has more than hours.
+const PATIENCE: Duration = Duration::from_hours(36);
+/// How often it is looked whether something has ended.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long after an execution's end a teardown of the rule has begun at the latest.
+const RULE: Duration = Duration::from_mins(5);
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What everything random comes from.
+    pub seed: u64,
+    /// The job's document.
+    pub document: Value,
+    /// The parameters of the stack besides the data bucket.
+    pub parameters: Vec<(&'static str, &'static str)>,
+    /// What goes wrong between functions and AWS.
+    pub faults: Faults,
+    /// When the execution is stopped by somebody: as soon as it enters this state, for the so-many-th time.
+    pub stop: Option<(String, usize)>,
+    /// What the containers do.
+    pub director: Arc<dyn Director>,
+}
+
+/// What came of it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Report {
+    /// What must hold and does not, in words.
+    pub violations: Vec<String>,
+    /// The outcome that the execution ended with, where it did with one.
+    pub outcome: Option<Value>,
+    /// How the execution ended.
+    pub status: String,
+    /// What went wrong.
+    pub faults: Vec<Fault>,
+    /// The calls and runs of functions, in order.
+    pub made: Vec<Made>,
+    /// The states that the job's execution entered, in order.
+    pub states: Vec<String>,
+    /// How long it took from start to end, in seconds of the cloud.
+    pub seconds: f64,
+    /// All calls of AWS, in order.
+    #[serde(skip)]
+    pub trace: Vec<Value>,
+}
+
+/// Runs `scenario`.
+///
+/// # Errors
+/// Where the account could not be set up or looked at.
+pub async fn play(scenario: Scenario) -> Result<Report> {
+    let Scenario { seed, document, parameters, faults, stop, director } = scenario;
+    let images = [
+        (WORKER_IMAGE, Image::Worker),
+        (WORKER_IMAGE_BY_IPV6, Image::Worker),
+        (SERVICE_IMAGE, Image::Service),
+    ];
+    let images = images.map(|(name, image)| (name.to_owned(), image)).into();
+    let upstream = account::upstream(seed);
+    let stage = Stage::new(StageConfig { upstream: upstream.0.clone(), images, director });
+    let account = Account::new(account::Config {
+        upstream,
+        quotas: Quotas::default(),
+        fates: Arc::new(faults.clone()),
+        runs: Arc::new(faults.clone()),
+        runtime: Arc::new(stage.clone()),
+    });
+    stage.ask(account.ecs.agent());
+    let mut given = vec![("DataBuckets", DATA_BUCKET)];
+    given.extend(parameters);
+    let stack = account.deploy(STACK, &given).await?;
+    let mut document = document.to_string();
+    for (logical, resource) in &stack.physical {
+        document = document.replace(&format!("${{{logical}}}"), &resource.id);
+    }
+    let before = left::everything(&account.root()).await?;
+
+    let engine = &account.step_functions.engine;
+    let machine = stack.arn("RunJobStateMachine");
+    let execution = engine.start(machine, Some(JOB), Some(&document)).await;
+    let execution = execution.map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))?;
+    let begun = account.upstream.clock.instant();
+    let mut violations = Vec::new();
+    if !ended(&account, &execution, stop).await {
+        violations.push(format!("the execution has not ended after {} hours", PATIENCE.as_secs() / 3600));
+    }
+    let seconds = (account.upstream.clock.instant() - begun).as_secs_f64();
+    account.upstream.clock.sleep(RULE).await;
+    faults.lift();
+    torn_down(&account, &stack).await;
+    let outcome = outcome(&execution);
+    let left: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
+    violations.extend(truth::check(&truth::Seen {
+        execution: &execution,
+        outcome: outcome.as_ref(),
+        left: &left,
+        lives: &stage.truth().lives(),
+        calls: &account.calls.snapshot(),
+        faults: &faults.done(),
+    }));
+
+    sweep(&account, &stack).await?;
+    torn_down(&account, &stack).await;
+    account.upstream.clock.sleep(RULE).await;
+    let left: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
+    violations.extend(left.iter().map(|what| format!("left after a sweep: {what}")));
+    Ok(Report {
+        violations,
+        outcome: outcome.map(|outcome| json!(outcome)),
+        status: format!("{:?}", execution.status()),
+        faults: faults.done(),
+        made: faults.made(),
+        states: states(&execution),
+        seconds,
+        trace: trace(&account, &stack),
+    })
+}
+
+/// Whether the execution ends while there is patience; stopped, where it is to be.
+async fn ended(account: &Account, execution: &Execution, mut stop: Option<(String, usize)>) -> bool {
+    let clock = account.upstream.clock;
+    let deadline = clock.instant() + PATIENCE;
+    while execution.status() == Status::Running {
+        if clock.instant() > deadline {
+            return false;
+        }
+        let look = if stop.is_some() { Duration::from_millis(20) } else { LOOK };
+        clock.sleep(look).await;
+        let is_there = |(state, visit): &(String, usize)| {
+            states(execution).iter().filter(|entered| *entered == state).count() > *visit
+        };
+        if stop.as_ref().is_some_and(is_there) {
+            stop = None;
+            account.step_functions.engine.stop(execution, None, None);
+        }
+    }
+    true
+}
+
+/// Waits until no teardown runs.
+async fn torn_down(account: &Account, stack: &Stack) {
+    let clock = account.upstream.clock;
+    let deadline = clock.instant() + PATIENCE;
+    let runs = || {
+        let all = account.step_functions.engine.executions(stack.arn("TearDownStateMachine"));
+        all.iter().any(|execution| execution.status() == Status::Running)
+    };
+    while runs() && clock.instant() < deadline {
+        clock.sleep(LOOK).await;
+    }
+}
+
+/// Calls sweep-expired as its schedule does.
+async fn sweep(account: &Account, stack: &Stack) -> Result<()> {
+    let event = include_str!("../../../events/sweep-expired.json");
+    let ran = account.lambda.invoke(stack.arn("SweepExpiredFunction"), event).await;
+    let ran = ran.map_err(|error| anyhow::anyhow!("the sweep was not run: {error:?}"))?;
+    anyhow::ensure!(matches!(ran, crate::lambda::Ran::Answered(_)), "the sweep failed: {ran:?}");
+    Ok(())
+}
+
+/// The outcome in the execution's output, or in the cause of its failure.
+fn outcome(execution: &Execution) -> Option<Outcome> {
+    let (ending, _) = execution.ending()?;
+    let text = ending.output.or(ending.cause)?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The names of the states that were entered.
+fn states(execution: &Execution) -> Vec<String> {
+    let entered = execution.events().into_iter().filter_map(|event| {
+        let view = event.view(false);
+        view["stateEnteredEventDetails"]["name"].as_str().map(str::to_owned)
+    });
+    entered.collect()
+}
+
+/// Everything that happened, as canonical JSON: calls, and the histories of all executions.
+fn trace(account: &Account, stack: &Stack) -> Vec<Value> {
+    let mut trace: Vec<_> =
+        account.calls.snapshot().into_iter().map(|call| json!({ "call": call })).collect();
+    for machine in ["RunJobStateMachine", "TearDownStateMachine"] {
+        for execution in account.step_functions.engine.executions(stack.arn(machine)) {
+            let events = execution.events();
+            trace
+                .extend(events.iter().map(|event| json!({ "of": execution.arn, "event": event.view(true) })));
+        }
+    }
+    trace
+}

@@ -1,0 +1,120 @@
+//! What must hold of every run, told from what happened in the account and in the containers, never from what the product
+//! says of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use local_aws::calls::Call;
+use local_states::execution::{Execution, Status};
+use mayfly_model::inventory::Kind;
+use mayfly_model::outcome::{End, Outcome, Success};
+
+use crate::faults::Fault;
+use crate::worker::{Life, Start};
+
+/// The longest history and the largest state that Step Functions keeps (developer guide, "Service quotas").
+const MOST_EVENTS: usize = 25_000;
+
+/// All that is looked at.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// The job's execution.
+    pub execution: &'a Execution,
+    /// What it ended with.
+    pub outcome: Option<&'a Outcome>,
+    /// What is there before a sweep, and was not before the job.
+    pub left: &'a BTreeSet<String>,
+    /// What the containers did.
+    pub lives: &'a BTreeMap<String, Life>,
+    /// What was called.
+    pub calls: &'a [Call],
+    /// What went wrong.
+    pub faults: &'a [Fault],
+}
+
+/// What does not hold, in words.
+pub fn check(seen: &Seen<'_>) -> Vec<String> {
+    let mut violations = Vec::new();
+    let checks: [fn(&Seen<'_>, &mut Vec<String>); 6] =
+        [has_outcome, no_lost_result, no_untrue_result, no_untold_remains, one_at_a_time, short_history];
+    for check in checks {
+        check(seen, &mut violations);
+    }
+    violations
+}
+
+fn starts<'a>(seen: &'a Seen<'_>) -> impl Iterator<Item = &'a Start> {
+    seen.lives.values().flat_map(|life| &life.starts)
+}
+
+/// Whether a start's result is one that SQS has taken.
+fn has_told(start: &Start) -> bool {
+    start.result.is_some() && start.sent.iter().any(|sent| sent.accepted.is_some())
+}
+
+/// An execution that nobody stopped ends with an outcome.
+fn has_outcome(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let status = seen.execution.status();
+    if matches!(status, Status::Succeeded | Status::Failed) && seen.outcome.is_none() {
+        let ending = seen.execution.ending().map(|(ending, _)| ending);
+        violations.push(format!("the execution ended without an outcome: {ending:?}"));
+    }
+    let succeeded = seen.outcome.is_some_and(|outcome| matches!(outcome.end, End::Succeeded(_)));
+    if succeeded != (status == Status::Succeeded) {
+        violations.push(format!("the execution is {status:?} and its outcome says otherwise"));
+    }
+}
+
+/// A success that was reported is the job's result.
+fn no_lost_result(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let Some(outcome) = seen.outcome else { return };
+    let succeeded = |start: &&Start| {
+        start.result.as_ref().is_some_and(|finished| finished.failure.is_none()) && has_told(start)
+    };
+    if let Some(start) = starts(seen).find(succeeded)
+        && let End::Failed(failure) = &outcome.end
+    {
+        violations
+            .push(format!("lost result: start {:?} succeeded, and the outcome is {failure:?}", start.turn));
+    }
+}
+
+/// Nothing is told that did not happen.
+fn no_untrue_result(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let Some(outcome) = seen.outcome else { return };
+    let worked = starts(seen).any(|start| start.result.as_ref().is_some_and(|end| end.failure.is_none()));
+    if matches!(outcome.end, End::Succeeded(Success::Work(_))) && !worked {
+        violations.push("untrue outcome: a success, and no container has succeeded".to_owned());
+    }
+}
+
+/// What is left before a sweep is named, or the outcome says that it cannot tell.
+fn no_untold_remains(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let Some(outcome) = seen.outcome else { return };
+    let residual = &outcome.receipt.residual;
+    if residual.iter().any(|resource| resource.kind == Kind::Unproven) {
+        return;
+    }
+    for what in seen.left {
+        if !residual.iter().any(|resource| what.ends_with(&resource.id)) {
+            violations.push(format!("left and not told: {what}"));
+        }
+    }
+}
+
+/// No two containers work on the same start.
+fn one_at_a_time(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let mut by_start: BTreeMap<String, usize> = BTreeMap::new();
+    for start in starts(seen) {
+        *by_start.entry(format!("{:?}", start.turn)).or_default() += 1;
+    }
+    for (turn, containers) in by_start.into_iter().filter(|(_, containers)| *containers > 1) {
+        violations.push(format!("{containers} containers worked on {turn}"));
+    }
+}
+
+fn short_history(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let events = seen.execution.events().len();
+    if events >= MOST_EVENTS {
+        violations.push(format!("the history has {events} events"));
+    }
+}
