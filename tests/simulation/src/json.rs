@@ -42,7 +42,15 @@ impl Asked {
     /// # Errors
     /// Where IAM does not allow it.
     pub async fn may(&self, resource: &str, context: &Context) -> Result<(), Refused> {
-        let action = format!("{}:{}", self.service, self.action);
+        self.may_also(&self.action, resource, context).await
+    }
+
+    /// The same of another action, which this one takes too.
+    ///
+    /// # Errors
+    /// Where IAM does not allow it.
+    pub async fn may_also(&self, action: &str, resource: &str, context: &Context) -> Result<(), Refused> {
+        let action = format!("{}:{action}", self.service);
         self.guard.authorize(&self.caller, &action, resource, context).await.map_err(Refused::from)
     }
 }

@@ -50,14 +50,8 @@ impl Poller {
         let records: Vec<_> = batch.iter().map(|message| self.record(message)).collect();
         let event = json!({ "Records": records }).to_string();
         let Ok(Ran::Answered(answer)) = self.lambda.invoke(&self.function, &event).await else { return };
-        let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
-        let failed: Vec<_> = answer["batchItemFailures"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|failure| failure["itemIdentifier"].as_str())
-            .collect();
-        for message in batch.iter().filter(|message| !failed.contains(&message.id.as_str())) {
+        let Some(failed) = failures(&answer) else { return };
+        for message in batch.iter().filter(|message| !failed.contains(&message.id)) {
             self.sqs.delete(name, &message.handle);
         }
     }
@@ -77,5 +71,19 @@ impl Poller {
             "eventSourceARN": self.queue,
             "awsRegion": region,
         })
+    }
+}
+
+/// The ids of the messages that the function says have failed; nothing where its answer is none, and all count as failed. An
+/// empty answer says that none has ("Success and failure conditions").
+fn failures(answer: &str) -> Option<Vec<String>> {
+    let answer: Value = serde_json::from_str(answer).ok()?;
+    match &answer["batchItemFailures"] {
+        Value::Null => Some(Vec::new()),
+        Value::Array(failures) => {
+            let ids = failures.iter().map(|failure| failure["itemIdentifier"].as_str().map(str::to_owned));
+            ids.collect::<Option<_>>().filter(|ids: &Vec<String>| ids.iter().all(|id| !id.is_empty()))
+        }
+        _ => None,
     }
 }

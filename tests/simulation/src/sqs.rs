@@ -47,8 +47,27 @@ struct Queue {
     /// The name of the dead-letter queue, and how often a message is received before it goes there.
     redrive: Option<(String, u32)>,
     messages: Vec<Message>,
-    /// Until when it still answers, and its name cannot be used again.
-    deleted: Option<Instant>,
+    deleted: Option<Deletion>,
+}
+
+/// What becomes of a queue that has been deleted. "Requests you send involving that queue during the 60 seconds might
+/// succeed" (`DeleteQueue`).
+#[derive(Clone, Copy, Debug)]
+struct Deletion {
+    /// Until when it answers.
+    answers: Instant,
+    /// Until when it is listed, and its name cannot be used again.
+    ends: Instant,
+}
+
+impl Queue {
+    fn answers(&self, now: Instant) -> bool {
+        self.deleted.is_none_or(|deletion| deletion.answers > now)
+    }
+
+    fn exists(&self, now: Instant) -> bool {
+        self.deleted.is_none_or(|deletion| deletion.ends > now)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -201,9 +220,9 @@ impl Sqs {
             "ReceiveMessage" => self.receive_slowly(name, body).await,
             "DeleteQueue" => {
                 let now = self.around.upstream.clock.instant();
+                let answers = now + DELETED_WITHIN.mul_f64(self.around.upstream.random.value());
                 self.with(name, |queue| {
-                    queue.deleted = Some(now + DELETED_WITHIN);
-                    queue.messages.clear();
+                    queue.deleted.get_or_insert(Deletion { answers, ends: now + DELETED_WITHIN });
                     json!({})
                 })
             }
@@ -235,7 +254,11 @@ impl Sqs {
             context.extend(tags.map(|(key, value)| (format!("aws:ResourceTag/{key}"), vec![value.clone()])));
         }
         let arn = self.arn(name);
-        asked.may(if asked.action == "ListQueues" { "*" } else { &arn }, &context).await
+        asked.may(if asked.action == "ListQueues" { "*" } else { &arn }, &context).await?;
+        if asked.action == "CreateQueue" && context.contains_key("aws:TagKeys") {
+            asked.may_also("TagQueue", &arn, &context).await?;
+        }
+        Ok(())
     }
 
     fn create(&self, name: &str, body: &Value) -> Result<Value, Refused> {
@@ -249,7 +272,7 @@ impl Sqs {
             |name: &str| attributes.get(name).and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let mut queues = self.lock();
         match queues.get(name) {
-            Some(queue) if queue.deleted.is_some_and(|until| until > now) => {
+            Some(queue) if queue.deleted.is_some() && queue.exists(now) => {
                 return Err(refused(
                     "QueueDeletedRecently",
                     "AWS.SimpleQueueService.QueueDeletedRecently",
@@ -284,15 +307,14 @@ impl Sqs {
         let prefix = body["QueueNamePrefix"].as_str().unwrap_or_default();
         let now = self.around.upstream.clock.instant();
         let queues = self.lock();
-        let listed = queues.iter().filter(|(name, queue)| {
-            name.starts_with(prefix) && queue.deleted.is_none_or(|until| until > now)
-        });
+        let listed = queues.iter().filter(|(name, queue)| name.starts_with(prefix) && queue.exists(now));
         let urls: Vec<_> = listed.map(|(name, _)| self.url(name)).collect();
         if urls.is_empty() { json!({}) } else { json!({ "QueueUrls": urls }) }
     }
 
     fn with(&self, name: &str, how: impl FnOnce(&mut Queue) -> Value) -> Result<Value, Refused> {
-        match self.lock().get_mut(name).filter(|queue| queue.deleted.is_none()) {
+        let now = self.around.upstream.clock.instant();
+        match self.lock().get_mut(name).filter(|queue| queue.answers(now)) {
             Some(queue) => Ok(how(queue)),
             None => Err(refused(
                 "QueueDoesNotExist",
