@@ -105,6 +105,8 @@ pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
             1 => {
                 let job = format!("rights-late-{}", stack.number());
                 start_for_ever(stack, &job).await?;
+                // Once it is dispatched it has a service, which a sweep describes.
+                stack.record(&job).await?;
                 stack.mailbox(&job, LONG_AGO).await?;
             }
             _ => return Ok(None),
