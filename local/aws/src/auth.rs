@@ -53,6 +53,26 @@ pub enum Code {
     AccessDenied,
 }
 
+impl Code {
+    /// As services name it that speak JSON: "Common Errors" of their API references.
+    pub fn in_json(self) -> &'static str {
+        match self {
+            Self::InvalidSignature => "InvalidSignatureException",
+            Self::UnknownKey => "UnrecognizedClientException",
+            Self::AccessDenied => "AccessDeniedException",
+        }
+    }
+
+    /// As services name it that speak the query protocol: "Common Errors" of their API references.
+    pub fn in_query(self) -> &'static str {
+        match self {
+            Self::InvalidSignature => "SignatureDoesNotMatch",
+            Self::UnknownKey => "InvalidClientTokenId",
+            Self::AccessDenied => "AccessDenied",
+        }
+    }
+}
+
 /// Where a guard learns what the account's roles may do, and who acts as one of them.
 pub trait Rights: Debug + Send + Sync + 'static {
     /// The session of a role that `access_key` belongs to, of those that STS has not issued: a function's.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use local_aws::auth::{Code, Refusal};
+use local_aws::auth::Refusal;
 
 /// The outcome of a call.
 pub(crate) type Result<T> = std::result::Result<T, ApiError>;
@@ -53,11 +53,6 @@ impl ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         // API Reference, "Common Errors" of the JSON 1.1 protocol.
-        let code = match refusal.code {
-            Code::InvalidSignature => "InvalidSignatureException",
-            Code::UnknownKey => "UnrecognizedClientException",
-            Code::AccessDenied => "AccessDeniedException",
-        };
-        Self { code, message: refusal.message }
+        Self { code: refusal.code.in_json(), message: refusal.message }
     }
 }

@@ -1,7 +1,7 @@
 //! Errors as Elastic Load Balancing answers them (API reference 2015-12-01, the errors of each action and "Common Errors").
 
 use http::StatusCode;
-use local_aws::auth::{Code, Refusal};
+use local_aws::auth::Refusal;
 
 /// An error as Elastic Load Balancing answers it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,12 +57,7 @@ impl ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let code = match refusal.code {
-            Code::InvalidSignature => "SignatureDoesNotMatch",
-            Code::UnknownKey => "InvalidClientTokenId",
-            Code::AccessDenied => "AccessDenied",
-        };
-        Self::new(code, refusal.message)
+        Self::new(refusal.code.in_query(), refusal.message)
     }
 }
 

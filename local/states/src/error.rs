@@ -1,6 +1,6 @@
 //! Errors of the Step Functions API.
 
-use local_aws::auth::{Code, Refusal};
+use local_aws::auth::Refusal;
 
 /// An error as the API answers it, always with status 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,14 +28,8 @@ impl ApiError {
     }
 }
 
-/// Names: "Common Errors" of the Step Functions API reference.
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let code = match refusal.code {
-            Code::InvalidSignature => "InvalidSignatureException",
-            Code::UnknownKey => "UnrecognizedClientException",
-            Code::AccessDenied => "AccessDeniedException",
-        };
-        Self::new(code, refusal.message)
+        Self::new(refusal.code.in_json(), refusal.message)
     }
 }

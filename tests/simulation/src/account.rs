@@ -95,8 +95,6 @@ pub struct Account {
     pub step_functions: StepFunctions<Machines>,
     /// Its tasks.
     pub ecs: Ecs,
-    /// Its networks.
-    pub ec2: Ec2,
     /// Its tables.
     pub dynamodb: DynamoDb,
     /// Its queues.
@@ -175,11 +173,7 @@ impl Account {
         });
         let around = Surroundings { upstream: upstream.clone(), guard: guard.clone(), calls: calls.clone() };
         let (upstream, guard, calls) = (upstream.clone(), guard.clone(), calls.clone());
-        let dynamodb = DynamoDb::new(crate::dynamodb::Config {
-            upstream: upstream.clone(),
-            guard: guard.clone(),
-            calls: calls.clone(),
-        });
+        let dynamodb = DynamoDb::new(around.clone());
         let of_roles = stacks.clone();
         let sts = Sts::new(crate::sts::Config {
             upstream: upstream.clone(),
@@ -209,7 +203,7 @@ impl Account {
                 .with("elasticloadbalancing", elb)
                 .with("states", step_functions.clone()),
         );
-        Self { upstream, calls, stacks, lambda, step_functions, ecs, ec2, dynamodb, sqs, logs, bus }
+        Self { upstream, calls, stacks, lambda, step_functions, ecs, dynamodb, sqs, logs, bus }
     }
 
     /// Configuration for clients that act as the account's root.

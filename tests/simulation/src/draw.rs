@@ -11,14 +11,12 @@ use serde_json::{Value, json};
 
 use crate::faults::{Fault, Faults, Rates};
 use crate::run::Scenario;
-use crate::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
+use crate::worker::{Behaviour, Director, Moment, Quirk};
 
 /// The image of jobs that name none.
 pub const WORKER_IMAGE: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/mayfly-worker:1";
 /// The same as a container that has IPv6 alone names it.
 pub const WORKER_IMAGE_BY_IPV6: &str = "123456789012.dkr-ecr.eu-central-1.on.aws/mayfly-worker:1";
-/// The image of services.
-pub const SERVICE_IMAGE: &str = "public.ecr.aws/docker/library/python:3.13-slim";
 
 /// What is set in the stack besides its data bucket.
 const PARAMETERS: [(&str, &str); 3] =
@@ -135,14 +133,5 @@ impl Director for Cast {
             10 => works.with(Quirk::IgnoresTerm),
             _ => works,
         }
-    }
-
-    fn service(&self, task: &str) -> ServiceBehaviour {
-        let Some(random) = self.random(("service", task)) else { return ServiceBehaviour::default() };
-        let ends = match random.range(0..4) {
-            0 => Some((Duration::from_secs(random.range(1..1200)), 1)),
-            _ => None,
-        };
-        ServiceBehaviour { ends, ..ServiceBehaviour::default() }
     }
 }

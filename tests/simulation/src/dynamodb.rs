@@ -15,19 +15,9 @@ use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
 use local_aws::upstream::Upstream;
 
+use crate::json::Surroundings;
 use table::Table;
 pub use value::{Item, Number, Texts, Value};
-
-/// What surrounds DynamoDB.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The account, its time and its randomness.
-    pub upstream: Upstream,
-    /// Who is calling, and who may.
-    pub guard: Guard,
-    /// Where calls are logged.
-    pub calls: CallLog,
-}
 
 /// The DynamoDB of one Region and account. Clones share one state.
 #[derive(Clone, Debug)]
@@ -40,8 +30,8 @@ pub struct DynamoDb {
 
 impl DynamoDb {
     /// A DynamoDB without tables.
-    pub fn new(config: Config) -> Self {
-        let Config { upstream, guard, calls } = config;
+    pub fn new(around: Surroundings) -> Self {
+        let Surroundings { upstream, guard, calls } = around;
         Self { upstream, guard, calls, tables: Arc::default() }
     }
 

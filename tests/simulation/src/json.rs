@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use local_aws::auth::{Caller, Code, Guard, Refusal};
+use local_aws::auth::{Caller, Guard, Refusal};
 use local_aws::calls::CallLog;
 use local_aws::policy::Context;
 use local_aws::upstream::Upstream;
@@ -75,12 +75,7 @@ impl Refused {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        let code = match refusal.code {
-            Code::InvalidSignature => "InvalidSignatureException",
-            Code::UnknownKey => "UnrecognizedClientException",
-            Code::AccessDenied => "AccessDeniedException",
-        };
-        Self::new(code, refusal.message)
+        Self::new(refusal.code.in_json(), refusal.message)
     }
 }
 

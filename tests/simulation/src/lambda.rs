@@ -123,11 +123,6 @@ impl Lambda {
         state.functions.insert(function.arn.clone(), function);
     }
 
-    /// How many functions are running.
-    pub fn running(&self) -> usize {
-        lock(&self.state).running
-    }
-
     /// Runs the function `arn` with `payload` and waits for its end.
     ///
     /// # Errors
@@ -195,7 +190,7 @@ impl Lambda {
     /// A new execution environment, with a session of the function's role.
     fn made(&self, function: &Function) -> anyhow::Result<Warm> {
         let Config { upstream, router, fates, .. } = &self.config;
-        let made = step(&function.folder).context("no such step")?;
+        let recipe = step(&function.folder).context("no such step")?;
         let name = function.arn.rsplit(':').next().unwrap_or_default();
         let (key, secret, token): (u64, u128, u128) =
             (upstream.random.value(), upstream.random.value(), upstream.random.value());
@@ -231,10 +226,10 @@ impl Lambda {
             wire.client(),
             Clock::new(upstream.clock),
             Randomness::new(move |bytes| bytes.iter_mut().for_each(|byte| *byte = random.value())),
-            made.sdk_retries,
+            recipe.sdk_retries,
         )
         .map_err(anyhow::Error::msg)?;
-        Ok(Warm { handler: (made.new)(&environment).map_err(anyhow::Error::msg)?, wire })
+        Ok(Warm { handler: (recipe.new)(&environment).map_err(anyhow::Error::msg)?, wire })
     }
 }
 

@@ -32,12 +32,6 @@ impl CloudWatchLogs {
         self.lock().entry(name.to_owned()).or_default();
     }
 
-    /// All lines.
-    pub fn lines(&self) -> Vec<String> {
-        let groups = self.lock();
-        groups.values().flat_map(BTreeMap::values).flatten().map(|(_, line)| line.clone()).collect()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Groups> {
         self.groups.lock().expect("no thread panics while it holds the groups")
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use local_states::execution::{Execution, Status};
+use local_states::execution::{Event, Execution, Status};
 use mayfly_model::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::{Account, Quotas};
-use crate::draw::{SERVICE_IMAGE, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
+use crate::draw::{WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
 use crate::faults::{Fault, Faults, Made};
 use crate::stack::{DATA_BUCKET, Stack};
 use crate::worker::{Config as StageConfig, Director, Image, Stage};
@@ -74,11 +74,7 @@ pub struct Report {
 /// Where the account could not be set up or looked at.
 pub async fn play(scenario: Scenario) -> Result<Report> {
     let Scenario { seed, document, parameters, faults, stop, director } = scenario;
-    let images = [
-        (WORKER_IMAGE, Image::Worker),
-        (WORKER_IMAGE_BY_IPV6, Image::Worker),
-        (SERVICE_IMAGE, Image::Service),
-    ];
+    let images = [(WORKER_IMAGE, Image::Worker), (WORKER_IMAGE_BY_IPV6, Image::Worker)];
     let images = images.map(|(name, image)| (name.to_owned(), image)).into();
     let upstream = account::upstream(seed);
     let stage = Stage::new(StageConfig { upstream: upstream.0.clone(), images, director });
@@ -119,8 +115,6 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         outcome: outcome.as_ref(),
         left: &left,
         lives: &stage.truth().lives(),
-        calls: &account.calls.snapshot(),
-        faults: &faults.done(),
     }));
 
     sweep(&account, &stack).await?;
@@ -134,7 +128,7 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         status: format!("{:?}", execution.status()),
         faults: faults.done(),
         made: faults.made(),
-        states: states(&execution),
+        states: entered(&execution.events()).collect(),
         seconds,
         trace: trace(&account, &stack),
     })
@@ -144,18 +138,23 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
 async fn ended(account: &Account, execution: &Execution, mut stop: Option<(String, usize)>) -> bool {
     let clock = account.upstream.clock;
     let deadline = clock.instant() + PATIENCE;
+    let mut seen = 0;
     while execution.status() == Status::Running {
         if clock.instant() > deadline {
             return false;
         }
         let look = if stop.is_some() { Duration::from_millis(20) } else { LOOK };
         clock.sleep(look).await;
-        let is_there = |(state, visit): &(String, usize)| {
-            states(execution).iter().filter(|entered| *entered == state).count() > *visit
-        };
-        if stop.as_ref().is_some_and(is_there) {
-            stop = None;
-            account.step_functions.engine.stop(execution, None, None);
+        if let Some((state, visit)) = &mut stop {
+            let events = execution.events();
+            let again = entered(&events[seen..]).filter(|name| name == state).count();
+            seen = events.len();
+            if again > *visit {
+                stop = None;
+                account.step_functions.engine.stop(execution, None, None);
+            } else {
+                *visit -= again;
+            }
         }
     }
     true
@@ -190,13 +189,11 @@ fn outcome(execution: &Execution) -> Option<Outcome> {
     serde_json::from_str(&text).ok()
 }
 
-/// The names of the states that were entered.
-fn states(execution: &Execution) -> Vec<String> {
-    let entered = execution.events().into_iter().filter_map(|event| {
-        let view = event.view(false);
-        view["stateEnteredEventDetails"]["name"].as_str().map(str::to_owned)
-    });
-    entered.collect()
+/// The names of the states that these events entered.
+fn entered(events: &[Event]) -> impl Iterator<Item = String> {
+    let name =
+        |event: &Event| event.view(false)["stateEnteredEventDetails"]["name"].as_str().map(str::to_owned);
+    events.iter().filter_map(name)
 }
 
 /// Everything that happened, as canonical JSON: calls, and the histories of all executions.

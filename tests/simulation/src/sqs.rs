@@ -121,11 +121,6 @@ impl Sqs {
         self.lock().insert(name.to_owned(), queue);
     }
 
-    /// How many messages a queue holds, visible or not.
-    pub fn count(&self, name: &str) -> usize {
-        self.lock().get(name).map_or(0, |queue| queue.messages.len())
-    }
-
     /// Up to `most` visible messages, at once.
     pub fn receive(&self, name: &str, most: usize, visibility: Option<Duration>) -> Vec<Received> {
         let now = self.around.upstream.clock.instant();

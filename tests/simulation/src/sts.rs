@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use local_aws::auth::{Caller, Code, Guard, Refusal};
+use local_aws::auth::{Caller, Guard, Refusal};
 use local_aws::calls::CallLog;
 use local_aws::policy::{self, Context, Decision, Policy, Unsupported};
 use local_aws::server::Service;
@@ -316,12 +316,7 @@ impl ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let code = match refusal.code {
-            Code::InvalidSignature => "SignatureDoesNotMatch",
-            Code::UnknownKey => "InvalidClientTokenId",
-            Code::AccessDenied => "AccessDenied",
-        };
-        Self::new(code, refusal.message)
+        Self::new(refusal.code.in_query(), refusal.message)
     }
 }
 

@@ -93,23 +93,21 @@ impl Template {
     }
 
     fn condition(&self, name: &str) -> Result<bool> {
-        self.is_true(&self.document["Conditions"][name], &BTreeMap::new())
-            .with_context(|| format!("the condition {name}"))
+        self.is_true(&self.document["Conditions"][name]).with_context(|| format!("the condition {name}"))
     }
 
-    fn is_true(&self, test: &Value, physical: &BTreeMap<String, Physical>) -> Result<bool> {
+    /// A condition refers to no resource.
+    fn is_true(&self, test: &Value) -> Result<bool> {
         let (name, argument) = function(test).context("a condition is a function")?;
         let parts = argument.as_array().map(Vec::as_slice).unwrap_or_default();
+        let tests = || parts.iter().map(|part| self.is_true(part)).collect::<Result<Vec<_>>>();
+        let value = |value| self.resolve(value, &BTreeMap::new());
         Ok(match (name, parts) {
             ("Condition", _) => self.condition(argument.as_str().context("a condition's name")?)?,
-            ("Fn::Equals", [one, other]) => self.resolve(one, physical)? == self.resolve(other, physical)?,
-            ("Fn::Not", [one]) => !self.is_true(one, physical)?,
-            ("Fn::And", parts) => parts
-                .iter()
-                .try_fold(true, |all, part| Ok::<_, anyhow::Error>(self.is_true(part, physical)? && all))?,
-            ("Fn::Or", parts) => parts
-                .iter()
-                .try_fold(false, |any, part| Ok::<_, anyhow::Error>(self.is_true(part, physical)? || any))?,
+            ("Fn::Equals", [one, other]) => value(one)? == value(other)?,
+            ("Fn::Not", [one]) => !self.is_true(one)?,
+            ("Fn::And", _) => !tests()?.contains(&false),
+            ("Fn::Or", _) => tests()?.contains(&true),
             _ => bail!("{test} is no condition that is known here"),
         })
     }

@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use local_aws::calls::Call;
 use local_states::execution::{Execution, Status};
 use mayfly_model::inventory::Kind;
 use mayfly_model::outcome::{End, Outcome, Success};
 
-use crate::faults::Fault;
 use crate::worker::{Life, Start};
 
 /// The longest history and the largest state that Step Functions keeps (developer guide, "Service quotas").
@@ -25,10 +23,6 @@ pub struct Seen<'a> {
     pub left: &'a BTreeSet<String>,
     /// What the containers did.
     pub lives: &'a BTreeMap<String, Life>,
-    /// What was called.
-    pub calls: &'a [Call],
-    /// What went wrong.
-    pub faults: &'a [Fault],
 }
 
 /// What does not hold, in words.

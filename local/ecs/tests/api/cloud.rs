@@ -310,6 +310,16 @@ impl Cloud {
         self.cluster(CLUSTER).task_in(service, status).await
     }
 
+    /// What the image `env` has told in the log of a task, line by line, once it has told all.
+    pub async fn told(&self, task: &Task) -> Vec<String> {
+        let id = task.task_arn().unwrap().rsplit('/').next().unwrap();
+        eventually("its output in the log stream", || async {
+            let logs = self.seen.lock().unwrap().logs.get(&format!("jobs/worker/{id}")).cloned();
+            logs.filter(|lines| lines.contains(&"told".to_owned()))
+        })
+        .await
+    }
+
     /// The folder of a task.
     pub fn folder(&self, task: &Task) -> PathBuf {
         self.work_dir.join(task.task_arn().unwrap().rsplit('/').next().unwrap())

@@ -2,7 +2,7 @@
 
 use aws_sdk_ecs::types::{AwsVpcConfiguration, NetworkConfiguration, Secret};
 
-use crate::cloud::{ACCOUNT, Cloud, REGION, eventually};
+use crate::cloud::{ACCOUNT, Cloud, REGION};
 
 /// What the reasons begin with.
 const UNABLE: &str = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval \
@@ -31,12 +31,7 @@ async fn parameters_are_variables_however_many_and_however_often_one_is_named() 
     let definition = register(&cloud, "env", &named).await;
     cloud.service("job", &definition).send().await.unwrap();
     let task = cloud.task_in("job", "RUNNING").await;
-    let id = task.task_arn().unwrap().rsplit('/').next().unwrap();
-    let lines = eventually("its output in the log stream", || async {
-        let logs = cloud.seen.lock().unwrap().logs.get(&format!("jobs/worker/{id}")).cloned();
-        logs.filter(|lines| lines.contains(&"told".to_owned()))
-    })
-    .await;
+    let lines = cloud.told(&task).await;
     for (name, path) in named {
         let name_of_parameter = if path.contains('/') { format!("/{path}") } else { path.to_owned() };
         assert!(lines.contains(&format!("{name}=value of {name_of_parameter}")), "{name}: {lines:#?}");

@@ -206,12 +206,7 @@ async fn a_task_finds_what_a_container_on_fargate_finds() {
     let definition = cloud.register("env").await;
     cloud.service("job", &definition).send().await.unwrap();
     let task = cloud.task_in("job", "RUNNING").await;
-    let id = task.task_arn().unwrap().rsplit('/').next().unwrap();
-    let lines = eventually("its output in the log stream", || async {
-        let logs = cloud.seen.lock().unwrap().logs.get(&format!("jobs/worker/{id}")).cloned();
-        logs.filter(|lines| lines.contains(&"told".to_owned()))
-    })
-    .await;
+    let lines = cloud.told(&task).await;
     let variable = |name: &str| lines.iter().find_map(|line| line.strip_prefix(&format!("{name}=")));
     assert_eq!(variable("GREETING"), Some("hello"));
     assert_eq!(variable("AWS_EXECUTION_ENV"), Some("AWS_ECS_FARGATE"));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use local_aws::auth::{Code, Refusal};
+use local_aws::auth::Refusal;
 use local_aws::events::event;
 use local_aws::policy::Context;
 use local_aws::server::Service;
@@ -96,12 +96,6 @@ impl Bus {
     }
 }
 
-/// As JSON protocols name it: "Common Errors" of the API Reference.
-fn refused(Refusal { code, message }: Refusal) -> Error {
-    let code = match code {
-        Code::InvalidSignature => "InvalidSignatureException",
-        Code::UnknownKey => "UnrecognizedClientException",
-        Code::AccessDenied => "AccessDeniedException",
-    };
-    (code, message)
+fn refused(refusal: Refusal) -> Error {
+    (refusal.code.in_json(), refusal.message)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use local_aws::auth::{Code, Refusal};
+use local_aws::auth::Refusal;
 
 use super::value::Item;
 
@@ -65,11 +65,6 @@ impl ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         // Developer guide, "Error handling with DynamoDB".
-        let code = match refusal.code {
-            Code::InvalidSignature => "InvalidSignatureException",
-            Code::UnknownKey => "UnrecognizedClientException",
-            Code::AccessDenied => "AccessDeniedException",
-        };
-        Self { code, message: refusal.message, item: None }
+        Self { code: refusal.code.in_json(), message: refusal.message, item: None }
     }
 }

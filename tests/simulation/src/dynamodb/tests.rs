@@ -61,7 +61,7 @@ impl World {
         let upstream = Upstream::new("eu-west-1", "111122223333", root, clock, Random::seeded(seed));
         let guard = Guard::new(upstream.clone(), May("dynamodb:GetItem"));
         let calls = CallLog::new(clock);
-        let dynamodb = DynamoDb::new(Config { upstream, guard, calls });
+        let dynamodb = DynamoDb::new(Surroundings { upstream, guard, calls });
         dynamodb.make_table("jobs", "job", "ttl");
         let client = dynamodb.client(&dynamodb.upstream.root);
         Self { dynamodb, client }
