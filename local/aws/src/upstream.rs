@@ -43,6 +43,8 @@ pub struct Upstream {
     pub clock: Clock,
     /// What ids and delays are drawn from.
     pub random: Random,
+    /// Whether public addresses are listened at: they are this machine's. Else nobody outside calls what is in this cloud.
+    pub is_public: bool,
     /// What requests go through: plain HTTP over TCP, unless something else is put here.
     pub http: SharedHttpClient,
 }
@@ -112,6 +114,7 @@ impl Upstream {
             sessions: Sessions::new(clock),
             clock,
             random,
+            is_public: true,
             // The SDK's default client would load certificates and follow HTTP_PROXY, which may not exempt the loopback.
             http: aws_smithy_http_client::Builder::new().build_http(),
         }

@@ -1,16 +1,15 @@
 //! Where a task's container is called on this machine: at the task's public address, which is one of the loopback
-//! interface's, as far as the groups of its network interface admit the caller; and at another, for load balancers alone.
+//! interface's, as far as the groups of its network interface admit the caller.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use local_aws::datagrams::{self, Flow};
-use local_aws::random::Random;
+use local_aws::reach::{Connection, Transport};
 use local_ec2::TaskInterface;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -18,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::Ecs;
 use crate::requests::{PortMapping, Protocol};
-use crate::runtime::{Connection, Container, Transport};
+use crate::runtime::Container;
 
 /// How long a flow of datagrams may be silent and still be one: EC2 User Guide, "Security group connection tracking", UDP
 /// stream.
@@ -28,7 +27,6 @@ const FLOW_IDLE: Duration = Duration::from_mins(3);
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints {
     doors: JoinSet<()>,
-    relays: HashMap<u16, SocketAddr>,
 }
 
 impl Endpoints {
@@ -38,49 +36,26 @@ impl Endpoints {
         ecs: &Ecs,
         interface: &TaskInterface,
         ports: &[PortMapping],
-        is_balanced: bool,
         container: &Arc<dyn Container>,
     ) -> Self {
         let mut endpoints = Self::default();
         let public = interface.public_ip.as_ref().and_then(|ip| ip.parse::<IpAddr>().ok());
-        let balanced = is_balanced.then(|| relay_address(&ecs.upstream.random));
+        let Some(ip) = public.filter(|_| ecs.upstream.is_public) else { return endpoints };
         for &PortMapping { container_port: port, protocol, .. } in ports {
-            let door = |admits_all| Door {
+            let door = Door {
                 ecs: ecs.clone(),
                 interface: interface.id.clone(),
                 container: container.clone(),
                 transport: if protocol == Protocol::Udp { Transport::Udp } else { Transport::Tcp },
                 port,
-                admits_all,
             };
-            if let Some(address) = public.map(|ip| SocketAddr::new(ip, port)) {
-                let opened = door(false).open(address).await;
-                if let Err(error) = opened.map(|(_, open)| endpoints.doors.spawn(open)) {
-                    tracing::warn!(%error, "{}", cannot_listen(address));
-                }
-            }
-            if let Some(ip) = balanced {
-                // A number that TCP and UDP share is one target, at one place.
-                let known = endpoints.relay(port).map_or(port, |relay| relay.port());
-                if let Some((relay, open)) = door(true).open_for_balancer(ip, known).await {
-                    endpoints.relays.insert(port, relay);
-                    endpoints.doors.spawn(open);
-                }
+            let address = SocketAddr::new(ip, port);
+            if let Err(error) = door.open(address).await.map(|open| endpoints.doors.spawn(open)) {
+                tracing::warn!(%error, "{}", cannot_listen(address));
             }
         }
         endpoints
     }
-
-    /// Where a load balancer reaches a port.
-    pub fn relay(&self, port: u16) -> Option<SocketAddr> {
-        self.relays.get(&port).copied()
-    }
-}
-
-/// One of the loopback interface's addresses beside those that EC2 lends, so that each task has all ports.
-fn relay_address(random: &Random) -> IpAddr {
-    let number: u32 = random.range(1..1 << 22);
-    Ipv4Addr::from_bits(Ipv4Addr::new(127, 128, 0, 0).to_bits() | number).into()
 }
 
 fn cannot_listen(address: SocketAddr) -> String {
@@ -101,38 +76,19 @@ struct Door {
     container: Arc<dyn Container>,
     transport: Transport,
     port: u16,
-    /// A load balancer has asked the groups itself, in its own name.
-    admits_all: bool,
 }
 
 impl Door {
-    /// Listens there, and says where that is and what keeps it.
-    async fn open(self, address: SocketAddr) -> io::Result<(SocketAddr, BoxFuture<'static, ()>)> {
+    /// Listens there, and says what keeps it.
+    async fn open(self, address: SocketAddr) -> io::Result<BoxFuture<'static, ()>> {
         let door = Arc::new(self);
         Ok(match door.transport {
-            Transport::Tcp => {
-                let listener = TcpListener::bind(address).await?;
-                (listener.local_addr()?, door.keep(listener).boxed())
-            }
+            Transport::Tcp => door.keep(TcpListener::bind(address).await?).boxed(),
             Transport::Udp => {
-                let socket = UdpSocket::bind(address).await?;
                 let serve = move |flow| door.clone().pass(flow);
-                (socket.local_addr()?, datagrams::keep(socket, serve).boxed())
+                datagrams::keep(UdpSocket::bind(address).await?, serve).boxed()
             }
         })
-    }
-
-    /// At the port itself, where a health check of another port finds it too; or, where this machine does not let us, at any.
-    async fn open_for_balancer(self, ip: IpAddr, port: u16) -> Option<(SocketAddr, BoxFuture<'static, ()>)> {
-        for port in [port, 0] {
-            match self.clone().open(SocketAddr::new(ip, port)).await {
-                Ok(opened) => return Some(opened),
-                Err(error) => {
-                    tracing::info!(%error, port, "a load balancer's way to a task is not at its own port");
-                }
-            }
-        }
-        None
     }
 
     async fn keep(self: Arc<Self>, listener: TcpListener) {
@@ -178,16 +134,8 @@ impl Door {
 
     /// Lets a caller in.
     async fn admit(&self, from: IpAddr) -> io::Result<Box<dyn Connection>> {
-        let protocol = match self.transport {
-            Transport::Tcp => "tcp",
-            Transport::Udp => "udp",
-        };
-        let admitted = if self.admits_all {
-            Ok(true)
-        } else {
-            self.ecs.ec2.admits(&self.interface, from, &[], protocol, self.port).await
-        };
-        match admitted {
+        let protocol = self.transport.name();
+        match self.ecs.ec2.admits(&self.interface, from, &[], protocol, self.port).await {
             Ok(true) => self.container.connect(self.transport, self.port).await,
             Ok(false) => Err(io::ErrorKind::PermissionDenied.into()),
             Err(error) => Err(io::Error::other(format!("{}: {}", error.code, error.message))),

@@ -66,7 +66,7 @@ pub use crate::faults::{Fault, Faults, Refusal, Rule, SpotStopCode, Stage};
 pub use crate::logs::{Line, LogStream};
 pub use crate::processes::{Images, Processes, init};
 pub use crate::quotas::Quotas;
-pub use crate::runtime::{Connection, Container, Launch, Runtime, Transport};
+pub use crate::runtime::{Container, Launch, Runtime};
 
 /// What a process gets at least between SIGTERM and SIGKILL, or for a health check, however fast the cloud's time runs.
 const LEAST_TIME: Duration = Duration::from_secs(1);

@@ -189,16 +189,14 @@ impl Life {
         self.container = Some(container.clone());
         let interface = self.interface();
         if let Some(interface) = &interface {
-            let (ports, is_balanced) = (&definition.port_mappings, !self.groups.is_empty());
-            self.endpoints = Endpoints::open(&ecs, interface, ports, is_balanced, &container).await;
+            self.endpoints = Endpoints::open(&ecs, interface, &definition.port_mappings, &container).await;
         }
         self.change(|task, now| {
             task.last_status = LastStatus::Running;
             task.times.started_at = Some(now);
         });
         if !self.groups.is_empty() {
-            let register =
-                |interface| Targets::register(&ecs, interface, self.groups.clone(), &self.endpoints);
+            let register = |interface| Targets::register(&ecs, interface, self.groups.clone(), &container);
             self.targets = interface.as_ref().and_then(register);
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::io;
 
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite};
+use local_aws::reach::Reachable;
 
 use crate::logs::LogStream;
 
@@ -45,28 +45,14 @@ pub struct Launch {
     /// How many bytes its processes may hold together. As soon as they hold more, the largest is killed, but for the first
     /// process, which goes last, and all goes with it.
     pub memory: u64,
-    /// Whether others call it: then it has a network of its own, which [`Container::connect`] leads into.
+    /// Whether others call it: then it has a network of its own, which [`Reachable::connect`] leads into.
     pub is_called: bool,
     /// Where the lines of its output go.
     pub logs: Option<LogStream>,
 }
 
-/// What the port of a container is called over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// A connection to what a container serves.
-pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
-
 /// A container that has been started. When it is dropped it is killed.
-pub trait Container: Debug + Send + Sync {
+pub trait Container: Reachable {
     /// Waits for its end, which is that of its first process, however it has come to it: gives the exit code, 128 and a
     /// signal's number for a process that died of one. Nothing of it runs any more then, and its output is where it goes.
     /// Whoever stops waiting can begin again, and is told the same.
@@ -83,10 +69,6 @@ pub trait Container: Debug + Send + Sync {
 
     /// Whether all of it was killed for want of memory.
     fn is_out_of_memory(&self) -> bool;
-
-    /// Connects, as somebody outside does, to a port of a container that is called. Over TCP the connection is refused where
-    /// nobody listens; over UDP it is one caller's datagrams, each after its length (`local_aws::datagrams::framed`).
-    fn connect(&self, transport: Transport, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>>;
 
     /// Runs a command inside a container that is called, beside its first process, and gives its exit code. Whoever stops
     /// waiting kills it.

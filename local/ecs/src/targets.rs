@@ -3,13 +3,15 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use local_aws::reach::Reachable;
 use local_ec2::TaskInterface;
 
 use crate::Ecs;
-use crate::endpoints::Endpoints;
 use crate::requests::LoadBalancer;
+use crate::runtime::Container;
 
 /// How often the scheduler asks for the health of targets. A guess.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -23,18 +25,17 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Registers the task that has the interface, and whose ports are reached on this machine at `endpoints`.
+    /// Registers the task that has the interface, and whose ports are the container's.
     pub fn register(
         ecs: &Ecs,
         interface: &TaskInterface,
         groups: Vec<LoadBalancer>,
-        endpoints: &Endpoints,
+        container: &Arc<dyn Container>,
     ) -> Option<Self> {
         let address = interface.private_ip.as_ref().or(interface.ipv6.as_ref())?.parse().ok()?;
         for LoadBalancer { target_group_arn, container_port, .. } in &groups {
-            if let Some(endpoint) = endpoints.relay(*container_port) {
-                ecs.elb.register(target_group_arn, address, *container_port, endpoint);
-            }
+            let reached: Arc<dyn Reachable> = container.clone();
+            ecs.elb.register(target_group_arn, address, *container_port, &reached);
         }
         Some(Self { ecs: ecs.clone(), address, groups })
     }

@@ -1,7 +1,9 @@
 //! Targets come and go with ECS, and are described with their health.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
+use local_aws::reach::Reachable;
 use serde::Serialize;
 
 use crate::call::Call;
@@ -34,9 +36,8 @@ struct TargetDescription {
 }
 
 impl Elb {
-    /// Registers a target, as ECS does it with its service-linked role. What the target listens on is reached at
-    /// `endpoint` on this machine; the port of a health check that is another one, at the same address.
-    pub fn register(&self, target_group_arn: &str, ip: IpAddr, port: u16, endpoint: SocketAddr) {
+    /// Registers a target, as ECS does it with its service-linked role: `reached` has the address.
+    pub fn register(&self, target_group_arn: &str, ip: IpAddr, port: u16, reached: &Arc<dyn Reachable>) {
         {
             let mut state = self.state();
             let Some(group) = state.target_groups.get_mut(target_group_arn) else {
@@ -49,7 +50,8 @@ impl Elb {
             };
             group.targets.retain(|other| (other.ip, other.port) != (ip, port));
             let health = Health::Registering;
-            let target = Target { ip, port, endpoint, interface_id, zone, health, is_draining: false };
+            let reached = Arc::downgrade(reached);
+            let target = Target { ip, port, reached, interface_id, zone, health, is_draining: false };
             group.targets.push(target);
         }
         self.watch(target_group_arn.to_owned(), ip, port);

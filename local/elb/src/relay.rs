@@ -2,10 +2,11 @@
 //! is checked against the load balancer's groups and sent on to a target.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use local_aws::datagrams::{self, Flow};
+use local_aws::reach::Transport;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_util::sync::CancellationToken;
@@ -16,12 +17,6 @@ use crate::targets::Target;
 
 /// How long a flow of datagrams may be silent (Network Load Balancers guide, "Connection idle timeout").
 const FLOW_IDLE: Duration = Duration::from_mins(2);
-
-/// What a listener of a protocol listens for.
-enum Transport {
-    Tcp,
-    Udp,
-}
 
 /// What a listener does at one of the load balancer's addresses.
 #[derive(Clone)]
@@ -39,7 +34,7 @@ impl Elb {
         let state = self.state();
         let Some(found) = state.listeners.get(listener) else { return };
         let Some(load_balancer) = state.load_balancers.get(&found.load_balancer) else { return };
-        if !load_balancer.is_active {
+        if !load_balancer.is_active || !self.upstream.is_public {
             return;
         }
         // TLS would need a certificate's private key, which no Certificate Manager gives away.
@@ -108,10 +103,9 @@ impl Door {
 
     async fn pass(self, flow: Flow) {
         let from = flow.from;
-        let Some(target) = self.target(from, "udp").await else { return };
+        let Some(target) = self.target(from, Transport::Udp).await else { return };
         let relayed = async {
-            let there = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-            there.connect(target.endpoint).await?;
+            let there = datagrams::framed(target.connect(Transport::Udp, target.port).await?);
             flow.relay(there, self.elb.upstream.clock.work_scale.real(FLOW_IDLE)).await
         };
         if let Err(error) = relayed.await {
@@ -121,9 +115,9 @@ impl Door {
 
     /// Where AWS would drop what a caller sends, who would wait in vain, the connection is closed here at once.
     async fn serve(self, mut caller: TcpStream, from: SocketAddr) {
-        let Some(target) = self.target(from, "tcp").await else { return };
+        let Some(target) = self.target(from, Transport::Tcp).await else { return };
         let relayed = async {
-            let mut there = TcpStream::connect(target.endpoint).await?;
+            let mut there = target.connect(Transport::Tcp, target.port).await?;
             copy_bidirectional(&mut caller, &mut there).await
         };
         tokio::select! {
@@ -138,9 +132,10 @@ impl Door {
     }
 
     /// Where a caller is sent, if it is let in and there is somewhere to go.
-    async fn target(&self, from: SocketAddr, protocol: &str) -> Option<Target> {
+    async fn target(&self, from: SocketAddr, transport: Transport) -> Option<Target> {
         let Self { elb, node, address, .. } = self;
-        let admitted = elb.ec2.admits(&node.interface.id, from.ip(), &[], protocol, address.port()).await;
+        let admitted =
+            elb.ec2.admits(&node.interface.id, from.ip(), &[], transport.name(), address.port()).await;
         if !admitted.unwrap_or_default() {
             tracing::info!(%from, %address, "the load balancer's security groups do not let the caller in");
             return None;
@@ -153,8 +148,11 @@ impl Door {
         let target = open.swap_remove(elb.upstream.random.range(0..open.len()));
         // The target sees who calls by UDP, whatever its group says, and the load balancer's own address by TCP (the same
         // guide, "Client IP preservation").
-        let source = if protocol == "udp" { Some(from.ip()) } else { node.private_ip() };
-        elb.reaches(node, source?, &groups, &target, protocol, target.port).await.then_some(target)
+        let source = match transport {
+            Transport::Udp => from.ip(),
+            Transport::Tcp => node.private_ip()?,
+        };
+        elb.reaches(node, source, &groups, &target, transport, target.port).await.then_some(target)
     }
 
     /// The targets, and the groups of the load balancer.

@@ -1,10 +1,10 @@
 //! Health checks, which are really made: a connection to the target's port, or a page that is fetched.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use local_aws::reach::{Connection, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Elb;
@@ -17,9 +17,6 @@ use crate::targets::Target;
 /// few minutes to complete" (Network Load Balancers guide, "Register targets"), of which a target that comes to a load
 /// balancer that is active sees a part.
 const REGISTRATION: Duration = Duration::from_secs(30);
-
-/// How long a connection is waited for to be reset, in real time.
-const RESET: Duration = Duration::from_millis(500);
 
 /// One check that is to be made.
 struct Due {
@@ -81,19 +78,19 @@ impl Elb {
     async fn check(&self, due: &Due) -> Result<(), Failure> {
         let port = due.check.port.unwrap_or(due.target.port);
         let from = due.node.private_ip().ok_or(Failure::Timeout)?;
-        if !self.reaches(&due.node, from, &due.groups, &due.target, "tcp", port).await {
+        if !self.reaches(&due.node, from, &due.groups, &due.target, Transport::Tcp, port).await {
             return Err(Failure::Timeout);
         }
         let limit =
             self.upstream.clock.work_scale.real(Duration::from_secs(due.check.timeout_seconds.into()));
-        let endpoint = match due.check.port {
-            Some(port) => SocketAddr::new(due.target.endpoint.ip(), port),
-            None => due.target.endpoint,
+        let found = async {
+            let stream = due.target.connect(Transport::Tcp, port).await.map_err(|_| Failure::Connection)?;
+            match &due.check.path {
+                Some(path) => ask(stream, due.target.ip, path).await,
+                None => Ok(()),
+            }
         };
-        match &due.check.path {
-            Some(path) => timeout(limit, ask(endpoint, path)).await.unwrap_or(Err(Failure::Timeout)),
-            None => knock(endpoint, limit).await,
-        }
+        timeout(limit, found).await.unwrap_or(Err(Failure::Timeout))
     }
 
     /// Whether the groups of both sides let the load balancer reach the target, which sees the address `from`. "Health checks are subject to outbound
@@ -104,9 +101,10 @@ impl Elb {
         from: IpAddr,
         groups: &[String],
         target: &Target,
-        protocol: &str,
+        transport: Transport,
         port: u16,
     ) -> bool {
+        let protocol = transport.name();
         let out = self.ec2.lets_out(&node.interface.id, target.ip, protocol, port).await;
         let passes = match out {
             Ok(true) => self.ec2.admits(&target.interface_id, from, groups, protocol, port).await,
@@ -117,22 +115,11 @@ impl Elb {
     }
 }
 
-/// Connects. What relays to a task has taken the connection by then, and resets it where nobody listens in the task.
-async fn knock(endpoint: SocketAddr, limit: Duration) -> Result<(), Failure> {
-    let connected = timeout(limit, TcpStream::connect(endpoint)).await.map_err(|_| Failure::Timeout)?;
-    let stream = connected.map_err(|_| Failure::Connection)?;
-    match timeout(limit.min(RESET), stream.peek(&mut [0])).await {
-        Ok(Err(_)) => Err(Failure::Connection),
-        Ok(Ok(_)) | Err(_) => Ok(()),
-    }
-}
-
-/// Connects and fetches the page.
-async fn ask(endpoint: SocketAddr, path: &str) -> Result<(), Failure> {
+/// Fetches the page.
+async fn ask(mut stream: impl Connection, host: IpAddr, path: &str) -> Result<(), Failure> {
     let connection = |_| Failure::Connection;
-    let mut stream = TcpStream::connect(endpoint).await.map_err(connection)?;
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nUser-Agent: ELB-HealthChecker/2.0\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ELB-HealthChecker/2.0\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.map_err(connection)?;
     // `HTTP/1.1 200`
@@ -149,35 +136,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_healthy_by_its_status() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            for answer in
-                ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.0 404 Not Found\r\n\r\n", "SSH-2.0-OpenSSH"]
-            {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = [0; 14];
-                stream.read_exact(&mut request).await.unwrap();
-                assert_eq!(&request, b"GET /up HTTP/1");
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        assert_eq!(ask(endpoint, "/up").await, Ok(()));
-        assert_eq!(ask(endpoint, "/up").await, Err(Failure::Status(404)));
-        assert_eq!(ask(endpoint, "/up").await, Err(Failure::Connection));
-        assert_eq!(knock(endpoint, RESET).await, Err(Failure::Connection), "nobody listens any more");
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_is_reset_at_once_is_none() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            listener.accept().await.unwrap().0.set_zero_linger().unwrap();
-            let (_silent, _) = listener.accept().await.unwrap();
-            std::future::pending::<()>().await;
-        });
-        assert_eq!(knock(endpoint, RESET).await, Err(Failure::Connection));
-        assert_eq!(knock(endpoint, RESET).await, Ok(()));
+        let asked = async |answer: &str| {
+            let (stream, mut page) = tokio::io::duplex(1024);
+            page.write_all(answer.as_bytes()).await.unwrap();
+            page.shutdown().await.unwrap();
+            let found = ask(stream, IpAddr::from([10, 0, 0, 1]), "/up").await;
+            let mut request = String::new();
+            page.read_to_string(&mut request).await.unwrap();
+            assert!(request.starts_with("GET /up HTTP/1.1\r\nHost: 10.0.0.1\r\n"), "{request}");
+            found
+        };
+        assert_eq!(asked("HTTP/1.1 204 No Content\r\n\r\n").await, Ok(()));
+        assert_eq!(asked("HTTP/1.0 404 Not Found\r\n\r\n").await, Err(Failure::Status(404)));
+        assert_eq!(asked("SSH-2.0-OpenSSH").await, Err(Failure::Connection));
+        assert_eq!(asked("").await, Err(Failure::Connection));
     }
 }

@@ -279,6 +279,7 @@ pub fn upstream(seed: u64) -> (Upstream, Router) {
         elb: host("elasticloadbalancing"),
         states: host("states"),
         sts: host("sts"),
+        is_public: false,
         http: in_process(router.clone()),
         ..Upstream::new(REGION, ACCOUNT, root, clock, Random::seeded(seed))
     };

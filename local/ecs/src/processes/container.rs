@@ -13,6 +13,7 @@ use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use local_aws::clock::Clock;
+use local_aws::reach::{Connection, Reachable, Transport};
 use mayfly_worker::tree;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -29,7 +30,7 @@ use super::images::Image;
 use super::memory::{self, Memory};
 use super::namespace::{Namespace, send};
 use super::{init, network, output};
-use crate::runtime::{Connection, Container, Launch, Transport};
+use crate::runtime::{Container, Launch};
 
 /// The `PATH` of an image that sets none, as Docker has it.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -159,6 +160,17 @@ async fn await_network(mut network: UnixStream) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl Reachable for ProcessContainer {
+    fn connect(&self, transport: Transport, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+        async move {
+            let inside = self.inside.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+            let stream = network::connect(&inside.door, transport, port).await?;
+            Ok(Box::new(stream) as Box<dyn Connection>)
+        }
+        .boxed()
+    }
+}
+
 impl Container for ProcessContainer {
     /// The init process leaves nothing behind.
     fn exit_code(&self) -> BoxFuture<'_, i32> {
@@ -180,15 +192,6 @@ impl Container for ProcessContainer {
 
     fn is_out_of_memory(&self) -> bool {
         self.memory.is_exhausted()
-    }
-
-    fn connect(&self, transport: Transport, port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
-        async move {
-            let inside = self.inside.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-            let stream = network::connect(&inside.door, transport, port).await?;
-            Ok(Box::new(stream) as Box<dyn Connection>)
-        }
-        .boxed()
     }
 
     fn run<'a>(&'a self, command: &'a [String]) -> BoxFuture<'a, io::Result<i32>> {

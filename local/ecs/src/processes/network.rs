@@ -15,6 +15,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use futures_util::{SinkExt as _, StreamExt as _};
 use local_aws::datagrams::{self, LARGEST};
+use local_aws::reach::Transport;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
@@ -25,8 +26,6 @@ use nix::unistd::{getgid, getuid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpStream, UdpSocket, UnixListener, UnixStream};
 use tokio::select;
-
-use crate::runtime::Transport;
 
 /// Where connections from outside arrive. It is not 127.0.0.1: a program that listens there alone is not reached from
 /// outside its task on AWS either.

@@ -11,8 +11,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::Request;
 use jiff::Timestamp;
+use local_aws::reach::{Connection, Reachable, Transport};
 use local_aws::server::Service;
-use local_ecs::{Connection, Container, Launch, Line, Runtime, Transport};
+use local_ecs::{Container, Launch, Line, Runtime};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -67,6 +68,12 @@ impl Runtime for Player {
     }
 }
 
+impl Reachable for Played {
+    fn connect(&self, _: Transport, _: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+        unreachable!("no definition here has ports")
+    }
+}
+
 impl Container for Played {
     fn exit_code(&self) -> BoxFuture<'_, i32> {
         let mut ended = self.exit_code.subscribe();
@@ -85,10 +92,6 @@ impl Container for Played {
 
     fn is_out_of_memory(&self) -> bool {
         false
-    }
-
-    fn connect(&self, _: Transport, _: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
-        unreachable!("no definition here has ports")
     }
 
     fn run<'a>(&'a self, _: &'a [String]) -> BoxFuture<'a, io::Result<i32>> {

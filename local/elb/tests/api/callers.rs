@@ -1,32 +1,64 @@
-//! Who calls a load balancer, and what is behind it: sockets of this machine.
+//! Who calls a load balancer, by sockets of this machine, and what is behind it.
 
+use std::future::ready;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange};
 use aws_sdk_elasticloadbalancingv2::types::ProtocolEnum;
+use bytes::BytesMut;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use local_aws::datagrams;
+use local_aws::reach::{Connection, Reachable, Transport};
 use local_aws::server::Service;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
 
 use crate::cloud::{Cloud, eventually, forward};
 
-/// Answers each caller with a greeting, after the request's first byte.
-async fn greeter() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut caller, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                if caller.read_u8().await.is_ok() {
-                    let _ = caller.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").await;
-                }
-            });
+/// What a task serves at any of its ports.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    /// Answers each caller with a greeting, after the request's first byte.
+    Greets,
+    /// Answers each datagram with what it says. Its health is asked for over TCP.
+    Echoes,
+    /// Nobody listens.
+    Closed,
+}
+
+impl Task {
+    fn reached(self) -> Arc<dyn Reachable> {
+        Arc::new(self)
+    }
+}
+
+impl Reachable for Task {
+    fn connect(&self, transport: Transport, _: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+        let (caller, mut inside) = duplex(1024);
+        match (self, transport) {
+            (Self::Greets, Transport::Tcp) => {
+                tokio::spawn(async move {
+                    if inside.read_u8().await.is_ok() {
+                        let _ = inside.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").await;
+                    }
+                });
+            }
+            (Self::Echoes, Transport::Udp) => {
+                let (sink, stream) = datagrams::framed(inside).split();
+                tokio::spawn(stream.map_ok(BytesMut::freeze).forward(sink));
+            }
+            (Self::Echoes, Transport::Tcp) => {}
+            (Self::Closed, _) | (Self::Greets, Transport::Udp) => {
+                return ready(Err(io::ErrorKind::ConnectionRefused.into())).boxed();
+            }
         }
-    });
-    address
+        ready(Ok(Box::new(caller) as Box<dyn Connection>)).boxed()
+    }
 }
 
 /// What is answered to a caller at this address; nothing where the connection is closed.
@@ -51,7 +83,8 @@ async fn a_caller_that_the_group_admits_reaches_a_healthy_target_and_no_other_do
     let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
     let group = group.health_check_protocol("HTTP".into()).send().await.unwrap();
     let group = group.target_groups()[0].target_group_arn().unwrap();
-    cloud.target(&network, group, greeter().await).await;
+    let task = Task::Greets.reached();
+    cloud.target(&network, group, &task).await;
     assert_eq!(cloud.health(group).await, ("unused".into(), "Target.NotInUse".into()));
     cloud.listener(arn, 20081, group).await;
     assert_eq!(cloud.health(group).await.0, "initial");
@@ -65,26 +98,6 @@ async fn a_caller_that_the_group_admits_reaches_a_healthy_target_and_no_other_do
     delete.send().await.unwrap();
     eventually("a closed door", async || call(door, "127.0.0.1").await.is_empty()).await;
     cloud.elb.stop().await;
-}
-
-/// Answers each datagram with what it says.
-async fn echo() -> SocketAddr {
-    // Its health is asked for over TCP at the same number.
-    let (listener, socket) = loop {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()).await {
-            break (listener, socket);
-        }
-    };
-    let address = socket.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut buffer = [0; 64];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-            socket.send_to(&buffer[..length], from).await.unwrap();
-        }
-        drop(listener);
-    });
-    address
 }
 
 async fn socket(from: &str, to: SocketAddr) -> UdpSocket {
@@ -110,7 +123,8 @@ async fn datagrams_of_a_caller_that_the_group_admits_are_passed_on_and_no_others
     let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
     let group = group.protocol(ProtocolEnum::TcpUdp).send().await.unwrap();
     let group = group.target_groups()[0].target_group_arn().unwrap();
-    cloud.target(&network, group, echo().await).await;
+    let task = Task::Echoes.reached();
+    cloud.target(&network, group, &task).await;
     let listen = cloud.client.create_listener().load_balancer_arn(arn).port(20084);
     listen.protocol(ProtocolEnum::TcpUdp).default_actions(forward(group)).send().await.unwrap();
     cloud.active(arn).await;
@@ -142,8 +156,8 @@ async fn a_target_that_does_not_answer_is_unhealthy_and_one_that_is_taken_away_d
     let group = group.send().await.unwrap();
     let group = group.target_groups()[0].target_group_arn().unwrap();
     cloud.listener(arn, 20082, group).await;
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let ip = cloud.target(&network, group, closed).await;
+    let task = Task::Closed.reached();
+    let ip = cloud.target(&network, group, &task).await;
     let failed = ("unhealthy".to_owned(), "Target.FailedHealthChecks".to_owned());
     eventually("an unhealthy target", async || cloud.health(group).await == failed).await;
     cloud.elb.deregister(group, ip, 80);
@@ -166,7 +180,8 @@ async fn a_target_whose_group_does_not_admit_the_load_balancer_times_out() {
         .ip_protocol("-1")
         .ip_ranges(aws_sdk_ec2::types::IpRange::builder().cidr_ip("0.0.0.0/0").build());
     revoke.ip_permissions(everything.build()).send().await.unwrap();
-    cloud.target(&network, group, greeter().await).await;
+    let task = Task::Greets.reached();
+    cloud.target(&network, group, &task).await;
     let late = ("unhealthy".to_owned(), "Target.Timeout".to_owned());
     eventually("a target that cannot be reached", async || cloud.health(group).await == late).await;
 }

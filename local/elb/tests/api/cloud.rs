@@ -1,7 +1,8 @@
 //! The stand-ins of EC2 and of Elastic Load Balancing without sockets of their own, and what every test does with them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -19,6 +20,7 @@ use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
 use local_aws::clock::{Clock, TimeScale};
 use local_aws::random::Random;
+use local_aws::reach::Reachable;
 use local_aws::server::{Service, in_process};
 use local_aws::upstream::Upstream;
 use local_ec2::{Ec2, TaskInterface};
@@ -161,11 +163,11 @@ impl Cloud {
         create.send().await.expect("a listener");
     }
 
-    /// Registers what listens on `endpoint` as a task's port 80 in the first subnet.
-    pub async fn target(&self, network: &Network, target_group: &str, endpoint: SocketAddr) -> IpAddr {
+    /// Registers a task's port 80 in the first subnet.
+    pub async fn target(&self, network: &Network, target_group: &str, task: &Arc<dyn Reachable>) -> IpAddr {
         let interface = self.task_interface(network, &network.subnets[0]).await;
         let ip: IpAddr = interface.private_ip.expect("an address").parse().expect("an address");
-        self.elb.register(target_group, ip, 80, endpoint);
+        self.elb.register(target_group, ip, 80, task);
         ip
     }
 

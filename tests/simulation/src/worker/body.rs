@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use local_aws::clock::Clock;
-use local_ecs::{Connection, Container, Transport};
+use local_aws::reach::{Connection, Reachable, Transport};
+use local_ecs::Container;
 use tokio::select;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -139,6 +140,12 @@ impl Played {
     }
 }
 
+impl Reachable for Played {
+    fn connect(&self, _transport: Transport, _port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+        async { self.served()?.connect(self.body.frozen.is_cancelled()) }.boxed()
+    }
+}
+
 impl Container for Played {
     fn exit_code(&self) -> BoxFuture<'_, i32> {
         let mut exit_code = self.exit_code.clone();
@@ -163,10 +170,6 @@ impl Container for Played {
 
     fn is_out_of_memory(&self) -> bool {
         *self.body.out_of_memory.borrow()
-    }
-
-    fn connect(&self, _transport: Transport, _port: u16) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
-        async { self.served()?.connect(self.body.frozen.is_cancelled()) }.boxed()
     }
 
     fn run<'a>(&'a self, _command: &'a [String]) -> BoxFuture<'a, io::Result<i32>> {

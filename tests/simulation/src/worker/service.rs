@@ -3,7 +3,7 @@
 use std::io;
 
 use local_aws::clock::Clock;
-use local_ecs::Connection;
+use local_aws::reach::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::select;
 use tokio::time::Instant;
