@@ -23,6 +23,7 @@ CLAIMED = test "$$(cat $(CARGO_TARGET_DIR)/.clone 2>/dev/null)" = $(CURDIR) \
 # Cargo's bar is for terminals only, and elsewhere it says nothing for the minutes that aws-sdk-ec2 takes.
 TICKING = test -t 2 || { while sleep 30 >/dev/null 2>&1 && kill -0 $$$$; do echo "   Compiling, at $$(date +%T)" >&2; done \
   & trap "kill $$!" EXIT; }
+SIMULATE = cargo test --profile simulation --workspace --quiet --test simulate
 JOB ?= events/run-job.json
 STACK ?= mayfly
 EGRESS ?= nat
@@ -42,10 +43,10 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 	@$(MAYFLY_PROGRAMS)/mayfly-cloud up
 
 test: programs ## Run all tests; ARGS='name' picks some
-	@cargo test --workspace --quiet --no-fail-fast -- $(ARGS)
+	@cargo test --workspace --quiet --no-fail-fast -- $(ARGS); ended=$$?; $(SIMULATE) -- $(ARGS) && exit $$ended
 
 simulate: ## Run jobs on virtual time while everything goes wrong: make simulate [SEED=1] [RUNS=100] [MODE=public]
-	@cargo test --workspace --quiet --test simulate -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
+	@$(SIMULATE) -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
 	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker

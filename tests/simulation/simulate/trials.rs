@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use libtest_mimic::{Failed, Trial};
-use mayfly_simulation::draw::MODES;
+use mayfly_simulation::draw::{MODES, RESTARTED};
 
 use crate::{Order, all, elsewhere, seeds, show};
 
@@ -12,6 +12,10 @@ const SEEDS: u64 = 20;
 pub fn all_trials() -> Vec<Trial> {
     vec![
         trial("a_job_in_every_mode_leaves_nothing", every_mode),
+        trial(
+            "a_service_that_is_restarted_five_hundred_times_ends_by_its_time_with_a_short_history",
+            restarted,
+        ),
         trial("one_seed_gives_one_trace", one_trace),
         trial("whatever_goes_wrong_leaves_nothing_and_loses_no_result", whatever),
     ]
@@ -26,6 +30,15 @@ fn every_mode() -> Result<()> {
         let (_, report) = elsewhere(&Order { mode: Some(mode.to_owned()), ..Order::default() })?;
         ensure!(report.violations.is_empty() && report.status == "Succeeded", "{mode}: {report:#?}");
     }
+    Ok(())
+}
+
+fn restarted() -> Result<()> {
+    let (_, report) = elsewhere(&Order { mode: Some(RESTARTED.to_owned()), ..Order::default() })?;
+    let containers = report.outcome.as_ref().and_then(|outcome| outcome["result"]["containers"].as_u64());
+    let states = report.states.len();
+    ensure!(report.violations.is_empty() && report.status == "Succeeded", "{report:#?}");
+    ensure!(containers > Some(500) && states < 60, "{containers:?} containers, {states} states");
     Ok(())
 }
 

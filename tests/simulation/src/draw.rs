@@ -11,35 +11,57 @@ use serde_json::{Value, json};
 
 use crate::faults::{Fault, Faults, Rates};
 use crate::run::Scenario;
-use crate::worker::{Behaviour, Director, Moment, Quirk};
+use crate::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
 
 /// The image of jobs that name none.
 pub const WORKER_IMAGE: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/mayfly-worker:1";
 /// The same as a container that has IPv6 alone names it.
 pub const WORKER_IMAGE_BY_IPV6: &str = "123456789012.dkr-ecr.eu-central-1.on.aws/mayfly-worker:1";
+/// The image of services.
+pub const SERVICE_IMAGE: &str = "docker.io/library/nginx:stable";
 
 /// What is set in the stack besides its data bucket.
 const PARAMETERS: [(&str, &str); 3] =
     [("DefaultImage", WORKER_IMAGE), ("ExistingSubnets", "*"), ("ExistingSecurityGroups", "*")];
 
 /// The kinds of job that a matrix is made for.
-pub const MODES: [&str; 5] = ["public", "existing", "nat", "endpoints", "ipv6"];
+pub const MODES: [&str; 8] =
+    ["public", "existing", "nat", "endpoints", "ipv6", "service", "load-balancer", "private-service"];
 
-/// A job of this mode, in which nothing goes wrong by itself and whose work takes two minutes.
+/// A service whose containers live for less than three minutes, for a day and a half: none that a matrix is made for.
+pub const RESTARTED: &str = "restarted-service";
+
+/// A job of this mode, in which nothing goes wrong by itself: work that takes two minutes, or a service of ten.
 ///
 /// # Panics
 /// Where there is no such mode.
 pub fn clean(mode: &str) -> Value {
     let network = match mode {
-        "public" => json!({ "mode": "public" }),
+        "public" | "service" | "load-balancer" | RESTARTED => json!({ "mode": "public" }),
         "existing" => json!({
             "mode": "existing", "subnets": ["${FirstPublicSubnet}"],
             "securityGroups": ["${TaskSecurityGroup}"], "assignPublicIp": true
         }),
-        "nat" => json!({ "mode": "private" }),
+        "nat" | "private-service" => json!({ "mode": "private" }),
         "endpoints" | "ipv6" => json!({ "mode": "private", "egress": mode }),
         mode => panic!("{mode} is none of {MODES:?}"),
     };
+    if mode.ends_with("service") || mode == "load-balancer" {
+        let is_balanced = !matches!(mode, "service" | RESTARTED);
+        let check = if is_balanced { json!({ "path": "/" }) } else { json!({ "command": ["CMD", "check"] }) };
+        return json!({
+            "network": network,
+            "container": { "image": SERVICE_IMAGE },
+            "service": {
+                "ports": [{ "port": 80 }],
+                "allowFrom": ["192.0.2.0/24"],
+                "ttlMinutes": if mode == RESTARTED { 33 * 60 } else { 10 },
+                "count": if mode == "load-balancer" { 2 } else { 1 },
+                "healthCheck": check,
+                "loadBalancer": is_balanced,
+            },
+        });
+    }
     json!({
         "network": network,
         "task": {
@@ -59,7 +81,7 @@ pub fn of_mode(mode: &str, faults: Vec<Fault>, stop: Option<(String, usize)>) ->
         parameters: PARAMETERS.to_vec(),
         faults: Faults::chosen(faults),
         stop,
-        director: Arc::new(Cast { seed: None }),
+        director: Arc::new(Cast { seed: None, life: (mode == RESTARTED).then_some(SHORT_LIFE) }),
     }
 }
 
@@ -67,7 +89,10 @@ pub fn of_mode(mode: &str, faults: Vec<Fault>, stop: Option<(String, usize)>) ->
 pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>) -> Scenario {
     let random = Random::seeded(seed);
     let mut document = clean(MODES[random.range(0..MODES.len())]);
-    document["attempts"] = random.range(1..=3).into();
+    let attempts = random.range(1..=3);
+    if document.get("task").is_some() {
+        document["attempts"] = attempts.into();
+    }
     document["capacity"] = ["spot", "on-demand", "spot-then-on-demand"][random.range(0..3)].into();
     let drawn = match random.range(0..4) {
         0 => Rates { calls: 0, runs: 0, most: 0 },
@@ -81,7 +106,7 @@ pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>) -> Scenario {
         parameters: PARAMETERS.to_vec(),
         faults: faults.map_or_else(|| Faults::drawn(seed, drawn), Faults::chosen),
         stop: None,
-        director: Arc::new(Cast { seed: Some(seed) }),
+        director: Arc::new(Cast { seed: Some(seed), life: None }),
     }
 }
 
@@ -89,7 +114,12 @@ pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>) -> Scenario {
 #[derive(Debug)]
 struct Cast {
     seed: Option<u64>,
+    /// When a service without a seed ends by itself.
+    life: Option<Duration>,
 }
+
+/// Less than three such lives fit into the five minutes in which three ends are too many.
+const SHORT_LIFE: Duration = Duration::from_secs(160);
 
 /// How long the work of a clean job takes.
 const CLEAN_WORK: Duration = Duration::from_mins(2);
@@ -132,6 +162,19 @@ impl Director for Cast {
             9 => works.with(Quirk::Garbles("{\"job\":".to_owned())),
             10 => works.with(Quirk::IgnoresTerm),
             _ => works,
+        }
+    }
+
+    fn service(&self, task: &str) -> ServiceBehaviour {
+        let well = ServiceBehaviour { ends: self.life.map(|life| (life, 1)), ..ServiceBehaviour::default() };
+        let Some(random) = self.random(("service", task)) else { return well };
+        let seconds = |from: u64, to: u64| Duration::from_secs(random.range(from..to));
+        let well = ServiceBehaviour { start_up: seconds(0, 30), resists: seconds(0, 60), ..well };
+        match random.range(0..8) {
+            0 => ServiceBehaviour { ends: Some((seconds(1, 900), random.range(0..3))), ..well },
+            1 => ServiceBehaviour { start_up: seconds(30, 600), ..well },
+            2 => ServiceBehaviour { status: 500, check: 1, ..well },
+            _ => well,
         }
     }
 }

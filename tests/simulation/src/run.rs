@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::{Account, Quotas};
-use crate::draw::{WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
+use crate::draw::{SERVICE_IMAGE, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
 use crate::faults::{Fault, Faults, Made};
 use crate::stack::{DATA_BUCKET, Stack};
 use crate::worker::{Config as StageConfig, Director, Image, Stage};
@@ -74,7 +74,11 @@ pub struct Report {
 /// Where the account could not be set up or looked at.
 pub async fn play(scenario: Scenario) -> Result<Report> {
     let Scenario { seed, document, parameters, faults, stop, director } = scenario;
-    let images = [(WORKER_IMAGE, Image::Worker), (WORKER_IMAGE_BY_IPV6, Image::Worker)];
+    let images = [
+        (WORKER_IMAGE, Image::Worker),
+        (WORKER_IMAGE_BY_IPV6, Image::Worker),
+        (SERVICE_IMAGE, Image::Service),
+    ];
     let images = images.map(|(name, image)| (name.to_owned(), image)).into();
     let upstream = account::upstream(seed);
     let stage = Stage::new(StageConfig { upstream: upstream.0.clone(), images, director });

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use local_states::execution::{Execution, Status};
 use mayfly_model::inventory::Kind;
 use mayfly_model::outcome::{End, Outcome, Success};
@@ -28,8 +29,16 @@ pub struct Seen<'a> {
 /// What does not hold, in words.
 pub fn check(seen: &Seen<'_>) -> Vec<String> {
     let mut violations = Vec::new();
-    let checks: [fn(&Seen<'_>, &mut Vec<String>); 6] =
-        [has_outcome, no_lost_result, no_untrue_result, no_untold_remains, one_at_a_time, short_history];
+    let checks: [fn(&Seen<'_>, &mut Vec<String>); 8] = [
+        has_outcome,
+        no_lost_result,
+        no_untrue_result,
+        no_untrue_service,
+        no_untold_remains,
+        none_outlives,
+        one_at_a_time,
+        short_history,
+    ];
     for check in checks {
         check(seen, &mut violations);
     }
@@ -78,6 +87,41 @@ fn no_untrue_result(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let worked = starts(seen).any(|start| start.result.as_ref().is_some_and(|end| end.failure.is_none()));
     if matches!(outcome.end, End::Succeeded(Success::Work(_))) && !worked {
         violations.push("untrue outcome: a success, and no container has succeeded".to_owned());
+    }
+}
+
+/// A service that ended well has been there, and had as many containers as are told.
+fn no_untrue_service(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let Some(End::Succeeded(Success::Service(service))) = seen.outcome.map(|outcome| &outcome.end) else {
+        return;
+    };
+    let Ok(begun) = service.begun.parse::<Timestamp>() else {
+        violations.push(format!("untrue outcome: a service begun at {:?}", service.begun));
+        return;
+    };
+    let lived = |life: &&Life| life.began <= begun && life.ended.is_none_or(|(ended, _)| ended >= begun);
+    if !seen.lives.values().any(|life| lived(&life)) {
+        violations.push(format!("untrue outcome: no container served at {begun}"));
+    }
+    if service.containers > seen.lives.len() as u64 {
+        violations.push(format!(
+            "untrue outcome: {} containers have run, and {} are told",
+            seen.lives.len(),
+            service.containers
+        ));
+    }
+}
+
+/// No container lives on when its job is over, unless it is told that something of it is left.
+fn none_outlives(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let (Some(outcome), Some((_, over))) = (seen.outcome, seen.execution.ending()) else { return };
+    if !outcome.receipt.residual.is_empty() {
+        return;
+    }
+    for (task, life) in seen.lives {
+        if life.ended.is_none_or(|(ended, _)| ended > over) {
+            violations.push(format!("the container of {task} lived on when the job was over at {over}"));
+        }
     }
 }
 
