@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::nat_failure::NatFailure;
 use crate::tags::Tags;
 
@@ -11,7 +13,8 @@ use crate::tags::Tags;
 const EVERY_JOB: &str = "*";
 
 /// What happens to the resources that are made, changed or deleted from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Fault {
     /// No call sees a new resource yet, or a change of one (EC2 developer guide, "Eventual consistency"): who names it is
     /// told that it does not exist, who lists does not find it, and who needs the change is told that it is not so. What

@@ -1,7 +1,9 @@
 //! Why a NAT gateway has `failed`.
 
+use serde::{Deserialize, Serialize};
+
 /// EC2 API reference, `NatGateway`, `failureCode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NatFailure {
     /// The subnet has no address left.
     InsufficientFreeAddressesInSubnet,

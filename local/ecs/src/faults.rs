@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pull;
 use crate::quotas::VCPUS_REACHED;
@@ -15,7 +15,7 @@ use crate::strategy::SPOT;
 pub struct Faults(Arc<Mutex<HashMap<String, Vec<Rule>>>>);
 
 /// A fault and the tasks that it happens to.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// What happens.
@@ -30,7 +30,7 @@ pub struct Rule {
 }
 
 /// What happens to a task or to a call. `after_seconds` are the cloud's seconds since the task was RUNNING.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {
     /// There is no capacity for the task, so there is no task.
@@ -96,7 +96,7 @@ pub enum Fault {
 
 /// The event of a task that is not placed. For a lack of room it is the first; by which of them ECS tells of a full quota
 /// is not documented: Developer Guide, "Amazon ECS service action events".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Refusal {
     /// The scheduler cannot place a task.
@@ -109,7 +109,7 @@ pub enum Refusal {
 }
 
 /// How far a task comes that never starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Stage {
     /// It waits for its network interface.
@@ -119,7 +119,7 @@ pub enum Stage {
 }
 
 /// The stop code of a Spot interruption.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpotStopCode {
     /// As API Reference, `Task$stopCode`, has it.
     #[default]

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::tags::Tags;
 
 /// The rules under this name are for every resource.
 const EVERY_JOB: &str = "*";
 
 /// What happens to the resources that are made or deleted from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Fault {
     /// No call sees a new load balancer, target group or listener yet (hashicorp/terraform-provider-aws#15214,
     /// kubernetes-sigs/aws-load-balancer-controller#1472). What a call itself would make a second time is there all the

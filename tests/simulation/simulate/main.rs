@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{ArgGroup, Parser};
+use mayfly_simulation::circumstance::Circumstance;
 use mayfly_simulation::draw;
 use mayfly_simulation::faults::{Fault, What};
 use mayfly_simulation::run::{Report, Scenario, play};
@@ -47,6 +48,7 @@ struct Order {
     seed: u64,
     mode: Option<String>,
     faults: Option<Vec<Fault>>,
+    circumstances: Option<Vec<Circumstance>>,
     stop: Option<(String, usize)>,
     #[serde(default)]
     with_trace: bool,
@@ -57,8 +59,13 @@ struct Order {
 impl Order {
     fn scenario(self) -> Scenario {
         match self.mode {
-            Some(mode) => draw::of_mode(&mode, self.faults.unwrap_or_default(), self.stop),
-            None => draw::of_seed(self.seed, self.faults),
+            Some(mode) => draw::of_mode(
+                &mode,
+                self.faults.unwrap_or_default(),
+                self.circumstances.unwrap_or_default(),
+                self.stop,
+            ),
+            None => draw::of_seed(self.seed, self.faults, self.circumstances),
         }
     }
 }
@@ -79,7 +86,7 @@ fn main() -> Result<ExitCode> {
     };
     let (counted, found) = all(&orders)?;
     for (order, report) in found.iter().take(SHOWN) {
-        show(&shortest(order.clone(), report)?, report);
+        show(&shortest(order, report)?, report);
     }
     println!("{counted}");
     Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -111,6 +118,8 @@ fn one(order: Order) -> Result<ExitCode> {
 fn elsewhere(order: &Order) -> Result<(String, Report)> {
     let output = Command::new(std::env::current_exe()?)
         .args(["--one", &serde_json::to_string(order)?])
+        // What goes wrong is told in words.
+        .env("RUST_BACKTRACE", "0")
         .stderr(Stdio::piped())
         .output()
         .context("this program could not be started anew")?;
@@ -133,17 +142,18 @@ fn matrix(mode: &str) -> Result<Vec<Order>> {
     let (_, report) = elsewhere(&clean)?;
     ensure!(report.violations.is_empty(), "a clean run of {mode} is none: {:#?}", report.violations);
     ensure!(!report.made.is_empty(), "a clean run of {mode} makes no call");
-    let order =
-        |faults, stop| Order { mode: Some(mode.to_owned()), faults: Some(faults), stop, ..Order::default() };
-    let mut orders = Vec::new();
+    let plain = Order { mode: Some(mode.to_owned()), ..Order::default() };
+    let around = |circumstance| Order { circumstances: Some(vec![circumstance]), ..plain.clone() };
+    let mut orders: Vec<_> = Circumstance::all().into_iter().map(around).collect();
     for made in &report.made {
         let of = if made.at.call.is_some() { &What::OF_CALLS[..] } else { &What::OF_RUNS[..] };
-        orders.extend(of.iter().map(|what| order(vec![Fault { at: made.at.clone(), what: *what }], None)));
+        let faults = of.iter().map(|what| vec![Fault { at: made.at.clone(), what: *what }]);
+        orders.extend(faults.map(|faults| Order { faults: Some(faults), ..plain.clone() }));
     }
     let mut visits: BTreeMap<&str, usize> = BTreeMap::new();
     for state in &report.states {
         let visit = visits.entry(state).or_default();
-        orders.push(order(Vec::new(), Some((state.clone(), *visit))));
+        orders.push(Order { stop: Some((state.clone(), *visit)), ..plain.clone() });
         *visit += 1;
     }
     Ok(orders)
@@ -228,19 +238,30 @@ impl Display for Counted {
 const SHOWN: usize = 5;
 
 /// The same run with as few faults as still break something.
-fn shortest(order: Order, report: &Report) -> Result<Order> {
-    let mut shortest = Order { faults: Some(report.faults.clone()), ..order };
-    let mut left = report.faults.len();
-    while left > 0 {
-        left -= 1;
-        let mut fewer = shortest.clone();
-        let faults = fewer.faults.as_mut().context("faults")?;
-        faults.remove(left);
-        if !elsewhere(&fewer)?.1.violations.is_empty() {
-            shortest = fewer;
+fn shortest(order: &Order, report: &Report) -> Result<Order> {
+    let (mut faults, mut around) = (report.faults.clone(), report.circumstances.clone());
+    let with = |faults: &[Fault], around: &[Circumstance]| Order {
+        faults: Some(faults.to_vec()),
+        circumstances: Some(around.to_vec()),
+        with_trace: false,
+        ..order.clone()
+    };
+    let breaks = |faults: &[Fault], around: &[Circumstance]| {
+        anyhow::Ok(!elsewhere(&with(faults, around))?.1.violations.is_empty())
+    };
+    for left in (0..around.len()).rev() {
+        let without = around.remove(left);
+        if !breaks(&faults, &around)? {
+            around.insert(left, without);
         }
     }
-    Ok(shortest)
+    for left in (0..faults.len()).rev() {
+        let without = faults.remove(left);
+        if !breaks(&faults, &around)? {
+            faults.insert(left, without);
+        }
+    }
+    Ok(with(&faults, &around))
 }
 
 fn show(order: &Order, report: &Report) {
@@ -250,6 +271,9 @@ fn show(order: &Order, report: &Report) {
     }
     for violation in &report.violations {
         println!("  {violation}");
+    }
+    for circumstance in order.circumstances.iter().flatten() {
+        println!("  with {circumstance:?}");
     }
     for fault in order.faults.iter().flatten() {
         let Fault { at, what } = fault;

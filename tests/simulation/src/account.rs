@@ -18,7 +18,8 @@ use local_states::StepFunctions;
 use mayfly_lambda::SdkConfig;
 use serde_json::Value;
 
-use crate::bus::{Bus, Once, Rule};
+use crate::bus::{Bus, Rule};
+use crate::circumstance::{Circumstance, Events};
 use crate::dynamodb::DynamoDb;
 use crate::json::Surroundings;
 use crate::lambda::{Lambda, Runs};
@@ -36,6 +37,9 @@ use crate::world::{Machines, Reached, Stacks};
 pub const REGION: &str = "eu-central-1";
 /// The account that everything is in.
 pub const ACCOUNT: &str = "123456789012";
+
+/// The name of the execution of the job that circumstances are about, and so the job's id.
+pub const JOB: &str = "job";
 
 /// When every run begins.
 const START: &str = "2026-11-29T00:00:00Z";
@@ -78,6 +82,8 @@ pub struct Config {
     pub runs: Arc<dyn Runs>,
     /// What runs containers.
     pub runtime: Arc<dyn local_ecs::Runtime>,
+    /// What is wrong around everything.
+    pub circumstances: Vec<Circumstance>,
 }
 
 /// The account.
@@ -108,7 +114,19 @@ pub struct Account {
 impl Account {
     /// An account without anything in it. Whoever makes it runs in a Tokio runtime whose clock is paused.
     pub fn new(config: Config) -> Self {
-        let Config { upstream: (upstream, router), quotas, fates, runs, runtime } = config;
+        let Config { upstream: (upstream, router), quotas, fates, runs, runtime, circumstances } = config;
+        let of_networks = local_ec2::Faults::default();
+        let of_balancers = local_elb::Faults::default();
+        let of_tasks = local_ecs::Faults::default();
+        for circumstance in &circumstances {
+            match circumstance {
+                Circumstance::Networks(fault) => of_networks.add(JOB, *fault),
+                Circumstance::Balancers(fault) => of_balancers.add(JOB, *fault),
+                Circumstance::Tasks(rule) => of_tasks.add(JOB, [rule.clone()]),
+                Circumstance::Events(_) | Circumstance::Sweep(_) => {}
+            }
+        }
+        let seed: u64 = upstream.random.value();
         let clock = upstream.clock;
         let stacks = Stacks::default();
         let guard = Guard::new(upstream.clone(), stacks.clone());
@@ -118,7 +136,7 @@ impl Account {
             guard: guard.clone(),
             calls: calls.clone(),
             quotas: quotas.ec2,
-            faults: local_ec2::Faults::default(),
+            faults: of_networks,
         });
         let elb = Elb::new(local_elb::Config {
             upstream: upstream.clone(),
@@ -126,7 +144,7 @@ impl Account {
             calls: calls.clone(),
             ec2: ec2.clone(),
             quotas: quotas.elb,
-            faults: local_elb::Faults::default(),
+            faults: of_balancers,
         });
         let lambda = Lambda::new(crate::lambda::Config {
             upstream: upstream.clone(),
@@ -146,7 +164,7 @@ impl Account {
             guard: guard.clone(),
             calls: calls.clone(),
             targets: Arc::new(reached),
-            delivery: Arc::new(Once),
+            delivery: Arc::new(Events::new(&circumstances, seed)),
         });
         let ecs = Ecs::new(local_ecs::Config {
             upstream: upstream.clone(),
@@ -156,7 +174,7 @@ impl Account {
             ec2: ec2.clone(),
             elb: elb.clone(),
             runtime,
-            faults: local_ecs::Faults::default(),
+            faults: of_tasks,
             quotas: quotas.ecs,
             agent: "http://169.254.170.2".to_owned(),
         });

@@ -86,17 +86,8 @@ pub enum Undelivered {
 /// Decides what becomes of each event beyond what EventBridge's retries are for.
 pub trait Delivery: Debug + Send + Sync {
     /// How much later than usual each copy of it comes; none where it is lost.
-    fn copies(&self, event: &Value) -> Vec<Duration> {
-        let _ = event;
-        vec![Duration::ZERO]
-    }
+    fn copies(&self, event: &Value) -> Vec<Duration>;
 }
-
-/// Delivers every event once and in time.
-#[derive(Clone, Copy, Debug)]
-pub struct Once;
-
-impl Delivery for Once {}
 
 /// What the bus works with.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Failure};
 use serde_json::{Value, json};
 
+use crate::circumstance::Circumstance;
 use crate::faults::{Fault, Faults, Rates};
 use crate::run::Scenario;
 use crate::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
@@ -74,19 +75,25 @@ pub fn clean(mode: &str) -> Value {
 }
 
 /// A clean job with just `faults`, and stopped where it is to be.
-pub fn of_mode(mode: &str, faults: Vec<Fault>, stop: Option<(String, usize)>) -> Scenario {
+pub fn of_mode(
+    mode: &str,
+    faults: Vec<Fault>,
+    circumstances: Vec<Circumstance>,
+    stop: Option<(String, usize)>,
+) -> Scenario {
     Scenario {
         seed: 0,
         document: clean(mode),
         parameters: PARAMETERS.to_vec(),
         faults: Faults::chosen(faults),
+        circumstances,
         stop,
         director: Arc::new(Cast { seed: None, life: (mode == RESTARTED).then_some(SHORT_LIFE) }),
     }
 }
 
-/// The job of a seed; `faults`, where they are given, in place of those that the seed draws.
-pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>) -> Scenario {
+/// The job of a seed; faults and circumstances, where they are given, in place of those that the seed draws.
+pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>, circumstances: Option<Vec<Circumstance>>) -> Scenario {
     let random = Random::seeded(seed);
     let mut document = clean(MODES[random.range(0..MODES.len())]);
     let attempts = random.range(1..=3);
@@ -100,11 +107,13 @@ pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>) -> Scenario {
         2 => Rates { calls: 30, runs: 20, most: 12 },
         _ => Rates { calls: 100, runs: 50, most: 40 },
     };
+    let around = Circumstance::drawn(&random);
     Scenario {
         seed,
         document,
         parameters: PARAMETERS.to_vec(),
         faults: faults.map_or_else(|| Faults::drawn(seed, drawn), Faults::chosen),
+        circumstances: circumstances.unwrap_or(around),
         stop: None,
         director: Arc::new(Cast { seed: Some(seed), life: None }),
     }

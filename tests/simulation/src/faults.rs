@@ -10,7 +10,7 @@ use http::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::answers;
-use crate::lambda::Runs;
+use crate::lambda::{Runs, Start};
 use crate::wire::{Called, Fate, Fates, Invocation};
 
 /// Where something goes wrong.
@@ -39,8 +39,10 @@ pub enum What {
     NotSent,
     /// The call has its effect, and the connection breaks before the answer.
     AnswerLost,
-    /// The answer comes this many seconds late.
+    /// The answer comes this many seconds late: the SDK waits six for it.
     Late(u64),
+    /// The call comes to its service this many seconds late, although it may have been made once more meanwhile.
+    Slow(u64),
     /// The function dies before the call has reached its service.
     KilledBefore,
     /// The function dies when the call has had its effect.
@@ -49,11 +51,17 @@ pub enum What {
     NotRun,
     /// The run begins this many seconds late.
     HeldUp(u64),
+    /// The run ends before it has begun, with its process.
+    Dies,
+    /// The run does nothing until its time is over.
+    Hangs,
+    /// What the run answers is lost, so that it may be done once more.
+    Unanswered,
 }
 
 impl What {
     /// What can happen to a call.
-    pub const OF_CALLS: [Self; 9] = [
+    pub const OF_CALLS: [Self; 10] = [
         Self::Throttled,
         Self::ServerError,
         Self::Denied,
@@ -61,11 +69,13 @@ impl What {
         Self::AnswerLost,
         Self::Late(4),
         Self::Late(40),
+        Self::Slow(10),
         Self::KilledBefore,
         Self::KilledAfter,
     ];
     /// What can happen to a run.
-    pub const OF_RUNS: [Self; 2] = [Self::NotRun, Self::HeldUp(20)];
+    pub const OF_RUNS: [Self; 5] =
+        [Self::NotRun, Self::HeldUp(20), Self::Dies, Self::Hangs, Self::Unanswered];
 }
 
 /// One thing that goes wrong.
@@ -183,29 +193,34 @@ impl Fates for Faults {
     fn of_call(&self, called: &Called) -> Fate {
         let Invocation { function, visit } = called.by.clone();
         let at = Place { function, visit, call: Some(called.index) };
+        let answered = |there, back| Fate::Answered { there, back };
         let refused = |response: Response<Bytes>| Fate::Refused(USUAL, response);
         match self.at(at, Some(format!("{}:{}", called.service, called.action))) {
-            None | Some(What::NotRun | What::HeldUp(_)) => Fate::Answered(USUAL),
+            Some(What::Late(seconds)) => answered(USUAL / 2, Duration::from_secs(seconds)),
+            Some(What::Slow(seconds)) => answered(Duration::from_secs(seconds), USUAL / 2),
             Some(What::Throttled) => refused(answers::throttled(&called.service)),
             Some(What::ServerError) => refused(answers::server_error(&called.service)),
             Some(What::Denied) => refused(answers::denied(&called.service, &called.action)),
             Some(What::NotSent) => Fate::Broken { done: false, after: BROKEN_AFTER },
             Some(What::AnswerLost) => Fate::Broken { done: true, after: BROKEN_AFTER },
-            Some(What::Late(seconds)) => Fate::Answered(Duration::from_secs(seconds)),
             Some(What::KilledBefore) => Fate::Killed { done: false },
             Some(What::KilledAfter) => Fate::Killed { done: true },
+            _ => answered(USUAL / 2, USUAL / 2),
         }
     }
 }
 
 impl Runs for Faults {
-    fn start(&self, invocation: &Invocation, is_new: bool) -> Option<Duration> {
+    fn start(&self, invocation: &Invocation, is_new: bool) -> Start {
         let Invocation { function, visit } = invocation.clone();
         let usual = if is_new { COLD } else { WARM };
         match self.at(Place { function, visit, call: None }, None) {
-            Some(What::NotRun) => None,
-            Some(What::HeldUp(seconds)) => Some(Duration::from_secs(seconds)),
-            _ => Some(usual),
+            Some(What::NotRun) => Start::Throttled,
+            Some(What::HeldUp(seconds)) => Start::After(Duration::from_secs(seconds)),
+            Some(What::Dies) => Start::Dies,
+            Some(What::Hangs) => Start::Hangs,
+            Some(What::Unanswered) => Start::Unanswered,
+            _ => Start::After(usual),
         }
     }
 }

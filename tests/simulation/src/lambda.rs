@@ -46,13 +46,29 @@ pub enum NotRun {
     NotFound,
     /// The account runs as many as it may, or Lambda says so.
     Throttled,
+    /// Nobody knows: it may have been run.
+    Unanswered,
+}
+
+/// What becomes of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The handler is called, so long after it was asked for.
+    After(Duration),
+    /// Lambda runs it not, for now.
+    Throttled,
+    /// The environment's process ends before the handler is called.
+    Dies,
+    /// The environment does nothing until the run's time is over.
+    Hangs,
+    /// The handler is called, and what it answers is lost: who has called knows nothing.
+    Unanswered,
 }
 
 /// What can happen to a run besides what happens to its calls.
 pub trait Runs: Debug + Send + Sync {
-    /// How long it takes until the handler is called, in an environment that is new or not; nothing where the run is
-    /// throttled.
-    fn start(&self, invocation: &Invocation, is_new: bool) -> Option<Duration>;
+    /// What becomes of this one, in an environment that is new or not.
+    fn start(&self, invocation: &Invocation, is_new: bool) -> Start;
 }
 
 /// What Lambda works with.
@@ -132,9 +148,18 @@ impl Lambda {
     /// Where a step cannot be made: the template does not set what it needs.
     pub async fn invoke(&self, arn: &str, payload: &str) -> Result<Ran, NotRun> {
         let (function, warm, invocation, counted) = self.admit(arn)?;
-        let start = self.config.runs.start(&invocation, warm.is_none()).ok_or(NotRun::Throttled)?;
         let clock = self.config.upstream.clock;
-        clock.sleep(start).await;
+        let start = self.config.runs.start(&invocation, warm.is_none());
+        match start {
+            Start::After(wait) => clock.sleep(wait).await,
+            Start::Throttled => return Err(NotRun::Throttled),
+            Start::Dies => return Ok(self.died()),
+            Start::Hangs => {
+                clock.sleep(function.time_out).await;
+                return Ok(self.timed_out(&function));
+            }
+            Start::Unanswered => {}
+        }
         let warm = warm.unwrap_or_else(|| {
             self.made(&function).unwrap_or_else(|error| panic!("{}: {error:#}", function.folder))
         });
@@ -149,7 +174,7 @@ impl Lambda {
         drop(counted);
         let reused = |answer: Ran, warm: Warm| {
             lock(&self.state).idle.entry(arn.to_owned()).or_default().push(warm);
-            Ok(answer)
+            if start == Start::Unanswered { Err(NotRun::Unanswered) } else { Ok(answer) }
         };
         match ended {
             Some(Ok(Ok(output))) => reused(Ran::Answered(output), warm),
@@ -157,19 +182,27 @@ impl Lambda {
                 let body = json!({ "errorType": thrown.error_type, "errorMessage": thrown.message });
                 reused(Ran::Threw(body.to_string()), warm)
             }
-            // Lambda developer guide, "Troubleshoot invocation issues in Lambda": the words of a time-out and of a process
-            // that has ended.
-            Some(Err(_)) => Ok(Ran::Threw(failure(
-                "Sandbox.Timedout",
-                &format!("Task timed out after {}.00 seconds", function.time_out.as_secs()),
-                self.config.upstream.random.uuid(),
-            ))),
-            None => Ok(Ran::Threw(failure(
-                "Runtime.ExitError",
-                "Error: Runtime exited with error: signal: killed",
-                self.config.upstream.random.uuid(),
-            ))),
+            Some(Err(_)) => Ok(self.timed_out(&function)),
+            None => Ok(self.died()),
         }
+    }
+
+    /// Lambda developer guide, "Troubleshoot invocation issues in Lambda": the words of a time-out.
+    fn timed_out(&self, function: &Function) -> Ran {
+        Ran::Threw(failure(
+            "Sandbox.Timedout",
+            &format!("Task timed out after {}.00 seconds", function.time_out.as_secs()),
+            self.config.upstream.random.uuid(),
+        ))
+    }
+
+    /// The same page: those of a process that has ended.
+    fn died(&self) -> Ran {
+        Ran::Threw(failure(
+            "Runtime.ExitError",
+            "Error: Runtime exited with error: signal: killed",
+            self.config.upstream.random.uuid(),
+        ))
     }
 
     fn admit(&self, arn: &str) -> Result<(Function, Option<Warm>, Invocation, Counted), NotRun> {

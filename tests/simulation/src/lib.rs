@@ -4,6 +4,7 @@
 pub mod account;
 pub mod answers;
 pub mod bus;
+pub mod circumstance;
 pub mod draw;
 pub mod dynamodb;
 pub mod faults;

@@ -10,7 +10,8 @@ use mayfly_model::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::account::{Account, Quotas};
+use crate::account::{Account, JOB, Quotas};
+use crate::circumstance::Circumstance;
 use crate::draw::{SERVICE_IMAGE, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
 use crate::faults::{Fault, Faults, Made};
 use crate::stack::{DATA_BUCKET, Stack};
@@ -19,8 +20,6 @@ use crate::{account, left, truth};
 
 /// The name of the stack.
 const STACK: &str = "mayfly";
-/// The name of the execution, and so the job's id.
-const JOB: &str = "job";
 /// How long anything may take: no simulated job has more than hours.
 const PATIENCE: Duration = Duration::from_hours(36);
 /// How often it is looked whether something has ended.
@@ -39,6 +38,8 @@ pub struct Scenario {
     pub parameters: Vec<(&'static str, &'static str)>,
     /// What goes wrong between functions and AWS.
     pub faults: Faults,
+    /// What goes wrong around them.
+    pub circumstances: Vec<Circumstance>,
     /// When the execution is stopped by somebody: as soon as it enters this state, for the so-many-th time.
     pub stop: Option<(String, usize)>,
     /// What the containers do.
@@ -57,6 +58,8 @@ pub struct Report {
     pub status: String,
     /// What went wrong.
     pub faults: Vec<Fault>,
+    /// What went wrong around them.
+    pub circumstances: Vec<Circumstance>,
     /// The calls and runs of functions, in order.
     pub made: Vec<Made>,
     /// The states that the job's execution entered, in order.
@@ -73,7 +76,7 @@ pub struct Report {
 /// # Errors
 /// Where the account could not be set up or looked at.
 pub async fn play(scenario: Scenario) -> Result<Report> {
-    let Scenario { seed, document, parameters, faults, stop, director } = scenario;
+    let Scenario { seed, document, parameters, faults, circumstances, stop, director } = scenario;
     let images = [
         (WORKER_IMAGE, Image::Worker),
         (WORKER_IMAGE_BY_IPV6, Image::Worker),
@@ -88,6 +91,7 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         fates: Arc::new(faults.clone()),
         runs: Arc::new(faults.clone()),
         runtime: Arc::new(stage.clone()),
+        circumstances: circumstances.clone(),
     });
     stage.ask(account.ecs.agent());
     let mut given = vec![("DataBuckets", DATA_BUCKET)];
@@ -104,6 +108,16 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
     let execution = engine.start(machine, Some(JOB), Some(&document)).await;
     let execution = execution.map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))?;
     let begun = account.upstream.clock.instant();
+    for circumstance in &circumstances {
+        if let Circumstance::Sweep(seconds) = circumstance {
+            let (account, stack, wait) = (account.clone(), stack.clone(), Duration::from_secs(*seconds));
+            tokio::spawn(async move {
+                account.upstream.clock.sleep(wait).await;
+                // What goes wrong may stop it: another one follows at the end.
+                let _ = sweep(&account, &stack).await;
+            });
+        }
+    }
     let mut violations = Vec::new();
     if !ended(&account, &execution, stop).await {
         violations.push(format!("the execution has not ended after {} hours", PATIENCE.as_secs() / 3600));
@@ -131,6 +145,7 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         outcome: outcome.map(|outcome| json!(outcome)),
         status: format!("{:?}", execution.status()),
         faults: faults.done(),
+        circumstances,
         made: faults.made(),
         states: entered(&execution.events()).collect(),
         seconds,

@@ -44,8 +44,13 @@ pub struct Called {
 /// What becomes of a call.
 #[derive(Debug)]
 pub enum Fate {
-    /// It is answered, that long after it was sent.
-    Answered(Duration),
+    /// It is answered, whether or not somebody still waits for that.
+    Answered {
+        /// How long it takes to its service.
+        there: Duration,
+        /// How long its answer takes.
+        back: Duration,
+    },
     /// It is answered without having reached its service.
     Refused(Duration, Response<Bytes>),
     /// The connection breaks before it has reached its service, or after: then its effect is there and its answer lost.
@@ -127,10 +132,9 @@ impl Wire {
             None => return Err(broken("the environment is frozen")),
         };
         match self.fates.of_call(&called) {
-            Fate::Answered(after) => {
-                self.clock.sleep(after / 2).await;
-                let response = self.router.answer(request).await;
-                self.clock.sleep(after / 2).await;
+            Fate::Answered { there, back } => {
+                let response = self.done(request, there).await;
+                self.clock.sleep(back).await;
                 Ok(response)
             }
             Fate::Refused(after, response) => {
@@ -139,19 +143,31 @@ impl Wire {
             }
             Fate::Broken { done, after } => {
                 if done {
-                    let _lost = self.router.answer(request).await;
+                    let _lost = self.done(request, Duration::ZERO).await;
                 }
                 self.clock.sleep(after).await;
                 Err(broken("connection reset by peer"))
             }
             Fate::Killed { done } => {
                 if done {
-                    let _lost = self.router.answer(request).await;
+                    let _lost = self.done(request, Duration::ZERO).await;
                 }
                 death.cancel();
                 std::future::pending().await
             }
         }
+    }
+}
+
+impl Wire {
+    /// What the service answers that gets the request after a while. It does what it is asked for although nobody waits.
+    async fn done(&self, request: Request<Bytes>, there: Duration) -> Response<Bytes> {
+        let (router, clock) = (self.router.clone(), self.clock);
+        let answer = tokio::spawn(async move {
+            clock.sleep(there).await;
+            router.answer(request).await
+        });
+        answer.await.expect("no service panics")
     }
 }
 

@@ -103,6 +103,11 @@ impl World for Machines {
                 format!("Function not found: {function}"),
             )),
             Err(NotRun::Throttled) => Err(Failure::new("Lambda.TooManyRequestsException", "Rate Exceeded.")),
+            // Developer guide, "Handling errors in Step Functions workflows": "Transient Lambda service exceptions".
+            Err(NotRun::Unanswered) => Err(Failure::new(
+                "Lambda.SdkClientException",
+                "Unable to execute HTTP request: Read timed out",
+            )),
         }
     }
 
@@ -181,7 +186,7 @@ impl Targets for Reached {
             match self.lambda.invoke(function, payload).await {
                 Ok(Ran::Answered(_)) => Run::Done,
                 Ok(Ran::Threw(told)) => Run::Threw(told),
-                Err(NotRun::NotFound | NotRun::Throttled) => Run::Throttled,
+                Err(NotRun::NotFound | NotRun::Throttled | NotRun::Unanswered) => Run::Throttled,
             }
         })
     }

@@ -108,6 +108,11 @@ impl Delivery for Copies {
     }
 }
 
+/// Delivers every event once and in time.
+fn once() -> Copies {
+    Copies(vec![Duration::ZERO])
+}
+
 fn bus(outcomes: impl IntoIterator<Item = Run>, delivery: impl Delivery + 'static) -> (Bus, Noting) {
     let began = "2026-01-02T03:04:05Z".parse().unwrap();
     let clock = Clock::new(TimeScale::REAL, TimeScale::REAL).starting_at(began);
@@ -136,7 +141,7 @@ async fn hours(clock: Clock, hours: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_matches_reaches_the_function_once_and_soon() {
-    let (bus, noting) = bus([], Once);
+    let (bus, noting) = bus([], once());
     bus.put_rule(rule(&json!({ "Id": "1", "Arn": FUNCTION })));
     put(&bus, "RUNNING");
     put(&bus, "STOPPED");
@@ -166,7 +171,7 @@ async fn an_event_is_lost_doubled_or_late_where_that_is_decided() {
 #[tokio::test(start_paused = true)]
 async fn a_function_that_fails_is_run_twice_more_and_then_the_event_is_dropped() {
     let threw = || Run::Threw("Internal".to_owned());
-    let (bus, noting) = bus([threw(), threw(), threw()], Once);
+    let (bus, noting) = bus([threw(), threw(), threw()], once());
     bus.put_rule(rule(&json!({ "Id": "1", "Arn": FUNCTION })));
     put(&bus, "STOPPED");
     hours(noting.clock, 1).await;
@@ -177,7 +182,7 @@ async fn a_function_that_fails_is_run_twice_more_and_then_the_event_is_dropped()
 
 #[tokio::test(start_paused = true)]
 async fn a_function_that_is_throttled_is_tried_for_six_hours() {
-    let (bus, noting) = bus(vec![Run::Throttled; 1000], Once);
+    let (bus, noting) = bus(vec![Run::Throttled; 1000], once());
     bus.put_rule(rule(&json!({ "Id": "1", "Arn": FUNCTION })));
     put(&bus, "STOPPED");
     hours(noting.clock, 12).await;
@@ -188,7 +193,7 @@ async fn a_function_that_is_throttled_is_tried_for_six_hours() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_is_started_by_one_name_until_that_succeeds() {
-    let (bus, noting) = bus([Run::Throttled, Run::Throttled], Once);
+    let (bus, noting) = bus([Run::Throttled, Run::Throttled], once());
     let transformer = json!({
         "InputPathsMap": { "status": "$.detail.lastStatus" },
         "InputTemplate": r#"{"status": <status>}"#
@@ -205,10 +210,10 @@ async fn a_machine_is_started_by_one_name_until_that_succeeds() {
 async fn what_no_other_try_would_change_goes_to_the_dead_letters_at_once() {
     let gone = || Run::Threw("StateMachineDoesNotExist".to_owned());
     let target = json!({ "Id": "1", "Arn": MACHINE, "RoleArn": "arn:aws:iam::1:role/r" });
-    let (without, _) = bus([gone()], Once);
+    let (without, _) = bus([gone()], once());
     without.put_rule(rule(&target));
     put(&without, "STOPPED");
-    let (with, noting) = bus([gone()], Once);
+    let (with, noting) = bus([gone()], once());
     let mut target = target;
     target["DeadLetterConfig"] = json!({ "Arn": TOPIC });
     with.put_rule(rule(&target));
@@ -220,7 +225,7 @@ async fn what_no_other_try_would_change_goes_to_the_dead_letters_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_sdk_puts_events_but_none_of_aws_s_own() {
-    let (bus, noting) = bus([], Once);
+    let (bus, noting) = bus([], once());
     bus.put_rule(rule(&json!({ "Id": "1", "Arn": TOPIC })));
     let config = aws_sdk_eventbridge::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -244,7 +249,7 @@ async fn the_sdk_puts_events_but_none_of_aws_s_own() {
 
 #[tokio::test(start_paused = true)]
 async fn a_schedule_invokes_its_function_at_once_and_then_at_its_rate() {
-    let (bus, noting) = bus([], Once);
+    let (bus, noting) = bus([], once());
     let properties = json!({
         "ScheduleExpression": "rate(1 hour)",
         "FlexibleTimeWindow": { "Mode": "OFF" },

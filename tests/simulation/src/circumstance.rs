@@ -1,0 +1,179 @@
+//! What is wrong around a job for all of its time, whoever calls: in the capacity, the networks, the load balancers, the
+//! events, and a sweep at a bad moment.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use local_aws::random::Random;
+use local_ecs::{Fault as OfTask, Refusal, Rule, SpotStopCode, Stage};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::bus::Delivery;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Circumstance {
+    /// With the job's tasks.
+    Tasks(Rule),
+    /// With its network.
+    Networks(local_ec2::Fault),
+    /// With its load balancer.
+    Balancers(local_elb::Fault),
+    /// With the events of the account.
+    Events(Mishap),
+    /// A sweep begins so many seconds after the job.
+    Sweep(u64),
+}
+
+/// What becomes of events. "At least once" is all that EventBridge promises (user guide, "What is Amazon EventBridge?"), and
+/// of those that AWS services send "best effort" only, to some (the same guide, "Events from AWS services").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mishap {
+    /// So many of each thousand never come.
+    Lost(u64),
+    /// So many of each thousand come twice, the second time this many seconds later.
+    Twice(u64, u64),
+    /// So many of each thousand come this many seconds late.
+    Late(u64, u64),
+}
+
+impl Circumstance {
+    /// One of each kind: those of a matrix.
+    pub fn all() -> Vec<Self> {
+        let once = |fault| Self::Tasks(Rule::once(fault));
+        let always = |fault| Self::Tasks(Rule { tasks: u32::MAX, ..Rule::once(fault) });
+        let after_seconds = 30;
+        let mut all = vec![
+            once(OfTask::NoCapacity),
+            always(OfTask::NoCapacity),
+            always(OfTask::QuotaReached { event_name: Refusal::ServiceTaskStartImpaired }),
+            once(OfTask::NeverStarts { stage: Stage::Provisioning }),
+            always(OfTask::NeverStarts { stage: Stage::Pending }),
+            once(OfTask::PullTimesOut),
+            always(OfTask::PullDenied),
+            once(OfTask::SpotInterruption { after_seconds, stop_code: SpotStopCode::SpotInterruption }),
+            always(OfTask::SpotInterruption { after_seconds, stop_code: SpotStopCode::TerminationNotice }),
+            once(OfTask::OutOfMemory { after_seconds, exit_code: Some(137) }),
+            once(OfTask::Killed { after_seconds }),
+            once(OfTask::Maintenance { after_seconds }),
+            once(OfTask::Silence { after_seconds }),
+            once(OfTask::RoleMissing { times: 2 }),
+            once(OfTask::DeploymentsActive { times: 3 }),
+            Self::Networks(local_ec2::Fault::Unseen { seconds: 20 }),
+            Self::Networks(local_ec2::Fault::Lingers { seconds: 30 }),
+            Self::Networks(local_ec2::Fault::InterfaceLingers { seconds: 300 }),
+            Self::Balancers(local_elb::Fault::Unseen { seconds: 10 }),
+            Self::Balancers(local_elb::Fault::Provisions { seconds: 500 }),
+            Self::Balancers(local_elb::Fault::InterfacesLinger { seconds: 300 }),
+            Self::Events(Mishap::Lost(1000)),
+            Self::Events(Mishap::Twice(1000, 20)),
+            Self::Events(Mishap::Late(1000, 3600)),
+        ];
+        all.extend(
+            NAT_FAILURES
+                .map(|failure| Self::Networks(local_ec2::Fault::NatFails { failure, after_seconds: 60 })),
+        );
+        all.extend([0, 30, 90, 200, 400].map(Self::Sweep));
+        all
+    }
+
+    /// Some of them, as `random` has it, of other lengths.
+    pub fn drawn(random: &Random) -> Vec<Self> {
+        let count = [0, 0, 1, 1, 2, 3][random.range(0..6)];
+        (0..count).map(|_| Self::one(random)).collect()
+    }
+
+    fn one(random: &Random) -> Self {
+        let seconds = |most: u32| random.range(1..=most);
+        let tasks = [1, 1, 2, u32::MAX][random.range(0..4)];
+        let rate = [50, 300, 1000][random.range(0..3)];
+        let of_tasks = |fault| Self::Tasks(Rule { tasks, ..Rule::once(fault) });
+        match random.range(0..24) {
+            0 => of_tasks(OfTask::NoCapacity),
+            1 => Self::Tasks(Rule {
+                tasks,
+                capacity_provider: Some("FARGATE_SPOT".to_owned()),
+                ..Rule::once(OfTask::NoCapacity)
+            }),
+            2 => of_tasks(OfTask::QuotaReached { event_name: Refusal::default() }),
+            3 => of_tasks(OfTask::NeverStarts { stage: Stage::Provisioning }),
+            4 => of_tasks(OfTask::NeverStarts { stage: Stage::Pending }),
+            5 => of_tasks(OfTask::PullTimesOut),
+            6 => of_tasks(OfTask::PullDenied),
+            7 | 8 => {
+                let stop_code = SpotStopCode::SpotInterruption;
+                of_tasks(OfTask::SpotInterruption { after_seconds: seconds(400), stop_code })
+            }
+            9 => of_tasks(OfTask::OutOfMemory { after_seconds: seconds(400), exit_code: None }),
+            10 => of_tasks(OfTask::Killed { after_seconds: seconds(400) }),
+            11 => of_tasks(OfTask::Maintenance { after_seconds: seconds(400) }),
+            12 => of_tasks(OfTask::Silence { after_seconds: seconds(400) }),
+            13 => of_tasks(OfTask::DeploymentsActive { times: seconds(5) }),
+            14 | 15 => Self::Networks(local_ec2::Fault::Unseen { seconds: seconds(20) }),
+            16 => Self::Networks(local_ec2::Fault::Lingers { seconds: seconds(60) }),
+            17 => Self::Networks(local_ec2::Fault::InterfaceLingers { seconds: seconds(400) }),
+            18 => {
+                let failure = NAT_FAILURES[random.range(0..NAT_FAILURES.len())];
+                Self::Networks(local_ec2::Fault::NatFails { failure, after_seconds: seconds(100) })
+            }
+            19 => Self::Balancers(local_elb::Fault::Unseen { seconds: seconds(15) }),
+            20 => Self::Events(Mishap::Lost(rate)),
+            21 => Self::Events(Mishap::Twice(rate, u64::from(seconds(600)))),
+            22 => Self::Events(Mishap::Late(rate, u64::from(seconds(3600)))),
+            _ => Self::Sweep(u64::from(seconds(900))),
+        }
+    }
+}
+
+const NAT_FAILURES: [local_ec2::NatFailure; 2] =
+    [local_ec2::NatFailure::InternalError, local_ec2::NatFailure::GatewayNotAttached];
+
+/// Delivers events as the circumstances say.
+pub struct Events {
+    mishaps: Vec<Mishap>,
+    seed: u64,
+    count: AtomicU64,
+}
+
+impl Debug for Events {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Events").field(&self.mishaps).finish()
+    }
+}
+
+impl Events {
+    /// What these circumstances make of events.
+    pub fn new(circumstances: &[Circumstance], seed: u64) -> Self {
+        let of_events = |circumstance: &Circumstance| match circumstance {
+            Circumstance::Events(mishap) => Some(*mishap),
+            _ => None,
+        };
+        Self { mishaps: circumstances.iter().filter_map(of_events).collect(), seed, count: AtomicU64::new(0) }
+    }
+}
+
+impl Delivery for Events {
+    fn copies(&self, _: &Value) -> Vec<Duration> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let random = Random::seeded(self.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut copies = vec![Duration::ZERO];
+        for mishap in &self.mishaps {
+            let (Mishap::Lost(rate) | Mishap::Twice(rate, _) | Mishap::Late(rate, _)) = *mishap;
+            if random.range(0..1000) >= rate {
+                continue;
+            }
+            match *mishap {
+                Mishap::Lost(_) => copies.clear(),
+                Mishap::Twice(_, after) => copies.push(Duration::from_secs(after)),
+                Mishap::Late(_, by) => {
+                    copies.iter_mut().for_each(|late| *late += Duration::from_secs(by));
+                }
+            }
+        }
+        copies
+    }
+}
