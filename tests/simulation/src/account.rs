@@ -31,6 +31,7 @@ use crate::sqs::Sqs;
 use crate::stack::{DATA_BUCKET, Stack};
 use crate::sts::Sts;
 use crate::wire::Fates;
+use crate::witness::Witness;
 use crate::world::{Machines, Reached, Stacks};
 
 /// The Region that everything is in.
@@ -93,6 +94,8 @@ pub struct Account {
     pub upstream: Upstream,
     /// All calls so far.
     pub calls: CallLog,
+    /// What was created so far.
+    pub witness: Witness,
     /// Its stacks.
     pub stacks: Stacks,
     /// Its functions.
@@ -190,6 +193,7 @@ impl Account {
             },
         });
         let around = Surroundings { upstream: upstream.clone(), guard: guard.clone(), calls: calls.clone() };
+        let witness = router.witness.clone();
         let (upstream, guard, calls) = (upstream.clone(), guard.clone(), calls.clone());
         let dynamodb = DynamoDb::new(around.clone());
         let of_roles = stacks.clone();
@@ -221,7 +225,7 @@ impl Account {
                 .with("elasticloadbalancing", elb)
                 .with("states", step_functions.clone()),
         );
-        Self { upstream, calls, stacks, lambda, step_functions, ecs, dynamodb, sqs, logs, bus }
+        Self { upstream, calls, witness, stacks, lambda, step_functions, ecs, dynamodb, sqs, logs, bus }
     }
 
     /// Configuration for clients that act as the account's root.

@@ -23,6 +23,7 @@ pub mod sts;
 pub mod template;
 pub mod truth;
 pub mod wire;
+pub mod witness;
 pub mod worker;
 pub mod world;
 

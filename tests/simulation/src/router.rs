@@ -10,6 +10,8 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode, header};
 use local_aws::server::Service;
 
+use crate::witness::Witness;
+
 /// The host that the stand-ins take for MiniStack's, where the stack's own networks and clusters would be.
 pub const MINISTACK: &str = "http://ministack";
 
@@ -17,7 +19,11 @@ type Answer = dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> + Se
 
 /// All services of the account. Clones share them.
 #[derive(Clone, Default)]
-pub struct Router(Arc<OnceLock<BTreeMap<&'static str, Box<Answer>>>>);
+pub struct Router {
+    services: Arc<OnceLock<BTreeMap<&'static str, Box<Answer>>>>,
+    /// Who sees what is answered.
+    pub witness: Witness,
+}
 
 impl Debug for Router {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -51,7 +57,7 @@ impl Router {
     /// # Panics
     /// When it does already.
     pub fn open(&self, services: Services) {
-        assert!(self.0.set(services.0).is_ok(), "a router is opened once");
+        assert!(self.services.set(services.0).is_ok(), "a router is opened once");
     }
 }
 
@@ -61,8 +67,13 @@ impl Service for Router {
         if is_ministacks(&request) && matches!(service.as_str(), "ec2" | "ecs") {
             return nothing(&request);
         }
-        if let Some(answer) = self.0.get().and_then(|services| services.get(service.as_str())) {
-            return answer(request).await;
+        if let Some(answer) = self.services.get().and_then(|services| services.get(service.as_str())) {
+            let tell = self.witness.of(&request);
+            let response = answer(request).await;
+            if let Some(tell) = tell {
+                tell(&response);
+            }
+            return response;
         }
         tracing::error!(service, uri = %request.uri(), "nobody answers for this service");
         respond(StatusCode::NOT_IMPLEMENTED, "text/plain", format!("nobody answers for `{service}`"))

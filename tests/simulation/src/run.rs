@@ -102,6 +102,7 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         document = document.replace(&format!("${{{logical}}}"), &resource.id);
     }
     let before = left::everything(&account.root()).await?;
+    account.witness.forget();
 
     let engine = &account.step_functions.engine;
     let machine = stack.arn("RunJobStateMachine");
@@ -133,6 +134,10 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         outcome: outcome.as_ref(),
         left: &left,
         lives: &stage.truth().lives(),
+        creations: &account.witness.creations(),
+        faults: &faults.done(),
+        circumstances: &circumstances,
+        written: &written(&account, &stack),
     }));
 
     sweep(&account, &stack).await?;
@@ -213,6 +218,14 @@ fn entered(events: &[Event]) -> impl Iterator<Item = String> {
     let name =
         |event: &Event| event.view(false)["stateEnteredEventDetails"]["name"].as_str().map(str::to_owned);
     events.iter().filter_map(name)
+}
+
+/// Everything that anybody can read who may look at executions.
+fn written(account: &Account, stack: &Stack) -> Vec<String> {
+    let machines = ["RunJobStateMachine", "TearDownStateMachine"].map(|machine| stack.arn(machine));
+    let executions = machines.into_iter().flat_map(|arn| account.step_functions.engine.executions(arn));
+    let events = executions.flat_map(|execution| execution.events());
+    events.map(|event| event.view(true).to_string()).collect()
 }
 
 /// Everything that happened, as canonical JSON: calls, and the histories of all executions.

@@ -3,15 +3,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+mod class;
+
+use jiff::{SignedDuration, Timestamp};
 use local_states::execution::{Execution, Status};
-use mayfly_model::inventory::Kind;
+use mayfly_model::inventory::{Kind, Named};
 use mayfly_model::outcome::{End, Outcome, Success};
 
+use crate::circumstance::Circumstance;
+use crate::faults::{Fault, What};
+use crate::witness::Creation;
 use crate::worker::{Life, Start};
 
 /// The longest history and the largest state that Step Functions keeps (developer guide, "Service quotas").
 const MOST_EVENTS: usize = 25_000;
+const LARGEST_STATE: usize = 256 * 1024;
+
+/// How long after the last work the job may still be tearing down.
+const TEARDOWN: SignedDuration = SignedDuration::from_mins(60);
+
+/// What only signed URLs and forms have in them.
+const SECRETS: [&str; 3] = ["X-Amz-Signature", "x-amz-signature", "X-Amz-Security-Token"];
+
+/// What is paid for by the hour and is never needed twice.
+const ONCE: [&str; 4] = ["AllocateAddress", "CreateLoadBalancer", "CreateNatGateway", "CreateVpc"];
 
 /// All that is looked at.
 #[derive(Debug)]
@@ -24,20 +39,34 @@ pub struct Seen<'a> {
     pub left: &'a BTreeSet<String>,
     /// What the containers did.
     pub lives: &'a BTreeMap<String, Life>,
+    /// What was created.
+    pub creations: &'a [Creation],
+    /// What went wrong between functions and AWS.
+    pub faults: &'a [Fault],
+    /// What went wrong around them.
+    pub circumstances: &'a [Circumstance],
+    /// Every event of every history, as JSON.
+    pub written: &'a [String],
 }
 
 /// What does not hold, in words.
 pub fn check(seen: &Seen<'_>) -> Vec<String> {
     let mut violations = Vec::new();
-    let checks: [fn(&Seen<'_>, &mut Vec<String>); 8] = [
+    let checks: [fn(&Seen<'_>, &mut Vec<String>); 14] = [
         has_outcome,
         no_lost_result,
         no_untrue_result,
         no_untrue_service,
+        class::true_class,
         no_untold_remains,
+        whole_receipt,
+        all_tagged,
+        no_second_network,
         none_outlives,
+        soon_over,
         one_at_a_time,
         short_history,
+        no_secret,
     ];
     for check in checks {
         check(seen, &mut violations);
@@ -88,6 +117,21 @@ fn no_untrue_result(seen: &Seen<'_>, violations: &mut Vec<String>) {
     if matches!(outcome.end, End::Succeeded(Success::Work(_))) && !worked {
         violations.push("untrue outcome: a success, and no container has succeeded".to_owned());
     }
+    let Some(result) = outcome.end.result() else { return };
+    let id = result.task_arn.rsplit('/').next().unwrap_or_default();
+    let told = seen.lives.get(id).into_iter().flat_map(|life| &life.starts);
+    let mut told = told.filter(|start| start.turn.attempt == result.attempt);
+    let is_it = |start: &Start| {
+        start.turn.provider == result.capacity
+            && start.result.as_ref().is_some_and(|end| {
+                end.failure.is_none()
+                    && end.exit_code == Some(result.exit_code)
+                    && end.outputs.len() == result.outputs.len()
+            })
+    };
+    if !told.any(is_it) {
+        violations.push(format!("untrue outcome: no container came to {result:?}"));
+    }
 }
 
 /// A service that ended well has been there, and had as many containers as are told.
@@ -112,6 +156,71 @@ fn no_untrue_service(seen: &Seen<'_>, violations: &mut Vec<String>) {
     }
 }
 
+/// Whether the receipt says that it may not know all.
+fn is_unproven(outcome: &Outcome) -> bool {
+    outcome.receipt.residual.iter().any(|resource| resource.kind == Kind::Unproven)
+}
+
+/// What is told as created is all that was, unless the first search was denied; and each of it is told as deleted or as left.
+fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let Some(outcome) = seen.outcome else { return };
+    let receipt = &outcome.receipt;
+    for Named { kind, id } in &receipt.created {
+        let is_deleted = receipt.deleted.iter().any(|named| named.id == *id);
+        let is_left = receipt.residual.iter().any(|resource| resource.id == *id);
+        if is_deleted == is_left {
+            violations
+                .push(format!("untrue receipt: {kind:?} {id} is told as deleted and left, or as neither"));
+        }
+    }
+    let is_denied = |fault: &Fault| fault.what == What::Denied && fault.at.function == "find-leftovers";
+    if is_unproven(outcome) || seen.faults.iter().any(is_denied) {
+        return;
+    }
+    for Creation { action, id, .. } in seen.creations {
+        if !receipt.created.iter().any(|named| named.id == *id) {
+            violations.push(format!("untrue receipt: {action} has created {id}, which is not told"));
+        }
+    }
+}
+
+/// Every call that creates says whose it is.
+fn all_tagged(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    for Creation { action, id, .. } in seen.creations.iter().filter(|creation| !creation.is_tagged) {
+        violations.push(format!("{action} has created {id} without a tag"));
+    }
+}
+
+/// What is paid for by the hour is created once, unless an answer was late or lost so that nobody could know.
+fn no_second_network(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let unknown = |fault: &Fault| {
+        matches!(
+            fault.what,
+            What::Slow(_) | What::AnswerLost | What::Late(_) | What::KilledAfter | What::ServerError
+        )
+    };
+    if seen.faults.iter().any(unknown) || !seen.circumstances.is_empty() {
+        return;
+    }
+    for action in ONCE {
+        let count = seen.creations.iter().filter(|creation| creation.action == action).count();
+        if count > 1 {
+            violations.push(format!("{action} has created {count}"));
+        }
+    }
+}
+
+/// What is paid for is gone soon after the last work.
+fn soon_over(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    let (Some(_), Some((_, over))) = (seen.outcome, seen.execution.ending()) else { return };
+    let worked = starts(seen).filter(|start| start.result.is_some()).filter_map(|start| start.ended);
+    if let Some(last) = worked.max()
+        && over.duration_since(last) > TEARDOWN
+    {
+        violations.push(format!("the last work was over at {last}, the job at {over}"));
+    }
+}
+
 /// No container lives on when its job is over, unless it is told that something of it is left.
 fn none_outlives(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let (Some(outcome), Some((_, over))) = (seen.outcome, seen.execution.ending()) else { return };
@@ -129,7 +238,7 @@ fn none_outlives(seen: &Seen<'_>, violations: &mut Vec<String>) {
 fn no_untold_remains(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let Some(outcome) = seen.outcome else { return };
     let residual = &outcome.receipt.residual;
-    if residual.iter().any(|resource| resource.kind == Kind::Unproven) {
+    if is_unproven(outcome) {
         return;
     }
     for what in seen.left {
@@ -154,5 +263,17 @@ fn short_history(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let events = seen.execution.events().len();
     if events >= MOST_EVENTS {
         violations.push(format!("the history has {events} events"));
+    }
+    if let Some(largest) = seen.written.iter().map(String::len).max().filter(|size| *size > LARGEST_STATE) {
+        violations.push(format!("an event has {largest} bytes"));
+    }
+}
+
+/// Nobody who may look at an execution can do with it what its workers can.
+fn no_secret(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    for secret in SECRETS {
+        if let Some(event) = seen.written.iter().find(|event| event.contains(secret)) {
+            violations.push(format!("{secret} is in {event}"));
+        }
     }
 }

@@ -1,0 +1,77 @@
+//! What was created in the account, as the services themselves have answered it, whoever had the answer.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use crate::router;
+
+/// One creation that a service has said it has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// `CreateVpc`.
+    pub action: String,
+    /// What was created.
+    pub id: String,
+    /// Whether the call itself carried the tag that says whose it is.
+    pub is_tagged: bool,
+}
+
+/// Of each call that creates: what its answer has around the id of what it has created.
+const CREATIONS: [(&str, &str, &str); 15] = [
+    ("AllocateAddress", "<allocationId>", "</"),
+    ("CreateCluster", "\"clusterArn\":\"", "\""),
+    ("CreateEgressOnlyInternetGateway", "<egressOnlyInternetGatewayId>", "</"),
+    ("CreateInternetGateway", "<internetGatewayId>", "</"),
+    ("CreateLoadBalancer", "<LoadBalancerArn>", "</"),
+    ("CreateNatGateway", "<natGatewayId>", "</"),
+    ("CreateQueue", "\"QueueUrl\":\"", "\""),
+    ("CreateRouteTable", "<routeTableId>", "</"),
+    ("CreateSecurityGroup", "<groupId>", "</"),
+    ("CreateService", "\"serviceArn\":\"", "\""),
+    ("CreateSubnet", "<subnetId>", "</"),
+    ("CreateTargetGroup", "<TargetGroupArn>", "</"),
+    ("CreateVpc", "<vpcId>", "</"),
+    ("CreateVpcEndpoint", "<vpcEndpointId>", "</"),
+    ("RegisterTaskDefinition", "\"taskDefinitionArn\":\"", "\""),
+];
+
+/// The tag in a body of JSON, and in a form.
+const TAG: [&str; 2] = ["mayfly:job", "mayfly%3Ajob"];
+
+/// Sees all answers. Clones share what they have seen.
+#[derive(Clone, Debug, Default)]
+pub struct Witness(Arc<Mutex<Vec<Creation>>>);
+
+impl Witness {
+    /// What was created so far, in order.
+    pub fn creations(&self) -> Vec<Creation> {
+        self.lock().clone()
+    }
+
+    /// Nothing of what was created so far counts any more.
+    pub fn forget(&self) {
+        self.lock().clear();
+    }
+
+    /// Whom to tell of the answer to this request; nobody, where it creates nothing.
+    pub(crate) fn of(&self, request: &Request<Bytes>) -> Option<impl FnOnce(&Response<Bytes>) + use<>> {
+        let action = router::action(request);
+        let (_, before, after) = CREATIONS.into_iter().find(|(name, ..)| *name == action)?;
+        let body = String::from_utf8_lossy(request.body());
+        let is_tagged = TAG.iter().any(|tag| body.contains(tag));
+        let witness = self.clone();
+        Some(move |response: &Response<Bytes>| {
+            let body = String::from_utf8_lossy(response.body());
+            let id = body.split_once(before).and_then(|(_, rest)| rest.split_once(after));
+            if let Some((id, _)) = id.filter(|_| response.status().is_success()) {
+                witness.lock().push(Creation { action, id: id.to_owned(), is_tagged });
+            }
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Creation>> {
+        self.0.lock().expect("no thread panics while it holds the creations")
+    }
+}
