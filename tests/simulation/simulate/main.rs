@@ -194,7 +194,7 @@ fn all(orders: &[Order]) -> Result<(Counted, Vec<Found>)> {
 #[derive(Debug, Default)]
 struct Counted {
     runs: usize,
-    by_status: BTreeMap<String, usize>,
+    by_end: BTreeMap<String, usize>,
     faults: usize,
     seconds: f64,
     leaks: usize,
@@ -207,7 +207,8 @@ struct Counted {
 impl Counted {
     fn add(&mut self, report: &Report) {
         self.runs += 1;
-        *self.by_status.entry(report.status.clone()).or_default() += 1;
+        let class = report.outcome.as_ref().and_then(|outcome| outcome["error"].as_str());
+        *self.by_end.entry(class.unwrap_or(&report.status).to_owned()).or_default() += 1;
         self.faults += report.faults.len();
         self.seconds += report.seconds;
         let has = |begin: &str| report.violations.iter().any(|violation| violation.starts_with(begin));
@@ -223,9 +224,9 @@ impl Counted {
 
 impl Display for Counted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { runs, by_status, faults, seconds, leaks, lost, untrue, others, took } = self;
-        for (status, count) in by_status {
-            write!(f, "{count} {status}, ")?;
+        let Self { runs, by_end, faults, seconds, leaks, lost, untrue, others, took } = self;
+        for (end, count) in by_end {
+            write!(f, "{count} {end}, ")?;
         }
         let (hours, took) = (seconds / 3600.0, took.as_secs_f64());
         writeln!(f, "{faults} faults, {hours:.0} hours of the cloud in {took:.0} s")?;

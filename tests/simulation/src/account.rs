@@ -40,7 +40,7 @@ pub const REGION: &str = "eu-central-1";
 pub const ACCOUNT: &str = "123456789012";
 
 /// The name of the execution of the job that circumstances are about, and so the job's id.
-pub const JOB: &str = "job";
+pub const JOB: &str = "job-0";
 
 /// When every run begins.
 const START: &str = "2026-11-29T00:00:00Z";
@@ -126,7 +126,7 @@ impl Account {
                 Circumstance::Networks(fault) => of_networks.add(JOB, *fault),
                 Circumstance::Balancers(fault) => of_balancers.add(JOB, *fault),
                 Circumstance::Tasks(rule) => of_tasks.add(JOB, [rule.clone()]),
-                Circumstance::Events(_) | Circumstance::Sweep(_) => {}
+                _ => {}
             }
         }
         let seed: u64 = upstream.random.value();
@@ -233,16 +233,21 @@ impl Account {
         root(&self.upstream)
     }
 
+    /// Deploys the code of the stack's functions and machines.
+    pub fn publish(&self, stack: &Stack) {
+        for function in &stack.functions {
+            self.lambda.deploy(function.clone());
+        }
+        self.stacks.insert(stack.clone());
+    }
+
     /// Deploys the stack `name`.
     ///
     /// # Errors
     /// Where something of it is refused.
     pub async fn deploy(&self, name: &str, parameters: &[(&str, &str)]) -> Result<Stack> {
         let stack = Stack::deploy(&self.upstream, name, parameters).await?;
-        for function in &stack.functions {
-            self.lambda.deploy(function.clone());
-        }
-        self.stacks.insert(stack.clone());
+        self.publish(&stack);
         for queue in stack.of_kind("AWS::SQS::Queue")? {
             let name = stack.arn(&queue).rsplit(':').next().unwrap_or_default();
             self.sqs.make_queue(name, &stack.properties(&queue)?);

@@ -26,6 +26,17 @@ pub enum Circumstance {
     Events(Mishap),
     /// A sweep begins so many seconds after the job.
     Sweep(u64),
+    /// The stack is deployed anew so many seconds after the job has begun.
+    Redeploy(u64),
+    /// Somebody else's job goes on at the same time.
+    Neighbour {
+        /// How many seconds after this one it begins.
+        after: u64,
+        /// What it is: one of [`crate::draw::MODES`].
+        mode: String,
+        /// Whether it is another stack's.
+        elsewhere: bool,
+    },
 }
 
 /// What becomes of events. "At least once" is all that EventBridge promises (user guide, "What is Amazon EventBridge?"), and
@@ -78,7 +89,14 @@ impl Circumstance {
                 .map(|failure| Self::Networks(local_ec2::Fault::NatFails { failure, after_seconds: 60 })),
         );
         all.extend([0, 30, 90, 200, 400].map(Self::Sweep));
+        all.extend([5, 60, 150].map(Self::Redeploy));
+        all.extend(["public", "nat"].map(|mode| Self::neighbour(0, mode, false)));
+        all.extend(["public", "ipv6"].map(|mode| Self::neighbour(20, mode, true)));
         all
+    }
+
+    fn neighbour(after: u64, mode: &str, elsewhere: bool) -> Self {
+        Self::Neighbour { after, mode: mode.to_owned(), elsewhere }
     }
 
     /// Some of them, as `random` has it, of other lengths.
@@ -92,7 +110,7 @@ impl Circumstance {
         let tasks = [1, 1, 2, u32::MAX][random.range(0..4)];
         let rate = [50, 300, 1000][random.range(0..3)];
         let of_tasks = |fault| Self::Tasks(Rule { tasks, ..Rule::once(fault) });
-        match random.range(0..24) {
+        match random.range(0..29) {
             0 => of_tasks(OfTask::NoCapacity),
             1 => Self::Tasks(Rule {
                 tasks,
@@ -124,6 +142,11 @@ impl Circumstance {
             20 => Self::Events(Mishap::Lost(rate)),
             21 => Self::Events(Mishap::Twice(rate, u64::from(seconds(600)))),
             22 => Self::Events(Mishap::Late(rate, u64::from(seconds(3600)))),
+            23 => Self::Redeploy(u64::from(seconds(600))),
+            24 | 25 => {
+                let mode = ["public", "existing", "nat", "ipv6"][random.range(0..4)];
+                Self::neighbour(u64::from(seconds(300)), mode, random.value())
+            }
             _ => Self::Sweep(u64::from(seconds(900))),
         }
     }

@@ -15,11 +15,13 @@ use crate::circumstance::Circumstance;
 use crate::draw::{SERVICE_IMAGE, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
 use crate::faults::{Fault, Faults, Made};
 use crate::stack::{DATA_BUCKET, Stack};
-use crate::worker::{Config as StageConfig, Director, Image, Stage};
-use crate::{account, left, truth};
+use crate::worker::{Config as StageConfig, Director, Image, Life, Stage};
+use crate::{account, draw, left, truth};
 
 /// The name of the stack.
 const STACK: &str = "mayfly";
+/// The name of another one.
+const OTHER_STACK: &str = "others";
 /// How long anything may take: no simulated job has more than hours.
 const PATIENCE: Duration = Duration::from_hours(36);
 /// How often it is looked whether something has ended.
@@ -77,6 +79,7 @@ pub struct Report {
 /// Where the account could not be set up or looked at.
 pub async fn play(scenario: Scenario) -> Result<Report> {
     let Scenario { seed, document, parameters, faults, circumstances, stop, director } = scenario;
+    let (faults, circumstances) = (&faults, circumstances.as_slice());
     let images = [
         (WORKER_IMAGE, Image::Worker),
         (WORKER_IMAGE_BY_IPV6, Image::Worker),
@@ -91,71 +94,129 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         fates: Arc::new(faults.clone()),
         runs: Arc::new(faults.clone()),
         runtime: Arc::new(stage.clone()),
-        circumstances: circumstances.clone(),
+        circumstances: circumstances.to_vec(),
     });
     stage.ask(account.ecs.agent());
     let mut given = vec![("DataBuckets", DATA_BUCKET)];
     given.extend(parameters);
     let stack = account.deploy(STACK, &given).await?;
-    let mut document = document.to_string();
-    for (logical, resource) in &stack.physical {
-        document = document.replace(&format!("${{{logical}}}"), &resource.id);
+    let mut stacks = vec![stack];
+    if circumstances.iter().any(|one| matches!(one, Circumstance::Neighbour { elsewhere: true, .. })) {
+        stacks.push(account.deploy(OTHER_STACK, &given).await?);
     }
     let before = left::everything(&account.root()).await?;
     account.witness.forget();
 
-    let engine = &account.step_functions.engine;
-    let machine = stack.arn("RunJobStateMachine");
-    let execution = engine.start(machine, Some(JOB), Some(&document)).await;
-    let execution = execution.map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))?;
+    let execution = start(&account, &stacks[0], JOB, &document).await?;
     let begun = account.upstream.clock.instant();
-    for circumstance in &circumstances {
-        if let Circumstance::Sweep(seconds) = circumstance {
-            let (account, stack, wait) = (account.clone(), stack.clone(), Duration::from_secs(*seconds));
-            tokio::spawn(async move {
-                account.upstream.clock.sleep(wait).await;
-                // What goes wrong may stop it: another one follows at the end.
-                let _ = sweep(&account, &stack).await;
-            });
-        }
-    }
+    let around = meanwhile(&account, &stacks, circumstances);
     let mut violations = Vec::new();
     if !ended(&account, &execution, stop).await {
         violations.push(format!("the execution has not ended after {} hours", PATIENCE.as_secs() / 3600));
     }
     let seconds = (account.upstream.clock.instant() - begun).as_secs_f64();
+    let mut executions = vec![(JOB.to_owned(), execution)];
+    for neighbour in around {
+        let Some((job, execution)) = neighbour.await? else { continue };
+        ended(&account, &execution, None).await;
+        executions.push((job, execution));
+    }
     account.upstream.clock.sleep(RULE).await;
     faults.lift();
-    torn_down(&account, &stack).await;
-    let outcome = outcome(&execution);
+    torn_down(&account, &stacks).await;
     let left: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
-    violations.extend(truth::check(&truth::Seen {
-        execution: &execution,
-        outcome: outcome.as_ref(),
-        left: &left,
-        lives: &stage.truth().lives(),
-        creations: &account.witness.creations(),
-        faults: &faults.done(),
-        circumstances: &circumstances,
-        written: &written(&account, &stack),
-    }));
+    let (creations, lives) = (account.witness.creations(), stage.truth().lives());
+    let (faulty, written) = (faults.done(), written(&account, &stacks));
+    let mut outcomes: Vec<_> = executions.iter().map(|(_, execution)| outcome(execution)).collect();
+    for (job, execution) in &executions {
+        let own = outcomes.remove(0);
+        let is_own = |life: &Life| life.job.as_deref().unwrap_or(JOB) == job;
+        violations.extend(truth::check(&truth::Seen {
+            job,
+            execution,
+            outcome: own.as_ref(),
+            others: &outcomes,
+            left: &left,
+            lives: &lives
+                .iter()
+                .filter(|(_, life)| is_own(life))
+                .map(|(id, life)| (id.clone(), life.clone()))
+                .collect(),
+            creations: &creations,
+            faults: &faulty,
+            circumstances,
+            written: &written,
+        }));
+        outcomes.push(own);
+    }
 
-    sweep(&account, &stack).await?;
-    torn_down(&account, &stack).await;
+    for stack in &stacks {
+        sweep(&account, stack).await?;
+    }
+    torn_down(&account, &stacks).await;
     account.upstream.clock.sleep(RULE).await;
     let left: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
     violations.extend(left.iter().map(|what| format!("left after a sweep: {what}")));
+    let execution = &executions[0].1;
     Ok(Report {
         violations,
-        outcome: outcome.map(|outcome| json!(outcome)),
+        outcome: outcomes.swap_remove(0).map(|outcome| json!(outcome)),
         status: format!("{:?}", execution.status()),
-        faults: faults.done(),
-        circumstances,
+        faults: faulty,
+        circumstances: circumstances.to_vec(),
         made: faults.made(),
         states: entered(&execution.events()).collect(),
         seconds,
-        trace: trace(&account, &stack),
+        trace: trace(&account, &stacks),
     })
+}
+
+/// Starts a job of a stack.
+async fn start(account: &Account, stack: &Stack, job: &str, document: &Value) -> Result<Arc<Execution>> {
+    let mut document = document.to_string();
+    for (logical, resource) in &stack.physical {
+        document = document.replace(&format!("${{{logical}}}"), &resource.id);
+    }
+    let machine = stack.arn("RunJobStateMachine");
+    let started = account.step_functions.engine.start(machine, Some(job), Some(&document)).await;
+    started.map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))
+}
+
+/// A job beside the one that a run is about: its id, and its execution.
+type Neighbour = (String, Arc<Execution>);
+
+/// Lets happen what is to happen while the job runs. What is given is over when that has begun.
+fn meanwhile(
+    account: &Account,
+    stacks: &[Stack],
+    circumstances: &[Circumstance],
+) -> Vec<impl Future<Output = Result<Option<Neighbour>>> + use<>> {
+    let begin = |(number, circumstance): (usize, &Circumstance)| {
+        let after = match circumstance {
+            Circumstance::Sweep(after)
+            | Circumstance::Redeploy(after)
+            | Circumstance::Neighbour { after, .. } => *after,
+            _ => return None,
+        };
+        let (account, stacks, circumstance) = (account.clone(), stacks.to_vec(), circumstance.clone());
+        let begun = tokio::spawn(async move {
+            account.upstream.clock.sleep(Duration::from_secs(after)).await;
+            match circumstance {
+                // What goes wrong may stop it: another one follows at the end.
+                Circumstance::Sweep(_) => _ = sweep(&account, &stacks[0]).await,
+                Circumstance::Redeploy(_) => account.publish(&stacks[0]),
+                Circumstance::Neighbour { mode, elsewhere, .. } => {
+                    let (job, stack) = (format!("job-{}", number + 1), &stacks[usize::from(elsewhere)]);
+                    let execution = start(&account, stack, &job, &draw::clean(&mode)).await?;
+                    return Ok(Some((job, execution)));
+                }
+                _ => {}
+            }
+            Ok(None)
+        });
+        Some(async move { begun.await? })
+    };
+    circumstances.iter().enumerate().filter_map(begin).collect()
 }
 
 /// Whether the execution ends while there is patience; stopped, where it is to be.
@@ -185,12 +246,12 @@ async fn ended(account: &Account, execution: &Execution, mut stop: Option<(Strin
 }
 
 /// Waits until no teardown runs.
-async fn torn_down(account: &Account, stack: &Stack) {
+async fn torn_down(account: &Account, stacks: &[Stack]) {
     let clock = account.upstream.clock;
     let deadline = clock.instant() + PATIENCE;
     let runs = || {
-        let all = account.step_functions.engine.executions(stack.arn("TearDownStateMachine"));
-        all.iter().any(|execution| execution.status() == Status::Running)
+        let of = |stack: &Stack| account.step_functions.engine.executions(stack.arn("TearDownStateMachine"));
+        stacks.iter().flat_map(of).any(|execution| execution.status() == Status::Running)
     };
     while runs() && clock.instant() < deadline {
         clock.sleep(LOOK).await;
@@ -220,24 +281,27 @@ fn entered(events: &[Event]) -> impl Iterator<Item = String> {
     events.iter().filter_map(name)
 }
 
+/// The executions of all machines.
+fn all_executions(account: &Account, stacks: &[Stack]) -> impl Iterator<Item = Arc<Execution>> {
+    let of =
+        |stack: &Stack| ["RunJobStateMachine", "TearDownStateMachine"].map(|name| stack.arn(name).to_owned());
+    let machines = stacks.iter().flat_map(of);
+    machines.flat_map(|arn| account.step_functions.engine.executions(&arn))
+}
+
 /// Everything that anybody can read who may look at executions.
-fn written(account: &Account, stack: &Stack) -> Vec<String> {
-    let machines = ["RunJobStateMachine", "TearDownStateMachine"].map(|machine| stack.arn(machine));
-    let executions = machines.into_iter().flat_map(|arn| account.step_functions.engine.executions(arn));
-    let events = executions.flat_map(|execution| execution.events());
+fn written(account: &Account, stacks: &[Stack]) -> Vec<String> {
+    let events = all_executions(account, stacks).flat_map(|execution| execution.events());
     events.map(|event| event.view(true).to_string()).collect()
 }
 
 /// Everything that happened, as canonical JSON: calls, and the histories of all executions.
-fn trace(account: &Account, stack: &Stack) -> Vec<Value> {
+fn trace(account: &Account, stacks: &[Stack]) -> Vec<Value> {
     let mut trace: Vec<_> =
         account.calls.snapshot().into_iter().map(|call| json!({ "call": call })).collect();
-    for machine in ["RunJobStateMachine", "TearDownStateMachine"] {
-        for execution in account.step_functions.engine.executions(stack.arn(machine)) {
-            let events = execution.events();
-            trace
-                .extend(events.iter().map(|event| json!({ "of": execution.arn, "event": event.view(true) })));
-        }
+    for execution in all_executions(account, stacks) {
+        let events = execution.events();
+        trace.extend(events.iter().map(|event| json!({ "of": execution.arn, "event": event.view(true) })));
     }
     trace
 }

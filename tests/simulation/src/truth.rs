@@ -31,10 +31,14 @@ const ONCE: [&str; 4] = ["AllocateAddress", "CreateLoadBalancer", "CreateNatGate
 /// All that is looked at.
 #[derive(Debug)]
 pub struct Seen<'a> {
-    /// The job's execution.
+    /// The job's id.
+    pub job: &'a str,
+    /// Its execution.
     pub execution: &'a Execution,
     /// What it ended with.
     pub outcome: Option<&'a Outcome>,
+    /// What the other jobs ended with; nothing of those that did not tell.
+    pub others: &'a [Option<Outcome>],
     /// What is there before a sweep, and was not before the job.
     pub left: &'a BTreeSet<String>,
     /// What the containers did.
@@ -76,6 +80,11 @@ pub fn check(seen: &Seen<'_>) -> Vec<String> {
 
 fn starts<'a>(seen: &'a Seen<'_>) -> impl Iterator<Item = &'a Start> {
     seen.lives.values().flat_map(|life| &life.starts)
+}
+
+/// What was created for the job.
+fn creations<'a>(seen: &'a Seen<'_>) -> impl Iterator<Item = &'a Creation> {
+    seen.creations.iter().filter(|creation| creation.job.as_deref() == Some(seen.job))
 }
 
 /// Whether a start's result is one that SQS has taken.
@@ -177,7 +186,7 @@ fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
     if is_unproven(outcome) || seen.faults.iter().any(is_denied) {
         return;
     }
-    for Creation { action, id, .. } in seen.creations {
+    for Creation { action, id, .. } in creations(seen) {
         if !receipt.created.iter().any(|named| named.id == *id) {
             violations.push(format!("untrue receipt: {action} has created {id}, which is not told"));
         }
@@ -186,7 +195,7 @@ fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
 
 /// Every call that creates says whose it is.
 fn all_tagged(seen: &Seen<'_>, violations: &mut Vec<String>) {
-    for Creation { action, id, .. } in seen.creations.iter().filter(|creation| !creation.is_tagged) {
+    for Creation { action, id, .. } in seen.creations.iter().filter(|creation| creation.job.is_none()) {
         violations.push(format!("{action} has created {id} without a tag"));
     }
 }
@@ -203,7 +212,7 @@ fn no_second_network(seen: &Seen<'_>, violations: &mut Vec<String>) {
         return;
     }
     for action in ONCE {
-        let count = seen.creations.iter().filter(|creation| creation.action == action).count();
+        let count = creations(seen).filter(|creation| creation.action == action).count();
         if count > 1 {
             violations.push(format!("{action} has created {count}"));
         }
@@ -237,12 +246,16 @@ fn none_outlives(seen: &Seen<'_>, violations: &mut Vec<String>) {
 /// What is left before a sweep is named, or the outcome says that it cannot tell.
 fn no_untold_remains(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let Some(outcome) = seen.outcome else { return };
-    let residual = &outcome.receipt.residual;
-    if is_unproven(outcome) {
+    // Of a job that was stopped nobody tells.
+    let others: Option<Vec<_>> = seen.others.iter().map(Option::as_ref).collect();
+    let Some(all) = others.map(|others| [vec![outcome], others].concat()) else { return };
+    if all.iter().any(|outcome| is_unproven(outcome)) {
         return;
     }
     for what in seen.left {
-        if !residual.iter().any(|resource| what.ends_with(&resource.id)) {
+        let is_it =
+            |outcome: &&Outcome| outcome.receipt.residual.iter().any(|resource| what.ends_with(&resource.id));
+        if !all.iter().any(is_it) {
             violations.push(format!("left and not told: {what}"));
         }
     }
@@ -253,6 +266,9 @@ fn one_at_a_time(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let mut by_start: BTreeMap<String, usize> = BTreeMap::new();
     for start in starts(seen) {
         *by_start.entry(format!("{:?}", start.turn)).or_default() += 1;
+        if start.job != seen.job {
+            violations.push(format!("a container of {} has taken an order of {}", seen.job, start.job));
+        }
     }
     for (turn, containers) in by_start.into_iter().filter(|(_, containers)| *containers > 1) {
         violations.push(format!("{containers} containers worked on {turn}"));

@@ -14,8 +14,8 @@ pub struct Creation {
     pub action: String,
     /// What was created.
     pub id: String,
-    /// Whether the call itself carried the tag that says whose it is.
-    pub is_tagged: bool,
+    /// The job that the call itself says it is for, by a tag.
+    pub job: Option<String>,
 }
 
 /// Of each call that creates: what its answer has around the id of what it has created.
@@ -39,6 +39,16 @@ const CREATIONS: [(&str, &str, &str); 15] = [
 
 /// The tag in a body of JSON, and in a form.
 const TAG: [&str; 2] = ["mayfly:job", "mayfly%3Ajob"];
+/// How the ids of all jobs begin.
+const JOB: &str = "job-";
+
+/// The value of the tag in a body.
+fn tagged(body: &str) -> Option<String> {
+    let (_, rest) = TAG.iter().find_map(|tag| body.split_once(tag))?;
+    let (_, rest) = rest.split_once(JOB)?;
+    let number = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some(format!("{JOB}{number}"))
+}
 
 /// Sees all answers. Clones share what they have seen.
 #[derive(Clone, Debug, Default)]
@@ -60,13 +70,13 @@ impl Witness {
         let action = router::action(request);
         let (_, before, after) = CREATIONS.into_iter().find(|(name, ..)| *name == action)?;
         let body = String::from_utf8_lossy(request.body());
-        let is_tagged = TAG.iter().any(|tag| body.contains(tag));
+        let job = tagged(&body);
         let witness = self.clone();
         Some(move |response: &Response<Bytes>| {
             let body = String::from_utf8_lossy(response.body());
             let id = body.split_once(before).and_then(|(_, rest)| rest.split_once(after));
             if let Some((id, _)) = id.filter(|_| response.status().is_success()) {
-                witness.lock().push(Creation { action, id: id.to_owned(), is_tagged });
+                witness.lock().push(Creation { action, id: id.to_owned(), job });
             }
         })
     }

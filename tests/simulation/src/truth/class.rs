@@ -55,7 +55,9 @@ pub(super) fn true_class(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let Some(failure) = seen.outcome.and_then(|outcome| outcome.end.failure()) else { return };
     let may_be = match failure.error {
         Class::InvalidJob => false,
-        Class::QuotaExceeded => task(seen, |fault| matches!(fault, OfTask::QuotaReached { .. })),
+        Class::QuotaExceeded => {
+            task(seen, |fault| matches!(fault, OfTask::QuotaReached { .. })) || !seen.others.is_empty()
+        }
         Class::ImagePullFailed => {
             task(seen, |fault| matches!(fault, OfTask::PullTimesOut | OfTask::PullDenied))
         }
