@@ -118,17 +118,7 @@ impl Account {
     /// An account without anything in it. Whoever makes it runs in a Tokio runtime whose clock is paused.
     pub fn new(config: Config) -> Self {
         let Config { upstream: (upstream, router), quotas, fates, runs, runtime, circumstances } = config;
-        let of_networks = local_ec2::Faults::default();
-        let of_balancers = local_elb::Faults::default();
-        let of_tasks = local_ecs::Faults::default();
-        for circumstance in &circumstances {
-            match circumstance {
-                Circumstance::Networks(fault) => of_networks.add(JOB, *fault),
-                Circumstance::Balancers(fault) => of_balancers.add(JOB, *fault),
-                Circumstance::Tasks(rule) => of_tasks.add(JOB, [rule.clone()]),
-                _ => {}
-            }
-        }
+        let (of_networks, of_balancers, of_tasks) = faults(&circumstances);
         let seed: u64 = upstream.random.value();
         let clock = upstream.clock;
         let stacks = Stacks::default();
@@ -283,6 +273,22 @@ impl Account {
         }
         Ok(stack)
     }
+}
+
+/// What circumstances make of networks, load balancers and tasks.
+fn faults(circumstances: &[Circumstance]) -> (local_ec2::Faults, local_elb::Faults, local_ecs::Faults) {
+    let of_networks = local_ec2::Faults::default();
+    let of_balancers = local_elb::Faults::default();
+    let of_tasks = local_ecs::Faults::default();
+    for circumstance in circumstances {
+        match circumstance {
+            Circumstance::Networks(fault) => of_networks.add(JOB, *fault),
+            Circumstance::Balancers(fault) => of_balancers.add(JOB, *fault),
+            Circumstance::Tasks(rule) => of_tasks.add(JOB, [rule.clone()]),
+            _ => {}
+        }
+    }
+    (of_networks, of_balancers, of_tasks)
 }
 
 /// What takes nothing for MiniStack's, unlike the stand-ins' own configuration.

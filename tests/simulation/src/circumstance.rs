@@ -193,7 +193,9 @@ impl Delivery for Events {
                 Mishap::Lost(_) => copies.clear(),
                 Mishap::Twice(_, after) => copies.push(Duration::from_secs(after)),
                 Mishap::Late(_, by) => {
-                    copies.iter_mut().for_each(|late| *late += Duration::from_secs(by));
+                    for late in &mut copies {
+                        *late += Duration::from_secs(by);
+                    }
                 }
             }
         }
