@@ -28,7 +28,8 @@ JOB ?= events/run-job.json
 STACK ?= mayfly
 EGRESS ?= nat
 SEED ?= 1
-RUNS ?= 100
+# Of a seed that is named, one run.
+RUNS ?= $(if $(filter file,$(origin SEED)),10000,1)
 
 .DEFAULT_GOAL := help
 .PHONY: help run cloud test simulate bench critical-path transform fmt check build sizes push-image deploy delete tools programs
@@ -45,7 +46,7 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 test: programs ## Run all tests; ARGS='name' picks some
 	@cargo test --workspace --quiet --no-fail-fast -- $(ARGS); ended=$$?; $(SIMULATE) -- $(ARGS) && exit $$ended
 
-simulate: ## Run jobs on virtual time while everything goes wrong: make simulate [SEED=1] [RUNS=100] [MODE=public]
+simulate: ## Run jobs on virtual time while everything goes wrong: make simulate [SEED=1] [RUNS=10000] [MODE=public]
 	@$(SIMULATE) -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions

@@ -84,12 +84,7 @@ fn main() -> Result<ExitCode> {
         Some(mode) => matrix(&mode)?,
         None => seeds(seed.unwrap_or_default(), runs),
     };
-    let (counted, found) = all(&orders)?;
-    for (order, report) in found.iter().take(SHOWN) {
-        show(&shortest(order, report)?, report);
-    }
-    println!("{counted}");
-    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if run(&orders)? { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// The runs of `runs` seeds.
@@ -105,6 +100,9 @@ fn one(order: Order) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let mut report = runtime.block_on(play(order.scenario()))?;
     for line in report.trace.drain(..).filter(|_| with_trace) {
+        println!("{line}");
+    }
+    for line in report.console.drain(..).filter(|_| with_trace) {
         println!("{line}");
     }
     if !with_made {
@@ -161,6 +159,16 @@ fn matrix(mode: &str) -> Result<Vec<Order>> {
 
 /// A run in which something does not hold.
 type Found = (Order, Report);
+
+/// Runs all, two at a time, and shows some of the runs in which something does not hold. Gives whether there was one.
+fn run(orders: &[Order]) -> Result<bool> {
+    let (counted, found) = all(orders)?;
+    for (order, report) in found.iter().take(SHOWN) {
+        show(&shortest(order, report)?, report);
+    }
+    println!("{counted}");
+    Ok(!found.is_empty())
+}
 
 /// Runs all, two at a time.
 fn all(orders: &[Order]) -> Result<(Counted, Vec<Found>)> {

@@ -71,6 +71,9 @@ pub struct Report {
     /// All calls of AWS, in order.
     #[serde(skip)]
     pub trace: Vec<Value>,
+    /// All executions as the console lists their events, in lines for a person.
+    #[serde(skip)]
+    pub console: Vec<String>,
 }
 
 /// Runs `scenario`.
@@ -168,6 +171,7 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         states: entered(&execution.events()).collect(),
         seconds,
         trace: trace(&account, &stacks),
+        console: console(&account, &stacks),
     })
 }
 
@@ -293,6 +297,29 @@ fn all_executions(account: &Account, stacks: &[Stack]) -> impl Iterator<Item = A
 fn written(account: &Account, stacks: &[Stack]) -> Vec<String> {
     let events = all_executions(account, stacks).flat_map(|execution| execution.events());
     events.map(|event| event.view(true).to_string()).collect()
+}
+
+/// The events of all executions that tell what was done, where, and what failed with which words.
+fn console(account: &Account, stacks: &[Stack]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for execution in all_executions(account, stacks) {
+        lines.push(execution.arn.clone());
+        for event in execution.events() {
+            let view = event.view(true);
+            let (kind, seconds) = (view["type"].as_str().unwrap_or_default(), view["timestamp"].as_f64());
+            let since = seconds.unwrap_or_default() - execution.started.as_millisecond() as f64 / 1000.0;
+            let details =
+                view.as_object().into_iter().flatten().find(|(name, _)| name.ends_with("EventDetails"));
+            let text =
+                |name: &str| details.and_then(|(_, details)| details[name].as_str()).unwrap_or_default();
+            let is_told = kind.ends_with("StateEntered") || !text("error").is_empty();
+            if is_told || kind.starts_with("Execution") {
+                let told = [text("name"), text("error"), text("cause")].join(" ");
+                lines.push(format!("{since:>9.1} s  {kind:<24} {}", told.trim()));
+            }
+        }
+    }
+    lines
 }
 
 /// Everything that happened, as canonical JSON: calls, and the histories of all executions.
