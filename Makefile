@@ -28,11 +28,12 @@ JOB ?= events/run-job.json
 STACK ?= mayfly
 EGRESS ?= nat
 SEED ?= 1
+JOBS ?= 1000
 # Of a seed that is named, one run.
 RUNS ?= $(if $(filter file,$(origin SEED)),10000,1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test simulate bench critical-path transform fmt check build sizes push-image deploy delete tools programs
+.PHONY: help run cloud test simulate load bench critical-path transform fmt check build sizes push-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -48,6 +49,9 @@ test: programs ## Run all tests; ARGS='name' picks some
 
 simulate: ## Run jobs on virtual time while everything goes wrong: make simulate [SEED=1] [RUNS=10000] [MODE=public]
 	@$(SIMULATE) -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
+
+load: ## See what an account of 20 vCPUs carries: make load [JOBS=1000]
+	@$(SIMULATE) -- --load $(JOBS)
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
 	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker

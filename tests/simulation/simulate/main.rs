@@ -15,6 +15,7 @@ use clap::{ArgGroup, Parser};
 use mayfly_simulation::circumstance::Circumstance;
 use mayfly_simulation::draw;
 use mayfly_simulation::faults::{Fault, What};
+use mayfly_simulation::load::carry;
 use mayfly_simulation::run::{Report, Scenario, play};
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +23,10 @@ use serde::{Deserialize, Serialize};
 const SIDE_BY_SIDE: usize = 2;
 
 /// By which arguments this is more than a test.
-const COMMANDS: [&str; 3] = ["--seed", "--matrix", "--one"];
+const COMMANDS: [&str; 4] = ["--seed", "--matrix", "--load", "--one"];
 
 #[derive(Debug, Parser)]
-#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "one"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "load", "one"])))]
 struct Arguments {
     /// The first seed.
     #[arg(long)]
@@ -36,6 +37,9 @@ struct Arguments {
     /// Every single fault of every call, run and state of a clean job of this mode.
     #[arg(long)]
     matrix: Option<String>,
+    /// So many jobs in one account.
+    #[arg(long)]
+    load: Option<usize>,
     /// One run in this process, as JSON; what it came to is written as JSON.
     #[arg(long, hide = true)]
     one: Option<String>,
@@ -76,7 +80,13 @@ fn main() -> Result<ExitCode> {
             libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials::all_trials()).exit_code()
         );
     }
-    let Arguments { seed, runs, matrix: mode, one: order } = Arguments::parse();
+    let Arguments { seed, runs, matrix: mode, load, one: order } = Arguments::parse();
+    if let Some(jobs) = load {
+        randomness::seed(0);
+        let load = runtime()?.block_on(carry(jobs))?;
+        println!("{load}");
+        return Ok(if load.is_carried() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     if let Some(order) = order {
         return one(serde_json::from_str(&order)?);
     }
@@ -93,12 +103,16 @@ fn seeds(first: u64, runs: u64) -> Vec<Order> {
     (first..first + runs).map(order).collect()
 }
 
+/// What all goes on in, on virtual time.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?)
+}
+
 /// One run in this process.
 fn one(order: Order) -> Result<ExitCode> {
     randomness::seed(order.seed);
     let (with_trace, with_made) = (order.with_trace, order.with_made);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    let mut report = runtime.block_on(play(order.scenario()))?;
+    let mut report = runtime()?.block_on(play(order.scenario()))?;
     for line in report.trace.drain(..).filter(|_| with_trace) {
         println!("{line}");
     }

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod json;
 pub mod lambda;
 pub mod left;
+pub mod load;
 pub mod logs;
 pub mod poller;
 pub mod router;

@@ -1,6 +1,6 @@
 //! One run: a job from its start until nothing of it is left, or until it is plain that something will be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::worker::{Config as StageConfig, Director, Image, Life, Stage};
 use crate::{account, draw, left, truth};
 
 /// The name of the stack.
-const STACK: &str = "mayfly";
+pub(crate) const STACK: &str = "mayfly";
 /// The name of another one.
 const OTHER_STACK: &str = "others";
 /// How long anything may take: no simulated job has more than hours.
@@ -83,14 +83,8 @@ pub struct Report {
 pub async fn play(scenario: Scenario) -> Result<Report> {
     let Scenario { seed, document, parameters, faults, circumstances, stop, director } = scenario;
     let (faults, circumstances) = (&faults, circumstances.as_slice());
-    let images = [
-        (WORKER_IMAGE, Image::Worker),
-        (WORKER_IMAGE_BY_IPV6, Image::Worker),
-        (SERVICE_IMAGE, Image::Service),
-    ];
-    let images = images.map(|(name, image)| (name.to_owned(), image)).into();
     let upstream = account::upstream(seed);
-    let stage = Stage::new(StageConfig { upstream: upstream.0.clone(), images, director });
+    let stage = Stage::new(StageConfig { upstream: upstream.0.clone(), images: images(), director });
     let account = Account::new(account::Config {
         upstream,
         quotas: Quotas::default(),
@@ -175,8 +169,23 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
     })
 }
 
+/// What is in the registries.
+pub(crate) fn images() -> BTreeMap<String, Image> {
+    let images = [
+        (WORKER_IMAGE, Image::Worker),
+        (WORKER_IMAGE_BY_IPV6, Image::Worker),
+        (SERVICE_IMAGE, Image::Service),
+    ];
+    images.map(|(name, image)| (name.to_owned(), image)).into()
+}
+
 /// Starts a job of a stack.
-async fn start(account: &Account, stack: &Stack, job: &str, document: &Value) -> Result<Arc<Execution>> {
+pub(crate) async fn start(
+    account: &Account,
+    stack: &Stack,
+    job: &str,
+    document: &Value,
+) -> Result<Arc<Execution>> {
     let mut document = document.to_string();
     for (logical, resource) in &stack.physical {
         document = document.replace(&format!("${{{logical}}}"), &resource.id);
