@@ -114,7 +114,9 @@ impl Error {
                 // AWS's own words, which name the action and the resource.
                 return Self::AccessDenied(Undone::new(doing, error.message().unwrap_or(code)));
             }
-            let is_transient = is_transient(code) || !matches!(error, SdkError::ServiceError(_));
+            // All of AWS's own refusals have a code: what has none is an answer that was cut off, or somebody else's.
+            let is_transient =
+                is_transient(code) || code.is_empty() || !matches!(error, SdkError::ServiceError(_));
             let undone = Undone::new(doing, DisplayErrorContext(&error));
             if is_transient { Self::Unavailable(undone) } else { Self::Internal(undone) }
         }
@@ -177,6 +179,8 @@ fn is_transient(code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_types::error::ErrorMetadata;
+
     use super::*;
 
     #[test]
@@ -184,6 +188,26 @@ mod tests {
         let diagnostic = Diagnostic::from(Error::StillInUse("1 task is still stopping".into()));
         assert_eq!(diagnostic.error_type, "StillInUse");
         assert_eq!(diagnostic.error_message, "1 task is still stopping");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_asked_for_again_and_a_refusal_is_not() {
+        let told = |metadata: ErrorMetadata| {
+            Error::aws("make it")(SdkError::service_error(Told(metadata), ())).name()
+        };
+        assert_eq!(told(ErrorMetadata::builder().build()), "Unavailable");
+        assert_eq!(told(ErrorMetadata::builder().code("InvalidParameterValue").build()), "Internal");
+    }
+
+    /// An error of some operation.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Told(ErrorMetadata);
+
+    impl ProvideErrorMetadata for Told {
+        fn meta(&self) -> &ErrorMetadata {
+            &self.0
+        }
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub enum What {
     NotSent,
     /// The call has its effect, and the connection breaks before the answer.
     AnswerLost,
+    /// The call has its effect, and what is answered is not AWS's.
+    Garbled,
     /// The answer comes this many seconds late: the SDK waits six for it.
     Late(u64),
     /// The call comes to its service this many seconds late, although it may have been made once more meanwhile.
@@ -61,12 +63,13 @@ pub enum What {
 
 impl What {
     /// What can happen to a call.
-    pub const OF_CALLS: [Self; 10] = [
+    pub const OF_CALLS: [Self; 11] = [
         Self::Throttled,
         Self::ServerError,
         Self::Denied,
         Self::NotSent,
         Self::AnswerLost,
+        Self::Garbled,
         Self::Late(4),
         Self::Late(40),
         Self::Slow(10),
@@ -202,6 +205,7 @@ impl Fates for Faults {
             Some(What::ServerError) => refused(answers::server_error(&called.service)),
             Some(What::Denied) => refused(answers::denied(&called.service, &called.action)),
             Some(What::NotSent) => Fate::Broken { done: false, after: BROKEN_AFTER },
+            Some(What::Garbled) => Fate::Garbled(USUAL),
             Some(What::AnswerLost) => Fate::Broken { done: true, after: BROKEN_AFTER },
             Some(What::KilledBefore) => Fate::Killed { done: false },
             Some(What::KilledAfter) => Fate::Killed { done: true },

@@ -205,7 +205,12 @@ fn no_second_network(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let unknown = |fault: &Fault| {
         matches!(
             fault.what,
-            What::Slow(_) | What::AnswerLost | What::Late(_) | What::KilledAfter | What::ServerError
+            What::Slow(_)
+                | What::AnswerLost
+                | What::Garbled
+                | What::Late(_)
+                | What::KilledAfter
+                | What::ServerError
         )
     };
     if seen.faults.iter().any(unknown) || !seen.circumstances.is_empty() {

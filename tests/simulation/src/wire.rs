@@ -53,6 +53,9 @@ pub enum Fate {
     },
     /// It is answered without having reached its service.
     Refused(Duration, Response<Bytes>),
+    /// It has its effect, and something else answers, that long after it was sent. An answer of which a part is missing is
+    /// [`Fate::Broken`]: HTTP says how long it is.
+    Garbled(Duration),
     /// The connection breaks before it has reached its service, or after: then its effect is there and its answer lost.
     Broken {
         /// Whether its service has done what it asks for.
@@ -140,6 +143,10 @@ impl Wire {
             Fate::Refused(after, response) => {
                 self.clock.sleep(after).await;
                 Ok(response)
+            }
+            Fate::Garbled(after) => {
+                let _lost = self.done(request, after).await;
+                Ok(Response::new(Bytes::from_static(b"<html><body>\xff{\"")))
             }
             Fate::Broken { done, after } => {
                 if done {
