@@ -218,6 +218,8 @@ fn spawn_moto(port: u16) -> Result<Child> {
         .args(["--pdeathsig", "KILL", "--"])
         .arg(python)
         .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
+        // It issues certificates after so many seconds, at the first look.
+        .env("MOTO_ACM_VALIDATION_WAIT", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -3,11 +3,12 @@
 //!
 //! One file per kind of resource. The interfaces of a load balancer, and the groups that let callers in, are EC2's. What
 //! is registered with a target group comes from ECS, which tells where on this machine the target's port is reached; there
-//! health checks go, and what callers say to a listener.
+//! health checks go, and what callers say to a listener. The certificates of listeners are Certificate Manager's.
 
 #![allow(clippy::struct_field_names, reason = "the structs of answers have the names of the wire")]
 
 mod call;
+mod certificates;
 mod check;
 mod error;
 mod faults;
@@ -30,7 +31,7 @@ mod watch;
 mod xml;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use local_aws::auth::Guard;
@@ -40,6 +41,7 @@ use local_ec2::Ec2;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::certificates::Authority;
 use crate::limits::Limits;
 use crate::listeners::Listener;
 use crate::load_balancers::LoadBalancer;
@@ -76,6 +78,8 @@ pub struct Elb {
     quotas: Quotas,
     faults: Faults,
     limits: Arc<Limits>,
+    /// Made when somebody first asks for it.
+    authority: Arc<LazyLock<Authority>>,
     state: Arc<Mutex<State>>,
     /// Held while a load balancer is made.
     making: Arc<tokio::sync::Mutex<()>>,
@@ -100,6 +104,7 @@ impl Elb {
         let Config { upstream, guard, calls, ec2, quotas, faults } = config;
         Self {
             limits: Arc::new(Limits::new(upstream.clock.scale)),
+            authority: Arc::new(LazyLock::new(Authority::new)),
             state: Arc::default(),
             making: Arc::default(),
             stop: CancellationToken::new(),

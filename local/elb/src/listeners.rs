@@ -1,7 +1,11 @@
 //! Listeners: created, and deleted with their load balancer.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tokio::time::Instant;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
@@ -12,14 +16,15 @@ use crate::tags::Tags;
 use crate::xml::{self, Members};
 use crate::{Elb, State};
 
-/// Some of the security policies that there are, and the one that the API takes where none is named (Network Load Balancers
-/// guide, "Security policies").
-const SSL_POLICIES: [&str; 5] = [
-    "ELBSecurityPolicy-2016-08",
-    "ELBSecurityPolicy-TLS13-1-2-2021-06",
-    "ELBSecurityPolicy-TLS13-1-2-Res-2021-06",
-    "ELBSecurityPolicy-TLS13-1-3-2021-06",
-    "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
+/// Some of the security policies that there are, the one first that the API takes where none is named, and what they allow of
+/// the versions of TLS that are spoken here: 1.0 and 1.1, of the first, are not (Network Load Balancers guide, "Security
+/// policies").
+const SSL_POLICIES: [(&str, &[&SupportedProtocolVersion]); 5] = [
+    ("ELBSecurityPolicy-2016-08", &[&TLS12]),
+    ("ELBSecurityPolicy-TLS13-1-2-2021-06", &[&TLS12, &TLS13]),
+    ("ELBSecurityPolicy-TLS13-1-2-Res-2021-06", &[&TLS12, &TLS13]),
+    ("ELBSecurityPolicy-TLS13-1-3-2021-06", &[&TLS13]),
+    ("ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", &[&TLS12, &TLS13]),
 ];
 
 /// The protocols of target groups that a listener can send to (Network Load Balancers guide, "Target groups", "Routing
@@ -40,6 +45,8 @@ pub struct Listener {
     settings: Settings,
     /// Its ARN.
     pub target_group: String,
+    /// What TLS is spoken by, where it is.
+    pub server: Option<Arc<ServerConfig>>,
     pub tags: Tags,
     seen_from: Instant,
     /// Ends what listens for it.
@@ -51,8 +58,15 @@ pub struct Listener {
 struct Settings {
     port: u16,
     protocol: &'static str,
-    certificate: Option<String>,
-    ssl_policy: Option<String>,
+    tls: Option<Tls>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tls {
+    /// Its ARN.
+    certificate: String,
+    policy: &'static str,
+    versions: &'static [&'static SupportedProtocolVersion],
 }
 
 #[derive(Serialize)]
@@ -71,7 +85,7 @@ struct Description {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificates: Option<Members<Certificate>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ssl_policy: Option<String>,
+    ssl_policy: Option<&'static str>,
     default_actions: Members<Action>,
 }
 
@@ -92,7 +106,7 @@ impl Elb {
     /// API reference: CreateListener.
     pub(crate) async fn create_listener(&self, mut call: Call<'_>) -> Result<String, ApiError> {
         let load_balancer = call.form.require("LoadBalancerArn")?;
-        let settings = Settings::take(&mut call.form, self)?;
+        let settings = Settings::take(&mut call.form)?;
         let target_group = take_action(&mut call.form)?;
         let tags = Tags::take(&mut call.form)?;
         let clock = self.upstream.clock;
@@ -103,6 +117,10 @@ impl Elb {
         };
         let arn = self.arn(&format!("listener/{path}/{}", self.new_id()));
         call.create_part(&arn, &tags, &load_balancer, &of_whole).await?;
+        let server = match &settings.tls {
+            Some(tls) => Some(self.server(&tls.certificate, tls.versions).await?),
+            None => None,
+        };
         let description = {
             let mut state = self.state();
             state.fits(&settings, &load_balancer, &target_group, clock.instant())?;
@@ -120,6 +138,7 @@ impl Elb {
                 load_balancer,
                 settings,
                 target_group,
+                server,
                 seen_from: clock.instant() + clock.scale.real(self.faults.unseen(&tags)),
                 tags,
                 closed: self.stop.child_token(),
@@ -176,6 +195,9 @@ impl State {
                 ),
             ));
         }
+        if group.settings.protocol == "TLS" {
+            return Err(ApiError::unsupported("targets that are spoken to over TLS"));
+        }
         // "You can use each target group with only one load balancer" (API reference, `TargetGroup`).
         if self.load_balancer_of(target_group).is_some_and(|other| other != load_balancer) {
             let message =
@@ -196,26 +218,23 @@ impl Listener {
     }
 
     fn describe(&self) -> Description {
-        let certificate = |arn: &String| Certificate { certificate_arn: arn.clone() };
+        let tls = self.settings.tls.as_ref();
+        let certificate = |tls: &Tls| Certificate { certificate_arn: tls.certificate.clone() };
         let action = Action { r#type: "forward", target_group_arn: self.target_group.clone() };
         Description {
             listener_arn: self.arn.clone(),
             load_balancer_arn: self.load_balancer.clone(),
             port: self.settings.port,
             protocol: self.settings.protocol,
-            certificates: self
-                .settings
-                .certificate
-                .as_ref()
-                .map(|arn| [certificate(arn)].into_iter().collect()),
-            ssl_policy: self.settings.ssl_policy.clone(),
+            certificates: tls.map(|tls| [certificate(tls)].into_iter().collect()),
+            ssl_policy: tls.map(|tls| tls.policy),
             default_actions: [action].into_iter().collect(),
         }
     }
 }
 
 impl Settings {
-    fn take(form: &mut Form, elb: &Elb) -> Result<Self, ApiError> {
+    fn take(form: &mut Form) -> Result<Self, ApiError> {
         let protocol = form.take_one_of("Protocol", &["", "TCP", "UDP", "TCP_UDP", "TLS"])?;
         let Some(port) = form.take_number("Port", 1..=u16::MAX)?.filter(|_| !protocol.is_empty()) else {
             return Err(ApiError::validation("A protocol and a port must be specified"));
@@ -225,37 +244,32 @@ impl Settings {
             certificates.push(certificate.require("CertificateArn")?);
             certificate.finish()?;
         }
-        let ssl_policy = form.take("SslPolicy");
-        let settings = |certificate, ssl_policy| Self { port, protocol, certificate, ssl_policy };
-        match (protocol, certificates.as_slice(), ssl_policy) {
-            ("TLS", [certificate], policy) => {
-                elb.check_certificate(certificate)?;
-                let policy = policy.unwrap_or(SSL_POLICIES[0].into());
-                if !SSL_POLICIES.contains(&policy.as_str()) {
-                    let message = format!("SSL policy '{policy}' not found");
-                    return Err(ApiError::new("SSLPolicyNotFound", message));
-                }
-                Ok(settings(Some(certificate.clone()), Some(policy)))
-            }
+        let policy = form.take("SslPolicy");
+        let tls = match (protocol, certificates.as_slice(), policy.as_deref()) {
+            ("TLS", [certificate], policy) => Some(Tls::take(certificate, policy)?),
             // "You must provide exactly one certificate" (API reference).
-            ("TLS", [], _) => Err(ApiError::validation("A certificate must be specified for TLS listeners")),
-            ("TLS", _, _) => Err(ApiError::validation("Only one certificate can be specified")),
-            (_, [], None) => Ok(settings(None, None)),
-            _ => Err(ApiError::configuration(format!(
-                "A certificate or an SSL policy cannot be specified for {protocol} listeners"
-            ))),
-        }
+            ("TLS", [], _) => {
+                return Err(ApiError::validation("A certificate must be specified for TLS listeners"));
+            }
+            ("TLS", _, _) => return Err(ApiError::validation("Only one certificate can be specified")),
+            (_, [], None) => None,
+            _ => {
+                return Err(ApiError::configuration(format!(
+                    "A certificate or an SSL policy cannot be specified for {protocol} listeners"
+                )));
+            }
+        };
+        Ok(Self { port, protocol, tls })
     }
 }
 
-impl Elb {
-    /// There is no Certificate Manager here, so that every certificate of this account and Region is one.
-    fn check_certificate(&self, arn: &str) -> Result<(), ApiError> {
-        let (region, account) = (&self.upstream.region, &self.upstream.account);
-        if arn.starts_with(&format!("arn:aws:acm:{region}:{account}:certificate/")) {
-            return Ok(());
-        }
-        Err(ApiError::new("CertificateNotFound", format!("Certificate '{arn}' not found")))
+impl Tls {
+    fn take(certificate: &str, policy: Option<&str>) -> Result<Self, ApiError> {
+        let policy = policy.unwrap_or(SSL_POLICIES[0].0);
+        let known = SSL_POLICIES.into_iter().find(|(name, _)| *name == policy);
+        let (policy, versions) = known
+            .ok_or_else(|| ApiError::new("SSLPolicyNotFound", format!("SSL policy '{policy}' not found")))?;
+        Ok(Self { certificate: certificate.to_owned(), policy, versions })
     }
 }
 

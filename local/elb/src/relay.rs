@@ -1,14 +1,15 @@
 //! Listeners that really listen: on the public addresses of a load balancer, which are addresses of this machine. Who calls
-//! is checked against the load balancer's groups and sent on to a target.
+//! is checked against the load balancer's groups and sent on to a target, in clear.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use local_aws::datagrams::{self, Flow};
-use local_aws::reach::Transport;
+use local_aws::reach::{Connection, Transport};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::Elb;
@@ -25,6 +26,8 @@ struct Door {
     listener: String,
     node: Node,
     address: SocketAddr,
+    /// What ends TLS, where it is spoken.
+    tls: Option<TlsAcceptor>,
     closed: CancellationToken,
 }
 
@@ -37,15 +40,11 @@ impl Elb {
         if !load_balancer.is_active || !self.upstream.is_public {
             return;
         }
-        // TLS would need a certificate's private key, which no Certificate Manager gives away.
         let transports: &[Transport] = match found.protocol() {
-            "TCP" => &[Transport::Tcp],
             "UDP" => &[Transport::Udp],
             "TCP_UDP" => &[Transport::Tcp, Transport::Udp],
-            protocol => {
-                tracing::warn!(listener, protocol, "the local cloud relays nothing of this listener");
-                return;
-            }
+            // And TLS over it.
+            _ => &[Transport::Tcp],
         };
         for node in &load_balancer.nodes {
             let Some(ip) = node.public_ip() else { continue };
@@ -54,6 +53,7 @@ impl Elb {
                 listener: listener.to_owned(),
                 node: node.clone(),
                 address: SocketAddr::new(ip, found.port()),
+                tls: found.server.clone().map(TlsAcceptor::from),
                 closed: found.closed.clone(),
             };
             for transport in transports {
@@ -114,9 +114,13 @@ impl Door {
     }
 
     /// Where AWS would drop what a caller sends, who would wait in vain, the connection is closed here at once.
-    async fn serve(self, mut caller: TcpStream, from: SocketAddr) {
+    async fn serve(self, caller: TcpStream, from: SocketAddr) {
         let Some(target) = self.target(from, Transport::Tcp).await else { return };
         let relayed = async {
+            let mut caller: Box<dyn Connection> = match &self.tls {
+                Some(tls) => Box::new(tls.accept(caller).await?),
+                None => Box::new(caller),
+            };
             let mut there = target.connect(Transport::Tcp, target.port).await?;
             copy_bidirectional(&mut caller, &mut there).await
         };

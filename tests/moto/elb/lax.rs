@@ -133,6 +133,11 @@ fn listeners() -> Vec<Step> {
         row(call, "of TLS with a policy that does not exist", tls(policy)),
         row(
             call,
+            "of TLS by a certificate that does not exist",
+            tls(certificates(&["arn:aws:acm:eu-west-1:123456789012:certificate/other"])),
+        ),
+        row(
+            call,
             "of TCP with a certificate",
             with(make("TCP", 83, "${lax_group}"), certificates(&["${certificate}"])),
         ),

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
 
-use crate::cloud::{Cloud, eventually, forward};
+use crate::cloud::{Cloud, HOST, ISSUED, certificate, certificate_arn, eventually, forward};
 
 /// What a task serves at any of its ports.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,56 @@ async fn a_caller_that_the_group_admits_reaches_a_healthy_target_and_no_other_do
     let delete = cloud.client.delete_load_balancer().load_balancer_arn(arn);
     delete.send().await.unwrap();
     eventually("a closed door", async || call(door, "127.0.0.1").await.is_empty()).await;
+    cloud.elb.stop().await;
+}
+
+#[tokio::test]
+async fn tls_ends_at_the_load_balancer_in_the_names_of_its_certificate() {
+    let cloud = Cloud::start();
+    let network = cloud.network().await;
+    let made = cloud.load_balancer(&network).send().await.unwrap();
+    let arn = made.load_balancers()[0].load_balancer_arn().unwrap();
+    let address: IpAddr = made.load_balancers()[0].dns_name().unwrap().parse().unwrap();
+    let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
+    let group = group.send().await.unwrap();
+    let group = group.target_groups()[0].target_group_arn().unwrap();
+    let task = Task::Greets.reached();
+    cloud.target(&network, group, &task).await;
+    let listen = cloud.client.create_listener().load_balancer_arn(arn).port(20085);
+    let listen = listen.protocol(ProtocolEnum::Tls).ssl_policy("ELBSecurityPolicy-TLS13-1-3-2021-06");
+    let listen = listen.certificates(certificate(certificate_arn(ISSUED))).default_actions(forward(group));
+    listen.send().await.unwrap();
+    cloud.active(arn).await;
+    eventually("a healthy target", async || cloud.health(group).await.0 == "healthy").await;
+
+    // The owner of these names would have them lead there.
+    let door = SocketAddr::new(address, 20085);
+    let caller = |trusted: &Cloud| {
+        let root = reqwest::Certificate::from_pem(trusted.elb.root_certificate().as_bytes()).unwrap();
+        let caller = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
+        let names = [HOST, "www.example.com", "example.com"].into_iter();
+        let caller = names.fold(caller, |caller, name| caller.resolve(name, door));
+        caller.local_address(IpAddr::from([127, 0, 0, 1]))
+    };
+    let page = async |caller: reqwest::ClientBuilder, name: &str| -> anyhow::Result<String> {
+        let page = caller.build()?.get(format!("https://{name}:20085/")).send().await?;
+        Ok(page.text().await?)
+    };
+    for name in [HOST, "www.example.com"] {
+        assert_eq!(page(caller(&cloud), name).await.unwrap(), "hello", "{name}");
+    }
+    let old = caller(&cloud).tls_version_max(reqwest::tls::Version::TLS_1_2);
+    for (what, caller, name, why) in [
+        ("a name that is not the certificate's", caller(&cloud), "example.com", "not valid for name"),
+        ("the load balancer's own name", caller(&cloud), &*address.to_string(), "not valid for name"),
+        ("the root of another cloud", caller(&Cloud::start()), HOST, "BadSignature"),
+        ("a version that the policy does not allow", old, HOST, "ProtocolVersion"),
+    ] {
+        let refused = format!("{:#}", page(caller, name).await.expect_err(what));
+        assert!(refused.contains(why), "{what}: {refused}");
+    }
+    let in_clear = call(door, "127.0.0.1").await;
+    assert!(!in_clear.contains("hello"), "{in_clear}");
     cloud.elb.stop().await;
 }
 

@@ -12,7 +12,7 @@ use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_elasticloadbalancingv2::operation::create_load_balancer::builders::CreateLoadBalancerFluentBuilder;
 use aws_sdk_elasticloadbalancingv2::operation::create_target_group::builders::CreateTargetGroupFluentBuilder;
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, LoadBalancerTypeEnum, ProtocolEnum, Tag, TargetTypeEnum,
+    Action, ActionTypeEnum, Certificate, LoadBalancerTypeEnum, ProtocolEnum, Tag, TargetTypeEnum,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -25,12 +25,18 @@ use local_aws::server::{Service, in_process};
 use local_aws::upstream::Upstream;
 use local_ec2::{Ec2, TaskInterface};
 use local_elb::{Config, Elb, Faults, Quotas};
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::rights::Roles;
 
 pub const REGION: &str = "eu-west-1";
 pub const ACCOUNT: &str = "111122223333";
+/// What the certificates in Certificate Manager are for.
+pub const HOST: &str = "service.example.org";
+/// The ids of those certificates.
+pub const ISSUED: &str = "issued";
+pub const PENDING: &str = "pending";
 
 /// A second lasts a millisecond.
 pub const FAST: f64 = 0.001;
@@ -55,17 +61,42 @@ pub struct Network {
     pub group: String,
 }
 
-/// A MiniStack that has no networks.
+/// A MiniStack that has no networks, and two certificates.
 #[derive(Clone)]
 struct NoNetworks;
 
 impl Service for NoNetworks {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        if request.headers().contains_key("x-amz-target") {
+            return describe_certificate(request.body());
+        }
         let action = url::form_urlencoded::parse(request.body()).find(|(name, _)| name == "Action");
         let action = action.expect("an action").1.into_owned();
         let name_space = "http://ec2.amazonaws.com/doc/2016-11-15/";
         Response::new(format!("<{action}Response xmlns=\"{name_space}\"/>").into())
     }
+}
+
+/// Certificate Manager API reference: DescribeCertificate.
+fn describe_certificate(asked: &[u8]) -> Response<Bytes> {
+    let asked: Value = serde_json::from_slice(asked).expect("a document");
+    let arn = asked["CertificateArn"].as_str().expect("an ARN");
+    let known = [(ISSUED, "ISSUED"), (PENDING, "PENDING_VALIDATION")];
+    let (status, body) = match known.iter().find(|(id, _)| certificate_arn(id) == arn) {
+        Some((_, status)) => {
+            let names = [HOST, "*.example.com"];
+            let found = json!({
+                "CertificateArn": arn, "DomainName": HOST, "SubjectAlternativeNames": names, "Status": status,
+            });
+            (200, json!({ "Certificate": found }))
+        }
+        None => (400, json!({ "__type": "ResourceNotFoundException", "message": "Could not find it" })),
+    };
+    Response::builder().status(status).body(body.to_string().into()).expect("an answer")
+}
+
+pub fn certificate_arn(id: &str) -> String {
+    format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/{id}")
 }
 
 impl Cloud {
@@ -207,6 +238,11 @@ fn client(upstream: &Upstream, elb: &Elb, credentials: Credentials) -> Client {
     let config = aws_sdk_elasticloadbalancingv2::config::Builder::from(&upstream.root_config());
     let config = config.credentials_provider(credentials).http_client(in_process(elb.clone()));
     Client::from_conf(config.build())
+}
+
+/// What makes a listener one of TLS.
+pub fn certificate(arn: impl Into<String>) -> Certificate {
+    Certificate::builder().certificate_arn(arn).build()
 }
 
 pub fn forward(target_group: &str) -> Action {

@@ -1,9 +1,9 @@
 //! Listeners: what they can send to, and what TLS needs.
 
-use aws_sdk_elasticloadbalancingv2::types::{Certificate, ProtocolEnum};
+use aws_sdk_elasticloadbalancingv2::types::ProtocolEnum;
 use local_elb::Quotas;
 
-use crate::cloud::{ACCOUNT, Cloud, FAST, REGION, code, forward};
+use crate::cloud::{Cloud, FAST, ISSUED, PENDING, certificate, certificate_arn, code, forward};
 
 #[tokio::test]
 async fn a_listener_and_its_target_group_have_protocols_that_fit_and_tls_has_a_certificate() {
@@ -17,12 +17,12 @@ async fn a_listener_and_its_target_group_have_protocols_that_fit_and_tls_has_a_c
     };
     let tcp = group("tcp", ProtocolEnum::Tcp).await;
     let both = group("both", ProtocolEnum::TcpUdp).await;
+    let encrypted = group("encrypted", ProtocolEnum::Tls).await;
     let create = |port, protocol, group: &str| {
         let create = cloud.client.create_listener().load_balancer_arn(arn).port(port).protocol(protocol);
         create.default_actions(forward(group))
     };
-    let certificate = |arn: String| Certificate::builder().certificate_arn(arn).build();
-    let ours = || certificate(format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/1"));
+    let ours = || certificate(certificate_arn(ISSUED));
     let tls = || create(443, ProtocolEnum::Tls, &tcp);
     for (what, call, expected) in [
         ("both to one", create(80, ProtocolEnum::TcpUdp, &tcp), "IncompatibleProtocols"),
@@ -31,8 +31,19 @@ async fn a_listener_and_its_target_group_have_protocols_that_fit_and_tls_has_a_c
         ("two", tls().certificates(ours()).certificates(ours()), "ValidationError"),
         (
             "a foreign one",
-            tls().certificates(certificate("arn:aws:acm:us-east-1:1:certificate/1".into())),
+            tls().certificates(certificate("arn:aws:acm:us-east-1:1:certificate/issued")),
             "CertificateNotFound",
+        ),
+        ("one that is gone", tls().certificates(certificate(certificate_arn("gone"))), "CertificateNotFound"),
+        (
+            "one that is not issued",
+            tls().certificates(certificate(certificate_arn(PENDING))),
+            "UnsupportedCertificate",
+        ),
+        (
+            "targets of TLS",
+            create(443, ProtocolEnum::Tls, &encrypted).certificates(ours()),
+            "ValidationError",
         ),
         ("a policy that is none", tls().certificates(ours()).ssl_policy("mine"), "SSLPolicyNotFound"),
         (
