@@ -23,6 +23,8 @@ const REPORT_GRACE: Duration = Duration::from_mins(1);
 
 /// The bucket that the demonstration's and the tests' jobs read and write.
 pub const DATA_BUCKET: &str = "mayfly-data";
+/// What the certificate is for that services may name.
+pub const HOST: &str = "service.example.org";
 /// The secret that those jobs may name, and the parameter of Parameter Store, unless a stack is given others.
 pub const SECRET: &str = "mayfly-sample";
 
@@ -105,8 +107,20 @@ impl Cloud {
         found.parameter.and_then(|parameter| parameter.arn).context("a parameter has an ARN")
     }
 
+    /// The ARN of a new certificate for [`HOST`], which is issued at once here.
+    async fn certificate(&self) -> Result<String> {
+        let requested = self.acm().request_certificate().domain_name(HOST).send().await?;
+        requested.certificate_arn.context("a certificate has an ARN")
+    }
+
+    /// A client for Certificate Manager.
+    pub fn acm(&self) -> aws_sdk_acm::Client {
+        aws_sdk_acm::Client::new(&self.sdk_config())
+    }
+
     /// The text of a job document, with the stack's own network in place of `${SUBNET}` and `${SECURITY_GROUP}`, a secret in
-    /// that of `${SECRET_ARN}` and a parameter of Parameter Store in that of `${PARAMETER_ARN}`.
+    /// that of `${SECRET_ARN}`, a parameter of Parameter Store in that of `${PARAMETER_ARN}`, and a certificate for [`HOST`] in
+    /// that of `${CERTIFICATE_ARN}`.
     ///
     /// # Errors
     /// When the stack is not there.
@@ -114,6 +128,9 @@ impl Cloud {
         let cloudformation = aws_sdk_cloudformation::Client::new(&self.sdk_config());
         let mut filled = document.replace("${SECRET_ARN}", &self.secret().await?);
         filled = filled.replace("${PARAMETER_ARN}", &self.parameter().await?);
+        if filled.contains("${CERTIFICATE_ARN}") {
+            filled = filled.replace("${CERTIFICATE_ARN}", &self.certificate().await?);
+        }
         for (name, resource) in
             [("${SUBNET}", "FirstPublicSubnet"), ("${SECURITY_GROUP}", "TaskSecurityGroup")]
         {

@@ -45,6 +45,8 @@ pub const ACCOUNT: &str = "123456789012";
 /// The bytes of disk that a cloud with one stack and a video job takes: its functions packed and unpacked, most of all.
 /// On a full disk every function fails, and none can say why.
 const DISK: u64 = 3 << 30;
+/// The name of the file in the cloud's folder with the root of the load balancers' certificates.
+const ROOT_CERTIFICATE: &str = "load-balancers.pem";
 
 /// What a local cloud is started with.
 #[derive(Clone, Debug)]
@@ -126,6 +128,7 @@ impl Cloud {
             quotas: options.elb_quotas,
             faults: elb_faults.clone(),
         });
+        std::fs::write(folder.path().join(ROOT_CERTIFICATE), balancing.root_certificate())?;
         let processes = Processes {
             images: images(&options, folder.path())?,
             init: program(&options, "mayfly-cloud")?,
@@ -229,6 +232,11 @@ impl Cloud {
     /// A folder that lives as long as the cloud: the tasks' folders and the tools' logs are in it.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The file, in PEM, with the root that the certificates of load balancers lead to.
+    pub fn root_certificate(&self) -> PathBuf {
+        self.folder().join(ROOT_CERTIFICATE)
     }
 
     /// What the cloud was started with.

@@ -82,6 +82,11 @@ async fn up(options: Options) -> Result<ExitCode> {
     }
     println!("export MAYFLY_STACK={STACK}");
     println!("export PATH={}:{}:$PATH", cloud.options().tools.display(), cloud.options().programs.display());
+    println!(
+        "\nA load balancer with a certificate is called as the owner of its name would have it called:\n\n\
+         curl --cacert {} --connect-to ::ADDRESS: https://NAME:PORT/",
+        cloud.root_certificate().display()
+    );
     println!("\nThe bucket for jobs is {}. Ctrl-C stops everything.", local_cloud::deploy::DATA_BUCKET);
     let outcome = tokio::select! {
         biased;

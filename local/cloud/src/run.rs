@@ -57,15 +57,18 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     cloud.ecs_faults().add(&name, rules);
 
     let submitted = cloud.folder().join(job.file_name().unwrap_or_default());
-    let text = read(job)?;
-    std::fs::write(&submitted, cloud.fill_in(&text, STACK).await?)?;
-    let (status, visited) = submit(cloud, &name, &submitted, is_service(&text)).await?;
+    let text = cloud.fill_in(&read(job)?, STACK).await?;
+    std::fs::write(&submitted, &text)?;
+    // What is no document `mayfly run` refuses in words.
+    let document: Value = serde_json::from_str(&text).unwrap_or_default();
+    let service = Some(&document["service"]).filter(|service| service.is_object());
+    let (status, visited) = submit(cloud, &name, &submitted, service).await?;
 
-    let document = document(cloud, &name).await?;
-    std::fs::write(to.join("result.json"), serde_json::to_string_pretty(&document)? + "\n")?;
+    let ended = ended(cloud, &name).await?;
+    std::fs::write(to.join("result.json"), serde_json::to_string_pretty(&ended)? + "\n")?;
     eprintln!("\nThe outcome is in {}", to.join("result.json").display());
     let outcome: Outcome =
-        serde_json::from_value(document).context("the outcome is not the document it should be")?;
+        serde_json::from_value(ended).context("the outcome is not the document it should be")?;
     for output in outcome.end.result().iter().flat_map(|result| &result.outputs) {
         fetch(&s3, &output.to, &to.join(&output.file)).await?;
         eprintln!("The output is in  {}", visible(&to.join(&output.file).display().to_string()));
@@ -75,7 +78,7 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
         eprintln!("left behind: {}", visible(what));
     }
     let succeeded = outcome.end.status() == Status::Succeeded;
-    let was_called = !is_service(&text) || visited == Some(true);
+    let was_called = service.is_none() || visited == Some(true);
     if succeeded && visited.is_none() && !was_called {
         eprintln!("called   the service was over before it could be");
     }
@@ -85,28 +88,24 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     Ok(if right && clean { ExitCode::SUCCESS } else { ExitCode::from(code.max(1)) })
 }
 
-fn is_service(document: &str) -> bool {
-    serde_json::from_str::<Value>(document).is_ok_and(|document| document["service"].is_object())
-}
-
 /// Runs `mayfly run`, and calls the job where it is a service; returns how the one ended and, unless it never came to that,
 /// whether the other went well.
 async fn submit(
     cloud: &Cloud,
     name: &str,
     document: &Path,
-    is_service: bool,
+    service: Option<&Value>,
 ) -> Result<(ExitStatus, Option<bool>)> {
     let mut mayfly = Command::new(cloud.options().programs.join("mayfly"));
     mayfly.args(["run", "--stack", STACK, "--name", name]).arg(document).envs(cloud.environment());
     let mut mayfly = mayfly.kill_on_drop(true).spawn().context("could not start mayfly")?;
-    let mut visit = pin!(visit(cloud, name));
+    let mut visit = pin!(visit(cloud, name, service.unwrap_or(&Value::Null)));
     let mut visited = None;
     loop {
         tokio::select! {
             biased;
             status = mayfly.wait() => return Ok((status?, visited)),
-            called = &mut visit, if is_service && visited.is_none() => {
+            called = &mut visit, if service.is_some() && visited.is_none() => {
                 if let Err(error) = &called {
                     eprintln!("called   {error:#}");
                 }
@@ -135,7 +134,7 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// The output of a successful execution, the cause of a failed one.
-async fn document(cloud: &Cloud, name: &str) -> Result<Value> {
+async fn ended(cloud: &Cloud, name: &str) -> Result<Value> {
     let config = aws_sdk_sfn::config::Builder::from(&cloud.sdk_config())
         .endpoint_url(&cloud.upstream().states)
         .build();

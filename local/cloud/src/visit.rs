@@ -5,9 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use local_cloud::Cloud;
 use mayfly_model::visible::visible;
+use reqwest::{Certificate, ClientBuilder};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::sleep;
+use url::Url;
 
 use crate::STACK;
 
@@ -18,16 +20,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that is shown of a line.
 const LINE_LIMIT: usize = 100;
 
-/// Waits until the service called `job` has a URL, and shows what is there.
-pub async fn visit(cloud: &Cloud, job: &str) -> Result<()> {
-    let url = loop {
+/// Waits until the `service` of the job's document has a URL, and shows what is there.
+pub async fn visit(cloud: &Cloud, job: &str, service: &Value) -> Result<()> {
+    let mut url = loop {
         if let Some(url) = url(cloud, job).await? {
             break url;
         }
         sleep(PAUSE).await;
     };
     // No proxy of the machine's leads to its loopback interface.
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let mut client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+    if let Some(certificate) = service["loadBalancer"]["certificateArn"].as_str() {
+        (client, url) = by_name(cloud, certificate, client, &url).await?;
+    }
+    let client = client.build()?;
     let clock = cloud.options().clock;
     let deadline = clock.instant() + PATIENCE;
     let (status, page) = loop {
@@ -49,6 +55,25 @@ pub async fn visit(cloud: &Cloud, job: &str) -> Result<()> {
         bail!("{url} answers {status}");
     }
     Ok(())
+}
+
+/// The URL by the name that the certificate is for, and a client that trusts the cloud's root alone. The owner of the name has it
+/// lead to the load balancer, which the client does here.
+async fn by_name(
+    cloud: &Cloud,
+    certificate: &str,
+    client: ClientBuilder,
+    url: &str,
+) -> Result<(ClientBuilder, String)> {
+    let described = cloud.acm().describe_certificate().certificate_arn(certificate).send().await?;
+    let name = described.certificate.and_then(|found| found.domain_name).context("it is for no name")?;
+    // Of those that an asterisk stands for, one.
+    let name = name.replace('*', "www");
+    let mut url = Url::parse(url)?;
+    let addresses = url.socket_addrs(|| None)?;
+    url.set_host(Some(&name))?;
+    let root = Certificate::from_pem(&std::fs::read(cloud.root_certificate())?)?;
+    Ok((client.tls_certs_only([root]).resolve_to_addrs(&name, &addresses), url.into()))
 }
 
 async fn get(client: &reqwest::Client, url: &str) -> reqwest::Result<(reqwest::StatusCode, String)> {
