@@ -20,9 +20,11 @@ use mayfly_model::outcome::{JobFailure, Outcome, ServiceResult};
 use mayfly_model::record;
 use mayfly_model::service::{Address, Entrance};
 use mayfly_model::turn::Provider;
+use reqwest::{Certificate, Client};
 use serde_json::json;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
+use url::Url;
 
 use crate::support::course::{self, always, sample};
 use crate::support::documents::{PORT, service};
@@ -39,6 +41,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("a_service_is_called_by_whom_it_lets_in_and_leaves_nothing", called),
         harness.trial("a_service_behind_a_load_balancer_is_called_through_it_alone", balanced),
+        harness.trial("a_service_behind_tls_is_called_by_the_name_of_its_certificate_alone", encrypted),
         harness.trial("a_private_service_is_called_through_its_load_balancer", private),
         harness.trial("a_service_of_datagrams_answers_whom_it_lets_in", datagrams),
         harness.trial_in_turn("a_service_is_extended_and_the_sweeper_believes_its_record", turn, extended),
@@ -83,6 +86,36 @@ async fn balanced(world: Arc<World>, job: String) -> Result<()> {
     let result = served(&world, &job).await?;
     assert_eq!((result.containers, result.url.as_ref()), (2, Some(&url)));
     assert!(page_at(FRIEND, &url).await.is_err(), "its time is over");
+    Ok(())
+}
+
+/// As their owner does, the test has the names lead to the load balancer.
+async fn encrypted(world: Arc<World>, job: String) -> Result<()> {
+    const NAME: &str = "service.example.org";
+    const OTHER: &str = "other.example.org";
+    let requested = world.cloud().acm().request_certificate().domain_name(NAME).send().await?;
+    let mut document = service(SERVES, 2);
+    document["service"]["loadBalancer"] = json!({ "certificateArn": requested.certificate_arn() });
+    world.start_job(&job, &document).await?;
+    ready(&world, &job).await?;
+    let url = entrance(&world, &job).await?;
+    let door = Url::parse(&url)?.socket_addrs(|| None)?;
+    let root = Certificate::from_pem(&std::fs::read(world.cloud().root_certificate())?)?;
+    let client =
+        Client::builder().no_proxy().local_address(IpAddr::V4(FRIEND)).timeout(Duration::from_secs(5));
+    let client = client.tls_certs_only([root]).resolve_to_addrs(NAME, &door).resolve_to_addrs(OTHER, &door);
+    let client = client.build()?;
+    let page = async |scheme: &str, host: &str| {
+        let answer = client.get(format!("{scheme}://{host}:{PORT}/")).send().await?;
+        anyhow::Ok(answer.error_for_status()?.text().await?)
+    };
+    assert!(page("https", NAME).await?.contains("Directory listing"), "what Python's server shows");
+    for (scheme, host) in [("https", OTHER), ("http", NAME)] {
+        let refused = page(scheme, host).await;
+        assert!(refused.is_err(), "{scheme}://{host}: {refused:?}");
+    }
+    assert_eq!(served(&world, &job).await?.url, Some(url));
+    assert!(page("https", NAME).await.is_err(), "its time is over");
     Ok(())
 }
 
@@ -338,7 +371,7 @@ async fn page(from: Ipv4Addr, address: &Address) -> Result<u16> {
 }
 
 async fn page_at(from: Ipv4Addr, url: &str) -> Result<u16> {
-    let client = reqwest::Client::builder().local_address(IpAddr::V4(from)).timeout(Duration::from_secs(5));
+    let client = Client::builder().local_address(IpAddr::V4(from)).timeout(Duration::from_secs(5));
     let answer = client.build()?.get(url).send().await?;
     Ok(answer.status().as_u16())
 }
