@@ -21,6 +21,10 @@ const NOT_FOUND: [&str; 5] = [
     "InvalidSecurityGroup",
 ];
 
+/// The codes for a certificate that is none of this account's and Region's, or that is not issued: of the API reference, and
+/// as met where Certificate Manager waited for the proof of its names (hashicorp/terraform-provider-aws#41789).
+const NO_CERTIFICATE: [&str; 2] = ["CertificateNotFound", "UnsupportedCertificate"];
+
 /// What is in the message of a code that says little, where something that was just made is not seen yet: the VPC of a
 /// target group, and the internet gateway of the VPC.
 const NOT_SEEN: [(&str, &str); 2] =
@@ -37,6 +41,12 @@ where
         let told = error.message().unwrap_or(code);
         if is_not_found(code) || NOT_SEEN.iter().any(|(known, word)| code == *known && told.contains(word)) {
             return Error::not_visible_yet(doing, told);
+        }
+        if NO_CERTIFICATE.contains(&code) {
+            return Error::InvalidJob(format!(
+                "service.loadBalancer.certificateArn: {told}; name a certificate that Certificate Manager has issued in this \
+                 Region and account"
+            ));
         }
         match quota::of(code) {
             Some(quota) => quota.error(doing, code, plan.waits_for_quotas(now), told),
@@ -93,6 +103,7 @@ mod tests {
             ("InvalidSubnet", "Not enough IP space available in subnet-1.", "Internal"),
             ("TooManyLoadBalancers", "", "QuotaExceeded"),
             ("TooManyTargetGroups", "", "QuotaExceeded"),
+            ("CertificateNotFound", "Certificate 'arn' not found", "InvalidJob"),
             ("ThrottlingException", "Rate exceeded", "Unavailable"),
             ("AccessDenied", "", "AccessDenied"),
         ] {

@@ -19,7 +19,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
     VariantArray,
 )]
 pub enum Class {
-    /// The job document cannot be run as it stands; nothing has been created.
+    /// The job document cannot be run as it stands; nothing has been created, unless only Elastic Load Balancing can tell.
     InvalidJob,
     /// A quota of the account is used up.
     QuotaExceeded,

@@ -316,7 +316,7 @@ fn console(account: &Account, stacks: &[Stack]) -> Vec<String> {
         for event in execution.events() {
             let view = event.view(true);
             let (kind, seconds) = (view["type"].as_str().unwrap_or_default(), view["timestamp"].as_f64());
-            let since = seconds.unwrap_or_default() - execution.started.as_millisecond() as f64 / 1000.0;
+            let since = seconds.unwrap_or_default() - execution.started.as_duration().as_secs_f64();
             let details =
                 view.as_object().into_iter().flatten().find(|(name, _)| name.ends_with("EventDetails"));
             let text =
