@@ -33,7 +33,7 @@ JOBS ?= 1000
 RUNS ?= $(if $(filter file,$(origin SEED)),10000,1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test simulate load bench critical-path transform fmt check build sizes push-image deploy delete tools programs
+.PHONY: help run cloud test simulate load mutants bench critical-path transform fmt check build sizes push-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -52,6 +52,9 @@ simulate: ## Run jobs on virtual time while everything goes wrong: make simulate
 
 load: ## See what an account of 20 vCPUs carries: make load [JOBS=1000]
 	@$(SIMULATE) -- --load $(JOBS)
+
+mutants: ## See that the simulation finds mistakes that are made again in a copy of the product; ARGS='NAME' picks some
+	@$(SIMULATE) -- --mutants $(ARGS)
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
 	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker

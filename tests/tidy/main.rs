@@ -13,6 +13,8 @@ mod docs;
 mod machines;
 /// Every member of the workspace is made the same way.
 mod members;
+/// What the simulation has to find can be brought back.
+mod mistakes;
 /// A function is called the same in every place.
 mod names;
 /// The project's files as the rules read them.

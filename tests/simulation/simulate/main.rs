@@ -1,10 +1,12 @@
 //! Runs thousands of jobs on virtual time, each in a process of its own, and counts what does not hold.
 
+mod mutants;
 mod randomness;
 mod trials;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,15 +20,16 @@ use mayfly_simulation::faults::{Fault, What};
 use mayfly_simulation::load::carry;
 use mayfly_simulation::run::{Report, Scenario, play};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// How many runs go on at the same time.
 const SIDE_BY_SIDE: usize = 2;
 
 /// By which arguments this is more than a test.
-const COMMANDS: [&str; 4] = ["--seed", "--matrix", "--load", "--one"];
+const COMMANDS: [&str; 5] = ["--seed", "--matrix", "--load", "--mutants", "--one"];
 
 #[derive(Debug, Parser)]
-#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "load", "one"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "load", "mutants", "one"])))]
 struct Arguments {
     /// The first seed.
     #[arg(long)]
@@ -40,13 +43,16 @@ struct Arguments {
     /// So many jobs in one account.
     #[arg(long)]
     load: Option<usize>,
+    /// Whether mistakes are found that are brought back into the product: those of these names, or all.
+    #[arg(long, num_args = 0..)]
+    mutants: Option<Vec<String>>,
     /// One run in this process, as JSON; what it came to is written as JSON.
     #[arg(long, hide = true)]
     one: Option<String>,
 }
 
 /// One run, as one process tells another.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Order {
     seed: u64,
@@ -61,6 +67,11 @@ struct Order {
 }
 
 impl Order {
+    /// Whether nothing goes wrong.
+    fn is_clean(&self) -> bool {
+        self.mode.is_some() && self.faults.is_none() && self.circumstances.is_none() && self.stop.is_none()
+    }
+
     fn scenario(self) -> Scenario {
         match self.mode {
             Some(mode) => draw::of_mode(
@@ -80,7 +91,7 @@ fn main() -> Result<ExitCode> {
             libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials::all_trials()).exit_code()
         );
     }
-    let Arguments { seed, runs, matrix: mode, load, one: order } = Arguments::parse();
+    let Arguments { seed, runs, matrix: mode, load, mutants, one: order } = Arguments::parse();
     if let Some(jobs) = load {
         randomness::seed(0);
         let load = runtime()?.block_on(carry(jobs))?;
@@ -89,6 +100,9 @@ fn main() -> Result<ExitCode> {
     }
     if let Some(order) = order {
         return one(serde_json::from_str(&order)?);
+    }
+    if let Some(names) = mutants {
+        return mutants::find_all(&names);
     }
     let orders = match mode {
         Some(mode) => matrix(&mode)?,
@@ -128,24 +142,40 @@ fn one(order: Order) -> Result<ExitCode> {
 
 /// What a process that was started for a run has printed: all that happened, and what it came to.
 fn elsewhere(order: &Order) -> Result<(String, Report)> {
-    let output = Command::new(std::env::current_exe()?)
+    elsewhere_by(&std::env::current_exe()?, order)
+}
+
+/// The same of another build of this program.
+fn elsewhere_by(program: &Path, order: &Order) -> Result<(String, Report)> {
+    let output = Command::new(program)
         .args(["--one", &serde_json::to_string(order)?])
         // What goes wrong is told in words.
         .env("RUST_BACKTRACE", "0")
         .stderr(Stdio::piped())
         .output()
-        .context("this program could not be started anew")?;
+        .context("the program could not be started")?;
     let text = String::from_utf8(output.stdout)?;
     let (trace, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
     // A run that panics is one that has found something.
-    let report = serde_json::from_str(last).unwrap_or_else(|_| {
+    let mut report = serde_json::from_str(last).unwrap_or_else(|_| {
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         Report {
             violations: vec![format!("the run ended with {}: {told}", output.status)],
             ..Report::default()
         }
     });
+    if order.is_clean() {
+        report.violations.extend(unclean(&report));
+    }
     Ok((trace.to_owned(), report))
+}
+
+/// What a job comes to in which nothing goes wrong, where it is not what it should be.
+fn unclean(report: &Report) -> Option<String> {
+    let residual = report.outcome.as_ref().map_or(&Value::Null, |outcome| &outcome["receipt"]["residual"]);
+    let is_clean = report.status == "Succeeded" && *residual == json!([]);
+    (!is_clean)
+        .then(|| format!("nothing went wrong, and the job {}, with this left: {residual}", report.status))
 }
 
 /// Every fault of every call and run of a clean job, and its end at every state.
@@ -176,7 +206,7 @@ type Found = (Order, Report);
 
 /// Runs all, two at a time, and shows some of the runs in which something does not hold. Gives whether there was one.
 fn run(orders: &[Order]) -> Result<bool> {
-    let (counted, found) = all(orders)?;
+    let (counted, found) = all(&std::env::current_exe()?, orders, false)?;
     for (order, report) in found.iter().take(SHOWN) {
         show(&shortest(order, report)?, report);
     }
@@ -184,13 +214,13 @@ fn run(orders: &[Order]) -> Result<bool> {
     Ok(!found.is_empty())
 }
 
-/// Runs all, two at a time.
-fn all(orders: &[Order]) -> Result<(Counted, Vec<Found>)> {
+/// Runs all by `program`, two at a time, or no more as soon as something does not hold.
+fn all(program: &Path, orders: &[Order], until_found: bool) -> Result<(Counted, Vec<Found>)> {
     let (begun, next) = (Instant::now(), AtomicUsize::new(0));
     let together: Mutex<(Counted, Vec<Found>)> = Mutex::default();
     let run = || -> Result<()> {
         while let Some(order) = orders.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (trace, report) = elsewhere(order)?;
+            let (trace, report) = elsewhere_by(program, order)?;
             if !trace.is_empty() {
                 println!("{trace}");
             }
@@ -198,6 +228,9 @@ fn all(orders: &[Order]) -> Result<(Counted, Vec<Found>)> {
             counted.add(&report);
             if !report.violations.is_empty() {
                 found.push((order.clone(), report));
+                if until_found {
+                    next.store(orders.len(), Ordering::Relaxed);
+                }
             }
         }
         Ok(())

@@ -1,0 +1,163 @@
+//! Whether the simulation can fail: brings mistakes back into the product, one after another, each in a copy of the tree, and
+//! runs jobs until it is found.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use mayfly_simulation::draw::MODES;
+use serde_json::Value;
+
+use crate::{Found, Order, all, seeds, show};
+
+/// How many runs it may take to find a mistake.
+const MOST_RUNS: usize = 2000;
+
+/// The mistakes: what each brings back, in words, and the change to the product.
+const PATCHES: &str = "tests/simulation/mutants";
+
+/// So much of what was found is in the table, in characters.
+const TOLD: usize = 100;
+
+/// Finds the mistakes of these names, or all.
+pub fn find_all(names: &[String]) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let workshop = Workshop::new()?;
+    let orders = orders();
+    let (mut slowest, mut survivors) = (0, 0);
+    let mutants = workshop.mutants(names)?;
+    println!("{:<45}{:>5}{:>7}  found", "mistake", "runs", "time");
+    for (name, patch) in &mutants {
+        let begun = Instant::now();
+        let program = workshop.build(Some(patch)).with_context(|| name.clone())?;
+        let found = first(&program, &orders)?;
+        survivors += usize::from(found.is_none());
+        let runs = found.as_ref().map_or(orders.len(), |(runs, _)| *runs);
+        slowest = slowest.max(runs);
+        let told = found.map_or("nothing: it survives".to_owned(), |(_, (_, report))| {
+            report.violations[0].chars().map(|c| if c == '\n' { ' ' } else { c }).take(TOLD).collect()
+        });
+        println!("{name:<45}{runs:>5}{:>5} s  {told}", begun.elapsed().as_secs());
+    }
+    let product = first(&workshop.build(None)?, &orders[..slowest])?;
+    if let Some((_, (order, report))) = &product {
+        show(order, report);
+    }
+    let (count, minutes) = (mutants.len(), begun.elapsed().as_secs_f64() / 60.0);
+    println!("{count} mistakes, {survivors} not found, in {minutes:.0} minutes");
+    let passes = if product.is_none() { "passes" } else { "does not pass" };
+    println!(
+        "the product as it is {passes} the {slowest} runs: each mode without a fault, and seeds from 1 on"
+    );
+    Ok(if survivors == 0 && product.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every mode without a fault, and seeds.
+fn orders() -> Vec<Order> {
+    let clean = MODES.map(|mode| Order { mode: Some(mode.to_owned()), ..Order::default() });
+    clean.into_iter().chain(seeds(1, 2 * MOST_RUNS as u64)).take(MOST_RUNS).collect()
+}
+
+/// The first run in which something does not hold, and how many there were up to it.
+fn first(program: &Path, orders: &[Order]) -> Result<Option<(usize, Found)>> {
+    let (_, found) = all(program, orders, true)?;
+    let place = |(order, _): &Found| orders.iter().position(|one| one == order).unwrap_or_default();
+    Ok(found.into_iter().map(|found| (place(&found) + 1, found)).min_by_key(|(runs, _)| *runs))
+}
+
+/// A copy of the tree, with a target folder of its own, so that nothing of a mistake is ever in the developer's.
+struct Workshop {
+    project: PathBuf,
+    folder: PathBuf,
+    git: PathBuf,
+    /// The developer's tree as Git has stored it.
+    tree: String,
+}
+
+impl Workshop {
+    fn new() -> Result<Self> {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let targets = std::env::var_os("CARGO_TARGET_DIR").map_or(project.join("target"), PathBuf::from);
+        let folder = targets.join("mutants");
+        fs::create_dir_all(folder.join("tree"))?;
+        let git = told(Command::new("git").current_dir(&project).args(["rev-parse", "--absolute-git-dir"]))?;
+        let mut workshop = Self { project, folder, git: git.into(), tree: String::new() };
+        workshop.git("stored", &workshop.project, &["add", "--all"])?;
+        workshop.tree = workshop.git("stored", &workshop.project, &["write-tree"])?;
+        workshop.borrow_from(&targets.join("simulation"))?;
+        Ok(workshop)
+    }
+
+    /// What has been compiled of others' crates is good for the copy too. The members are compiled anew: Cargo tells their
+    /// sources apart by time and not by folder.
+    fn borrow_from(&self, compiled: &Path) -> Result<()> {
+        let own = self.folder.join("target/simulation");
+        if own.exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&own)?;
+        let mut copy = Command::new("cp");
+        told(copy.arg("--archive").arg(compiled.join("build")).arg(compiled.join(".fingerprint")).arg(&own))?;
+        told(Command::new("cp").args(["--archive", "--link"]).arg(compiled.join("deps")).arg(&own))?;
+        self.git("copied", &self.folder.join("tree"), &["read-tree", "--reset", "-u", &self.tree])?;
+        told(self.cargo("clean").args(["--workspace", "--profile", "simulation"])).map(drop)
+    }
+
+    /// The names and the files of the mistakes.
+    fn mutants(&self, names: &[String]) -> Result<Vec<(String, PathBuf)>> {
+        let mut mutants = Vec::new();
+        for entry in fs::read_dir(self.project.join(PATCHES))? {
+            let patch = entry?.path();
+            let name =
+                patch.file_stem().and_then(|name| name.to_str()).context("a name in UTF-8")?.to_owned();
+            if names.is_empty() || names.contains(&name) {
+                mutants.push((name, patch));
+            }
+        }
+        ensure!(!mutants.is_empty(), "{PATCHES} has none of {names:?}");
+        mutants.sort();
+        Ok(mutants)
+    }
+
+    /// The program that simulates the product with the mistake in it, or as it is.
+    fn build(&self, patch: Option<&Path>) -> Result<PathBuf> {
+        let tree = self.folder.join("tree");
+        // Takes the last mistake back; a file that is written anew is one that Cargo compiles.
+        self.git("copied", &tree, &["read-tree", "--reset", "-u", &self.tree])?;
+        if let Some(patch) = patch {
+            self.git("copied", &tree, &["apply", patch.to_str().context("a path in UTF-8")?])?;
+        }
+        let mut build = self.cargo("test");
+        build.args(["--profile", "simulation", "--workspace", "--test", "simulate", "--no-run", "--quiet"]);
+        let messages = told(build.arg("--message-format=json-render-diagnostics"))?;
+        let program = messages.lines().find_map(|line| {
+            let message: Value = serde_json::from_str(line).ok()?;
+            let is_it = message["target"]["name"] == "simulate";
+            message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+        });
+        program.context("Cargo has built no program")
+    }
+
+    fn cargo(&self, command: &str) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.arg(command).current_dir(self.folder.join("tree"));
+        cargo.env("CARGO_TARGET_DIR", self.folder.join("target"));
+        cargo
+    }
+
+    /// What Git says of the files in `tree`, with an index of this name, which is none of the developer's.
+    fn git(&self, index: &str, tree: &Path, arguments: &[&str]) -> Result<String> {
+        let mut git = Command::new("git");
+        git.args(arguments).current_dir(tree).env("GIT_DIR", &self.git).env("GIT_WORK_TREE", tree);
+        told(git.env("GIT_INDEX_FILE", self.folder.join(index)))
+    }
+}
+
+/// What a command has said that has to end well.
+fn told(command: &mut Command) -> Result<String> {
+    let Output { status, stdout, stderr } = command.output().with_context(|| format!("{command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}: {}", String::from_utf8_lossy(&stderr));
+    Ok(String::from_utf8(stdout)?.trim().to_owned())
+}
