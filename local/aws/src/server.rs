@@ -13,6 +13,7 @@ use aws_smithy_types::body::SdkBody;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -106,7 +107,10 @@ fn whole(request: HttpRequest) -> Result<Request<Bytes>, Box<dyn std::error::Err
     request.headers_mut().insert(header::HOST, host);
     *request.uri_mut() = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse()?;
     let (parts, body) = request.into_parts();
-    let body = body.bytes().map(Bytes::copy_from_slice).ok_or("the body of the request is a stream")?;
+    // Read to its end as a socket's other end does: else the SDK's protection against stalled streams takes a call that is
+    // answered late for an upload that has stalled.
+    let body = to_bytes(Body::new(body), usize::MAX).now_or_never();
+    let body = body.ok_or("the body of the request is a stream")??;
     Ok(Request::from_parts(parts, body))
 }
 
