@@ -22,7 +22,7 @@ use crate::bus::{Bus, Rule};
 use crate::circumstance::{Circumstance, Events};
 use crate::dynamodb::DynamoDb;
 use crate::json::Surroundings;
-use crate::lambda::{Lambda, Runs};
+use crate::lambda::{Lambda, Ran, Runs};
 use crate::logs::CloudWatchLogs;
 use crate::poller::Poller;
 use crate::router::{MINISTACK, Router, Services};
@@ -152,10 +152,9 @@ impl Account {
             guard: guard.clone(),
             upstream: upstream.clone(),
         };
+        let around = Surroundings { upstream: upstream.clone(), guard: guard.clone(), calls: calls.clone() };
         let bus = Bus::new(crate::bus::Config {
-            upstream: upstream.clone(),
-            guard: guard.clone(),
-            calls: calls.clone(),
+            around: around.clone(),
             targets: Arc::new(reached),
             delivery: Arc::new(Events::new(&circumstances, seed)),
         });
@@ -182,24 +181,16 @@ impl Account {
                 bus: bus.clone(),
             },
         });
-        let around = Surroundings { upstream: upstream.clone(), guard: guard.clone(), calls: calls.clone() };
         let witness = router.witness.clone();
-        let (upstream, guard, calls) = (upstream.clone(), guard.clone(), calls.clone());
         let dynamodb = DynamoDb::new(around.clone());
         let of_roles = stacks.clone();
         let sts = Sts::new(crate::sts::Config {
-            upstream: upstream.clone(),
-            guard: guard.clone(),
-            calls: calls.clone(),
+            around: around.clone(),
             trust: Arc::new(move |role| of_roles.find(|stack| stack.trust.get(role).cloned())),
         });
         let data = Bucket { region: REGION.to_owned(), foreign: false };
-        let s3 = S3::new(crate::s3::Config {
-            upstream: upstream.clone(),
-            guard: guard.clone(),
-            calls: calls.clone(),
-            buckets: BTreeMap::from([(DATA_BUCKET.to_owned(), data)]),
-        });
+        let buckets = BTreeMap::from([(DATA_BUCKET.to_owned(), data)]);
+        let s3 = S3::new(crate::s3::Config { around: around.clone(), buckets });
         let sqs = Sqs::new(around.clone());
         let logs = CloudWatchLogs::new(around);
         router.open(
@@ -240,7 +231,8 @@ impl Account {
         self.publish(&stack);
         for queue in stack.of_kind("AWS::SQS::Queue")? {
             let name = stack.arn(&queue).rsplit(':').next().unwrap_or_default();
-            self.sqs.make_queue(name, &stack.properties(&queue)?);
+            let made = self.sqs.make_queue(name, &stack.properties(&queue)?);
+            made.map_err(|refused| anyhow::anyhow!("{}: {}", refused.code, refused.message))?;
         }
         for table in stack.of_kind("AWS::DynamoDB::Table")? {
             let properties = stack.properties(&table)?;
@@ -260,16 +252,24 @@ impl Account {
             let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
             let function = properties["FunctionName"].as_str().context("a function")?;
             let function = stack.functions.iter().find(|known| known.arn.ends_with(&format!(":{function}")));
+            let function = function.context("a function of the stack")?.arn.clone();
             let poller = Poller {
                 sqs: self.sqs.clone(),
-                lambda: self.lambda.clone(),
                 queue: properties["EventSourceArn"].as_str().context("a queue")?.to_owned(),
-                function: function.context("a function of the stack")?.arn.clone(),
                 batch: number(&properties["BatchSize"]).context("a size")?,
                 concurrency: number(&properties["ScalingConfig"]["MaximumConcurrency"])
                     .context("a number")?,
             };
-            tokio::spawn(poller.poll());
+            let lambda = self.lambda.clone();
+            tokio::spawn(poller.run(move |payload| {
+                let (lambda, function) = (lambda.clone(), function.clone());
+                async move {
+                    match lambda.invoke(&function, &payload).await {
+                        Ok(Ran::Answered(answer)) => Some(answer),
+                        Ok(Ran::Threw(_)) | Err(_) => None,
+                    }
+                }
+            }));
         }
         Ok(stack)
     }

@@ -14,6 +14,8 @@ use local_aws::upstream::{Session, Upstream};
 use mayfly_lambda::SdkConfig;
 use serde_json::{Value, json};
 
+use crate::json::Surroundings;
+
 pub const REGION: &str = "eu-central-1";
 pub const ACCOUNT: &str = "123456789012";
 /// The role of the tests.
@@ -21,26 +23,30 @@ pub const ROLE: &str = "arn:aws:iam::123456789012:role/Function";
 
 /// The account.
 pub struct Bench {
-    pub upstream: Upstream,
-    pub guard: Guard,
-    pub calls: CallLog,
+    pub around: Surroundings,
 }
 
 impl Bench {
     /// One whose role has a policy of `statements`.
     pub fn new(statements: &Value) -> Self {
+        Self::seeded(0, statements)
+    }
+
+    /// The same, with what follows from `seed`.
+    pub fn seeded(seed: u64, statements: &Value) -> Self {
         let start = "2026-01-02T03:04:05Z".parse().expect("a time");
         let clock = Clock::new(TimeScale::REAL, TimeScale::REAL).starting_at(start);
         let root = Credentials::from_keys("AKIAROOT", "secret", None);
-        let upstream = Upstream::new(REGION, ACCOUNT, root, clock, Random::seeded(0));
+        let upstream = Upstream::new(REGION, ACCOUNT, root, clock, Random::seeded(seed));
         let document = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
         let policy = Policy::parse(&document).expect("a policy");
-        Self { guard: Guard::new(upstream.clone(), OneRole(policy)), calls: CallLog::new(clock), upstream }
+        let guard = Guard::new(upstream.clone(), OneRole(policy));
+        Self { around: Surroundings { upstream, guard, calls: CallLog::new(clock) } }
     }
 
     /// For clients of `service` that act as the account's root.
     pub fn root(&self, service: impl Service) -> SdkConfig {
-        self.client(service, self.upstream.root.clone())
+        self.client(service, self.around.upstream.root.clone())
     }
 
     /// For clients of `service` that act as the role.
@@ -50,7 +56,7 @@ impl Bench {
 
     /// For clients of `service` that sign with `keys`.
     pub fn client(&self, service: impl Service, keys: Credentials) -> SdkConfig {
-        let mut config = self.upstream.root_config().into_builder();
+        let mut config = self.around.upstream.root_config().into_builder();
         config.set_endpoint_url(None);
         config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
         config.http_client(in_process(service)).build()
@@ -58,7 +64,7 @@ impl Bench {
 
     /// The calls so far: action, resource, outcome.
     pub fn calls(&self) -> Vec<[String; 3]> {
-        let calls = self.calls.snapshot().into_iter();
+        let calls = self.around.calls.snapshot().into_iter();
         calls.map(|call| [call.action, call.resource, call.outcome]).collect()
     }
 }

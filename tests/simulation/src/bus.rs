@@ -17,15 +17,13 @@ use std::time::Duration;
 use aws_sdk_eventbridge::types::Target;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use local_aws::auth::Guard;
-use local_aws::calls::CallLog;
 use local_aws::events::{Events, event};
 use local_aws::transform;
-use local_aws::upstream::Upstream;
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::bus::retry::Retry;
+use crate::json::Surroundings;
 
 pub use crate::bus::rule::Rule;
 pub use crate::bus::schedule::Schedule;
@@ -92,12 +90,8 @@ pub trait Delivery: Debug + Send + Sync {
 /// What the bus works with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The account.
-    pub upstream: Upstream,
-    /// Who puts events, and what the caller may do.
-    pub guard: Guard,
-    /// Where each answered call is noted.
-    pub calls: CallLog,
+    /// What it works with like the others.
+    pub around: Surroundings,
     /// What rules and schedules call.
     pub targets: Arc<dyn Targets>,
     /// What becomes of events.
@@ -175,9 +169,9 @@ impl Bus {
     fn accept(&self, event: &Value) {
         for late in self.config.delivery.copies(event) {
             let (bus, event) = (self.clone(), event.clone());
-            let usual = UNDER_WAY.mul_f64(self.config.upstream.random.value());
+            let usual = UNDER_WAY.mul_f64(self.config.around.upstream.random.value());
             tokio::spawn(async move {
-                bus.config.upstream.clock.sleep(usual + late).await;
+                bus.config.around.upstream.clock.sleep(usual + late).await;
                 bus.apply_rules(&event);
             });
         }
@@ -193,7 +187,7 @@ impl Bus {
                         let name = format!(
                             "{}_{}",
                             event["id"].as_str().unwrap_or_default(),
-                            self.config.upstream.random.uuid()
+                            self.config.around.upstream.random.uuid()
                         );
                         let delivery =
                             self.clone().deliver(target.clone(), rule.named.arn.clone(), input, name);
@@ -209,7 +203,7 @@ impl Bus {
     async fn deliver(self, target: Target, rule: String, input: String, name: String) {
         let policy = target.retry_policy.as_ref();
         let mut retry = Retry::of_events(
-            &self.config.upstream,
+            &self.config.around.upstream,
             policy.and_then(|policy| policy.maximum_retry_attempts),
             policy.and_then(|policy| policy.maximum_event_age_in_seconds),
         );
@@ -250,13 +244,13 @@ impl Bus {
 
     fn drop_input(&self, target: &str, input: String, why: String) {
         tracing::warn!(target, why, "an event was given up");
-        let at = self.config.upstream.clock.now();
+        let at = self.config.around.upstream.clock.now();
         self.state().dropped.push(Dropped { at, target: target.to_owned(), input, why });
     }
 }
 
 impl Events for Bus {
     fn put(&self, source: &str, detail_type: &str, resources: Vec<String>, detail: Value) {
-        self.accept(&event(&self.config.upstream, source, detail_type, &resources, &detail));
+        self.accept(&event(&self.config.around.upstream, source, detail_type, &resources, &detail));
     }
 }

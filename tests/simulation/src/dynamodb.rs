@@ -11,8 +11,6 @@ mod value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use local_aws::auth::Guard;
-use local_aws::calls::CallLog;
 use local_aws::upstream::Upstream;
 
 use crate::json::Surroundings;
@@ -22,17 +20,14 @@ pub use value::{Item, Number, Texts, Value};
 /// The DynamoDB of one Region and account. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct DynamoDb {
-    upstream: Upstream,
-    guard: Guard,
-    calls: CallLog,
+    around: Surroundings,
     tables: Arc<Mutex<BTreeMap<String, Table>>>,
 }
 
 impl DynamoDb {
     /// A DynamoDB without tables.
     pub fn new(around: Surroundings) -> Self {
-        let Surroundings { upstream, guard, calls } = around;
-        Self { upstream, guard, calls, tables: Arc::default() }
+        Self { around, tables: Arc::default() }
     }
 
     /// Makes the table `name`. Its partition key is the text `key`, it has no sort key; `ttl_attribute` is when an item
@@ -48,11 +43,12 @@ impl DynamoDb {
 
     /// The items of the table `name` as they are now, by their keys; none where there is no such table.
     pub fn items(&self, name: &str) -> BTreeMap<String, Item> {
-        self.tables().get(name).map(|table| table.items(self.upstream.clock.now())).unwrap_or_default()
+        let now = self.around.upstream.clock.now();
+        self.tables().get(name).map(|table| table.items(now)).unwrap_or_default()
     }
 
     fn arn(&self, table: &str) -> String {
-        let Upstream { region, account, .. } = &self.upstream;
+        let Upstream { region, account, .. } = &self.around.upstream;
         format!("arn:aws:dynamodb:{region}:{account}:table/{table}")
     }
 

@@ -4,21 +4,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use local_aws::auth::Guard;
-use local_aws::calls::CallLog;
 use local_aws::policy::Context;
 use local_aws::server::Service;
-use local_aws::upstream::Upstream;
 
-/// What the stand-in works with.
+use crate::json::Surroundings;
+
+/// What S3 works with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The account.
-    pub upstream: Upstream,
-    /// Who is calling, and what the caller may do.
-    pub guard: Guard,
-    /// Where each answered call is noted.
-    pub calls: CallLog,
+    /// What it works with like the others.
+    pub around: Surroundings,
     /// All buckets there are, by name.
     pub buckets: BTreeMap<String, Bucket>,
 }
@@ -46,7 +41,7 @@ impl S3 {
     /// page says; that a bucket that is not there is a 404 to everybody is a guess.
     /// Source: S3 API Reference, `HeadBucket`.
     async fn head(&self, request: &Request<Bytes>, bucket: &str) -> (String, StatusCode) {
-        let Config { guard, upstream, buckets, .. } = &self.0;
+        let Config { around: Surroundings { guard, upstream, .. }, buckets } = &self.0;
         let caller = match guard.authenticate("s3", request).await {
             Ok(caller) => caller,
             Err(refusal) => {
@@ -74,7 +69,7 @@ impl S3 {
 
 impl Service for S3 {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
-        let Config { upstream, calls, buckets, .. } = &self.0;
+        let Config { around: Surroundings { upstream, calls, .. }, buckets } = &self.0;
         let bucket = bucket(&request, &upstream.region).filter(|_| request.method() == Method::HEAD);
         let (caller, status) = if let Some(bucket) = &bucket {
             self.head(&request, bucket).await
@@ -132,12 +127,7 @@ mod tests {
         let bucket = |(name, region, foreign): (&str, &str, _)| {
             (name.to_owned(), Bucket { region: region.to_owned(), foreign })
         };
-        S3::new(Config {
-            upstream: bench.upstream.clone(),
-            guard: bench.guard.clone(),
-            calls: bench.calls.clone(),
-            buckets: buckets.map(bucket).into(),
-        })
+        S3::new(Config { around: bench.around.clone(), buckets: buckets.map(bucket).into() })
     }
 
     fn rights() -> Value {

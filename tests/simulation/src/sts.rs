@@ -10,14 +10,15 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use local_aws::auth::{Caller, Guard, Refusal};
-use local_aws::calls::CallLog;
+use local_aws::auth::{Caller, Refusal};
 use local_aws::policy::{self, Context, Decision, Policy, Unsupported};
 use local_aws::server::Service;
 use local_aws::sts::{ANSWER, error_document, packed_percent, packed_too_large};
 use local_aws::upstream::{Session, Upstream};
 use serde_json::Value;
 use url::form_urlencoded;
+
+use crate::json::Surroundings;
 
 const VERSION: &str = "2011-06-15";
 const ACTION: &str = "sts:AssumeRole";
@@ -35,15 +36,11 @@ const HOUR: u64 = 3_600;
 /// A role's `AssumeRolePolicyDocument`, by the role's ARN; none where there is no such role.
 pub type Trust = Arc<dyn Fn(&str) -> Option<Value> + Send + Sync>;
 
-/// What the stand-in works with.
+/// What STS works with.
 #[derive(Clone)]
 pub struct Config {
-    /// The account.
-    pub upstream: Upstream,
-    /// Who is calling, and what the caller may do.
-    pub guard: Guard,
-    /// Where each answered call is noted.
-    pub calls: CallLog,
+    /// What it works with like the others.
+    pub around: Surroundings,
     /// Who may assume which role.
     pub trust: Trust,
 }
@@ -117,10 +114,10 @@ impl Sts {
                 .then_some(())
                 .ok_or_else(refused);
         };
-        let account = format!("arn:aws:iam::{}:root", self.config.upstream.account);
+        let account = format!("arn:aws:iam::{}:root", self.config.around.upstream.account);
         let named = trust.admits_principal(of_caller, request).map_err(cannot_tell)?;
         let trusted = named || trust.admits_principal(&account, request).map_err(cannot_tell)?;
-        match self.config.guard.decide(caller, ACTION, role, &context).await? {
+        match self.config.around.guard.decide(caller, ACTION, role, &context).await? {
             Decision::Allowed if trusted => Ok(()),
             Decision::ImplicitlyDenied if named => Ok(()),
             _ => Err(refused()),
@@ -132,7 +129,7 @@ impl Sts {
     /// A session with a policy of its own may do less than its role, and all that it signs are URLs, which nobody asks for
     /// here. Its keys are known to no guard, so that they can do nothing, rather than all that the role may.
     fn session(&self, wanted: &Wanted) -> String {
-        let Upstream { account, clock, random, sessions, .. } = &self.config.upstream;
+        let Upstream { account, clock, random, sessions, .. } = &self.config.around.upstream;
         let Wanted { role, name, policy, seconds } = wanted;
         let text = |length, alphabet: &str| -> String {
             let letters: Vec<char> = alphabet.chars().collect();
@@ -175,7 +172,7 @@ const MIXED: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 impl Service for Sts {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
-        let Config { upstream, guard, calls, .. } = &self.config;
+        let Surroundings { upstream, guard, calls } = &self.config.around;
         upstream.clock.sleep(ANSWER).await;
         let request_id = upstream.random.uuid().to_string();
         let mut form: Form = form_urlencoded::parse(request.body()).into_owned().collect();
@@ -355,9 +352,7 @@ mod tests {
     }
 
     fn sts(bench: &Bench) -> Sts {
-        let Bench { upstream, guard, calls } = bench;
-        let (upstream, guard, calls) = (upstream.clone(), guard.clone(), calls.clone());
-        Sts::new(Config { upstream, guard, calls, trust: Arc::new(trust) })
+        Sts::new(Config { around: bench.around.clone(), trust: Arc::new(trust) })
     }
 
     fn allow() -> Value {
@@ -379,14 +374,14 @@ mod tests {
         let bench = Bench::new(&json!([]));
         let sts = sts(&bench);
         let client = Client::new(&bench.root(sts.clone()));
-        let began = bench.upstream.clock.now();
+        let began = bench.around.upstream.clock.now();
         let given = assume(&client, "Tasks").send().await.expect("a session");
-        assert_eq!(bench.upstream.clock.now().duration_since(began).as_millis(), 200);
+        assert_eq!(bench.around.upstream.clock.now().duration_since(began).as_millis(), 200);
         let user = given.assumed_role_user.expect("a user");
         assert_eq!(user.arn, "arn:aws:sts::123456789012:assumed-role/Tasks/dispatch-job");
         assert!(user.assumed_role_id.starts_with("AROA") && user.assumed_role_id.ends_with(":dispatch-job"));
         let keys = given.credentials.expect("keys");
-        assert_eq!(keys.expiration.secs(), bench.upstream.clock.now().as_second() + 3_600);
+        assert_eq!(keys.expiration.secs(), bench.around.upstream.clock.now().as_second() + 3_600);
         // Who signs with them is recognised, and may nothing.
         let keys =
             Credentials::from_keys(keys.access_key_id, keys.secret_access_key, Some(keys.session_token));

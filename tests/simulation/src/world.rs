@@ -122,7 +122,7 @@ impl World for Machines {
         }
         self.bus
             .put_entries(entries)
-            .map_err(|(code, told)| Failure::new(format!("EventBridge.{code}"), told))
+            .map_err(|refused| Failure::new(format!("EventBridge.{}", refused.code), refused.message))
     }
 
     fn announce(&self, execution_arn: &str, detail: Value) {

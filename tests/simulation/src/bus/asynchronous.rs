@@ -18,13 +18,13 @@ impl Bus {
     pub(super) fn invoke_asynchronously(&self, function: &str, payload: &str) {
         let (bus, function, payload) = (self.clone(), function.to_owned(), payload.to_owned());
         tokio::spawn(async move {
-            let mut throttled = Retry::within(&bus.config.upstream, AGE);
+            let mut throttled = Retry::within(&bus.config.around.upstream, AGE);
             let mut waits = AFTER_FAILURE.into_iter();
             let why = loop {
                 match bus.config.targets.run(&function, &payload).await {
                     Run::Done => return,
                     Run::Threw(error) => match waits.next() {
-                        Some(wait) => bus.config.upstream.clock.sleep(wait).await,
+                        Some(wait) => bus.config.around.upstream.clock.sleep(wait).await,
                         None => break error,
                     },
                     Run::Throttled if !throttled.again().await => break "it was throttled".to_owned(),

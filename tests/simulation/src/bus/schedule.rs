@@ -82,7 +82,7 @@ impl Bus {
     /// Invokes the function of a schedule again and again, the first time at once: without a start date a schedule with a rate
     /// begins when it is made (Scheduler user guide, "Schedule types").
     pub(super) async fn keep(self, schedule: Schedule) {
-        let upstream = &self.config.upstream;
+        let upstream = &self.config.around.upstream;
         loop {
             let late = (PRECISION + schedule.window).mul_f64(upstream.random.value());
             let (bus, due) = (self.clone(), (schedule.clone(), upstream.clock.now(), late));
@@ -95,7 +95,7 @@ impl Bus {
     /// templated targets", `Invoke`).
     async fn invoke_on_schedule(&self, (schedule, at, late): (Schedule, Timestamp, Duration)) {
         let Schedule { arn, function, role, attempts, age, .. } = &schedule;
-        let upstream = &self.config.upstream;
+        let upstream = &self.config.around.upstream;
         let mut event =
             event(upstream, "aws.scheduler", "Scheduled Event", std::slice::from_ref(arn), &json!("{}"));
         event["time"] = json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());

@@ -7,12 +7,13 @@ use aws_credential_types::Credentials;
 use aws_sdk_eventbridge::config::{BehaviorVersion, Region};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use futures_util::FutureExt as _;
-use local_aws::auth::Rights;
+use local_aws::auth::{Guard, Rights};
+use local_aws::calls::CallLog;
 use local_aws::clock::{Clock, TimeScale};
 use local_aws::policy::Policy;
 use local_aws::random::Random;
 use local_aws::server::in_process;
-use local_aws::upstream::Session;
+use local_aws::upstream::{Session, Upstream};
 use serde_json::json;
 
 use super::*;
@@ -122,7 +123,8 @@ fn bus(outcomes: impl IntoIterator<Item = Run>, delivery: impl Delivery + 'stati
     let upstream = Upstream::new("eu-west-1", "111122223333", root, clock, Random::seeded(1));
     let guard = Guard::new(upstream.clone(), Nobody);
     let (targets, delivery) = (Arc::new(noting.clone()), Arc::new(delivery));
-    let bus = Bus::new(Config { upstream, guard, calls: CallLog::new(clock), targets, delivery });
+    let around = Surroundings { upstream, guard, calls: CallLog::new(clock) };
+    let bus = Bus::new(Config { around, targets, delivery });
     (bus, noting)
 }
 

@@ -6,8 +6,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use super::error::{ApiError, Result};
+use super::error::{self, Result};
 use super::value::{Item, Value};
+use crate::json::Refused;
 
 /// The longest expression, in bytes.
 /// Source: DynamoDB developer guide, "Constraints in Amazon DynamoDB", expression parameters.
@@ -73,13 +74,13 @@ impl Given {
         if let Some(name) = self.names.keys().find(unused) {
             let message =
                 format!("Value provided in ExpressionAttributeNames unused in expressions: keys: {{{name}}}");
-            return Err(ApiError::invalid(message));
+            return Err(error::invalid(message));
         }
         if let Some(value) = self.values.keys().find(unused) {
             let message = format!(
                 "Value provided in ExpressionAttributeValues unused in expressions: keys: {{{value}}}"
             );
-            return Err(ApiError::invalid(message));
+            return Err(error::invalid(message));
         }
         Ok(())
     }
@@ -131,7 +132,7 @@ impl Operand {
 
     fn existing(&self, item: &Item) -> Result<Value> {
         let absent = "The provided expression refers to an attribute that does not exist in the item";
-        self.of(item).cloned().ok_or_else(|| ApiError::invalid(absent))
+        self.of(item).cloned().ok_or_else(|| error::invalid(absent))
     }
 }
 
@@ -225,10 +226,10 @@ fn add(known: &Value, more: &Value) -> Result<Value> {
     match (known, more) {
         (Value::Number(known), Value::Number(more)) => {
             let sum = known.plus(*more).map(Value::Number);
-            sum.ok_or_else(|| ApiError::unsupported("a sum of more than 38 digits"))
+            sum.ok_or_else(|| error::unsupported("a sum of more than 38 digits"))
         }
         (Value::Texts(known), Value::Texts(more)) => Ok(Value::Texts(known.with(more))),
-        _ => Err(ApiError::invalid("An operand in the update expression has an incorrect data type")),
+        _ => Err(error::invalid("An operand in the update expression has an incorrect data type")),
     }
 }
 
@@ -247,18 +248,18 @@ impl<'a> Parser<'a> {
                 "Invalid {parameter}: Expression size has exceeded the maximum allowed size; expression size: {}",
                 expression.len()
             );
-            return Err(ApiError::invalid(message));
+            return Err(error::invalid(message));
         }
         Ok(Self { parameter, tokens: tokens(expression)?.into_iter().peekable(), given })
     }
 
-    fn invalid(&self, message: impl Display) -> ApiError {
-        ApiError::invalid(format!("Invalid {}: {message}", self.parameter))
+    fn invalid(&self, message: impl Display) -> Refused {
+        error::invalid(format!("Invalid {}: {message}", self.parameter))
     }
 
     /// Of what the grammar has not, or this part of it.
-    fn unexpected(&mut self) -> ApiError {
-        ApiError::unsupported(format!("{:?} at this place of the {}", self.peek(), self.parameter))
+    fn unexpected(&mut self) -> Refused {
+        error::unsupported(format!("{:?} at this place of the {}", self.peek(), self.parameter))
     }
 
     /// The next token, empty at the end.
@@ -344,7 +345,7 @@ impl<'a> Parser<'a> {
         Ok(Condition::Compare(one, comparator, other))
     }
 
-    fn wrong_type(&self, operator: &str, value: &Value) -> ApiError {
+    fn wrong_type(&self, operator: &str, value: &Value) -> Refused {
         let kind = value.kind();
         self.invalid(format!(
             "Incorrect operand type for operator or function; operator or function: {operator}, operand type: {kind}"
@@ -429,7 +430,7 @@ fn tokens(expression: &str) -> Result<Vec<&str>> {
             _ if word > 0 => word,
             '<' | '>' if rest[1..].starts_with(['=', '>']) => 2,
             '<' | '>' | '=' | '(' | ')' | ',' => 1,
-            other => return Err(ApiError::unsupported(format!("{other:?} in an expression"))),
+            other => return Err(error::unsupported(format!("{other:?} in an expression"))),
         };
         tokens.push(&rest[..length]);
         rest = rest[length..].trim_start();

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::error::{ApiError, Result};
+use super::error::{self, Result};
 use super::expression::Given;
 use super::value::Item;
+use crate::json::Asked;
 
-/// A call, as its target and its body say it.
+/// A call.
 #[derive(Debug)]
 pub enum Call {
     Get(GetItem),
@@ -26,28 +28,24 @@ pub struct GetItem {
     pub consistent_read: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[derive(Debug)]
 pub struct PutItem {
-    pub table_name: String,
     pub item: Item,
-    pub condition_expression: Option<String>,
-    #[serde(default)]
-    pub expression_attribute_names: BTreeMap<String, String>,
-    #[serde(default)]
-    pub expression_attribute_values: Item,
-    #[serde(default)]
-    pub return_values: ReturnValues,
-    #[serde(default)]
-    pub return_values_on_condition_check_failure: ReturnValues,
+    pub write: Write,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[derive(Debug)]
 pub struct UpdateItem {
-    pub table_name: String,
     pub key: Item,
     pub update_expression: String,
+    pub write: Write,
+}
+
+/// What every call says that changes an item.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Write {
+    pub table_name: String,
     pub condition_expression: Option<String>,
     #[serde(default)]
     pub expression_attribute_names: BTreeMap<String, String>,
@@ -73,40 +71,41 @@ pub enum ReturnValues {
 }
 
 impl Call {
-    /// Reads the call `target`, `DynamoDB_20120810.GetItem`.
-    pub fn parse(target: &str, body: &[u8]) -> Result<Self> {
-        match target.strip_prefix("DynamoDB_20120810.") {
-            Some("GetItem") => read(body).map(Self::Get),
-            Some("PutItem") => read(body).map(Self::Put),
-            Some("UpdateItem") => read(body).map(Self::Update),
-            _ => Err(ApiError::unknown_operation(target)),
-        }
+    /// Reads what is asked for.
+    pub fn parse(asked: &Asked) -> Result<Self> {
+        let mut body = asked.body.clone();
+        Ok(match asked.action.as_str() {
+            "GetItem" => Self::Get(read(body)?),
+            "PutItem" => Self::Put(PutItem { item: take(&mut body, "Item")?, write: read(body)? }),
+            "UpdateItem" => Self::Update(UpdateItem {
+                key: take(&mut body, "Key")?,
+                update_expression: take(&mut body, "UpdateExpression")?,
+                write: read(body)?,
+            }),
+            _ => return Err(asked.unknown()),
+        })
     }
 
     /// The table that it is about.
     pub fn table(&self) -> &str {
         match self {
             Self::Get(call) => &call.table_name,
-            Self::Put(call) => &call.table_name,
-            Self::Update(call) => &call.table_name,
+            Self::Put(PutItem { write, .. }) | Self::Update(UpdateItem { write, .. }) => &write.table_name,
         }
     }
 }
 
-impl PutItem {
+impl Write {
     pub fn given(&mut self) -> Given {
         let values = std::mem::take(&mut self.expression_attribute_values);
         Given::new(std::mem::take(&mut self.expression_attribute_names), values)
     }
 }
 
-impl UpdateItem {
-    pub fn given(&mut self) -> Given {
-        let values = std::mem::take(&mut self.expression_attribute_values);
-        Given::new(std::mem::take(&mut self.expression_attribute_names), values)
-    }
+fn take<T: DeserializeOwned>(body: &mut Value, parameter: &str) -> Result<T> {
+    read(body.as_object_mut().and_then(|body| body.remove(parameter)).unwrap_or_default())
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| ApiError::unsupported(format!("this request: {error}")))
+fn read<T: DeserializeOwned>(body: Value) -> Result<T> {
+    serde_json::from_value(body).map_err(|error| error::unsupported(format!("this request: {error}")))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use local_aws::random::Random;
 
-use super::error::{ApiError, Result};
+use super::error::{self, Result};
 use super::expression::{Condition, Update};
 use super::requests::{GetItem, PutItem, ReturnValues, UpdateItem};
 use super::value::{Item, Value, size};
@@ -76,48 +76,48 @@ impl Table {
 
     /// Writes the item as a whole; returns what was asked for of it.
     pub fn put(&mut self, mut call: PutItem, now: Now<'_>) -> Result<Option<Item>> {
-        if call.return_values == ReturnValues::AllNew {
-            return Err(ApiError::invalid("ReturnValues can only be ALL_OLD or NONE"));
+        if call.write.return_values == ReturnValues::AllNew {
+            return Err(error::invalid("ReturnValues can only be ALL_OLD or NONE"));
         }
         let key = self.key_of(&call.item)?.to_owned();
-        let mut given = call.given();
-        let condition = call.condition_expression.as_deref();
+        let mut given = call.write.given();
+        let condition = call.write.condition_expression.as_deref();
         let condition = condition.map(|text| Condition::parse(text, &mut given)).transpose()?;
         given.check_all_used()?;
         if size(&call.item) > ITEM_LIMIT {
-            return Err(ApiError::invalid("Item size has exceeded the maximum allowed size"));
+            return Err(error::invalid("Item size has exceeded the maximum allowed size"));
         }
         let old = self.version(&key, now.time).map(|version| version.item.clone());
-        check(condition.as_ref(), old.as_ref(), call.return_values_on_condition_check_failure)?;
+        check(condition.as_ref(), old.as_ref(), call.write.return_values_on_condition_check_failure)?;
         self.write(key, call.item, now);
-        Ok(old.filter(|_| call.return_values == ReturnValues::AllOld))
+        Ok(old.filter(|_| call.write.return_values == ReturnValues::AllOld))
     }
 
     /// Changes the item, or makes it; returns what was asked for of it.
     pub fn update(&mut self, mut call: UpdateItem, now: Now<'_>) -> Result<Option<Item>> {
         let key = self.key(&call.key)?.to_owned();
-        let mut given = call.given();
+        let mut given = call.write.given();
         let update = Update::parse(&call.update_expression, &mut given)?;
-        let condition = call.condition_expression.as_deref();
+        let condition = call.write.condition_expression.as_deref();
         let condition = condition.map(|text| Condition::parse(text, &mut given)).transpose()?;
         given.check_all_used()?;
         if update.names().any(|name| *name == self.key) {
-            return Err(ApiError::invalid(format!(
+            return Err(error::invalid(format!(
                 "One or more parameter values were invalid: Cannot update attribute {}. This attribute is part of the key",
                 self.key
             )));
         }
         let old = self.version(&key, now.time).map(|version| version.item.clone());
-        check(condition.as_ref(), old.as_ref(), call.return_values_on_condition_check_failure)?;
+        check(condition.as_ref(), old.as_ref(), call.write.return_values_on_condition_check_failure)?;
         if old.is_none() && update.only_removes() {
-            return Err(ApiError::unsupported("an update that only takes away from an item that is absent"));
+            return Err(error::unsupported("an update that only takes away from an item that is absent"));
         }
         let new = update.apply(old.as_ref().unwrap_or(&call.key))?;
         if size(&new) > ITEM_LIMIT {
-            return Err(ApiError::invalid("Item size to update has exceeded the maximum allowed size"));
+            return Err(error::invalid("Item size to update has exceeded the maximum allowed size"));
         }
         self.write(key, new.clone(), now);
-        Ok(match call.return_values {
+        Ok(match call.write.return_values {
             ReturnValues::None => None,
             ReturnValues::AllOld => old,
             ReturnValues::AllNew => Some(new),
@@ -128,7 +128,7 @@ impl Table {
     fn key<'a>(&self, key: &'a Item) -> Result<&'a str> {
         match key.get(&self.key) {
             Some(Value::Text(text)) if key.len() == 1 => self.checked(text),
-            _ => Err(ApiError::invalid("The provided key element does not match the schema")),
+            _ => Err(error::invalid("The provided key element does not match the schema")),
         }
     }
 
@@ -139,18 +139,18 @@ impl Table {
             Some(other) => format!("Type mismatch for key {} expected: S actual: {}", self.key, other.kind()),
             None => format!("Missing the key {} in the item", self.key),
         };
-        Err(ApiError::invalid(format!("One or more parameter values were invalid: {wrong}")))
+        Err(error::invalid(format!("One or more parameter values were invalid: {wrong}")))
     }
 
     fn checked<'a>(&self, text: &'a str) -> Result<&'a str> {
         match text.len() {
-            0 => Err(ApiError::invalid(format!(
+            0 => Err(error::invalid(format!(
                 "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
                  empty string value. Key: {}",
                 self.key
             ))),
             1..=KEY_LIMIT => Ok(text),
-            _ => Err(ApiError::invalid(format!(
+            _ => Err(error::invalid(format!(
                 "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of \
                  {KEY_LIMIT} bytes"
             ))),
@@ -192,10 +192,10 @@ fn check(condition: Option<&Condition>, item: Option<&Item>, wanted: ReturnValue
         return Ok(());
     }
     Err(match wanted {
-        ReturnValues::None => ApiError::condition_failed(None),
-        ReturnValues::AllOld => ApiError::condition_failed(item.cloned()),
+        ReturnValues::None => error::condition_failed(None),
+        ReturnValues::AllOld => error::condition_failed(item),
         ReturnValues::AllNew => {
-            ApiError::unsupported("ALL_NEW as what to return of an item that a condition does not hold for")
+            error::unsupported("ALL_NEW as what to return of an item that a condition does not hold for")
         }
     })
 }

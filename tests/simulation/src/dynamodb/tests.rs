@@ -11,7 +11,8 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use local_aws::auth::Rights;
+use local_aws::auth::{Guard, Rights};
+use local_aws::calls::CallLog;
 use local_aws::clock::{Clock, TimeScale};
 use local_aws::policy::Policy;
 use local_aws::random::Random;
@@ -63,7 +64,7 @@ impl World {
         let calls = CallLog::new(clock);
         let dynamodb = DynamoDb::new(Surroundings { upstream, guard, calls });
         dynamodb.make_table("jobs", "job", "ttl");
-        let client = dynamodb.client(&dynamodb.upstream.root);
+        let client = dynamodb.client(&dynamodb.around.upstream.root);
         Self { dynamodb, client }
     }
 
@@ -94,7 +95,7 @@ impl DynamoDb {
             .behavior_version_latest()
             .region(aws_sdk_dynamodb::config::Region::new("eu-west-1"))
             .credentials_provider(credentials.clone())
-            .time_source(self.upstream.clock)
+            .time_source(self.around.upstream.clock)
             .http_client(in_process(self.clone()))
             .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
             .build();
@@ -425,14 +426,14 @@ async fn a_role_does_on_a_table_what_its_policy_says() {
     let client = world.dynamodb.client(&credentials);
     let get = |table: &str| client.get_item().table_name(table).key("job", text("a")).send();
     assert!(refusal(get("jobs").await).starts_with("UnrecognizedClientException"));
-    world.dynamodb.upstream.sessions.add(session);
+    world.dynamodb.around.upstream.sessions.add(session);
     get("jobs").await.expect("it may");
     assert!(refusal(get("others").await).starts_with("AccessDeniedException"));
     let put = client.put_item().table_name("jobs").item("job", text("a")).send().await;
     assert!(
         refusal(put).contains("not authorized to perform: dynamodb:PutItem on resource: arn:aws:dynamodb:")
     );
-    let calls = world.dynamodb.calls.snapshot();
+    let calls = world.dynamodb.around.calls.snapshot();
     let outcomes: Vec<_> = calls.iter().map(|call| (call.action.as_str(), call.outcome.as_str())).collect();
     assert_eq!(outcomes[1], ("dynamodb:GetItem", "OK"));
     assert_eq!(outcomes[3], ("dynamodb:PutItem", "AccessDeniedException"));
