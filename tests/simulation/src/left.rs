@@ -86,8 +86,10 @@ async fn tasks(ecs: &aws_sdk_ecs::Client) -> Result<BTreeSet<String>> {
         all.extend(collected(tasks.items().send()).await?.into_iter().map(named("task")));
         all.insert(format!("cluster {cluster}"));
     }
-    let definitions = ecs.list_task_definitions().status(TaskDefinitionStatus::Active).into_paginator();
-    all.extend(collected(definitions.items().send()).await?.into_iter().map(named("task definition")));
+    for status in [TaskDefinitionStatus::Active, TaskDefinitionStatus::Inactive] {
+        let definitions = ecs.list_task_definitions().status(status).into_paginator();
+        all.extend(collected(definitions.items().send()).await?.into_iter().map(named("task definition")));
+    }
     Ok(all)
 }
 

@@ -26,6 +26,8 @@ const OTHER_STACK: &str = "others";
 const PATIENCE: Duration = Duration::from_hours(36);
 /// How often it is looked whether something has ended.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long after an execution's end a sweep cares for what is left of it.
+const GRACE: Duration = Duration::from_mins(31);
 /// How long after an execution's end a teardown of the rule has begun at the latest.
 const RULE: Duration = Duration::from_mins(5);
 
@@ -108,6 +110,7 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
     let begun = account.upstream.clock.instant();
     let around = meanwhile(&account, &stacks, circumstances);
     let mut violations = Vec::new();
+    let is_stopped = stop.is_some();
     if !ended(&account, &execution, stop).await {
         violations.push(format!("the execution has not ended after {} hours", PATIENCE.as_secs() / 3600));
     }
@@ -131,6 +134,7 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         violations.extend(truth::check(&truth::Seen {
             job,
             execution,
+            is_stopped: is_stopped && job == JOB,
             outcome: own.as_ref(),
             others: &outcomes,
             left: &left,
@@ -147,6 +151,10 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         outcomes.push(own);
     }
 
+    if !left.is_empty() {
+        // The sweeper leaves what has just ended to the rule.
+        account.upstream.clock.sleep(GRACE).await;
+    }
     for stack in &stacks {
         sweep(&account, stack).await?;
     }

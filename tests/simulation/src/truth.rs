@@ -35,6 +35,8 @@ pub struct Seen<'a> {
     pub job: &'a str,
     /// Its execution.
     pub execution: &'a Execution,
+    /// Whether somebody was to stop it.
+    pub is_stopped: bool,
     /// What it ended with.
     pub outcome: Option<&'a Outcome>,
     /// What the other jobs ended with; nothing of those that did not tell.
@@ -95,6 +97,9 @@ fn has_told(start: &Start) -> bool {
 /// An execution that nobody stopped ends with an outcome.
 fn has_outcome(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let status = seen.execution.status();
+    if !seen.is_stopped && !matches!(status, Status::Succeeded | Status::Failed) {
+        violations.push(format!("nobody has stopped the execution, and it is {status:?}"));
+    }
     if matches!(status, Status::Succeeded | Status::Failed) && seen.outcome.is_none() {
         let ending = seen.execution.ending().map(|(ending, _)| ending);
         violations.push(format!("the execution ended without an outcome: {ending:?}"));
@@ -200,20 +205,17 @@ fn all_tagged(seen: &Seen<'_>, violations: &mut Vec<String>) {
     }
 }
 
-/// What is paid for by the hour is created once, unless an answer was late or lost so that nobody could know.
+/// What is paid for by the hour is created once, unless a call came late, or what it made was not seen for a while.
 fn no_second_network(seen: &Seen<'_>, violations: &mut Vec<String>) {
-    let unknown = |fault: &Fault| {
+    let unknown = |fault: &Fault| matches!(fault.what, What::Slow(_) | What::Late(_));
+    let unseen = |circumstance: &Circumstance| {
         matches!(
-            fault.what,
-            What::Slow(_)
-                | What::AnswerLost
-                | What::Garbled
-                | What::Late(_)
-                | What::KilledAfter
-                | What::ServerError
+            circumstance,
+            Circumstance::Networks(local_ec2::Fault::Unseen { .. })
+                | Circumstance::Balancers(local_elb::Fault::Unseen { .. })
         )
     };
-    if seen.faults.iter().any(unknown) || !seen.circumstances.is_empty() {
+    if seen.faults.iter().any(unknown) || seen.circumstances.iter().any(unseen) {
         return;
     }
     for action in ONCE {
@@ -266,13 +268,21 @@ fn no_untold_remains(seen: &Seen<'_>, violations: &mut Vec<String>) {
     }
 }
 
-/// No two containers work on the same start.
+/// No two containers work on the same start, and none works on one while another does on the next.
 fn one_at_a_time(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let mut by_start: BTreeMap<String, usize> = BTreeMap::new();
     for start in starts(seen) {
         *by_start.entry(format!("{:?}", start.turn)).or_default() += 1;
         if start.job != seen.job {
             violations.push(format!("a container of {} has taken an order of {}", seen.job, start.job));
+        }
+    }
+    let mut work: Vec<_> = starts(seen).map(|start| (start.began, start.ended, start.turn)).collect();
+    work.sort_by_key(|(began, ..)| *began);
+    for pair in work.windows(2) {
+        let [(_, ended, turn), (began, _, next)] = pair else { continue };
+        if ended.is_none_or(|ended| ended > *began) {
+            violations.push(format!("{next:?} was worked on at {began}, and {turn:?} until {ended:?}"));
         }
     }
     for (turn, containers) in by_start.into_iter().filter(|(_, containers)| *containers > 1) {
