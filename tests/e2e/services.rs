@@ -41,7 +41,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("a_service_is_called_by_whom_it_lets_in_and_leaves_nothing", called),
         harness.trial("a_service_behind_a_load_balancer_is_called_through_it_alone", balanced),
-        harness.trial("a_service_behind_tls_is_called_by_the_name_of_its_certificate_alone", encrypted),
+        harness.trial("a_service_is_called_over_tls_by_its_certificates_name_alone", encrypted),
         harness.trial("a_private_service_is_called_through_its_load_balancer", private),
         harness.trial("a_service_of_datagrams_answers_whom_it_lets_in", datagrams),
         harness.trial_in_turn("a_service_is_extended_and_the_sweeper_believes_its_record", turn, extended),
