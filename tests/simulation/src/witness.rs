@@ -1,9 +1,11 @@
 //! What was created in the account, as the services themselves have answered it, whoever had the answer.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::time::Instant;
 
 use crate::router;
 
@@ -16,6 +18,9 @@ pub struct Creation {
     pub id: String,
     /// The job that the call itself says it is for, by a tag.
     pub job: Option<String>,
+    at: Instant,
+    /// Of a queue, how old it was when queues were first listed after that.
+    pub listed: Option<Duration>,
 }
 
 /// Of each call that creates: what its answer has around the id of what it has created.
@@ -68,6 +73,11 @@ impl Witness {
     /// Whom to tell of the answer to this request; nobody, where it creates nothing.
     pub(crate) fn of(&self, request: &Request<Bytes>) -> Option<impl FnOnce(&Response<Bytes>) + use<>> {
         let action = router::action(request);
+        if action == "ListQueues" {
+            for creation in self.lock().iter_mut().filter(|creation| creation.action == "CreateQueue") {
+                creation.listed.get_or_insert(creation.at.elapsed());
+            }
+        }
         let (_, before, after) = CREATIONS.into_iter().find(|(name, ..)| *name == action)?;
         let body = String::from_utf8_lossy(request.body());
         let job = tagged(&body);
@@ -76,7 +86,13 @@ impl Witness {
             let body = String::from_utf8_lossy(response.body());
             let id = body.split_once(before).and_then(|(_, rest)| rest.split_once(after));
             if let Some((id, _)) = id.filter(|_| response.status().is_success()) {
-                witness.lock().push(Creation { action, id: id.to_owned(), job });
+                witness.lock().push(Creation {
+                    action,
+                    id: id.to_owned(),
+                    job,
+                    at: Instant::now(),
+                    listed: None,
+                });
             }
         })
     }
