@@ -329,13 +329,6 @@ pub const MEANT: &[Meant] = &[
     ),
     ends(
         &["CreateListener"],
-        "of TLS by a certificate that does not exist",
-        "400 CertificateNotFoundException",
-        "400 CertificateNotFound",
-        "API reference, CreateListener, CertificateNotFound",
-    ),
-    ends(
-        &["CreateListener"],
         "of TCP with a certificate",
         "200",
         "400 InvalidConfigurationRequest",
