@@ -1,6 +1,7 @@
 //! CreateService: the Fargate service whose one task does the job's work, or whose tasks are called.
 
 use aws_sdk_ecs::Client;
+use aws_sdk_ecs::error::ProvideErrorMetadata as _;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AvailabilityZoneRebalancing, AwsVpcConfiguration, CapacityProviderStrategyItem,
     DeploymentCircuitBreaker, DeploymentConfiguration, LoadBalancer, NetworkConfiguration, PropagateTags,
@@ -18,6 +19,10 @@ const GRACE_SECONDS: i32 = 300;
 
 /// So many tasks that fail before one has run, and ECS gives the service up.
 const FAILED_TASKS_LIMIT: i32 = 3;
+
+/// What ECS says of a cluster of the job's own that is still PROVISIONING, because it is given its capacity providers.
+/// Source: ECS API Reference, `Cluster`, `status`; the words are those that `PutClusterCapacityProviders` is refused with.
+const NOT_ACTIVE: &str = "not ACTIVE";
 
 /// The step.
 pub struct CreateService {
@@ -89,7 +94,10 @@ impl Step for CreateService {
             .set_tags(Some(mayfly_ecs::tags(&plan.tags)))
             .send()
             .await
-            .map_err(Error::aws(DOING))?;
+            .map_err(|error| match error.message().filter(|told| told.contains(NOT_ACTIVE)) {
+                Some(told) => Error::not_visible_yet(DOING, told),
+                None => Error::aws(DOING)(error),
+            })?;
         let arn = created.service.and_then(|service| service.service_arn);
         let service = given(DOING, "serviceArn", arn)?;
         tracing::info!(service, "service created");

@@ -19,6 +19,7 @@ pub fn all_trials() -> Vec<Trial> {
             "a_service_that_is_restarted_five_hundred_times_ends_by_its_time_with_a_short_history",
             restarted,
         ),
+        trial("what_was_found_once_is_mended", found_once),
         trial("one_seed_gives_one_trace", one_trace),
         trial("every_fault_and_every_stop_of_a_job_leaves_nothing_and_loses_no_result", whole_matrix),
         trial("whatever_goes_wrong_leaves_nothing_and_loses_no_result", whatever),
@@ -43,6 +44,22 @@ fn restarted() -> Result<()> {
     let states = report.states.len();
     ensure!(report.violations.is_empty(), "{report:#?}");
     ensure!(containers > Some(500) && states < 60, "{containers:?} containers, {states} states");
+    Ok(())
+}
+
+/// Runs in which something did not hold, once.
+const FOUND: [&str; 2] = [
+    // The cluster came so late that it was still PROVISIONING when the service was to be made in it.
+    r#"{"seed":0,"mode":"ipv6","faults":[{"at":{"function":"create-cluster","visit":0,"call":null},"what":"dies"}]}"#,
+    // An answer that was none of AWS's was taken for a refusal, and the first search for what was created was given up.
+    r#"{"seed":3,"faults":[{"at":{"function":"find-leftovers","visit":0,"call":20},"what":"garbled"}]}"#,
+];
+
+fn found_once() -> Result<()> {
+    for order in FOUND {
+        let (_, report) = elsewhere(&serde_json::from_str(order)?)?;
+        ensure!(report.violations.is_empty(), "{order}: {:#?}", report.violations);
+    }
     Ok(())
 }
 
