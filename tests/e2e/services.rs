@@ -11,6 +11,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use libtest_mimic::Trial;
+use local_cloud::deploy::HOST;
 use local_cloud::{ACCOUNT, REGION};
 use local_ecs::{Fault, Rule, SpotStopCode};
 use mayfly_model::class::Class;
@@ -91,11 +92,9 @@ async fn balanced(world: Arc<World>, job: String) -> Result<()> {
 
 /// As their owner does, the test has the names lead to the load balancer.
 async fn encrypted(world: Arc<World>, job: String) -> Result<()> {
-    const NAME: &str = "service.example.org";
     const OTHER: &str = "other.example.org";
-    let requested = world.cloud().acm().request_certificate().domain_name(NAME).send().await?;
     let mut document = service(SERVES, 2);
-    document["service"]["loadBalancer"] = json!({ "certificateArn": requested.certificate_arn() });
+    document["service"]["loadBalancer"] = json!({ "certificateArn": world.cloud().certificate().await? });
     world.start_job(&job, &document).await?;
     ready(&world, &job).await?;
     let url = entrance(&world, &job).await?;
@@ -103,19 +102,19 @@ async fn encrypted(world: Arc<World>, job: String) -> Result<()> {
     let root = Certificate::from_pem(&std::fs::read(world.cloud().root_certificate())?)?;
     let client =
         Client::builder().no_proxy().local_address(IpAddr::V4(FRIEND)).timeout(Duration::from_secs(5));
-    let client = client.tls_certs_only([root]).resolve_to_addrs(NAME, &door).resolve_to_addrs(OTHER, &door);
+    let client = client.tls_certs_only([root]).resolve_to_addrs(HOST, &door).resolve_to_addrs(OTHER, &door);
     let client = client.build()?;
     let page = async |scheme: &str, host: &str| {
         let answer = client.get(format!("{scheme}://{host}:{PORT}/")).send().await?;
         anyhow::Ok(answer.error_for_status()?.text().await?)
     };
-    assert!(page("https", NAME).await?.contains("Directory listing"), "what Python's server shows");
-    for (scheme, host) in [("https", OTHER), ("http", NAME)] {
+    assert!(page("https", HOST).await?.contains("Directory listing"), "what Python's server shows");
+    for (scheme, host) in [("https", OTHER), ("http", HOST)] {
         let refused = page(scheme, host).await;
         assert!(refused.is_err(), "{scheme}://{host}: {refused:?}");
     }
     assert_eq!(served(&world, &job).await?.url, Some(url));
-    assert!(page("https", NAME).await.is_err(), "its time is over");
+    assert!(page("https", HOST).await.is_err(), "its time is over");
     Ok(())
 }
 

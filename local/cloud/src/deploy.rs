@@ -108,7 +108,10 @@ impl Cloud {
     }
 
     /// The ARN of a new certificate for [`HOST`], which is issued at once here.
-    async fn certificate(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// When Certificate Manager does not answer.
+    pub async fn certificate(&self) -> Result<String> {
         let requested = self.acm().request_certificate().domain_name(HOST).send().await?;
         requested.certificate_arn.context("a certificate has an ARN")
     }

@@ -130,11 +130,8 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 fn one(order: Order) -> Result<ExitCode> {
     randomness::seed(order.seed);
     let (with_trace, with_made) = (order.with_trace, order.with_made);
-    let mut report = runtime()?.block_on(play(order.scenario()))?;
-    for line in report.trace.drain(..).filter(|_| with_trace) {
-        println!("{line}");
-    }
-    for line in report.console.drain(..).filter(|_| with_trace) {
+    let mut report = runtime()?.block_on(play(order.scenario(), with_trace))?;
+    for line in &report.trace {
         println!("{line}");
     }
     if !with_made {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::circumstance::Circumstance;
 use crate::faults::{Fault, Faults, Rates};
 use crate::run::Scenario;
+use crate::stack::DATA_BUCKET;
 use crate::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
 
 /// The image of jobs that name none.
@@ -21,9 +22,13 @@ pub const WORKER_IMAGE_BY_IPV6: &str = "123456789012.dkr-ecr.eu-central-1.on.aws
 /// The image of services.
 pub const SERVICE_IMAGE: &str = "docker.io/library/nginx:stable";
 
-/// What is set in the stack besides its data bucket.
-const PARAMETERS: [(&str, &str); 3] =
-    [("DefaultImage", WORKER_IMAGE), ("ExistingSubnets", "*"), ("ExistingSecurityGroups", "*")];
+/// What is set in the stack.
+const PARAMETERS: [(&str, &str); 4] = [
+    ("DataBuckets", DATA_BUCKET),
+    ("DefaultImage", WORKER_IMAGE),
+    ("ExistingSubnets", "*"),
+    ("ExistingSecurityGroups", "*"),
+];
 
 /// The kinds of job that a matrix is made for.
 pub const MODES: [&str; 8] =

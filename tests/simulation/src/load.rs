@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,13 +9,11 @@ use local_aws::calls::Call;
 use local_states::execution::Status;
 use serde_json::json;
 
-use crate::account::{self, Account, Quotas};
+use crate::account::Quotas;
 use crate::draw;
-use crate::faults::Faults;
 use crate::left;
-use crate::run::{STACK, images, start};
-use crate::stack::DATA_BUCKET;
-use crate::worker::{Config as StageConfig, Stage};
+use crate::run::{STACK, account, start};
+use crate::sqs::DELETION;
 
 /// How many jobs come at once, and how often.
 const BURST: usize = 50;
@@ -27,9 +24,6 @@ const QUEUE_MINUTES: u32 = 120;
 const VCPUS: u32 = 20;
 /// How many functions run at a time (Lambda developer guide, "Lambda quotas").
 const FUNCTIONS: usize = 1000;
-/// How long a deleted queue may still be listed: "the deletion process takes up to 60 seconds" (SQS API Reference,
-/// `DeleteQueue`).
-const FORGOTTEN: Duration = Duration::from_mins(1);
 /// How often it is looked whether all have ended.
 const LOOK: Duration = Duration::from_mins(1);
 
@@ -85,26 +79,11 @@ impl Display for Load {
 /// Where the account could not be set up or looked at.
 pub async fn carry(jobs: usize) -> Result<Load> {
     let scenario = draw::of_mode("public", Vec::new(), Vec::new(), None);
-    let faults = Arc::new(Faults::chosen([]));
-    let upstream = account::upstream(0);
-    let stage = Stage::new(StageConfig {
-        upstream: upstream.0.clone(),
-        images: images(),
-        director: scenario.director,
-    });
     let vcpus =
         local_ecs::Quotas { on_demand_vcpus: VCPUS, spot_vcpus: VCPUS, ..local_ecs::Quotas::default() };
-    let account = Account::new(account::Config {
-        upstream,
-        quotas: Quotas { ecs: vcpus, functions: FUNCTIONS, ..Quotas::default() },
-        fates: faults.clone(),
-        runs: faults,
-        runtime: Arc::new(stage.clone()),
-        circumstances: Vec::new(),
-    });
-    stage.ask(account.ecs.agent());
-    let given = [vec![("DataBuckets", DATA_BUCKET)], scenario.parameters].concat();
-    let stack = account.deploy(STACK, &given).await?;
+    let quotas = Quotas { ecs: vcpus, functions: FUNCTIONS, ..Quotas::default() };
+    let (account, _) = account(0, quotas, &scenario.faults, &[], scenario.director);
+    let stack = account.deploy(STACK, &scenario.parameters).await?;
     let before = left::everything(&account.root()).await?;
     let deployed = account.calls.snapshot().len();
 
@@ -133,7 +112,8 @@ pub async fn carry(jobs: usize) -> Result<Load> {
         }
     }
     let calls = counted(&account.calls.snapshot()[deployed..]);
-    clock.sleep(FORGOTTEN).await;
+    // The last mailboxes may still be listed.
+    clock.sleep(DELETION).await;
     let left = &left::everything(&account.root()).await? - &before;
     Ok(Load { jobs, took, longest, by_status, calls, left })
 }

@@ -1,6 +1,6 @@
 //! One run: a job from its start until nothing of it is left, or until it is plain that something will be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::account::{Account, JOB, Quotas};
 use crate::circumstance::Circumstance;
 use crate::draw::{SERVICE_IMAGE, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
 use crate::faults::{Fault, Faults, Made};
-use crate::stack::{DATA_BUCKET, Stack};
+use crate::stack::Stack;
 use crate::worker::{Config as StageConfig, Director, Image, Life, Stage};
 use crate::{account, draw, left, truth};
 
@@ -38,7 +38,7 @@ pub struct Scenario {
     pub seed: u64,
     /// The job's document.
     pub document: Value,
-    /// The parameters of the stack besides the data bucket.
+    /// The parameters of the stack.
     pub parameters: Vec<(&'static str, &'static str)>,
     /// What goes wrong between functions and AWS.
     pub faults: Faults,
@@ -70,38 +70,22 @@ pub struct Report {
     pub states: Vec<String>,
     /// How long it took from start to end, in seconds of the cloud.
     pub seconds: f64,
-    /// All calls of AWS, in order.
+    /// All that happened, in lines, where that was asked for.
     #[serde(skip)]
-    pub trace: Vec<Value>,
-    /// All executions as the console lists their events, in lines for a person.
-    #[serde(skip)]
-    pub console: Vec<String>,
+    pub trace: Vec<String>,
 }
 
-/// Runs `scenario`.
+/// Runs `scenario`, and tells all that happens if it is to.
 ///
 /// # Errors
 /// Where the account could not be set up or looked at.
-pub async fn play(scenario: Scenario) -> Result<Report> {
+pub async fn play(scenario: Scenario, with_trace: bool) -> Result<Report> {
     let Scenario { seed, document, parameters, faults, circumstances, stop, director } = scenario;
     let (faults, circumstances) = (&faults, circumstances.as_slice());
-    let upstream = account::upstream(seed);
-    let stage = Stage::new(StageConfig { upstream: upstream.0.clone(), images: images(), director });
-    let account = Account::new(account::Config {
-        upstream,
-        quotas: Quotas::default(),
-        fates: Arc::new(faults.clone()),
-        runs: Arc::new(faults.clone()),
-        runtime: Arc::new(stage.clone()),
-        circumstances: circumstances.to_vec(),
-    });
-    stage.ask(account.ecs.agent());
-    let mut given = vec![("DataBuckets", DATA_BUCKET)];
-    given.extend(parameters);
-    let stack = account.deploy(STACK, &given).await?;
-    let mut stacks = vec![stack];
+    let (account, stage) = account(seed, Quotas::default(), faults, circumstances, director);
+    let mut stacks = vec![account.deploy(STACK, &parameters).await?];
     if circumstances.iter().any(|one| matches!(one, Circumstance::Neighbour { elsewhere: true, .. })) {
-        stacks.push(account.deploy(OTHER_STACK, &given).await?);
+        stacks.push(account.deploy(OTHER_STACK, &parameters).await?);
     }
     let before = left::everything(&account.root()).await?;
     account.witness.forget();
@@ -128,27 +112,25 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
     let (creations, lives) = (account.witness.creations(), stage.truth().lives());
     let (faulty, written) = (faults.done(), written(&account, &stacks));
     let mut outcomes: Vec<_> = executions.iter().map(|(_, execution)| outcome(execution)).collect();
-    for (job, execution) in &executions {
-        let own = outcomes.remove(0);
+    for ((job, execution), own) in executions.iter().zip(&outcomes) {
         let is_own = |life: &Life| life.job.as_deref().unwrap_or(JOB) == job;
         violations.extend(truth::check(&truth::Seen {
             job,
             execution,
             is_stopped: is_stopped && job == JOB,
             outcome: own.as_ref(),
-            others: &outcomes,
+            all: &outcomes,
             left: &left,
             lives: &lives
                 .iter()
                 .filter(|(_, life)| is_own(life))
-                .map(|(id, life)| (id.clone(), life.clone()))
+                .map(|(task, life)| (task.as_str(), life))
                 .collect(),
             creations: &creations,
             faults: &faulty,
             circumstances,
             written: &written,
         }));
-        outcomes.push(own);
     }
 
     if !left.is_empty() {
@@ -172,19 +154,36 @@ pub async fn play(scenario: Scenario) -> Result<Report> {
         made: faults.made(),
         states: entered(&execution.events()).collect(),
         seconds,
-        trace: trace(&account, &stacks),
-        console: console(&account, &stacks),
+        trace: if with_trace { trace(&account, &stacks) } else { Vec::new() },
     })
 }
 
-/// What is in the registries.
-pub(crate) fn images() -> BTreeMap<String, Image> {
+/// An account in which everything random comes from `seed`, and what plays its containers.
+pub(crate) fn account(
+    seed: u64,
+    quotas: Quotas,
+    faults: &Faults,
+    circumstances: &[Circumstance],
+    director: Arc<dyn Director>,
+) -> (Account, Stage) {
     let images = [
         (WORKER_IMAGE, Image::Worker),
         (WORKER_IMAGE_BY_IPV6, Image::Worker),
         (SERVICE_IMAGE, Image::Service),
     ];
-    images.map(|(name, image)| (name.to_owned(), image)).into()
+    let images = images.map(|(name, image)| (name.to_owned(), image)).into();
+    let upstream = account::upstream(seed);
+    let stage = Stage::new(StageConfig { upstream: upstream.0.clone(), images, director });
+    let account = Account::new(account::Config {
+        upstream,
+        quotas,
+        fates: Arc::new(faults.clone()),
+        runs: Arc::new(faults.clone()),
+        runtime: Arc::new(stage.clone()),
+        circumstances: circumstances.to_vec(),
+    });
+    stage.ask(account.ecs.agent());
+    (account, stage)
 }
 
 /// Starts a job of a stack.
@@ -316,9 +315,16 @@ fn written(account: &Account, stacks: &[Stack]) -> Vec<String> {
     events.map(|event| event.view(true).to_string()).collect()
 }
 
-/// The events of all executions that tell what was done, where, and what failed with which words.
-fn console(account: &Account, stacks: &[Stack]) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Everything that happened: calls and the histories of all executions as canonical JSON, and then what the console lists of
+/// these: what was done, where, and what failed with which words.
+fn trace(account: &Account, stacks: &[Stack]) -> Vec<String> {
+    let calls = account.calls.snapshot();
+    let mut lines: Vec<_> = calls.into_iter().map(|call| json!({ "call": call }).to_string()).collect();
+    for execution in all_executions(account, stacks) {
+        for event in execution.events() {
+            lines.push(json!({ "of": execution.arn, "event": event.view(true) }).to_string());
+        }
+    }
     for execution in all_executions(account, stacks) {
         lines.push(execution.arn.clone());
         for event in execution.events() {
@@ -337,15 +343,4 @@ fn console(account: &Account, stacks: &[Stack]) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Everything that happened, as canonical JSON: calls, and the histories of all executions.
-fn trace(account: &Account, stacks: &[Stack]) -> Vec<Value> {
-    let mut trace: Vec<_> =
-        account.calls.snapshot().into_iter().map(|call| json!({ "call": call })).collect();
-    for execution in all_executions(account, stacks) {
-        let events = execution.events();
-        trace.extend(events.iter().map(|event| json!({ "of": execution.arn, "event": event.view(true) })));
-    }
-    trace
 }

@@ -2,7 +2,6 @@
 //! says of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 mod class;
 
@@ -13,6 +12,7 @@ use mayfly_model::outcome::{End, Outcome, Success};
 
 use crate::circumstance::Circumstance;
 use crate::faults::{Fault, What};
+use crate::sqs::TAGS_SEEN;
 use crate::witness::Creation;
 use crate::worker::{Life, Start};
 
@@ -22,9 +22,6 @@ const LARGEST_STATE: usize = 256 * 1024;
 
 /// How long after the last work the job may still be tearing down.
 const TEARDOWN: SignedDuration = SignedDuration::from_mins(60);
-
-/// How long it can take until a queue is listed with its tags: the simulation's SQS says why.
-const QUEUE_SEEN: Duration = Duration::from_mins(1);
 
 /// What only signed URLs and forms have in them.
 const SECRETS: [&str; 3] = ["X-Amz-Signature", "x-amz-signature", "X-Amz-Security-Token"];
@@ -43,12 +40,12 @@ pub struct Seen<'a> {
     pub is_stopped: bool,
     /// What it ended with.
     pub outcome: Option<&'a Outcome>,
-    /// What the other jobs ended with; nothing of those that did not tell.
-    pub others: &'a [Option<Outcome>],
+    /// What all jobs ended with, this one too; nothing of those that did not tell.
+    pub all: &'a [Option<Outcome>],
     /// What is there before a sweep, and was not before the job.
     pub left: &'a BTreeSet<String>,
     /// What the containers did.
-    pub lives: &'a BTreeMap<String, Life>,
+    pub lives: &'a BTreeMap<&'a str, &'a Life>,
     /// What was created.
     pub creations: &'a [Creation],
     /// What went wrong between functions and AWS.
@@ -162,7 +159,7 @@ fn no_untrue_service(seen: &Seen<'_>, violations: &mut Vec<String>) {
         return;
     };
     let lived = |life: &&Life| life.began <= begun && life.ended.is_none_or(|(ended, _)| ended >= begun);
-    if !seen.lives.values().any(|life| lived(&life)) {
+    if !seen.lives.values().any(lived) {
         violations.push(format!("untrue outcome: no container served at {begun}"));
     }
     if service.containers > seen.lives.len() as u64 {
@@ -196,7 +193,7 @@ fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
     if is_unproven(outcome) || seen.faults.iter().any(is_denied) {
         return;
     }
-    let is_new = |creation: &&Creation| creation.listed.is_some_and(|age| age < QUEUE_SEEN);
+    let is_new = |creation: &&Creation| creation.listed.is_some_and(|age| age < TAGS_SEEN);
     for Creation { action, id, .. } in creations(seen).filter(|creation| !is_new(creation)) {
         if !receipt.created.iter().any(|named| named.id == *id) {
             violations.push(format!("untrue receipt: {action} has created {id}, which is not told"));
@@ -260,10 +257,9 @@ fn none_outlives(seen: &Seen<'_>, violations: &mut Vec<String>) {
 
 /// What is left before a sweep is named, or the outcome says that it cannot tell.
 fn no_untold_remains(seen: &Seen<'_>, violations: &mut Vec<String>) {
-    let Some(outcome) = seen.outcome else { return };
     // Of a job that was stopped nobody tells.
-    let others: Option<Vec<_>> = seen.others.iter().map(Option::as_ref).collect();
-    let Some(all) = others.map(|others| [vec![outcome], others].concat()) else { return };
+    let all: Option<Vec<_>> = seen.all.iter().map(Option::as_ref).collect();
+    let Some(all) = all else { return };
     if all.iter().any(|outcome| is_unproven(outcome)) {
         return;
     }

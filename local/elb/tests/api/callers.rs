@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange};
+use aws_sdk_elasticloadbalancingv2::operation::create_target_group::builders::CreateTargetGroupFluentBuilder;
 use aws_sdk_elasticloadbalancingv2::types::ProtocolEnum;
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
@@ -18,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpSocket, UdpSocket};
 use tokio::time::timeout;
 
-use crate::cloud::{Cloud, HOST, ISSUED, certificate, certificate_arn, eventually, forward};
+use crate::cloud::{Cloud, HOST, ISSUED, Network, certificate, certificate_arn, eventually, forward};
 
 /// What a task serves at any of its ports.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +62,32 @@ impl Reachable for Task {
     }
 }
 
+/// A load balancer, and a target group of the same network that asks for health every five seconds.
+struct Balanced {
+    cloud: Cloud,
+    network: Network,
+    arn: String,
+    address: IpAddr,
+    group: String,
+}
+
+impl Balanced {
+    async fn start(
+        settings: impl FnOnce(CreateTargetGroupFluentBuilder) -> CreateTargetGroupFluentBuilder,
+    ) -> Self {
+        let cloud = Cloud::start();
+        let network = cloud.network().await;
+        let made = cloud.load_balancer(&network).send().await.unwrap();
+        let made = &made.load_balancers()[0];
+        let (arn, address) = (made.load_balancer_arn().unwrap(), made.dns_name().unwrap());
+        let group =
+            cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
+        let group = settings(group).send().await.unwrap();
+        let group = group.target_groups()[0].target_group_arn().unwrap().to_owned();
+        Self { arn: arn.to_owned(), address: address.parse().unwrap(), cloud, network, group }
+    }
+}
+
 /// What is answered to a caller at this address; nothing where the connection is closed.
 async fn call(to: SocketAddr, from: &str) -> String {
     let socket = TcpSocket::new_v4().unwrap();
@@ -75,20 +102,14 @@ async fn call(to: SocketAddr, from: &str) -> String {
 
 #[tokio::test]
 async fn a_caller_that_the_group_admits_reaches_a_healthy_target_and_no_other_does() {
-    let cloud = Cloud::start();
-    let network = cloud.network().await;
-    let made = cloud.load_balancer(&network).send().await.unwrap();
-    let arn = made.load_balancers()[0].load_balancer_arn().unwrap();
-    let address: IpAddr = made.load_balancers()[0].dns_name().unwrap().parse().unwrap();
-    let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
-    let group = group.health_check_protocol("HTTP".into()).send().await.unwrap();
-    let group = group.target_groups()[0].target_group_arn().unwrap();
+    let Balanced { cloud, network, arn, address, group } =
+        &Balanced::start(|group| group.health_check_protocol("HTTP".into())).await;
     let task = Task::Greets.reached();
-    cloud.target(&network, group, &task).await;
+    cloud.target(network, group, &task).await;
     assert_eq!(cloud.health(group).await, ("unused".into(), "Target.NotInUse".into()));
     cloud.listener(arn, 20081, group).await;
     assert_eq!(cloud.health(group).await.0, "initial");
-    let door = SocketAddr::new(address, 20081);
+    let door = SocketAddr::new(*address, 20081);
     assert_eq!(call(door, "127.0.0.1").await, "", "it is not active");
     cloud.active(arn).await;
     eventually("a healthy target", async || cloud.health(group).await.0 == "healthy").await;
@@ -102,16 +123,9 @@ async fn a_caller_that_the_group_admits_reaches_a_healthy_target_and_no_other_do
 
 #[tokio::test]
 async fn tls_ends_at_the_load_balancer_in_the_names_of_its_certificate() {
-    let cloud = Cloud::start();
-    let network = cloud.network().await;
-    let made = cloud.load_balancer(&network).send().await.unwrap();
-    let arn = made.load_balancers()[0].load_balancer_arn().unwrap();
-    let address: IpAddr = made.load_balancers()[0].dns_name().unwrap().parse().unwrap();
-    let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
-    let group = group.send().await.unwrap();
-    let group = group.target_groups()[0].target_group_arn().unwrap();
+    let Balanced { cloud, network, arn, address, group } = &Balanced::start(|group| group).await;
     let task = Task::Greets.reached();
-    cloud.target(&network, group, &task).await;
+    cloud.target(network, group, &task).await;
     let listen = cloud.client.create_listener().load_balancer_arn(arn).port(20085);
     let listen = listen.protocol(ProtocolEnum::Tls).ssl_policy("ELBSecurityPolicy-TLS13-1-3-2021-06");
     let listen = listen.certificates(certificate(certificate_arn(ISSUED))).default_actions(forward(group));
@@ -120,7 +134,7 @@ async fn tls_ends_at_the_load_balancer_in_the_names_of_its_certificate() {
     eventually("a healthy target", async || cloud.health(group).await.0 == "healthy").await;
 
     // The owner of these names would have them lead there.
-    let door = SocketAddr::new(address, 20085);
+    let door = SocketAddr::new(*address, 20085);
     let caller = |trusted: &Cloud| {
         let root = reqwest::Certificate::from_pem(trusted.elb.root_certificate().as_bytes()).unwrap();
         let caller = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
@@ -133,12 +147,12 @@ async fn tls_ends_at_the_load_balancer_in_the_names_of_its_certificate() {
         Ok(page.text().await?)
     };
     for name in [HOST, "www.example.com"] {
-        assert_eq!(page(caller(&cloud), name).await.unwrap(), "hello", "{name}");
+        assert_eq!(page(caller(cloud), name).await.unwrap(), "hello", "{name}");
     }
-    let old = caller(&cloud).tls_version_max(reqwest::tls::Version::TLS_1_2);
+    let old = caller(cloud).tls_version_max(reqwest::tls::Version::TLS_1_2);
     for (what, caller, name, why) in [
-        ("a name that is not the certificate's", caller(&cloud), "example.com", "not valid for name"),
-        ("the load balancer's own name", caller(&cloud), &*address.to_string(), "not valid for name"),
+        ("a name that is not the certificate's", caller(cloud), "example.com", "not valid for name"),
+        ("the load balancer's own name", caller(cloud), &*address.to_string(), "not valid for name"),
         ("the root of another cloud", caller(&Cloud::start()), HOST, "BadSignature"),
         ("a version that the policy does not allow", old, HOST, "ProtocolVersion"),
     ] {
@@ -165,22 +179,16 @@ async fn received(socket: &UdpSocket) -> String {
 
 #[tokio::test]
 async fn datagrams_of_a_caller_that_the_group_admits_are_passed_on_and_no_others() {
-    let cloud = Cloud::start();
-    let network = cloud.network().await;
-    let made = cloud.load_balancer(&network).send().await.unwrap();
-    let arn = made.load_balancers()[0].load_balancer_arn().unwrap();
-    let address: IpAddr = made.load_balancers()[0].dns_name().unwrap().parse().unwrap();
-    let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
-    let group = group.protocol(ProtocolEnum::TcpUdp).send().await.unwrap();
-    let group = group.target_groups()[0].target_group_arn().unwrap();
+    let Balanced { cloud, network, arn, address, group } =
+        &Balanced::start(|group| group.protocol(ProtocolEnum::TcpUdp)).await;
     let task = Task::Echoes.reached();
-    cloud.target(&network, group, &task).await;
+    cloud.target(network, group, &task).await;
     let listen = cloud.client.create_listener().load_balancer_arn(arn).port(20084);
     listen.protocol(ProtocolEnum::TcpUdp).default_actions(forward(group)).send().await.unwrap();
     cloud.active(arn).await;
     eventually("a healthy target", async || cloud.health(group).await.0 == "healthy").await;
 
-    let door = SocketAddr::new(address, 20084);
+    let door = SocketAddr::new(*address, 20084);
     let (admitted, stranger) = (socket("127.0.0.1", door).await, socket("127.0.0.9", door).await);
     let rule = IpPermission::builder().ip_protocol("udp").from_port(1).to_port(65535);
     let rule = rule.ip_ranges(IpRange::builder().cidr_ip("127.0.0.0/29").build()).build();
@@ -198,16 +206,10 @@ async fn datagrams_of_a_caller_that_the_group_admits_are_passed_on_and_no_others
 
 #[tokio::test]
 async fn a_target_that_does_not_answer_is_unhealthy_and_one_that_is_taken_away_drains() {
-    let cloud = Cloud::start();
-    let network = cloud.network().await;
-    let made = cloud.load_balancer(&network).send().await.unwrap();
-    let arn = made.load_balancers()[0].load_balancer_arn().unwrap();
-    let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
-    let group = group.send().await.unwrap();
-    let group = group.target_groups()[0].target_group_arn().unwrap();
+    let Balanced { cloud, network, arn, group, .. } = &Balanced::start(|group| group).await;
     cloud.listener(arn, 20082, group).await;
     let task = Task::Closed.reached();
-    let ip = cloud.target(&network, group, &task).await;
+    let ip = cloud.target(network, group, &task).await;
     let failed = ("unhealthy".to_owned(), "Target.FailedHealthChecks".to_owned());
     eventually("an unhealthy target", async || cloud.health(group).await == failed).await;
     cloud.elb.deregister(group, ip, 80);
@@ -217,13 +219,7 @@ async fn a_target_that_does_not_answer_is_unhealthy_and_one_that_is_taken_away_d
 
 #[tokio::test]
 async fn a_target_whose_group_does_not_admit_the_load_balancer_times_out() {
-    let cloud = Cloud::start();
-    let network = cloud.network().await;
-    let made = cloud.load_balancer(&network).send().await.unwrap();
-    let arn = made.load_balancers()[0].load_balancer_arn().unwrap();
-    let group = cloud.target_group(&network).health_check_interval_seconds(5).health_check_timeout_seconds(5);
-    let group = group.send().await.unwrap();
-    let group = group.target_groups()[0].target_group_arn().unwrap();
+    let Balanced { cloud, network, arn, group, .. } = &Balanced::start(|group| group).await;
     cloud.listener(arn, 20083, group).await;
     let revoke = cloud.network.revoke_security_group_egress().group_id(&network.group);
     let everything = aws_sdk_ec2::types::IpPermission::builder()
@@ -231,7 +227,7 @@ async fn a_target_whose_group_does_not_admit_the_load_balancer_times_out() {
         .ip_ranges(aws_sdk_ec2::types::IpRange::builder().cidr_ip("0.0.0.0/0").build());
     revoke.ip_permissions(everything.build()).send().await.unwrap();
     let task = Task::Greets.reached();
-    cloud.target(&network, group, &task).await;
+    cloud.target(network, group, &task).await;
     let late = ("unhealthy".to_owned(), "Target.Timeout".to_owned());
     eventually("a target that cannot be reached", async || cloud.health(group).await == late).await;
 }

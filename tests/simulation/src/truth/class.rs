@@ -15,10 +15,6 @@ fn task(seen: &Seen<'_>, like: impl Fn(&OfTask) -> bool) -> bool {
     })
 }
 
-fn fault(seen: &Seen<'_>, like: impl Fn(What) -> bool) -> bool {
-    seen.faults.iter().any(|fault| like(fault.what))
-}
-
 /// Whether a worker has reported this of a start.
 fn reported(seen: &Seen<'_>, class: Class) -> bool {
     starts(seen).any(|start| {
@@ -56,7 +52,7 @@ pub(super) fn true_class(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let may_be = match failure.error {
         Class::InvalidJob => false,
         Class::QuotaExceeded => {
-            task(seen, |fault| matches!(fault, OfTask::QuotaReached { .. })) || !seen.others.is_empty()
+            task(seen, |fault| matches!(fault, OfTask::QuotaReached { .. })) || seen.all.len() > 1
         }
         Class::ImagePullFailed => {
             task(seen, |fault| matches!(fault, OfTask::PullTimesOut | OfTask::PullDenied))
@@ -75,7 +71,7 @@ pub(super) fn true_class(seen: &Seen<'_>, violations: &mut Vec<String>) {
         Class::TimedOut | Class::HeartbeatLost | Class::StartFailed => {
             anything(seen) || untold(seen) || died(seen)
         }
-        Class::AccessDenied => fault(seen, |what| what == What::Denied),
+        Class::AccessDenied => seen.faults.iter().any(|fault| fault.what == What::Denied),
         Class::Internal => anything(seen),
     };
     if !may_be {
