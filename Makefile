@@ -29,11 +29,14 @@ STACK ?= mayfly
 EGRESS ?= nat
 SEED ?= 1
 JOBS ?= 1000
+FUZZER := $(MAYFLY_CACHE)/cargo-fuzz-0.13.2
+TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+SECONDS ?= 60
 # Of a seed that is named, one run.
 RUNS ?= $(if $(filter file,$(origin SEED)),10000,1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test simulate load mutants bench critical-path transform fmt check build sizes push-image deploy delete tools programs
+.PHONY: help run cloud test fuzz simulate load mutants bench critical-path transform fmt check build sizes push-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -46,6 +49,16 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 
 test: programs ## Run all tests; ARGS='name' picks some
 	@cargo test --workspace --quiet --no-fail-fast -- $(ARGS); ended=$$?; $(SIMULATE) -- $(ARGS) && exit $$ended
+
+# What is found is kept in the cache, and what fails in fuzz/artifacts.
+fuzz: ## Feed the parsers with what nobody has thought of: make fuzz [TARGET=document] [SECONDS=60]
+	@rustup run nightly rustc --version > /dev/null 2>&1 || { echo "make fuzz needs a nightly compiler and one of C++:" \
+	  "rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+	@test -x $(FUZZER)/bin/cargo-fuzz || cargo +nightly install --quiet --locked --root $(FUZZER) \
+	  --version $(lastword $(subst -, ,$(FUZZER))) cargo-fuzz
+	@set -e; for target in $(TARGET); do mkdir -p $(MAYFLY_CACHE)/fuzz/corpus/$$target; \
+	  PATH="$(FUZZER)/bin:$$PATH" cargo +nightly fuzz run --fuzz-dir fuzz --target-dir $(MAYFLY_CACHE)/fuzz/target $$target \
+	  $(MAYFLY_CACHE)/fuzz/corpus/$$target fuzz/corpus/$$target events -- -max_total_time=$(SECONDS); done
 
 simulate: ## Run jobs on virtual time while everything goes wrong: make simulate [SEED=1] [RUNS=10000] [MODE=public]
 	@$(SIMULATE) -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
