@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::Command;
 
 use crate::support::harness::Harness;
+use crate::support::processes::{Process, kill};
 use crate::support::world::World;
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
@@ -29,26 +29,17 @@ async fn ministack_dies(world: Arc<World>, _: String) -> Result<()> {
     let mut told = String::new();
     output.read_line(&mut told).await?;
     ensure!(told.starts_with("Starting the local cloud ... "), "{told}");
-    let ministack = ministack_of(cloud.id().context("it runs")?)?;
-    let killed = Command::new("kill").args(["-KILL", &ministack]).status().await?;
-    ensure!(killed.success(), "MiniStack could not be killed");
+    let cloud_id = cloud.id().context("it runs")?;
+    let is_its_ministack = |process: &Process| {
+        process.parent().is_some_and(|parent| parent.is(cloud_id))
+            && process.command_line().contains("ministack")
+    };
+    let ministack = Process::all()?.find(is_its_ministack).context("the local cloud has no MiniStack")?;
+    kill(&[ministack]).await?;
     output.read_to_string(&mut told).await?;
     assert_eq!(cloud.wait().await?.code(), Some(1), "{told}");
     let error = told.lines().find(|line| line.starts_with("Error: ")).context(told.clone())?;
     assert!(error.contains("MiniStack") && error.contains("SIGKILL"), "{error}");
     assert!(error.contains("start the local cloud again"), "{error}");
     Ok(())
-}
-
-/// The id of the process that is the local cloud's MiniStack.
-fn ministack_of(cloud: u32) -> Result<String> {
-    let parent = format!("PPid:\t{cloud}");
-    std::fs::read_dir("/proc")?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .find(|id| {
-            // A process may end between the two looks.
-            let read = |file: &str| std::fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
-            read("status").lines().any(|line| line == parent) && read("cmdline").contains("ministack")
-        })
-        .context("the local cloud has no MiniStack")
 }

@@ -20,6 +20,7 @@ mod many_files; // a job may have as many files, with as long keys, as its docum
 mod names; // every name that Step Functions takes is a job's
 mod neighbours; // jobs of the same or a similar name never touch each other
 mod networks; // a job runs in the network that it names
+mod plug; // whoever pulls the plug in the middle finds an empty account after one sweep
 mod private; // a job has a network of its own, and nothing of it is left
 mod quotas; // a full quota is told, or waited for
 mod reports; // what is stale, false or garbage changes nothing
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         expiry::trials,
         drained::trials,
         services::trials,
+        plug::trials,
         private::trials,
         egress::trials,
         many_files::trials,

@@ -26,6 +26,8 @@ pub mod made;
 pub mod network;
 /// Jobs whose containers the test plays.
 pub mod played;
+/// What runs on this machine.
+pub mod processes;
 /// Sweeps.
 pub mod sweep;
 /// The teardowns of a job.
