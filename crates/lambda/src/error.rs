@@ -1,12 +1,17 @@
 //! The named errors that a function fails with and the state machines match.
 
 use std::fmt::Display;
+use std::iter::successors;
 
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use lambda_runtime::Diagnostic;
 use strum::{IntoStaticStr, VariantNames};
+
+/// The most of somebody else's words that an error repeats, in characters: longer than any refusal of AWS that is known, and
+/// short enough for the history, whose causes have at most 32,768.
+/// Source: Step Functions API reference, `LambdaFunctionFailedEventDetails`.
+const DETAIL_LIMIT: usize = 4_000;
 
 /// What was not done, and why.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +24,7 @@ pub struct Undone {
 impl Undone {
     /// `doing` is a bare verb phrase, such as `create the job's VPC`.
     pub fn new(doing: impl Into<String>, detail: impl Display) -> Self {
-        Self { doing: doing.into(), detail: detail.to_string() }
+        Self { doing: doing.into(), detail: detail.to_string().chars().take(DETAIL_LIMIT).collect() }
     }
 }
 
@@ -117,7 +122,7 @@ impl Error {
             // All of AWS's own refusals have a code: what has none is an answer that was cut off, or somebody else's.
             let is_transient =
                 is_transient(code) || code.is_empty() || !matches!(error, SdkError::ServiceError(_));
-            let undone = Undone::new(doing, DisplayErrorContext(&error));
+            let undone = Undone::new(doing, told(&error));
             if is_transient { Self::Unavailable(undone) } else { Self::Internal(undone) }
         }
     }
@@ -140,6 +145,19 @@ impl From<Error> for Diagnostic {
 /// [`Error::Internal`] where it holds nothing: an empty id would fail only in a later step.
 pub fn given<T>(doing: &str, field: &str, value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| Error::internal(doing, format!("AWS's answer has no {field}")))
+}
+
+/// What AWS has said, or what kept that from being understood: without the answer itself, in which there may be credentials.
+fn told<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    if let (Some(code), Some(message)) = (error.code(), error.message()) {
+        return format!("{code}: {message}");
+    }
+    let causes = successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The spellings of a denial in EC2 (`UnauthorizedOperation`), the JSON services and the query services.
@@ -197,6 +215,19 @@ mod tests {
         };
         assert_eq!(told(ErrorMetadata::builder().build()), "Unavailable");
         assert_eq!(told(ErrorMetadata::builder().code("InvalidParameterValue").build()), "Internal");
+    }
+
+    #[test]
+    fn no_answer_is_repeated_whole_and_none_that_could_not_be_read_at_all() {
+        let metadata =
+            ErrorMetadata::builder().code("InvalidParameterValue").message("no\u{1f980}".repeat(1 << 20));
+        let error = Error::aws("make it")(SdkError::service_error(Told(metadata.build()), ()));
+        let message = error.to_string();
+        assert!(message.starts_with("could not make it: InvalidParameterValue: no"), "{message}");
+        assert!(message.chars().count() < DETAIL_LIMIT + 100, "{} characters", message.chars().count());
+        let unread = SdkError::<Told, _>::response_error("it ends early", "SecretAccessKey");
+        let message = Error::aws("make it")(unread).to_string();
+        assert!(message.contains("it ends early") && !message.contains("SecretAccessKey"), "{message}");
     }
 
     /// An error of some operation.

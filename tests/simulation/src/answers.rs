@@ -51,6 +51,19 @@ pub fn denied(service: &str, action: &str) -> Response<Bytes> {
     }
 }
 
+/// What no AWS service would say, of several kinds in turn: a page of somebody between, in no encoding; nesting without
+/// an end; what is far too long; and the right form with the wrong things in it.
+pub fn garbage(number: usize) -> Response<Bytes> {
+    let (status, body) = match number % 5 {
+        0 => (StatusCode::OK, b"<html><body>\xff{\"".to_vec()),
+        1 => (StatusCode::OK, "[{\"a\":".repeat(50_000).into()),
+        2 => (StatusCode::OK, "<a>".repeat(50_000).into()),
+        3 => (StatusCode::BAD_GATEWAY, "\u{1F980}\u{202E}\0".repeat(100_000).into()),
+        _ => (StatusCode::BAD_REQUEST, br#"{"__type":[7],"message":{},"Errors":"<Error>"}"#.to_vec()),
+    };
+    Response::builder().status(status).body(body.into()).expect("the parts are well formed")
+}
+
 fn refused(service: &str, status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
     let body = match service {
         "ec2" => format!(
