@@ -1,16 +1,20 @@
 //! Whether the simulation can fail: brings mistakes back into the product, one after another, each in a copy of the tree, and
 //! runs jobs until it is found.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use local_ecs::{Fault as OfTask, Rule};
+use mayfly_simulation::circumstance::Circumstance;
 use mayfly_simulation::draw::MODES;
+use mayfly_simulation::faults::{Fault, Place, What};
 use serde_json::Value;
 
-use crate::{Found, Order, all, seeds, show};
+use crate::{Found, Order, all, elsewhere, seeds, show};
 
 /// How many runs it may take to find a mistake.
 const MOST_RUNS: usize = 2000;
@@ -25,7 +29,7 @@ const TOLD: usize = 100;
 pub fn find_all(names: &[String]) -> Result<ExitCode> {
     let begun = Instant::now();
     let workshop = Workshop::new()?;
-    let orders = orders();
+    let orders = orders()?;
     let (mut slowest, mut survivors) = (0, 0);
     let mutants = workshop.mutants(names)?;
     println!("{:<45}{:>5}{:>7}  found", "mistake", "runs", "time");
@@ -49,15 +53,64 @@ pub fn find_all(names: &[String]) -> Result<ExitCode> {
     println!("{count} mistakes, {survivors} not found, in {minutes:.0} minutes");
     let passes = if product.is_none() { "passes" } else { "does not pass" };
     println!(
-        "the product as it is {passes} the {slowest} runs: each mode without a fault, and seeds from 1 on"
+        "the product as it is {passes} the {slowest} runs: each mode without a fault, a fault in each function, and seeds from 1 on"
     );
     Ok(if survivors == 0 && product.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every mode without a fault, and seeds.
-fn orders() -> Vec<Order> {
+/// Every mode without a fault, jobs that fail while functions are at making something, and then, one of each in turn, single
+/// faults and seeds.
+fn orders() -> Result<Vec<Order>> {
     let clean = MODES.map(|mode| Order { mode: Some(mode.to_owned()), ..Order::default() });
-    clean.into_iter().chain(seeds(1, 2 * MOST_RUNS as u64)).take(MOST_RUNS).collect()
+    // In this one what ends well has no part: what the conclusion looks for, and what is made of a failure.
+    let denied = Rule { tasks: u32::MAX, ..Rule::once(OfTask::PullDenied) };
+    let failing = Order { circumstances: Some(vec![Circumstance::Tasks(denied)]), ..clean[0].clone() };
+    let mut orders = clean.to_vec();
+    let (mut single, mut met) = (Vec::new(), BTreeSet::new());
+    for job in clean.into_iter().chain([failing]) {
+        let with = |faults| Order { faults: Some(faults), ..job.clone() };
+        let last = last_calls(&job)?;
+        orders.push(with(while_under_way(&last)));
+        let new =
+            last.into_iter().filter(|at| met.insert((at.function.clone(), at.visit, at.call.is_some())));
+        single.extend(new.map(|at| with(vec![alone(at)])));
+    }
+    let mut seeds = seeds(1, MOST_RUNS as u64).into_iter();
+    for order in single {
+        orders.push(order);
+        orders.extend(seeds.next());
+    }
+    orders.extend(seeds);
+    orders.truncate(MOST_RUNS);
+    Ok(orders)
+}
+
+/// Every run of a function that this job comes to, and the last call of each.
+fn last_calls(job: &Order) -> Result<Vec<Place>> {
+    let (_, report) = elsewhere(&Order { with_made: true, ..job.clone() })?;
+    let made = report.made.into_iter().map(|made| made.at);
+    let last: BTreeMap<_, _> =
+        made.map(|at| ((at.function.clone(), at.visit, at.call.is_some()), at)).collect();
+    Ok(last.into_values().collect())
+}
+
+/// What a run answers is lost, so that all is done once more; a call is refused.
+fn alone(at: Place) -> Fault {
+    let what = if at.call.is_some() { What::Denied } else { What::Unanswered };
+    Fault { at, what }
+}
+
+/// Whose call is refused while others are under way: it runs beside all that makes a network.
+const REFUSED: &str = "register-task";
+
+/// How long those take then, in seconds: the functions' time is over before, and what they have asked for comes.
+const UNDER_WAY: u64 = 25;
+
+/// The job fails while functions are at making something.
+fn while_under_way(calls: &[Place]) -> Vec<Fault> {
+    let first = calls.iter().filter(|at| at.visit == 0 && at.call.is_some());
+    let what = |at: &Place| if at.function == REFUSED { What::Denied } else { What::Slow(UNDER_WAY) };
+    first.map(|at| Fault { at: at.clone(), what: what(at) }).collect()
 }
 
 /// The first run in which something does not hold, and how many there were up to it.
@@ -144,6 +197,8 @@ impl Workshop {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.arg(command).current_dir(self.folder.join("tree"));
         cargo.env("CARGO_TARGET_DIR", self.folder.join("target"));
+        // Half of the time goes into builds: of the members only what has changed is compiled, and nothing made faster.
+        cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_SIMULATION_OPT_LEVEL", "0");
         cargo
     }
 

@@ -59,7 +59,7 @@ pub struct Seen<'a> {
 /// What does not hold, in words.
 pub fn check(seen: &Seen<'_>) -> Vec<String> {
     let mut violations = Vec::new();
-    let checks: [fn(&Seen<'_>, &mut Vec<String>); 14] = [
+    let checks: [fn(&Seen<'_>, &mut Vec<String>); 15] = [
         has_outcome,
         no_lost_result,
         no_untrue_result,
@@ -71,6 +71,7 @@ pub fn check(seen: &Seen<'_>) -> Vec<String> {
         no_second_network,
         none_outlives,
         soon_over,
+        one_round,
         one_at_a_time,
         short_history,
         no_secret,
@@ -239,6 +240,20 @@ fn soon_over(seen: &Seen<'_>, violations: &mut Vec<String>) {
         && over.duration_since(last) > TEARDOWN
     {
         violations.push(format!("the last work was over at {last}, the job at {over}"));
+    }
+}
+
+/// How a second round of a teardown is written down.
+const SECOND_ROUND: &str = r#"\"round\":2"#;
+
+/// Where nothing goes wrong, a teardown comes to its end in one round: what it deletes it deletes when nothing uses it any more,
+/// and it waits until that is gone.
+fn one_round(seen: &Seen<'_>, violations: &mut Vec<String>) {
+    if seen.is_stopped || !seen.faults.is_empty() || !seen.circumstances.is_empty() {
+        return;
+    }
+    if seen.written.iter().any(|event| event.contains(SECOND_ROUND)) {
+        violations.push("nothing went wrong, and a teardown has taken a second round".to_owned());
     }
 }
 
