@@ -1,28 +1,25 @@
-//! The end-to-end tests: local clouds with the stack deployed on them, one for most tests, and one file per behaviour.
+//! The end-to-end tests: local clouds with the stack deployed on them, one for most tests, real processes and the real wire,
+//! and one file per behaviour. What needs neither is tried on the simulation, in `tests/simulation/simulate`.
 
 mod support;
 
-mod attempts; // what is tried again, on what, and how often
+mod attempts; // what still works is stopped before the next attempt
 mod aws_cli; // the unmodified AWS CLI sees what AWS's documentation says
 mod broken; // a local cloud that has lost a part of itself says so
-mod classes; // every class of failure, by a real cause
+mod classes; // classes of failure, by a real cause
 mod cli; // `mayfly` tells a job's outcome by its exit code and its output
 mod command_fails; // a job that fails says why, and is torn down all the same
-mod consistency; // what EC2 does not know yet, or does not answer now, is tried again
 mod drained; // a stack is deleted only when nothing of any job is left
 mod egress; // a private job without a NAT gateway
 mod expiry; // signed URLs expire, and a job that outlives them delivers all the same
-mod five_jobs; // jobs at the same time never see each other's messages
 mod held_up; // a result counts however long its handling is held up
 mod invalid_documents; // what cannot run is refused in words, before anything is created
-mod leftovers; // a teardown that cannot remove everything says so
 mod many_files; // a job may have as many files, with as long keys, as its document holds
 mod names; // every name that Step Functions takes is a job's
 mod neighbours; // jobs of the same or a similar name never touch each other
 mod networks; // a job runs in the network that it names
 mod plug; // whoever pulls the plug in the middle finds an empty account after one sweep
 mod private; // a job has a network of its own, and nothing of it is left
-mod quotas; // a full quota is told, or waited for
 mod reports; // what is stale, false or garbage changes nothing
 mod results; // a result that SQS has accepted is never lost
 mod rights; // no role may do more than it needs, and none touches another stack
@@ -30,7 +27,6 @@ mod same_name; // submitting the same name twice is safe
 mod samples; // every file in events/ is executed
 mod secrets; // what must stay secret is in no log, history, event or outcome
 mod services; // a service is called for as long as it may be, and leaves nothing
-mod slow_to_go; // what AWS is slow to delete holds up no teardown and deceives no proof
 mod stopped; // a job that is stopped, wherever it stands, leaves nothing
 mod swept; // the sweeper finds what every other teardown has missed
 mod transcode; // a video becomes smaller, and nothing is left
@@ -56,7 +52,6 @@ fn main() -> ExitCode {
         }
     };
     let files = [
-        quotas::trials,
         rights::trials,
         classes::trials,
         held_up::trials,
@@ -70,18 +65,14 @@ fn main() -> ExitCode {
         private::trials,
         egress::trials,
         many_files::trials,
-        consistency::trials,
-        slow_to_go::trials,
         neighbours::trials,
         names::trials,
         networks::trials,
         stopped::trials,
         invalid_documents::trials,
-        leftovers::trials,
         samples::trials,
         transcode::trials,
         command_fails::trials,
-        five_jobs::trials,
         same_name::trials,
         variables::trials,
         swept::trials,

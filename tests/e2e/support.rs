@@ -18,8 +18,6 @@ pub mod harness;
 pub mod hasty;
 /// What an execution's history tells.
 pub mod history;
-/// The state machines' files.
-pub mod machines;
 /// What somebody else makes at EC2.
 pub mod made;
 /// A network of somebody else's.

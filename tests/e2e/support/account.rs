@@ -1,15 +1,11 @@
 //! The accounts that tests run in, each with a cloud of its own.
 
-/// The addresses that a new account here may have besides AWS's own quota: the NAT gateways of a full quota hold five,
-/// and without these none would be left for the jobs that are to meet it. Whom addresses concern takes these first.
-pub const SPARE_ADDRESSES: usize = 2;
-
 /// What an account may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
     /// One that has asked for more: many jobs run side by side.
     Generous,
-    /// A new one, with AWS's own quotas, and [`SPARE_ADDRESSES`].
+    /// A new one, with AWS's own quotas.
     New,
 }
 
@@ -33,7 +29,7 @@ impl Account {
                 };
                 (ec2, local_ecs::Quotas { on_demand_vcpus: 1000, spot_vcpus: 1000, ..ecs })
             }
-            Self::New => (local_ec2::Quotas { addresses: ec2.addresses + SPARE_ADDRESSES, ..ec2 }, ecs),
+            Self::New => (ec2, ecs),
         }
     }
 }

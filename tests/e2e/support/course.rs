@@ -17,9 +17,6 @@ use serde_json::Value;
 use crate::support::history::states_entered;
 use crate::support::world::{self, STACK, World, job_arn, repository, until};
 
-/// When a container has begun its command for sure, on a busy machine too: seconds of the cloud since it was RUNNING.
-pub const AT_WORK: u32 = 50;
-
 /// A job that has ended.
 pub struct Course {
     pub outcome: Outcome,
@@ -180,11 +177,6 @@ impl Course {
         let failure = self.outcome.end.failure().with_context(|| format!("{:#?}", self.outcome))?;
         assert_eq!((failure.error, failure.attempt), (class, attempt), "{failure:#?}");
         Ok(failure)
-    }
-
-    /// What the tasks ran on, in order.
-    pub fn providers(&self) -> Vec<&str> {
-        self.tasks.iter().filter_map(Task::capacity_provider_name).collect()
     }
 
     /// Makes sure that every service began when the tasks of the one before had stopped.

@@ -24,18 +24,6 @@ pub fn by_egress(egress: &str, command: &[&str]) -> Value {
     json!({ "network": { "mode": "private", "egress": egress }, "task": { "command": command } })
 }
 
-/// The egress of the private jobs that come to this state of run-job, by its name.
-pub fn egress_of(state: &str) -> &'static str {
-    let has = |words: &[&str]| words.iter().any(|word| state.contains(word));
-    match state {
-        _ if has(&["Isolated", "Endpoint", "Entry", "DnsHostnames"]) && state != "CreateEndpoints" => {
-            "endpoints"
-        }
-        _ if has(&["Ipv6", "EgressOnly"]) => "ipv6",
-        _ => "nat",
-    }
-}
-
 /// The port of [`service`].
 pub const PORT: u16 = 8080;
 

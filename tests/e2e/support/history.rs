@@ -13,7 +13,6 @@ pub fn has_met(events: &[HistoryEvent], error: &str) -> bool {
 pub struct Refusal<'a> {
     pub state: &'a str,
     pub error: &'a str,
-    pub cause: &'a str,
 }
 
 /// All tries that have failed, in order.
@@ -25,8 +24,7 @@ pub fn refusals(events: &[HistoryEvent]) -> impl Iterator<Item = Refusal<'_>> {
         let failed = event.task_failed_event_details()?;
         let mut earlier = successors(Some(event), move |event| before(event));
         let state = earlier.find_map(|event| event.state_entered_event_details())?.name();
-        let (error, cause) = (failed.error().unwrap_or_default(), failed.cause().unwrap_or_default());
-        Some(Refusal { state, error, cause })
+        Some(Refusal { state, error: failed.error().unwrap_or_default() })
     })
 }
 

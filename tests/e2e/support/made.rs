@@ -111,14 +111,6 @@ impl<'a> Made<'a> {
         Ok(())
     }
 
-    /// Takes the newest thing away.
-    pub async fn remove_last(&mut self) -> Result<()> {
-        match self.things.pop() {
-            Some(thing) => self.delete(&thing).await,
-            None => Ok(()),
-        }
-    }
-
     /// Takes everything away, the newest first.
     pub async fn remove(mut self) -> Result<()> {
         while let Some(thing) = self.things.pop() {
@@ -187,13 +179,4 @@ pub async fn available(world: &World, nat_gateway: &str) -> Result<()> {
         Ok((state == Some(&NatGatewayState::Available)).then_some(()))
     })
     .await
-}
-
-/// Makes as many as the account may have, and gives the refusal of one more.
-pub async fn refused(mut make: impl AsyncFnMut() -> Result<String, Error>) -> Error {
-    loop {
-        if let Err(error) = make().await {
-            return error;
-        }
-    }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
@@ -28,7 +27,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use crate::support::account::Account;
-use crate::support::history::{has_met, states_entered};
+use crate::support::history::states_entered;
 use crate::support::teardowns::Teardowns;
 
 /// The stack that the tests deploy.
@@ -81,16 +80,12 @@ impl World {
         let heartbeat = format!("HeartbeatSeconds={HEARTBEAT_SECONDS}");
         cloud.deploy(repository(), STACK, &["ReportEverySeconds=1", &heartbeat]).await?;
         let config = cloud.sdk_config();
-        // A test has all calls of EC2 throttled for a while.
-        let retries = RetryConfig::standard().with_max_attempts(10);
         let states = config.to_builder().endpoint_url(&cloud.upstream().states).build();
         let world = Self {
             states: aws_sdk_sfn::Client::new(&states),
             s3: cloud.s3(),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            ec2: aws_sdk_ec2::Client::from_conf(
-                cloud.ec2().config().to_builder().retry_config(retries).build(),
-            ),
+            ec2: cloud.ec2(),
             ecs: cloud.ecs(),
             iam: aws_sdk_iam::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
@@ -194,14 +189,6 @@ impl World {
                 kind.starts_with("Execution") && kind != "ExecutionStarted"
             });
             Ok((entered || ended).then_some(entered && !ended))
-        })
-        .await
-    }
-
-    /// Waits until a step of the execution has failed with `error`.
-    pub async fn has_met(&self, arn: &str, error: &str) -> Result<()> {
-        until(&format!("{arn} to meet {error}"), || async {
-            Ok(has_met(&self.history(arn).await?, error).then_some(()))
         })
         .await
     }

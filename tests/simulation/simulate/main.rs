@@ -1,8 +1,19 @@
 //! Runs thousands of jobs on virtual time, each in a process of its own, and counts what does not hold.
 
-mod mutants;
-mod randomness;
-mod trials;
+mod support;
+
+mod attempts; // what is tried again, on what, and how often
+mod classes; // classes of failure, by what ECS and a container do
+mod consistency; // what EC2 does not know yet, or does not answer now, is tried again
+mod five_jobs; // jobs at the same time never see each other's messages
+mod leftovers; // a teardown that cannot remove everything says so
+mod quotas; // a full quota is told, or waited for
+mod slow_to_go; // what AWS is slow to delete holds up no teardown and deceives no proof
+mod stopped; // a job that is stopped, wherever it stands, leaves nothing
+
+mod mutants; // mistakes that are made again are found
+mod randomness; // what is random follows from a seed
+mod trials; // what `make test` runs of all
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -18,18 +29,20 @@ use mayfly_simulation::circumstance::Circumstance;
 use mayfly_simulation::draw;
 use mayfly_simulation::faults::{Fault, What};
 use mayfly_simulation::load::carry;
-use mayfly_simulation::run::{Report, Scenario, play};
+use mayfly_simulation::run::{Report, Scenario, Visit, play};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::support::behaviour::ARGUMENT;
 
 /// How many runs go on at the same time.
 const SIDE_BY_SIDE: usize = 2;
 
 /// By which arguments this is more than a test.
-const COMMANDS: [&str; 5] = ["--seed", "--matrix", "--load", "--mutants", "--one"];
+const COMMANDS: [&str; 6] = ["--seed", "--matrix", "--load", "--mutants", "--one", ARGUMENT];
 
 #[derive(Debug, Parser)]
-#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "load", "mutants", "one"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "load", "mutants", "one", "behaviour"])))]
 struct Arguments {
     /// The first seed.
     #[arg(long)]
@@ -49,6 +62,9 @@ struct Arguments {
     /// One run in this process, as JSON; what it came to is written as JSON.
     #[arg(long, hide = true)]
     one: Option<String>,
+    /// One behaviour in this process, by its name.
+    #[arg(long, hide = true)]
+    behaviour: Option<String>,
 }
 
 /// One run, as one process tells another.
@@ -59,11 +75,23 @@ struct Order {
     mode: Option<String>,
     faults: Option<Vec<Fault>>,
     circumstances: Option<Vec<Circumstance>>,
-    stop: Option<(String, usize)>,
+    stop: Option<Stop>,
     #[serde(default)]
     with_trace: bool,
     #[serde(default)]
     with_made: bool,
+}
+
+/// Where the job is stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stop {
+    /// How many milliseconds after its start.
+    after: u64,
+    /// Of which machine that is a state, by its file.
+    machine: String,
+    /// The state.
+    state: String,
 }
 
 impl Order {
@@ -82,7 +110,7 @@ impl Order {
                 &mode,
                 self.faults.unwrap_or_default(),
                 self.circumstances.unwrap_or_default(),
-                self.stop,
+                self.stop.map(|stop| stop.after),
             ),
             None => draw::of_seed(self.seed, self.faults, self.circumstances),
         }
@@ -95,7 +123,7 @@ fn main() -> Result<ExitCode> {
             libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials::all_trials()).exit_code()
         );
     }
-    let Arguments { seed, runs, matrix: mode, load, mutants, one: order } = Arguments::parse();
+    let Arguments { seed, runs, matrix: mode, load, mutants, one: order, behaviour } = Arguments::parse();
     if let Some(jobs) = load {
         randomness::seed(0);
         let load = runtime()?.block_on(carry(jobs))?;
@@ -104,6 +132,10 @@ fn main() -> Result<ExitCode> {
     }
     if let Some(order) = order {
         return one(serde_json::from_str(&order)?);
+    }
+    if let Some(name) = behaviour {
+        let found = trials::behaviours().into_iter().find(|behaviour| behaviour.name() == name);
+        return found.with_context(|| format!("there is no {name}"))?.run();
     }
     if let Some(names) = mutants {
         return mutants::find_all(&names);
@@ -168,6 +200,9 @@ fn elsewhere_by(program: &Path, order: &Order) -> Result<(String, Report)> {
     if order.is_bearable() {
         report.violations.extend(unclean(&report));
     }
+    if let Some(stop) = &order.stop {
+        report.violations.extend(unstopped(stop, &report));
+    }
     Ok((trace.to_owned(), report))
 }
 
@@ -180,7 +215,18 @@ fn unclean(report: &Report) -> Option<String> {
     })
 }
 
-/// Every fault of every call and run of a clean job, and its end at every state.
+/// What is left of a job that was stopped when the teardown of the rule has ended, or that it was not stopped there.
+fn unstopped(stop: &Stop, report: &Report) -> Vec<String> {
+    let mut violations: Vec<_> =
+        report.left.iter().map(|what| format!("left by the rule's teardown: {what}")).collect();
+    let is_it = |visit: &Visit| visit.machine == stop.machine && visit.state == stop.state;
+    if !report.states.iter().any(|visit| visit.until.is_none() && is_it(visit)) {
+        violations.push(format!("the job is {} and was not stopped in {}", report.status, stop.state));
+    }
+    violations
+}
+
+/// Every fault of every call and run of a clean job, and its stop in the middle of every state.
 fn matrix(mode: &str) -> Result<Vec<Order>> {
     let clean = Order { mode: Some(mode.to_owned()), with_made: true, ..Order::default() };
     let (_, report) = elsewhere(&clean)?;
@@ -194,13 +240,18 @@ fn matrix(mode: &str) -> Result<Vec<Order>> {
         let faults = of.iter().map(|what| vec![Fault { at: made.at.clone(), what: *what }]);
         orders.extend(faults.map(|faults| Order { faults: Some(faults), ..plain.clone() }));
     }
-    let mut visits: BTreeMap<&str, usize> = BTreeMap::new();
-    for state in &report.states {
-        let visit = visits.entry(state).or_default();
-        orders.push(Order { stop: Some((state.clone(), *visit)), ..plain.clone() });
-        *visit += 1;
-    }
+    orders.extend(report.states.iter().filter_map(|visit| stopped_in(visit, &plain)));
     Ok(orders)
+}
+
+/// The same run, stopped in the middle of `visit`, which comes in it; none where that takes no time.
+fn stopped_in(visit: &Visit, order: &Order) -> Option<Order> {
+    let length = visit.until? - visit.from;
+    let Visit { machine, state, .. } = visit.clone();
+    (length > 0).then(|| Order {
+        stop: Some(Stop { after: visit.from + length / 2, machine, state }),
+        ..order.clone()
+    })
 }
 
 /// A run in which something does not hold.
@@ -338,8 +389,8 @@ fn show(order: &Order, report: &Report) {
         let call = at.call.map_or(String::new(), |call| format!(", call {call}"));
         println!("  with {what:?} at {}, run {}{call}", at.function, at.visit);
     }
-    if let Some((state, visit)) = &order.stop {
-        println!("  stopped at {state}, time {visit}");
+    if let Some(Stop { after, machine, state }) = &order.stop {
+        println!("  stopped after {after} ms, in {machine}'s {state}");
     }
     println!("  again: --one '{}'", serde_json::to_string(order).unwrap_or_default());
 }

@@ -4,7 +4,11 @@ use anyhow::{Result, ensure};
 use libtest_mimic::{Failed, Trial};
 use mayfly_simulation::draw::{MODES, RESTARTED};
 
-use crate::{Order, elsewhere, matrix, run, seeds};
+use crate::support::behaviour::Behaviour;
+use crate::{
+    Order, attempts, classes, consistency, elsewhere, five_jobs, leftovers, matrix, quotas, run, seeds,
+    slow_to_go, stopped,
+};
 
 /// How many seeds.
 const SEEDS: u64 = 300;
@@ -13,7 +17,9 @@ const SEEDS: u64 = 300;
 const MATRIX: &str = "public";
 
 pub fn all_trials() -> Vec<Trial> {
-    vec![
+    let behaviours = behaviours().into_iter().map(Behaviour::trial);
+    let mut trials: Vec<_> = behaviours.collect();
+    trials.extend([
         trial("a_job_in_every_mode_leaves_nothing", every_mode),
         trial(
             "a_service_that_is_restarted_five_hundred_times_ends_by_its_time_with_a_short_history",
@@ -21,9 +27,25 @@ pub fn all_trials() -> Vec<Trial> {
         ),
         trial("what_was_found_once_is_mended", found_once),
         trial("one_seed_gives_one_trace", one_trace),
+        trial("a_job_that_is_stopped_in_any_state_leaves_nothing", stopped::everywhere),
         trial("every_fault_and_every_stop_of_a_job_leaves_nothing_and_loses_no_result", whole_matrix),
         trial("whatever_goes_wrong_leaves_nothing_and_loses_no_result", whatever),
-    ]
+    ]);
+    trials
+}
+
+/// The behaviours of all files.
+pub fn behaviours() -> Vec<Behaviour> {
+    let files = [
+        attempts::behaviours,
+        classes::behaviours,
+        consistency::behaviours,
+        five_jobs::behaviours,
+        leftovers::behaviours,
+        quotas::behaviours,
+        slow_to_go::behaviours,
+    ];
+    files.iter().flat_map(|of_file| of_file()).collect()
 }
 
 fn trial(name: &str, run: fn() -> Result<()>) -> Trial {

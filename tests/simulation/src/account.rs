@@ -42,6 +42,9 @@ pub const ACCOUNT: &str = "123456789012";
 /// The name of the execution of the job that circumstances are about, and so the job's id.
 pub const JOB: &str = "job-0";
 
+/// The access key of the account's root.
+pub(crate) const ROOT: &str = "AKIAROOT";
+
 /// When every run begins.
 const START: &str = "2026-11-29T00:00:00Z";
 
@@ -303,7 +306,7 @@ pub fn upstream(seed: u64) -> (Upstream, Router) {
     let start = START.parse().expect("a time");
     let clock = Clock::new(TimeScale::REAL, TimeScale::REAL).starting_at(start);
     let router = Router::default();
-    let root = Credentials::new("AKIAROOT", "root", None, None, "simulation");
+    let root = Credentials::new(ROOT, "root", None, None, "simulation");
     let host = |service: &str| format!("https://{service}.{REGION}.amazonaws.com");
     let upstream = Upstream {
         ministack: MINISTACK.to_owned(),

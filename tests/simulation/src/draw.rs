@@ -9,6 +9,7 @@ use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Failure};
 use serde_json::{Value, json};
 
+use crate::account::Quotas;
 use crate::circumstance::Circumstance;
 use crate::faults::{Fault, Faults, Rates};
 use crate::run::Scenario;
@@ -21,9 +22,11 @@ pub const WORKER_IMAGE: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/
 pub const WORKER_IMAGE_BY_IPV6: &str = "123456789012.dkr-ecr.eu-central-1.on.aws/mayfly-worker:1";
 /// The image of services.
 pub const SERVICE_IMAGE: &str = "docker.io/library/nginx:stable";
+/// The same in the Region's own registry.
+pub const SERVICE_IMAGE_IN_REGION: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/nginx:stable";
 
 /// What is set in the stack.
-const PARAMETERS: [(&str, &str); 4] = [
+pub const PARAMETERS: [(&str, &str); 4] = [
     ("DataBuckets", DATA_BUCKET),
     ("DefaultImage", WORKER_IMAGE),
     ("ExistingSubnets", "*"),
@@ -34,6 +37,9 @@ const PARAMETERS: [(&str, &str); 4] = [
 pub const MODES: [&str; 8] =
     ["public", "existing", "nat", "endpoints", "ipv6", "service", "load-balancer", "private-service"];
 
+/// A service whose network has no way out but endpoints, and a way in of its own for its load balancer: none that a matrix is
+/// made for.
+pub const ISOLATED: &str = "isolated-service";
 /// A service whose containers live for less than three minutes, for a day and a half: none that a matrix is made for.
 pub const RESTARTED: &str = "restarted-service";
 
@@ -48,6 +54,7 @@ pub fn clean(mode: &str) -> Value {
             "mode": "existing", "subnets": ["${FirstPublicSubnet}"],
             "securityGroups": ["${TaskSecurityGroup}"], "assignPublicIp": true
         }),
+        ISOLATED => json!({ "mode": "private", "egress": "endpoints" }),
         "nat" | "private-service" => json!({ "mode": "private" }),
         "endpoints" | "ipv6" => json!({ "mode": "private", "egress": mode }),
         mode => panic!("{mode} is none of {MODES:?}"),
@@ -57,7 +64,7 @@ pub fn clean(mode: &str) -> Value {
         let check = if is_balanced { json!({ "path": "/" }) } else { json!({ "command": ["CMD", "check"] }) };
         return json!({
             "network": network,
-            "container": { "image": SERVICE_IMAGE },
+            "container": { "image": if mode == ISOLATED { SERVICE_IMAGE_IN_REGION } else { SERVICE_IMAGE } },
             "service": {
                 "ports": [{ "port": 80 }],
                 "allowFrom": ["192.0.2.0/24"],
@@ -79,17 +86,18 @@ pub fn clean(mode: &str) -> Value {
     })
 }
 
-/// A clean job with just `faults`, and stopped where it is to be.
+/// A clean job with just `faults`, which is stopped so many milliseconds after its start, if at all.
 pub fn of_mode(
     mode: &str,
     faults: Vec<Fault>,
     circumstances: Vec<Circumstance>,
-    stop: Option<(String, usize)>,
+    stop: Option<u64>,
 ) -> Scenario {
     Scenario {
         seed: 0,
         document: clean(mode),
         parameters: PARAMETERS.to_vec(),
+        quotas: Quotas::default(),
         faults: Faults::chosen(faults),
         circumstances,
         stop,
@@ -117,6 +125,7 @@ pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>, circumstances: Option<Vec<
         seed,
         document,
         parameters: PARAMETERS.to_vec(),
+        quotas: Quotas::default(),
         faults: faults.map_or_else(|| Faults::drawn(seed, drawn), Faults::chosen),
         circumstances: circumstances.unwrap_or(around),
         stop: None,

@@ -11,7 +11,7 @@ use mayfly_lambda::SdkConfig;
 /// # Errors
 /// Where something cannot be listed.
 pub async fn everything(root: &SdkConfig) -> Result<BTreeSet<String>> {
-    let mut all = networks(&aws_sdk_ec2::Client::new(root)).await.context("EC2")?;
+    let mut all = Box::pin(networks(&aws_sdk_ec2::Client::new(root))).await.context("EC2")?;
     all.extend(tasks(&aws_sdk_ecs::Client::new(root)).await.context("ECS")?);
     all.extend(balancers(&aws_sdk_elasticloadbalancingv2::Client::new(root)).await.context("ELB")?);
     let queues = aws_sdk_sqs::Client::new(root).list_queues().into_paginator().items().send();

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use local_states::execution::{Event, Execution, Status};
+use jiff::Timestamp;
+use local_states::execution::{Execution, Status};
+use mayfly_model::names::Names;
 use mayfly_model::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::account::{Account, JOB, Quotas};
 use crate::circumstance::Circumstance;
-use crate::draw::{SERVICE_IMAGE, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
+use crate::draw::{SERVICE_IMAGE, SERVICE_IMAGE_IN_REGION, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
 use crate::faults::{Fault, Faults, Made};
 use crate::stack::Stack;
 use crate::worker::{Config as StageConfig, Director, Image, Life, Stage};
@@ -40,12 +42,14 @@ pub struct Scenario {
     pub document: Value,
     /// The parameters of the stack.
     pub parameters: Vec<(&'static str, &'static str)>,
+    /// What the account may have.
+    pub quotas: Quotas,
     /// What goes wrong between functions and AWS.
     pub faults: Faults,
     /// What goes wrong around them.
     pub circumstances: Vec<Circumstance>,
-    /// When the execution is stopped by somebody: as soon as it enters this state, for the so-many-th time.
-    pub stop: Option<(String, usize)>,
+    /// So many milliseconds after its start the execution is stopped by somebody.
+    pub stop: Option<u64>,
     /// What the containers do.
     pub director: Arc<dyn Director>,
 }
@@ -66,8 +70,10 @@ pub struct Report {
     pub circumstances: Vec<Circumstance>,
     /// The calls and runs of functions, in order.
     pub made: Vec<Made>,
-    /// The states that the job's execution entered, in order.
-    pub states: Vec<String>,
+    /// The states that the job's execution entered, in order, and then those of its own teardown.
+    pub states: Vec<Visit>,
+    /// What was there of the job before a sweep.
+    pub left: BTreeSet<String>,
     /// How long it took from start to end, in seconds of the cloud.
     pub seconds: f64,
     /// All that happened, in lines, where that was asked for.
@@ -75,87 +81,277 @@ pub struct Report {
     pub trace: Vec<String>,
 }
 
+/// One time that an execution was in a state. Times are milliseconds since the job's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Visit {
+    /// Of which machine, by its file.
+    pub machine: String,
+    /// The state's name.
+    pub state: String,
+    /// When it was entered.
+    pub from: u64,
+    /// When it was left; nothing where the execution ended in it.
+    pub until: Option<u64>,
+}
+
 /// Runs `scenario`, and tells all that happens if it is to.
 ///
 /// # Errors
 /// Where the account could not be set up or looked at.
 pub async fn play(scenario: Scenario, with_trace: bool) -> Result<Report> {
-    let Scenario { seed, document, parameters, faults, circumstances, stop, director } = scenario;
-    let (faults, circumstances) = (&faults, circumstances.as_slice());
-    let (account, stage) = account(seed, Quotas::default(), faults, circumstances, director);
-    let mut stacks = vec![account.deploy(STACK, &parameters).await?];
-    if circumstances.iter().any(|one| matches!(one, Circumstance::Neighbour { elsewhere: true, .. })) {
-        stacks.push(account.deploy(OTHER_STACK, &parameters).await?);
+    let mut run = Box::pin(Run::begin(&scenario)).await?;
+    let execution = run.start(JOB, &scenario.document).await?;
+    let around = run.meanwhile();
+    if let Some(after) = scenario.stop {
+        run.account.upstream.clock.sleep(Duration::from_millis(after)).await;
+        run.stop(JOB);
     }
-    let before = left::everything(&account.root()).await?;
-    account.witness.forget();
-
-    let execution = start(&account, &stacks[0], JOB, &document).await?;
-    let begun = account.upstream.clock.instant();
-    let around = meanwhile(&account, &stacks, circumstances);
-    let mut violations = Vec::new();
-    let is_stopped = stop.is_some();
-    if !ended(&account, &execution, stop).await {
-        violations.push(format!("the execution has not ended after {} hours", PATIENCE.as_secs() / 3600));
-    }
-    let seconds = (account.upstream.clock.instant() - begun).as_secs_f64();
-    let mut executions = vec![(JOB.to_owned(), execution)];
+    run.ended(&execution).await;
     for neighbour in around {
-        let Some((job, execution)) = neighbour.await? else { continue };
-        ended(&account, &execution, None).await;
-        executions.push((job, execution));
+        run.jobs.extend(neighbour.await?);
     }
-    account.upstream.clock.sleep(RULE).await;
-    faults.lift();
-    torn_down(&account, &stacks).await;
-    let left: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
-    let (creations, lives) = (account.witness.creations(), stage.truth().lives());
-    let (faulty, written) = (faults.done(), written(&account, &stacks));
-    let mut outcomes: Vec<_> = executions.iter().map(|(_, execution)| outcome(execution)).collect();
-    for ((job, execution), own) in executions.iter().zip(&outcomes) {
-        let is_own = |life: &Life| life.job.as_deref().unwrap_or(JOB) == job;
-        violations.extend(truth::check(&truth::Seen {
-            job,
-            execution,
-            is_stopped: is_stopped && job == JOB,
-            outcome: own.as_ref(),
-            all: &outcomes,
-            left: &left,
-            lives: &lives
-                .iter()
-                .filter(|(_, life)| is_own(life))
-                .map(|(task, life)| (task.as_str(), life))
-                .collect(),
-            creations: &creations,
-            faults: &faulty,
-            circumstances,
-            written: &written,
-        }));
+    Box::pin(run.finish(with_trace)).await
+}
+
+/// An account with the stack in it, and the jobs that have been started.
+#[derive(Debug)]
+pub struct Run {
+    /// The account.
+    pub account: Account,
+    /// What plays its containers.
+    pub stage: Stage,
+    /// The stacks; the first is that of the jobs.
+    pub stacks: Vec<Stack>,
+    /// Whether somebody has taken a right away from a function, or made something with a job's tags.
+    pub is_disturbed: bool,
+    faults: Faults,
+    circumstances: Vec<Circumstance>,
+    /// What there was before the first job.
+    before: BTreeSet<String>,
+    jobs: Vec<Job>,
+    stopped: BTreeSet<String>,
+}
+
+/// A job: its id, and its execution.
+type Job = (String, Arc<Execution>);
+
+impl Run {
+    /// Deploys the stack of `scenario`. No job runs yet.
+    ///
+    /// # Errors
+    /// Where something of it is refused.
+    pub async fn begin(scenario: &Scenario) -> Result<Self> {
+        let Scenario { seed, parameters, quotas, faults, circumstances, director, .. } = scenario;
+        let (account, stage) = account(*seed, *quotas, faults, circumstances, Arc::clone(director));
+        let mut stacks = vec![account.deploy(STACK, parameters).await?];
+        if circumstances.iter().any(|one| matches!(one, Circumstance::Neighbour { elsewhere: true, .. })) {
+            stacks.push(account.deploy(OTHER_STACK, parameters).await?);
+        }
+        let before = left::everything(&account.root()).await?;
+        let (faults, circumstances) = (faults.clone(), circumstances.clone());
+        let (jobs, stopped) = (Vec::new(), BTreeSet::new());
+        Ok(Self { account, stage, stacks, is_disturbed: false, faults, circumstances, before, jobs, stopped })
     }
 
-    if !left.is_empty() {
-        // The sweeper leaves what has just ended to the rule.
-        account.upstream.clock.sleep(GRACE).await;
+    /// Starts a job.
+    ///
+    /// # Errors
+    /// Where Step Functions refuses it.
+    pub async fn start(&mut self, job: &str, document: &Value) -> Result<Arc<Execution>> {
+        let execution = start(&self.account, &self.stacks[0], job, document).await?;
+        self.jobs.push((job.to_owned(), Arc::clone(&execution)));
+        Ok(execution)
     }
-    for stack in &stacks {
-        sweep(&account, stack).await?;
+
+    /// Stops a job as a person does, where it runs.
+    pub fn stop(&mut self, job: &str) {
+        let running =
+            self.jobs.iter().filter(|(id, execution)| id == job && execution.status() == Status::Running);
+        for (_, execution) in running {
+            self.account.step_functions.engine.stop(execution, None, None);
+            self.stopped.insert(job.to_owned());
+        }
     }
-    torn_down(&account, &stacks).await;
-    account.upstream.clock.sleep(RULE).await;
-    let left: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
-    violations.extend(left.iter().map(|what| format!("left after a sweep: {what}")));
-    let execution = &executions[0].1;
-    Ok(Report {
-        violations,
-        outcome: outcomes.swap_remove(0).map(|outcome| json!(outcome)),
-        status: format!("{:?}", execution.status()),
-        faults: faulty,
-        circumstances: circumstances.to_vec(),
-        made: faults.made(),
-        states: entered(&execution.events()).collect(),
-        seconds,
-        trace: if with_trace { trace(&account, &stacks) } else { Vec::new() },
-    })
+
+    /// The execution of a job that was started.
+    pub fn job(&self, job: &str) -> Option<Arc<Execution>> {
+        self.jobs.iter().find(|(id, _)| id == job).map(|(_, execution)| Arc::clone(execution))
+    }
+
+    /// Whether none of the jobs runs.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.iter().all(|(_, execution)| execution.status() != Status::Running)
+    }
+
+    /// What is there that was not before the jobs.
+    ///
+    /// # Errors
+    /// Where the account could not be looked at.
+    pub async fn left(&self) -> Result<BTreeSet<String>> {
+        Ok(&left::everything(&self.account.root()).await? - &self.before)
+    }
+
+    /// What is there now was there before the jobs.
+    ///
+    /// # Errors
+    /// Where the account could not be looked at.
+    pub async fn disregard(&mut self) -> Result<()> {
+        self.before = left::everything(&self.account.root()).await?;
+        Ok(())
+    }
+
+    /// Whether the execution ends while there is patience.
+    pub async fn ended(&self, execution: &Execution) -> bool {
+        let clock = self.account.upstream.clock;
+        let deadline = clock.instant() + PATIENCE;
+        while execution.status() == Status::Running && clock.instant() < deadline {
+            clock.sleep(LOOK).await;
+        }
+        execution.status() != Status::Running
+    }
+
+    /// Waits for the end of all jobs and of the teardowns that follow, and looks at what must hold. Tells all that happened if
+    /// it is to.
+    ///
+    /// # Errors
+    /// Where the account could not be looked at.
+    ///
+    /// # Panics
+    /// Where no job was started.
+    pub async fn finish(self, with_trace: bool) -> Result<Report> {
+        let mut violations = Vec::new();
+        for (job, execution) in &self.jobs {
+            if !self.ended(execution).await {
+                violations.push(format!("{job} has not ended after {} hours", PATIENCE.as_secs() / 3600));
+            }
+        }
+        let Self { account, stage, stacks, is_disturbed, faults, circumstances, before, jobs, stopped } =
+            self;
+        account.upstream.clock.sleep(RULE).await;
+        faults.lift();
+        torn_down(&account, &stacks).await;
+        let left: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
+        let (creations, lives) = (account.witness.creations(), stage.truth().lives());
+        let (faulty, written) = (faults.done(), written(&account, &stacks));
+        let mut outcomes: Vec<_> = jobs.iter().map(|(_, execution)| outcome(execution)).collect();
+        for ((job, execution), own) in jobs.iter().zip(&outcomes) {
+            let is_own = |life: &Life| life.job.as_deref().unwrap_or(JOB) == job;
+            violations.extend(truth::check(&truth::Seen {
+                job,
+                execution,
+                is_stopped: stopped.contains(job),
+                is_disturbed,
+                outcome: own.as_ref(),
+                all: &outcomes,
+                left: &left,
+                lives: &lives
+                    .iter()
+                    .filter(|(_, life)| is_own(life))
+                    .map(|(task, life)| (task.as_str(), life))
+                    .collect(),
+                creations: &creations,
+                faults: &faulty,
+                circumstances: &circumstances,
+                written: &written,
+            }));
+        }
+
+        if !left.is_empty() {
+            // The sweeper leaves what has just ended to the rule.
+            account.upstream.clock.sleep(GRACE).await;
+        }
+        for stack in &stacks {
+            sweep(&account, stack).await?;
+        }
+        torn_down(&account, &stacks).await;
+        account.upstream.clock.sleep(RULE).await;
+        let still: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
+        violations.extend(still.iter().map(|what| format!("left after a sweep: {what}")));
+        let (job, execution) = &jobs[0];
+        let over = execution.ending().map_or(account.upstream.clock.now(), |(_, over)| over);
+        let mut states = visits("run-job", execution, execution.started);
+        if let Some(own) = teardown(&account, &stacks[0], job) {
+            states.extend(visits("tear-down", &own, execution.started));
+        }
+        Ok(Report {
+            violations,
+            outcome: outcomes.swap_remove(0).map(|outcome| json!(outcome)),
+            status: format!("{:?}", execution.status()),
+            faults: faulty,
+            circumstances,
+            made: faults.made(),
+            states,
+            left,
+            seconds: over.duration_since(execution.started).as_secs_f64(),
+            trace: if with_trace { trace(&account, &stacks) } else { Vec::new() },
+        })
+    }
+
+    /// Lets happen what is to happen while the job runs. What is given is over when that has begun.
+    fn meanwhile(&self) -> Vec<impl Future<Output = Result<Option<Job>>> + use<>> {
+        let begin = |(number, circumstance): (usize, &Circumstance)| {
+            let after = match circumstance {
+                Circumstance::Sweep(after)
+                | Circumstance::Redeploy(after)
+                | Circumstance::Neighbour { after, .. } => *after,
+                _ => return None,
+            };
+            let (account, stacks) = (self.account.clone(), self.stacks.clone());
+            let circumstance = circumstance.clone();
+            let begun = tokio::spawn(async move {
+                account.upstream.clock.sleep(Duration::from_secs(after)).await;
+                match circumstance {
+                    // What goes wrong may stop it: another one follows at the end.
+                    Circumstance::Sweep(_) => _ = sweep(&account, &stacks[0]).await,
+                    Circumstance::Redeploy(_) => account.publish(&stacks[0]),
+                    Circumstance::Neighbour { mode, elsewhere, .. } => {
+                        let (job, stack) = (format!("job-{}", number + 1), &stacks[usize::from(elsewhere)]);
+                        let execution = start(&account, stack, &job, &draw::clean(&mode)).await?;
+                        return Ok(Some((job, execution)));
+                    }
+                    _ => {}
+                }
+                Ok(None)
+            });
+            Some(async move { begun.await? })
+        };
+        self.circumstances.iter().enumerate().filter_map(begin).collect()
+    }
+}
+
+/// The teardown that a job's own execution calls.
+pub fn teardown(account: &Account, stack: &Stack, job: &str) -> Option<Arc<Execution>> {
+    let name = Names::new(&stack.name, job).teardown();
+    let all = account.step_functions.engine.executions(stack.arn("TearDownStateMachine"));
+    all.into_iter().find(|execution| execution.name == name)
+}
+
+/// The times that an execution of `machine` was in a state that takes some, since `start`.
+fn visits(machine: &str, execution: &Execution, start: Timestamp) -> Vec<Visit> {
+    let mut visits: Vec<Visit> = Vec::new();
+    let start = start.as_duration().as_secs_f64();
+    for event in execution.events() {
+        let view = event.view(false);
+        let kind = view["type"].as_str().unwrap_or_default();
+        // Half a millisecond more, as the next line takes the fraction away.
+        let after = view["timestamp"].as_f64().unwrap_or_default() - start + 0.0005;
+        let after = Duration::try_from_secs_f64(after).unwrap_or_default().as_millis();
+        let after = u64::try_from(after).unwrap_or(u64::MAX);
+        let named = |details: &str| view[details]["name"].as_str().unwrap_or_default().to_owned();
+        if matches!(kind, "TaskStateEntered" | "WaitStateEntered") {
+            let state = named("stateEnteredEventDetails");
+            visits.push(Visit { machine: machine.to_owned(), state, from: after, until: None });
+        } else if kind.ends_with("StateExited") {
+            let state = named("stateExitedEventDetails");
+            // A state is in one branch of the machine, so its times are one after the other.
+            let is_it = |visit: &&mut Visit| visit.state == state && visit.until.is_none();
+            if let Some(visit) = visits.iter_mut().find(is_it) {
+                visit.until = Some(after);
+            }
+        }
+    }
+    visits
 }
 
 /// An account in which everything random comes from `seed`, and what plays its containers.
@@ -170,6 +366,7 @@ pub(crate) fn account(
         (WORKER_IMAGE, Image::Worker),
         (WORKER_IMAGE_BY_IPV6, Image::Worker),
         (SERVICE_IMAGE, Image::Service),
+        (SERVICE_IMAGE_IN_REGION, Image::Service),
     ];
     let images = images.map(|(name, image)| (name.to_owned(), image)).into();
     let upstream = account::upstream(seed);
@@ -202,69 +399,6 @@ pub(crate) async fn start(
     started.map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))
 }
 
-/// A job beside the one that a run is about: its id, and its execution.
-type Neighbour = (String, Arc<Execution>);
-
-/// Lets happen what is to happen while the job runs. What is given is over when that has begun.
-fn meanwhile(
-    account: &Account,
-    stacks: &[Stack],
-    circumstances: &[Circumstance],
-) -> Vec<impl Future<Output = Result<Option<Neighbour>>> + use<>> {
-    let begin = |(number, circumstance): (usize, &Circumstance)| {
-        let after = match circumstance {
-            Circumstance::Sweep(after)
-            | Circumstance::Redeploy(after)
-            | Circumstance::Neighbour { after, .. } => *after,
-            _ => return None,
-        };
-        let (account, stacks, circumstance) = (account.clone(), stacks.to_vec(), circumstance.clone());
-        let begun = tokio::spawn(async move {
-            account.upstream.clock.sleep(Duration::from_secs(after)).await;
-            match circumstance {
-                // What goes wrong may stop it: another one follows at the end.
-                Circumstance::Sweep(_) => _ = sweep(&account, &stacks[0]).await,
-                Circumstance::Redeploy(_) => account.publish(&stacks[0]),
-                Circumstance::Neighbour { mode, elsewhere, .. } => {
-                    let (job, stack) = (format!("job-{}", number + 1), &stacks[usize::from(elsewhere)]);
-                    let execution = start(&account, stack, &job, &draw::clean(&mode)).await?;
-                    return Ok(Some((job, execution)));
-                }
-                _ => {}
-            }
-            Ok(None)
-        });
-        Some(async move { begun.await? })
-    };
-    circumstances.iter().enumerate().filter_map(begin).collect()
-}
-
-/// Whether the execution ends while there is patience; stopped, where it is to be.
-async fn ended(account: &Account, execution: &Execution, mut stop: Option<(String, usize)>) -> bool {
-    let clock = account.upstream.clock;
-    let deadline = clock.instant() + PATIENCE;
-    let mut seen = 0;
-    while execution.status() == Status::Running {
-        if clock.instant() > deadline {
-            return false;
-        }
-        let look = if stop.is_some() { Duration::from_millis(20) } else { LOOK };
-        clock.sleep(look).await;
-        if let Some((state, visit)) = &mut stop {
-            let events = execution.events();
-            let again = entered(&events[seen..]).filter(|name| name == state).count();
-            seen = events.len();
-            if again > *visit {
-                stop = None;
-                account.step_functions.engine.stop(execution, None, None);
-            } else {
-                *visit -= again;
-            }
-        }
-    }
-    true
-}
-
 /// Waits until no teardown runs.
 async fn torn_down(account: &Account, stacks: &[Stack]) {
     let clock = account.upstream.clock;
@@ -292,13 +426,6 @@ fn outcome(execution: &Execution) -> Option<Outcome> {
     let (ending, _) = execution.ending()?;
     let text = ending.output.or(ending.cause)?;
     serde_json::from_str(&text).ok()
-}
-
-/// The names of the states that these events entered.
-fn entered(events: &[Event]) -> impl Iterator<Item = String> {
-    let name =
-        |event: &Event| event.view(false)["stateEnteredEventDetails"]["name"].as_str().map(str::to_owned);
-    events.iter().filter_map(name)
 }
 
 /// The executions of all machines.

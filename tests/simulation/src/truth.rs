@@ -38,6 +38,8 @@ pub struct Seen<'a> {
     pub execution: &'a Execution,
     /// Whether somebody was to stop it.
     pub is_stopped: bool,
+    /// Whether somebody has taken a right away from a function, or made something with a job's tags.
+    pub is_disturbed: bool,
     /// What it ended with.
     pub outcome: Option<&'a Outcome>,
     /// What all jobs ended with, this one too; nothing of those that did not tell.
@@ -177,8 +179,14 @@ fn is_unproven(outcome: &Outcome) -> bool {
     outcome.receipt.residual.iter().any(|resource| resource.kind == Kind::Unproven)
 }
 
-/// What is told as created is all that was, unless the first search was denied, or a queue was too new for it; and each of it
-/// is told as deleted or as left.
+/// Whether the job has given its address back while it waited for an internet gateway. It took another one later.
+fn has_released(seen: &Seen<'_>) -> bool {
+    let events = seen.execution.events();
+    events.iter().any(|event| event.view(false)["stateExitedEventDetails"]["name"] == "ReleaseAddress")
+}
+
+/// What is told as created is all that was and stayed, unless the first search was denied, or a queue was too new for it; and
+/// each of it is told as deleted or as left.
 fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let Some(outcome) = seen.outcome else { return };
     let receipt = &outcome.receipt;
@@ -194,8 +202,9 @@ fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
     if is_unproven(outcome) || seen.faults.iter().any(is_denied) {
         return;
     }
+    let is_past = |creation: &&Creation| creation.action == "AllocateAddress" && has_released(seen);
     let is_new = |creation: &&Creation| creation.listed.is_some_and(|age| age < TAGS_SEEN);
-    for Creation { action, id, .. } in creations(seen).filter(|creation| !is_new(creation)) {
+    for Creation { action, id, .. } in creations(seen).filter(|made| !is_new(made) && !is_past(made)) {
         if !receipt.created.iter().any(|named| named.id == *id) {
             violations.push(format!("untrue receipt: {action} has created {id}, which is not told"));
         }
@@ -226,7 +235,7 @@ fn no_second_network(seen: &Seen<'_>, violations: &mut Vec<String>) {
         let made = creations(seen).filter(|creation| creation.action == action);
         // What was asked for twice may be answered as one.
         let ids: BTreeSet<_> = made.map(|creation| &creation.id).collect();
-        if ids.len() > 1 {
+        if ids.len() > 1 && !(action == "AllocateAddress" && has_released(seen)) {
             violations.push(format!("{action} has created {ids:?}"));
         }
     }
@@ -249,7 +258,8 @@ const SECOND_ROUND: &str = r#"\"round\":2"#;
 /// Where nothing goes wrong, a teardown comes to its end in one round: what it deletes it deletes when nothing uses it any more,
 /// and it waits until that is gone.
 fn one_round(seen: &Seen<'_>, violations: &mut Vec<String>) {
-    if seen.is_stopped || !seen.faults.is_empty() || !seen.circumstances.is_empty() {
+    let is_wrong = !seen.faults.is_empty() || !seen.circumstances.is_empty();
+    if seen.is_stopped || seen.is_disturbed || is_wrong {
         return;
     }
     if seen.written.iter().any(|event| event.contains(SECOND_ROUND)) {

@@ -71,7 +71,9 @@ pub(super) fn true_class(seen: &Seen<'_>, violations: &mut Vec<String>) {
         Class::TimedOut | Class::HeartbeatLost | Class::StartFailed => {
             anything(seen) || untold(seen) || died(seen)
         }
-        Class::AccessDenied => seen.faults.iter().any(|fault| fault.what == What::Denied),
+        Class::AccessDenied => {
+            seen.is_disturbed || seen.faults.iter().any(|fault| fault.what == What::Denied)
+        }
         Class::Internal => anything(seen),
     };
     if !may_be {

@@ -107,6 +107,8 @@ pub enum Quirk {
     Garbles(String),
     /// The worker takes no notice of SIGTERM while it works.
     IgnoresTerm,
+    /// The worker takes no notice of how long the attempt may take, nor of SIGTERM while it works.
+    IgnoresTime,
 }
 
 /// When a container dies.

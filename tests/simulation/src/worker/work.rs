@@ -48,7 +48,11 @@ impl Stop {
     fn failure(self, phase: Phase) -> Failure {
         let (class, message) = match self {
             Self::TimedOut => (Class::TimedOut, "the attempt took too long"),
-            Self::Interrupted => (Class::SpotInterrupted, "the container was told to stop"),
+            // In the real one's words.
+            Self::Interrupted => (
+                Class::SpotInterrupted,
+                "the container was told to stop (Spot capacity taken back, or the service was stopped)",
+            ),
             Self::Superseded => (Class::Internal, "a newer start took over"),
         };
         let output = (phase == Phase::Running).then(String::new);
@@ -62,7 +66,7 @@ impl Worker {
         let (body, clock) = (self.body.clone(), self.reporter.clock);
         let behaviour = self.config.director.behaviour(&self.reporter.task, &assignment);
         self.note(&assignment);
-        body.ignore_term(behaviour.quirk == Some(Quirk::IgnoresTerm));
+        body.ignore_term(matches!(behaviour.quirk, Some(Quirk::IgnoresTerm | Quirk::IgnoresTime)));
         let fate = {
             let (body, quirk) = (body.clone(), behaviour.quirk.clone());
             async move {
@@ -259,7 +263,10 @@ impl Course {
     ) -> Self {
         let clock = reporter.clock;
         let began = clock.instant();
-        let time = Duration::from_secs(assignment.timeout_seconds).min(LONGEST);
+        let time = match behaviour.quirk {
+            Some(Quirk::IgnoresTime) => LONGEST,
+            _ => Duration::from_secs(assignment.timeout_seconds).min(LONGEST),
+        };
         let progress = Progress { phase: Phase::Downloading, percent: None, line: None };
         Self {
             end: Stopping { clock, request, deadline: began + clock.work_scale.real(time) },
