@@ -32,6 +32,8 @@ fn functions(part: &Value) -> Vec<&str> {
 struct Job {
     /// What collect-result says; none where create-service has failed, null where plan-job has.
     ending: Option<Value>,
+    /// What create-service fails by.
+    error: &'static str,
     /// Whether the teardown ends well.
     torn_down: bool,
 }
@@ -57,7 +59,7 @@ impl Job {
         cloud.always("PlanJob", if refused { Reply::Throws("InvalidJob") } else { Reply::Returns(plan) });
         cloud.always("CreateQueue", Reply::Returns(json!({ "queueUrl": "q" })));
         cloud.always("RegisterTask", Reply::Returns(json!({ "taskDefinition": "t" })));
-        let made = if self.ending.is_some() { Reply::Returns(json!({})) } else { Reply::Throws("Internal") };
+        let made = if self.ending.is_some() { Reply::Returns(json!({})) } else { Reply::Throws(self.error) };
         cloud.always("CreateService", made);
         cloud.always("DispatchJob", Reply::Throws("AlreadyEnded"));
         cloud.always("CollectResult", Reply::Returns(self.ending.clone().unwrap_or_default()));
@@ -78,7 +80,7 @@ async fn a_finished_result_outlives_a_crash_of_conclude_job() {
     for death in
         ["Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "core::any::Any", "Lambda.Unknown"]
     {
-        let job = Job { ending: Some(ending.clone()), torn_down: true };
+        let job = Job { ending: Some(ending.clone()), error: "", torn_down: true };
         let ended = job
             .run(move |data, call| match call {
                 1 => Reply::Throws(death),
@@ -103,12 +105,13 @@ async fn nothing_that_a_job_came_to_is_lost_when_conclude_job_never_answers() {
     let succeeded = json!({ "next": "CONCLUDE", "reported": true, "result": result() });
     let failed = json!({ "next": "CONCLUDE", "reported": true, "failure": failure });
     for torn_down in [true, false] {
-        for (ending, error, message) in [
-            (Some(&succeeded), None, ""),
-            (Some(&failed), Some("CommandFailed"), "it ended with 3"),
-            (None, Some("Internal"), r#""Error":"Internal""#),
+        for (ending, thrown, error, message) in [
+            (Some(&succeeded), "", None, ""),
+            (Some(&failed), "", Some("CommandFailed"), "it ended with 3"),
+            (None, "QuotaExceeded", Some("QuotaExceeded"), r#""Error":"QuotaExceeded""#),
+            (None, "Unavailable", Some("Internal"), r#""Error":"Unavailable""#),
         ] {
-            let job = Job { ending: ending.cloned(), torn_down };
+            let job = Job { ending: ending.cloned(), error: thrown, torn_down };
             let ended = job.run(|_, _| Reply::Throws("Runtime.ExitError")).await;
             assert_eq!(ended.status == Status::Succeeded, error.is_none(), "{ended:#?}");
             let outcome = match &ended.cause {
@@ -123,7 +126,7 @@ async fn nothing_that_a_job_came_to_is_lost_when_conclude_job_never_answers() {
             assert_eq!(outcome["receipt"], proof);
         }
     }
-    let refused = Job { ending: Some(Value::Null), torn_down: true };
+    let refused = Job { ending: Some(Value::Null), error: "", torn_down: true };
     let ended = refused.run(|_, _| Reply::Throws("Runtime.ExitError")).await;
     assert_eq!(ended.error(), "InvalidJob");
     let outcome: Value = serde_json::from_str(ended.cause()).expect("the outcome as JSON");
@@ -133,7 +136,7 @@ async fn nothing_that_a_job_came_to_is_lost_when_conclude_job_never_answers() {
 /// Its own last word is believed at once; a job that was refused does not wait minutes for it.
 #[tokio::test]
 async fn what_a_step_says_for_good_is_not_repeated() {
-    let refused = Job { ending: Some(Value::Null), torn_down: true };
+    let refused = Job { ending: Some(Value::Null), error: "", torn_down: true };
     let concluded = json!({ "status": "FAILED", "error": "InvalidJob", "cause": "{}" });
     let ended = refused.run(move |_, _| Reply::Returns(concluded.clone())).await;
     assert_eq!((ended.error(), ended.count("TaskFailed")), ("InvalidJob", 1));
