@@ -87,19 +87,22 @@ fn with_secret(arn: &str) -> Value {
 
 /// What a customer's key encrypts takes one right more, of which neither service's words tell the name.
 async fn decrypted(stack: &Stack) -> Result<()> {
-    for (given, words) in
-        ["Access to KMS is not allowed", "The ciphertext refers to a customer master key"].iter().enumerate()
-    {
-        let (service, document) = (["secret", "parameter"][given], with_secret(&stack.encrypted[given]));
-        stack.limit(EXECUTION, &[DECRYPT]).await?;
-        let denied = stack.start(&format!("rights-encrypted-{service}"), &document).await?;
-        let failure = failure(stack, &denied).await?;
+    let words = ["Access to KMS is not allowed", "The ciphertext refers to a customer master key"];
+    let [secret, parameter] = &stack.encrypted;
+    stack.limit(EXECUTION, &[DECRYPT]).await?;
+    let denied = [
+        stack.start("rights-encrypted-secret", &with_secret(secret)).await?,
+        stack.start("rights-encrypted-parameter", &with_secret(parameter)).await?,
+    ];
+    for (job, words) in denied.iter().zip(words) {
+        let failure = failure(stack, job).await?;
         ensure!(failure.error == Class::AccessDenied && failure.message.contains(words), "{failure:#?}");
-        stack.limit(EXECUTION, &[]).await?;
-        let allowed = stack.start(&format!("rights-decrypted-{service}"), &document).await?;
-        stack.succeeded(&allowed).await?;
     }
-    Ok(())
+    stack.limit(EXECUTION, &[]).await?;
+    let mut both = command(&["true"]);
+    both["container"] = json!({ "secrets": { "SECRET": secret, "PARAMETER": parameter } });
+    let allowed = stack.start("rights-decrypted", &both).await?;
+    stack.succeeded(&allowed).await
 }
 
 /// A job whose container cannot start tells which right it lacks.

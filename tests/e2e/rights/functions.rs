@@ -1,5 +1,6 @@
 //! What each function's role, and the role that signs URLs, is for.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -87,22 +88,20 @@ pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
     // It has waited for long enough, and would end by itself.
     let held = execution("run-job", HELD);
     stack.world.states.stop_execution().execution_arn(&held).send().await?;
+    // What a look finds stays; a sweep has it torn down.
+    let is_there = Cell::new(false);
     let payload = async |scene| {
         match scene {
-            // What this job has, it has without an execution. Each sweep has one of its own: a sweep that is denied one
-            // right has all that it finds by its others torn down.
+            // Most of its rights are for looking.
             0 => {
-                let job = format!("{SOLO}-{}", stack.number());
-                let mut plan = stack.plan(&job).await?;
-                plan.tags.insert(tags::EXECUTION.to_owned(), execution("run-job", &job));
-                stack.mailbox(&job, LONG_AHEAD).await?;
-                stack.call("register-task", &json!({ "plan": plan })).await?;
-                stack.call("create-cluster", &json!({ "plan": plan })).await?;
-                let groups = json!({ "plan": balanced(plan)?, "vpcId": stack.vpc().await? });
-                stack.call("create-target-groups", &groups).await?;
+                if !is_there.replace(true) {
+                    forget_a_job(stack).await?;
+                }
+                return Ok(Some(json!({ "lookOnly": true })));
             }
+            1 => is_there.set(false),
             // The execution of this one runs too long.
-            1 => {
+            2 => {
                 let job = format!("rights-late-{}", stack.number());
                 start_for_ever(stack, &job).await?;
                 // Once it is dispatched it has a service, which a sweep describes.
@@ -114,6 +113,19 @@ pub async fn prove_sweeper(stack: &Stack) -> Result<Rights> {
         Ok(Some(json!({})))
     };
     needed(stack, "sweep-expired", payload).await
+}
+
+/// Makes something of each kind that a sweep looks for, of a job without an execution: a service, which takes one, apart.
+async fn forget_a_job(stack: &Stack) -> Result<()> {
+    let job = format!("{SOLO}-{}", stack.number());
+    let mut plan = stack.plan(&job).await?;
+    plan.tags.insert(tags::EXECUTION.to_owned(), execution("run-job", &job));
+    stack.mailbox(&job, LONG_AHEAD).await?;
+    stack.call("register-task", &json!({ "plan": plan })).await?;
+    stack.call("create-cluster", &json!({ "plan": plan })).await?;
+    let groups = json!({ "plan": balanced(plan)?, "vpcId": stack.vpc().await? });
+    stack.call("create-target-groups", &groups).await?;
+    Ok(())
 }
 
 async fn hold(stack: &Stack) -> Result<()> {
