@@ -12,18 +12,14 @@ mod command_fails; // a job that fails says why, and is torn down all the same
 mod drained; // a stack is deleted only when nothing of any job is left
 mod egress; // a private job without a NAT gateway
 mod expiry; // signed URLs expire, and a job that outlives them delivers all the same
-mod held_up; // a result counts however long its handling is held up
 mod invalid_documents; // what cannot run is refused in words, before anything is created
 mod many_files; // a job may have as many files, with as long keys, as its document holds
 mod names; // every name that Step Functions takes is a job's
-mod neighbours; // jobs of the same or a similar name never touch each other
 mod networks; // a job runs in the network that it names
 mod plug; // whoever pulls the plug in the middle finds an empty account after one sweep
 mod private; // a job has a network of its own, and nothing of it is left
 mod reports; // what is stale, false or garbage changes nothing
-mod results; // a result that SQS has accepted is never lost
 mod rights; // no role may do more than it needs, and none touches another stack
-mod same_name; // submitting the same name twice is safe
 mod samples; // every file in events/ is executed
 mod secrets; // what must stay secret is in no log, history, event or outcome
 mod services; // a service is called for as long as it may be, and leaves nothing
@@ -54,8 +50,6 @@ fn main() -> ExitCode {
     let files = [
         rights::trials,
         classes::trials,
-        held_up::trials,
-        results::trials,
         attempts::trials,
         reports::trials,
         expiry::trials,
@@ -65,7 +59,6 @@ fn main() -> ExitCode {
         private::trials,
         egress::trials,
         many_files::trials,
-        neighbours::trials,
         names::trials,
         networks::trials,
         stopped::trials,
@@ -73,7 +66,6 @@ fn main() -> ExitCode {
         samples::trials,
         transcode::trials,
         command_fails::trials,
-        same_name::trials,
         variables::trials,
         swept::trials,
         aws_cli::trials,

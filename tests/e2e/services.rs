@@ -1,4 +1,5 @@
-//! A service is called at its address for as long as it may be, and then nothing of it is left.
+//! A service is called at its address for as long as it may be, and then nothing of it is left. What becomes of one whose
+//! containers end, or that is extended, is in `tests/simulation/simulate/services.rs`.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -6,18 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::types::ExecutionStatus;
-use futures_util::{StreamExt, TryStreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
 use libtest_mimic::Trial;
 use local_cloud::deploy::HOST;
-use local_cloud::{ACCOUNT, REGION};
-use local_ecs::{Fault, Rule, SpotStopCode};
-use mayfly_model::class::Class;
 use mayfly_model::inventory::Kind;
-use mayfly_model::names::Names;
-use mayfly_model::outcome::{JobFailure, Outcome, ServiceResult};
+use mayfly_model::outcome::{Outcome, ServiceResult};
 use mayfly_model::record;
 use mayfly_model::service::{Address, Entrance};
 use mayfly_model::turn::Provider;
@@ -27,11 +21,9 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::support::course::{self, always, sample};
+use crate::support::course::{self, sample};
 use crate::support::documents::{PORT, service};
 use crate::support::harness::Harness;
-use crate::support::history::states_entered;
-use crate::support::sweep::{Turn, names, sweep, turn};
 use crate::support::world::{self, STACK, World, job_arn, until};
 
 /// An address of this machine's that the samples let in, and one that they do not.
@@ -45,13 +37,6 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("a_service_is_called_over_tls_by_its_certificates_name_alone", encrypted),
         harness.trial("a_private_service_is_called_through_its_load_balancer", private),
         harness.trial("a_service_of_datagrams_answers_whom_it_lets_in", datagrams),
-        harness.trial_in_turn("a_service_is_extended_and_the_sweeper_believes_its_record", turn, extended),
-        harness.trial("a_service_whose_machine_does_not_wait_for_it_is_not_extended", not_waited_for),
-        harness.trial("a_service_that_cannot_stay_up_fails_with_its_last_lines", cannot_stay_up),
-        harness.trial("a_service_whose_image_is_missing_is_given_up", no_image),
-        harness.trial("a_service_without_room_on_spot_runs_on_demand", no_room_on_spot),
-        harness.trial("a_service_that_loses_its_container_is_called_at_another_address", replaced),
-        harness.trial("five_hundred_restarts_are_in_no_history", restarted),
     ]
 }
 
@@ -181,172 +166,6 @@ async fn entrance(world: &World, job: &str) -> Result<String> {
     entrance.url(&[]).context("a load balancer")
 }
 
-async fn extended(world: Arc<World>, job: String, _turn: Turn) -> Result<()> {
-    let arn = world.start_job(&job, &service(SERVES, 3)).await?;
-    ensure!(world.entered(&arn, "KeepService").await?, "it can be called");
-    until("its token", || async { Ok(world.record(&job).await?.get(record::TOKEN).cloned()) }).await?;
-    let extend = world.function("extend-service").await?;
-    let asked = async |minutes: u32| world.invoke(&extend, json!({ "job": job, "minutes": minutes })).await;
-    for minutes in [0, 10_078] {
-        let refused = asked(minutes).await?.unwrap_err();
-        assert_eq!(refused["errorType"], "InvalidJob");
-        let words = format!("minutes: given {minutes}; allowed: 1 to 10077");
-        assert!(refused["errorMessage"].as_str().unwrap_or_default().starts_with(&words), "{refused:#}");
-    }
-    let promised: Timestamp = world.record(&job).await?[record::END].parse()?;
-    let answer = asked(2).await?.map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    let end: Timestamp = answer["end"].as_str().context("an end")?.parse()?;
-    assert_eq!(end, promised + SignedDuration::from_mins(2));
-    // Whatever its tags say.
-    for (queue, execution) in [("swept", job_arn(&job)), ("unnamed", "no tag can hold it".to_owned())] {
-        let tags = [
-            ("mayfly:stack", STACK),
-            ("mayfly:job", &job),
-            ("mayfly:execution", &execution),
-            ("expiry", "2026-01-01T00:00:00Z"),
-        ];
-        let tags = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let queue = Names::new(STACK, &job).mailbox(queue);
-        world.sqs.create_queue().queue_name(queue).set_tags(Some(tags)).send().await?;
-    }
-    let swept = sweep(&world).await?;
-    for done in ["stopped", "tornDown"] {
-        assert!(!names(&swept, done).contains(&job.as_str()), "{swept:#}");
-    }
-
-    let result = served(&world, &job).await?;
-    assert_eq!((result.end.parse::<Timestamp>()?, result.seconds), (end, 300.0));
-    let events = world.history(&arn).await?;
-    assert_eq!(states_entered(&events).filter(|state| *state == "KeepService").count(), 2, "measured anew");
-    let refused = asked(1).await?.unwrap_err();
-    assert!(refused["errorMessage"].as_str().unwrap_or_default().contains("is ending"), "{refused:#}");
-    Ok(())
-}
-
-/// As one that tears down after a fault of its own: what its record has is a token of a wait that is over.
-async fn not_waited_for(world: Arc<World>, job: String) -> Result<()> {
-    let arn = world.start_job(&job, &service(SERVES, 60)).await?;
-    ensure!(world.entered(&arn, "KeepService").await?, "it can be called");
-    let token = async |but: &str| {
-        let told = || async {
-            Ok(world.record(&job).await?.get(record::TOKEN).filter(|token| *token != but).cloned())
-        };
-        until("a token", told).await
-    };
-    let extend = world.function("extend-service").await?;
-    let asked = async || world.invoke(&extend, json!({ "job": job, "minutes": 1 })).await;
-    let used = token("").await?;
-    asked().await?.map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    token(&used).await?;
-    let update = world.dynamodb.update_item().table_name(world.jobs_table(STACK).await?);
-    update
-        .key(record::JOB, AttributeValue::S(job.clone()))
-        .update_expression("SET #token = :token")
-        .expression_attribute_names("#token", record::TOKEN)
-        .expression_attribute_values(":token", AttributeValue::S(used))
-        .send()
-        .await?;
-    let end = world.record(&job).await?[record::END].clone();
-    let refused = asked().await?.unwrap_err();
-    assert!(
-        refused["errorMessage"].as_str().unwrap_or_default().contains("is not waited for"),
-        "{refused:#}"
-    );
-    assert_eq!(world.record(&job).await?[record::END], end);
-    world.states.stop_execution().execution_arn(&arn).send().await?;
-    world.torn_down_by_rule(&job).await?;
-    world.nothing_left(&job).await
-}
-
-async fn cannot_stay_up(world: Arc<World>, job: String) -> Result<()> {
-    world.start_job(&job, &service("echo out of order; sleep 1; exit 3", 60)).await?;
-    let failure = failed(&world, &job).await?;
-    assert_eq!((failure.error, failure.exit_code), (Class::CommandFailed, Some(3)), "{failure:#?}");
-    assert!(failure.message.starts_with("three containers ended within five minutes"), "{failure:#?}");
-    assert_eq!(failure.output.as_deref(), Some("out of order"));
-    Ok(())
-}
-
-async fn no_image(world: Arc<World>, job: String) -> Result<()> {
-    let mut document = service(SERVES, 60);
-    document["container"]["image"] = json!("public.ecr.aws/docker/library/missing:1");
-    world.start_job(&job, &document).await?;
-    let failure = failed(&world, &job).await?;
-    assert_eq!(failure.error, Class::ImagePullFailed, "{failure:#?}");
-    Ok(())
-}
-
-async fn no_room_on_spot(world: Arc<World>, job: String) -> Result<()> {
-    let [rule] = always(Fault::NoCapacity);
-    let rule = Rule { capacity_provider: Some("FARGATE_SPOT".into()), ..rule };
-    world.cloud().ecs_faults().add(&job, [rule]);
-    let mut document = service(SERVES, 1);
-    document["capacity"] = json!("spot-then-on-demand");
-    world.start_job(&job, &document).await?;
-    let address = ready(&world, &job).await?;
-    assert_eq!(page(FRIEND, &address).await?, 200);
-    assert_eq!(served(&world, &job).await?.capacity, Provider::OnDemand);
-    Ok(())
-}
-
-/// AWS takes the first container's capacity back.
-async fn replaced(world: Arc<World>, job: String) -> Result<()> {
-    let lost = Fault::SpotInterruption { after_seconds: 60, stop_code: SpotStopCode::default() };
-    world.cloud().ecs_faults().add(&job, [Rule::once(lost)]);
-    world.start_job(&job, &service(SERVES, 8)).await?;
-    let first = ready(&world, &job).await?;
-    let second = until("another address", || async {
-        let other = addresses(&world, &job).await?.into_iter().find(|address| *address != first);
-        Ok(other)
-    })
-    .await?;
-    assert_ne!(first.task_arn, second.task_arn);
-    assert_eq!(page(FRIEND, &second).await?, 200);
-    let told = until("both to be told", || async {
-        let log = world.log("functions", "").await?;
-        let told = log.iter().filter(|line| line.contains("service announced") && line.contains(&job));
-        Ok(Some(told.count()).filter(|count| *count >= 2))
-    });
-    told.await?;
-    assert_eq!(served(&world, &job).await?.containers, 2);
-    Ok(())
-}
-
-/// Not at the speed of ECS: the events of a week come within the test's time.
-async fn restarted(world: Arc<World>, job: String) -> Result<()> {
-    const RESTARTS: usize = 500;
-    let arn = world.start_job(&job, &service(SERVES, 30)).await?;
-    ready(&world, &job).await?;
-    ensure!(world.entered(&arn, "KeepService").await?, "it can be called");
-    let functions =
-        [world.function("handle-running-task").await?, world.function("handle-stopped-task").await?];
-    let cluster = world.cluster().await?;
-    let (world, job, functions, cluster) = (&world, &job, &functions, &cluster);
-    let restart = async |n: usize| {
-        for (function, status) in functions.iter().zip(["RUNNING", "STOPPED"]) {
-            let event = json!({
-                "id": n.to_string(), "detail-type": "ECS Task State Change", "source": "aws.ecs",
-                "time": Timestamp::now().to_string(), "resources": [],
-                "detail": {
-                    "clusterArn": cluster, "group": format!("service:{}", Names::new(STACK, job).service(1)),
-                    "taskArn": format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/mayfly/{n:032x}"),
-                    "lastStatus": status, "stopCode": "SpotInterruption", "stoppedReason": "Your Spot Task was interrupted.",
-                    "containers": [{ "name": "service" }], "version": if status == "RUNNING" { 3 } else { 6 },
-                },
-            });
-            let handled = world.invoke(function, event).await?;
-            handled.map_err(|error| anyhow::anyhow!("restart {n}: {error:#}"))?;
-        }
-        anyhow::Ok(())
-    };
-    stream::iter(0..RESTARTS).map(restart).buffer_unordered(4).try_collect::<()>().await?;
-    let result = served(world, job).await?;
-    assert_eq!(result.containers, RESTARTS as u64 + 1);
-    let events = world.history(&arn).await?;
-    assert!(events.len() < 150, "{} events", events.len());
-    Ok(())
-}
-
 /// Where the service's first container is called, as soon as it can be.
 async fn ready(world: &World, job: &str) -> Result<Address> {
     until("the service to be ready", || async {
@@ -379,11 +198,6 @@ async fn page_at(from: Ipv4Addr, url: &str) -> Result<u16> {
 async fn served(world: &World, job: &str) -> Result<ServiceResult> {
     let outcome = ended(world, job).await?;
     outcome.end.service().cloned().with_context(|| format!("{outcome:#?}"))
-}
-
-async fn failed(world: &World, job: &str) -> Result<JobFailure> {
-    let outcome = ended(world, job).await?;
-    outcome.end.failure().cloned().with_context(|| format!("{outcome:#?}"))
 }
 
 async fn ended(world: &World, job: &str) -> Result<Outcome> {

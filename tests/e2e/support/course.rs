@@ -142,19 +142,6 @@ pub async fn interface(world: &World, job: &str) -> Result<NetworkInterface> {
     found.unwrap_or_default().pop().with_context(|| format!("{id} is gone"))
 }
 
-/// The message of a job that has failed with this class before there was a container, and has left nothing.
-pub async fn failure_of_network(world: &World, job: &str, class: Class) -> Result<String> {
-    let execution = world.ended(&job_arn(job)).await?;
-    assert_eq!(execution.status(), &ExecutionStatus::Failed);
-    let outcome = world::outcome(&execution)?;
-    let failure = outcome.end.failure().with_context(|| format!("{:#?}", outcome.receipt))?;
-    assert_eq!((failure.error, failure.attempt), (class, None), "{failure:#?}");
-    assert_eq!(outcome.receipt.residual, []);
-    assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
-    world.nothing_left(job).await?;
-    Ok(failure.message.clone())
-}
-
 impl Course {
     /// How often an order went out, and how many services there were.
     pub fn starts_and_launches(&self) -> (usize, usize) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use local_ecs::{Fault, Rule};
-use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::OnceCell;
 
 use crate::support::world::{World, repository};
 
@@ -18,27 +18,8 @@ pub const URL_LIFETIME: Duration = Duration::from_secs(4);
 /// What the secret holds that its jobs may name.
 pub const SECRET: &str = "Kolibri-7b3f-nobody-may-read-this";
 
-/// Its reports are held up for all its jobs at once: who holds them up writes, who needs them reads.
-static REPORTS: RwLock<()> = RwLock::const_new(());
-
 /// The ARN of the secret.
 static DEPLOYED: OnceCell<String> = OnceCell::const_new();
-
-/// The turn of a test that needs the stack's reports.
-pub type Needed = RwLockReadGuard<'static, ()>;
-
-/// Waits for that turn.
-pub async fn reports_needed() -> Needed {
-    REPORTS.read().await
-}
-
-/// The turn of a test that holds the stack's reports up.
-pub type HeldUp = RwLockWriteGuard<'static, ()>;
-
-/// Waits for that turn.
-pub async fn reports_held_up() -> HeldUp {
-    REPORTS.write().await
-}
 
 /// Deploys the stack, unless that has been done, and tells the ARN of its secret.
 pub async fn deployed(world: &World) -> Result<&'static str> {
@@ -64,18 +45,4 @@ pub async fn deployed(world: &World) -> Result<&'static str> {
 /// So long that the URLs of the first order have expired when the container comes.
 pub fn no_room_yet() -> [Rule; 1] {
     [Rule { tasks: 2, ..Rule::once(Fault::NoCapacity) }]
-}
-
-/// Does something while none of the stack's reports is handled, as when the account has no Lambda concurrency left.
-pub async fn with_reports_held_up<T>(
-    world: &World,
-    _turn: &HeldUp,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let function = world.function_of(HASTY, "handle-report").await?;
-    let hold = world.lambda.put_function_concurrency().function_name(&function);
-    hold.reserved_concurrent_executions(0).send().await?;
-    let done = work.await;
-    world.lambda.delete_function_concurrency().function_name(function).send().await?;
-    done
 }

@@ -1,11 +1,10 @@
 //! Jobs whose containers the test plays: it says what a container would say, at a moment of its own choice.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use aws_sdk_sfn::types::ExecutionStatus;
 use local_ecs::{Fault, Rule, Stage};
-use mayfly_model::class::Class;
-use mayfly_model::message::{Failure, Finished, Loss, News, Order, Phase, Progress, Report};
+use mayfly_model::message::{Finished, News, Order, Report};
 use mayfly_model::outcome::JobResult;
 use mayfly_model::record::{self, Stored};
 use mayfly_model::turn::Turn;
@@ -13,7 +12,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::support::course::always;
-use crate::support::history::has_met;
 use crate::support::world::{self, Item, World, machine_of, until};
 
 /// The task that a played container says it is.
@@ -26,7 +24,6 @@ pub struct Played<'a> {
     job: String,
     /// The execution.
     pub arn: String,
-    done_queue: String,
 }
 
 /// A container of the job that got the order of one start.
@@ -58,11 +55,9 @@ impl<'a> Played<'a> {
         document: &Value,
         faults: impl IntoIterator<Item = Rule>,
     ) -> Result<Played<'a>> {
-        let mut settings = world.settings_of(stack, "handle-report").await?;
-        let done_queue = settings.remove("DONE_QUEUE_URL").context("handle-report knows the done queue")?;
         world.cloud().ecs_faults().add(job, faults);
         let arn = world.try_start(&machine_of(stack, "run-job"), job, document).await?;
-        let played = Self { world, stack, job: job.to_owned(), arn, done_queue };
+        let played = Self { world, stack, job: job.to_owned(), arn };
         played.container(1).await?;
         Ok(played)
     }
@@ -80,13 +75,6 @@ impl<'a> Played<'a> {
             Ok(self.world.item(self.stack, &self.job).await?.filter(&is_so))
         })
         .await
-    }
-
-    /// Waits until the execution, which goes on, has entered `state`.
-    pub async fn entered(&self, state: &str) -> Result<()> {
-        let is_there = self.world.entered(&self.arn, state).await?;
-        ensure!(is_there, "{} has ended before {state}", self.job);
-        Ok(())
     }
 
     /// How often functions have said `words` about the job.
@@ -107,41 +95,14 @@ impl<'a> Played<'a> {
         found.with_context(|| format!("the table knows no job {}", self.job))
     }
 
-    /// Puts a message into the done queue.
-    pub async fn send(&self, body: &str) -> Result<()> {
-        self.world.sqs.send_message().queue_url(&self.done_queue).message_body(body).send().await?;
-        Ok(())
-    }
-
     /// Gives handle-report these messages as one batch; it must get done with all of them.
     pub async fn deliver(&self, bodies: &[String]) -> Result<()> {
-        let answer = self.handle(bodies).await?;
-        assert_eq!(answer["batchItemFailures"], json!([]), "{answer:#}");
-        Ok(())
-    }
-
-    /// What handle-report says to these messages as one batch; each has its place as its id.
-    pub async fn handle(&self, bodies: &[String]) -> Result<Value> {
         let record = |(i, body): (usize, &String)| json!({ "messageId": i.to_string(), "body": body });
         let batch = json!({ "Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>() });
         let function = self.world.function_of(self.stack, "handle-report").await?;
         let (Ok(answer) | Err(answer)) = self.world.invoke(&function, batch).await?;
-        Ok(answer)
-    }
-
-    /// All events of the execution, without the data.
-    pub async fn history(&self) -> Result<Vec<HistoryEvent>> {
-        self.world.history(&self.arn).await
-    }
-
-    /// Whether the execution has waited for anything until it lost patience.
-    pub async fn has_waited_in_vain(&self) -> Result<bool> {
-        Ok(self.history().await?.iter().any(|event| event.task_timed_out_event_details().is_some()))
-    }
-
-    /// Whether a step of the execution has failed with `error`.
-    pub async fn has_met(&self, error: &str) -> Result<bool> {
-        Ok(has_met(&self.history().await?, error))
+        assert_eq!(answer["batchItemFailures"], json!([]), "{answer:#}");
+        Ok(())
     }
 
     /// Waits for the job's success; its one result is the one in the record.
@@ -173,32 +134,9 @@ impl Container<'_> {
         }
     }
 
-    /// Puts the report into the done queue, as a container does.
-    pub async fn says(&self, news: News) -> Result<()> {
-        self.played.send(&message(&self.report(news))).await
-    }
-
     /// Has the report handled, beside the done queue.
     pub async fn reports(&self, news: News) -> Result<()> {
         self.played.deliver(&[message(&self.report(news))]).await
-    }
-
-    /// Writes a result into the job's record, as handle-report does before it tells anybody.
-    pub async fn stores(&self, news: News) -> Result<()> {
-        let Report { job, turn, task_arn, news: News::Finished(finished), .. } = self.report(news) else {
-            bail!("this is no result")
-        };
-        let Played { world, stack, .. } = self.played;
-        let stored = serde_json::to_string(&Stored { turn, task_arn, finished })?;
-        let update = world.dynamodb.update_item().table_name(world.jobs_table(stack).await?);
-        update
-            .key(record::JOB, AttributeValue::S(job))
-            .update_expression("SET #result = :result")
-            .expression_attribute_names("#result", record::RESULT)
-            .expression_attribute_values(":result", AttributeValue::S(stored))
-            .send()
-            .await?;
-        Ok(())
     }
 }
 
@@ -219,23 +157,9 @@ pub async fn order(world: &World, mailbox: &str) -> Result<Order> {
     Ok(serde_json::from_str(&message.body.context("a message has a body")?)?)
 }
 
-pub fn heartbeat() -> News {
-    News::Heartbeat(Progress { phase: Phase::Running, percent: Some(42.0), line: None })
-}
-
 /// A success that took this long, which tells it from other ones.
 pub fn success(seconds: f64) -> News {
     News::Finished(Finished { seconds, exit_code: Some(0), outputs: Vec::new(), failure: None })
-}
-
-pub fn failure(class: Class) -> News {
-    let failure = Failure { class, message: "in words".into(), output: None };
-    News::Finished(Finished { seconds: 1.5, exit_code: None, outputs: Vec::new(), failure: Some(failure) })
-}
-
-pub fn lost(class: Class) -> News {
-    let failure = Failure { class, message: "in words".into(), output: None };
-    News::Lost(Loss { failure, given_up: false })
 }
 
 /// A text of a record.

@@ -5,11 +5,20 @@ mod support;
 mod attempts; // what is tried again, on what, and how often
 mod classes; // classes of failure, by what ECS and a container do
 mod consistency; // what EC2 does not know yet, or does not answer now, is tried again
+mod expiry; // signed URLs expire, and fresh ones are given
 mod five_jobs; // jobs at the same time never see each other's messages
+mod held_up; // a result counts however long its handling is held up
 mod leftovers; // a teardown that cannot remove everything says so
+mod neighbours; // jobs of the same or a similar name never touch each other
+mod networks; // a job has a network of its own, and nothing of it is left
 mod quotas; // a full quota is told, or waited for
+mod refused; // what cannot run is refused in words, before anything is created
+mod reports; // what is stale, false or garbage changes nothing
+mod results; // a result that SQS has accepted is never lost
+mod services; // a service runs for as long as it may, and leaves nothing
 mod slow_to_go; // what AWS is slow to delete holds up no teardown and deceives no proof
 mod stopped; // a job that is stopped, wherever it stands, leaves nothing
+mod swept; // the sweeper finds what every other teardown has missed
 
 mod mutants; // mistakes that are made again are found
 mod randomness; // what is random follows from a seed

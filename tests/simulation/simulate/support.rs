@@ -18,5 +18,9 @@ pub mod log;
 pub mod machines;
 /// What somebody else makes at EC2.
 pub mod made;
+/// Jobs whose containers the behaviour plays.
+pub mod played;
+/// What is asked of the account.
+pub mod questions;
 /// An account with the stack in it, and what is to go wrong there.
 pub mod world;

@@ -6,8 +6,9 @@ use mayfly_simulation::draw::{MODES, RESTARTED};
 
 use crate::support::behaviour::Behaviour;
 use crate::{
-    Order, attempts, classes, consistency, elsewhere, five_jobs, leftovers, matrix, quotas, run, seeds,
-    slow_to_go, stopped,
+    Order, attempts, classes, consistency, elsewhere, expiry, five_jobs, held_up, leftovers, matrix,
+    neighbours, networks, quotas, refused, reports, results, run, seeds, services, slow_to_go, stopped,
+    swept,
 };
 
 /// How many seeds.
@@ -40,10 +41,19 @@ pub fn behaviours() -> Vec<Behaviour> {
         attempts::behaviours,
         classes::behaviours,
         consistency::behaviours,
+        expiry::behaviours,
         five_jobs::behaviours,
+        held_up::behaviours,
         leftovers::behaviours,
+        neighbours::behaviours,
+        networks::behaviours,
         quotas::behaviours,
+        refused::behaviours,
+        reports::behaviours,
+        results::behaviours,
+        services::behaviours,
         slow_to_go::behaviours,
+        swept::behaviours,
     ];
     files.iter().flat_map(|of_file| of_file()).collect()
 }

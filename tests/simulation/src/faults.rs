@@ -1,6 +1,6 @@
 //! What goes wrong: a list of faults, or chance, which notes what it does so that the same can be done again by a list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -124,6 +124,7 @@ pub struct Faults {
 struct Noted {
     done: Vec<Fault>,
     made: Vec<Made>,
+    held_up: BTreeSet<String>,
     is_over: bool,
 }
 
@@ -142,6 +143,17 @@ impl Faults {
     /// Nothing goes wrong from now on.
     pub fn lift(&self) {
         self.lock().is_over = true;
+    }
+
+    /// From now on Lambda does not run this function, a folder of `functions/`: as where none of the account's concurrency
+    /// is left for it.
+    pub fn hold_up(&self, function: &str) {
+        self.lock().held_up.insert(function.to_owned());
+    }
+
+    /// It runs it again.
+    pub fn release(&self, function: &str) {
+        self.lock().held_up.remove(function);
     }
 
     /// What has gone wrong so far.
@@ -217,6 +229,9 @@ impl Fates for Faults {
 impl Runs for Faults {
     fn start(&self, invocation: &Invocation, is_new: bool) -> Start {
         let Invocation { function, visit } = invocation.clone();
+        if self.lock().held_up.contains(&function) {
+            return Start::Throttled;
+        }
         let usual = if is_new { COLD } else { WARM };
         match self.at(Place { function, visit, call: None }, None) {
             Some(What::NotRun) => Start::Throttled,

@@ -21,7 +21,7 @@ use crate::worker::{Config as StageConfig, Director, Image, Life, Stage};
 use crate::{account, draw, left, truth};
 
 /// The name of the stack.
-pub(crate) const STACK: &str = "mayfly";
+pub const STACK: &str = "mayfly";
 /// The name of another one.
 const OTHER_STACK: &str = "others";
 /// How long anything may take: no simulated job has more than hours.
@@ -125,7 +125,8 @@ pub struct Run {
     pub stacks: Vec<Stack>,
     /// Whether somebody has taken a right away from a function, or made something with a job's tags.
     pub is_disturbed: bool,
-    faults: Faults,
+    /// What goes wrong between functions and AWS.
+    pub faults: Faults,
     circumstances: Vec<Circumstance>,
     /// What there was before the first job.
     before: BTreeSet<String>,
@@ -384,12 +385,10 @@ pub(crate) fn account(
 }
 
 /// Starts a job of a stack.
-pub(crate) async fn start(
-    account: &Account,
-    stack: &Stack,
-    job: &str,
-    document: &Value,
-) -> Result<Arc<Execution>> {
+///
+/// # Errors
+/// Where Step Functions refuses it.
+pub async fn start(account: &Account, stack: &Stack, job: &str, document: &Value) -> Result<Arc<Execution>> {
     let mut document = document.to_string();
     for (logical, resource) in &stack.physical {
         document = document.replace(&format!("${{{logical}}}"), &resource.id);

@@ -161,7 +161,9 @@ fn no_untrue_service(seen: &Seen<'_>, violations: &mut Vec<String>) {
         violations.push(format!("untrue outcome: a service begun at {:?}", service.begun));
         return;
     };
-    let lived = |life: &&Life| life.began <= begun && life.ended.is_none_or(|(ended, _)| ended >= begun);
+    // It is told in whole seconds.
+    let until = begun + SignedDuration::from_secs(1);
+    let lived = |life: &&Life| life.began < until && life.ended.is_none_or(|(ended, _)| ended >= begun);
     if !seen.lives.values().any(lived) {
         violations.push(format!("untrue outcome: no container served at {begun}"));
     }

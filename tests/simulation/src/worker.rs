@@ -115,7 +115,8 @@ impl Runtime for Stage {
                 Image::Service => {
                     let behaviour = self.config.director.service(&task);
                     let served = launch.is_called.then(|| Served::new(behaviour.clone(), clock));
-                    let program = |body| service::live(behaviour, clock, body).boxed();
+                    let logs = launch.logs;
+                    let program = |body| service::live(behaviour, clock, logs, body).boxed();
                     Played::start(task, clock, truth, served, program)
                 }
             };

@@ -82,6 +82,12 @@ impl Scene {
         self
     }
 
+    /// With this parameter of the stack.
+    pub fn parameter(mut self, name: &'static str, value: &'static str) -> Self {
+        self.0.parameters.push((name, value));
+        self
+    }
+
     /// Deploys the stack.
     pub async fn begin(self) -> Result<World> {
         Ok(World { run: Box::pin(Run::begin(&self.0)).await?, denied: Vec::new() })

@@ -127,6 +127,8 @@ pub enum Moment {
 /// What a service's container does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceBehaviour {
+    /// What it prints when it starts, a line.
+    pub says: Option<String>,
     /// How long it takes from its start until it listens.
     pub start_up: Duration,
     /// When it ends by itself, counted from its start, and with which code; none where it does not.
@@ -141,6 +143,13 @@ pub struct ServiceBehaviour {
 
 impl Default for ServiceBehaviour {
     fn default() -> Self {
-        Self { start_up: Duration::ZERO, ends: None, resists: Duration::ZERO, status: 200, check: 0 }
+        Self {
+            says: None,
+            start_up: Duration::ZERO,
+            ends: None,
+            resists: Duration::ZERO,
+            status: 200,
+            check: 0,
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use local_aws::clock::Clock;
 use local_aws::reach::Connection;
+use local_ecs::{Line, LogStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::select;
 use tokio::time::Instant;
@@ -66,7 +67,15 @@ async fn answer(mut inside: DuplexStream, status: u16) -> io::Result<()> {
 }
 
 /// Runs until it is told to stop, or ends by itself; gives the exit code.
-pub(super) async fn live(behaviour: ServiceBehaviour, clock: Clock, body: Body) -> i32 {
+pub(super) async fn live(
+    behaviour: ServiceBehaviour,
+    clock: Clock,
+    logs: Option<LogStream>,
+    body: Body,
+) -> i32 {
+    if let (Some(text), Some(logs)) = (behaviour.says, logs) {
+        logs.put(vec![Line { time: clock.now(), text }]).await;
+    }
     let ends = async {
         match behaviour.ends {
             Some((after, code)) => {
