@@ -12,7 +12,6 @@ use mayfly_model::inventory::Kind;
 use serde_json::Value;
 
 use crate::support::course;
-use crate::support::documents::private;
 use crate::support::harness::Harness;
 use crate::support::history::states_entered;
 use crate::support::world::{self, World};

@@ -11,7 +11,6 @@ use local_ecs::{Fault, Rule};
 use mayfly_model::class::Class;
 use mayfly_model::names::Names;
 use mayfly_model::outcome::{JobFailure, JobResult, Outcome, Status};
-use mayfly_model::turn::Turn;
 use serde_json::Value;
 
 use crate::support::history::states_entered;
@@ -20,8 +19,6 @@ use crate::support::world::{self, STACK, World, job_arn, repository, until};
 /// A job that has ended.
 pub struct Course {
     pub outcome: Outcome,
-    /// The last turn that was dispatched.
-    pub turn: Turn,
     /// What the machine did, in order.
     pub events: Vec<HistoryEvent>,
     /// All tasks that ECS has started for it, in order.
@@ -96,9 +93,7 @@ pub async fn of(world: &World, job: &str) -> Result<Course> {
     assert_eq!(outcome.receipt.deleted, outcome.receipt.created);
     world.nothing_left(job).await?;
 
-    let record = world.record(job).await.with_context(|| format!("{outcome:#?}"))?;
-    let turn = serde_json::from_str(&record["turn"])?;
-    Ok(Course { outcome, turn, events: world.history(&arn).await?, tasks: tasks(world, job).await? })
+    Ok(Course { outcome, events: world.history(&arn).await?, tasks: tasks(world, job).await? })
 }
 
 /// The tasks that ECS has started for a job so far, in order, as long as their cluster is there.
