@@ -8,12 +8,11 @@ use libtest_mimic::Trial;
 use mayfly_model::class::Class;
 use serde_json::{Value, json};
 
-use crate::support::course;
-use crate::support::documents::by_egress;
+use crate::support::course::{self, sample};
 use crate::support::harness::Harness;
 use crate::support::processes::{Process, kill};
 use crate::support::sweep::{Turn, sweep, turn};
-use crate::support::world::{World, until};
+use crate::support::world::{World, job_arn, until};
 
 pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -62,7 +61,8 @@ async fn worker_killed(world: Arc<World>, job: String, _turn: Turn) -> Result<()
 
 /// Three times: while there are calls of AWS under way, while the container is at work, and in the teardown.
 async fn functions_killed(world: Arc<World>, job: String) -> Result<()> {
-    let arn = world.start_job(&job, &by_egress("ipv6", &["sleep", "5"])).await?;
+    sample("run-job.ipv6.json")?.start(&world, &job).await?;
+    let arn = job_arn(&job);
     for state in ["CreateService", "DispatchJob", "TearDown"] {
         ensure!(world.entered(&arn, state).await?, "the job has ended before {state}");
         kill(&functions(&world)?).await?;
