@@ -6,12 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use aws_sdk_sqs::types::Message;
 use libtest_mimic::Trial;
-use local_ecs::Fault;
+use local_ecs::{Fault, Rule};
 use mayfly_model::class::Class;
 use mayfly_model::message::Order;
 use serde_json::json;
 
-use crate::support::course::{self, always, sample};
+use crate::support::course::{self, sample};
 use crate::support::denial::Denial;
 use crate::support::documents::command;
 use crate::support::harness::Harness;
@@ -139,7 +139,8 @@ async fn command_takes_too_long(world: Arc<World>, job: String) -> Result<()> {
 
 async fn worker_killed(world: Arc<World>, job: String) -> Result<()> {
     let document = json!({ "attempts": 1, "task": { "command": ["sleep", "600"] } });
-    let course = course::run(&world, &job, &document, always(Fault::Killed { after_seconds: 20 })).await?;
+    let course =
+        course::run(&world, &job, &document, [Rule::always(Fault::Killed { after_seconds: 20 })]).await?;
     let failure = course.failure(Class::HeartbeatLost, Some(1))?;
     assert_eq!(
         failure.message,

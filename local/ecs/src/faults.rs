@@ -134,6 +134,11 @@ impl Rule {
         Self { fault, tasks: one(), capacity_provider: None }
     }
 
+    /// A rule for all of the job's tasks.
+    pub fn always(fault: Fault) -> Self {
+        Self { tasks: u32::MAX, ..Self::once(fault) }
+    }
+
     fn hits(&self, provider: &str) -> bool {
         let spot_only = matches!(self.fault, Fault::SpotInterruption { .. });
         self.tasks > 0

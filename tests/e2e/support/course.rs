@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use aws_sdk_ec2::types::{Filter, NetworkInterface};
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
-use local_ecs::{Fault, Rule};
+use local_ecs::Rule;
 use mayfly_model::class::Class;
 use mayfly_model::names::Names;
 use mayfly_model::outcome::{JobFailure, JobResult, Outcome, Status};
@@ -23,11 +23,6 @@ pub struct Course {
     pub events: Vec<HistoryEvent>,
     /// All tasks that ECS has started for it, in order.
     pub tasks: Vec<Task>,
-}
-
-/// A fault of every task of a job.
-pub fn always(fault: Fault) -> [Rule; 1] {
-    [Rule { tasks: u32::MAX, ..Rule::once(fault) }]
 }
 
 /// Runs a job that has these faults.

@@ -11,7 +11,6 @@ use mayfly_model::turn::Turn;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::support::course::always;
 use crate::support::world::{self, Item, World, machine_of, until};
 
 /// The task that a played container says it is.
@@ -43,7 +42,7 @@ impl<'a> Played<'a> {
         job: &str,
         document: &Value,
     ) -> Result<Played<'a>> {
-        let faults = always(Fault::NeverStarts { stage: Stage::Provisioning });
+        let faults = [Rule::always(Fault::NeverStarts { stage: Stage::Provisioning })];
         Self::begin_with(world, stack, job, document, faults).await
     }
 

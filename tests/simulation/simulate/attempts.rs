@@ -11,7 +11,7 @@ use crate::support::behaviour::{Behaviour, behaviour};
 use crate::support::containers::{endless, endless_at_first, works};
 use crate::support::documents::command;
 use crate::support::log;
-use crate::support::world::{World, always, scene};
+use crate::support::world::{World, scene};
 
 const SPOT: &str = "FARGATE_SPOT";
 const ON_DEMAND: &str = "FARGATE";
@@ -66,7 +66,7 @@ async fn of_the_older_stop_code() -> Result<()> {
 }
 
 async fn two_lost_spot_tasks() -> Result<()> {
-    let lost = always(lost_after(15, SpotStopCode::default()));
+    let lost = [Rule::always(lost_after(15, SpotStopCode::default()))];
     let document = job("spot-then-on-demand", 1);
     let course = scene().tasks(lost).containers(|_| works(60)).run(&document).await?;
     let result = course.result()?;
@@ -80,7 +80,7 @@ async fn two_lost_spot_tasks() -> Result<()> {
 }
 
 async fn no_room_on_spot() -> Result<()> {
-    let [fault] = always(Fault::NoCapacity);
+    let fault = Rule::always(Fault::NoCapacity);
     let fault = Rule { capacity_provider: Some(SPOT.into()), ..fault };
     let mut world = scene().tasks([fault]).begin().await?;
     world.start(JOB, &job("spot-then-on-demand", 1)).await?;
@@ -152,7 +152,7 @@ async fn a_pull_that_ecs_repeats() -> Result<()> {
 async fn attempts_are_bounded() -> Result<()> {
     let mut document = command();
     document["attempts"] = 2.into();
-    let killed = always(Fault::Killed { after_seconds: 20 });
+    let killed = [Rule::always(Fault::Killed { after_seconds: 20 })];
     let course = scene().tasks(killed).containers(|_| endless()).run(&document).await?;
     course.failure(Class::HeartbeatLost, Some(2))?;
     assert_eq!(course.starts_and_launches(), (2, 2));

@@ -13,7 +13,7 @@ use crate::support::behaviour::{Behaviour, behaviour};
 use crate::support::containers::endless;
 use crate::support::documents::command;
 use crate::support::made::Made;
-use crate::support::world::{HEARTBEAT_SECONDS, always, scene};
+use crate::support::world::{HEARTBEAT_SECONDS, scene};
 
 /// When a container is at work: seconds since it was RUNNING.
 const AT_WORK: u32 = 50;
@@ -34,7 +34,7 @@ pub fn behaviours() -> Vec<Behaviour> {
 }
 
 async fn image_denied() -> Result<()> {
-    let course = scene().tasks(always(Fault::PullDenied)).run(&command()).await?;
+    let course = scene().tasks([Rule::always(Fault::PullDenied)]).run(&command()).await?;
     let failure = course.failure(Class::ImagePullFailed, Some(1))?;
     assert!(failure.message.starts_with("Fargate could not pull the image: "), "{}", failure.message);
     assert!(failure.message.contains("pull access denied"), "{}", failure.message);
@@ -57,7 +57,7 @@ async fn no_container_ever_comes() -> Result<()> {
 
 async fn no_room_on_spot() -> Result<()> {
     let document = json!({ "capacity": "spot", "attempts": 2, "task": { "command": ["work"] } });
-    let course = scene().tasks(always(Fault::NoCapacity)).run(&document).await?;
+    let course = scene().tasks([Rule::always(Fault::NoCapacity)]).run(&document).await?;
     let failure = course.failure(Class::NoCapacity, Some(2))?;
     assert!(failure.message.starts_with("Fargate placed no container: "), "{}", failure.message);
     assert!(failure.message.contains("Capacity is unavailable at this time"), "{}", failure.message);
@@ -76,7 +76,7 @@ async fn limit_of_virtual_cpus() -> Result<()> {
     ];
     for event_name in events {
         let document = json!({ "capacity": "on-demand", "task": { "command": ["work"] } });
-        let course = scene().tasks(always(Fault::QuotaReached { event_name })).run(&document).await?;
+        let course = scene().tasks([Rule::always(Fault::QuotaReached { event_name })]).run(&document).await?;
         let failure = course.failure(Class::QuotaExceeded, Some(1))?;
         assert!(failure.message.contains("limit on the number of vCPUs"), "{}", failure.message);
         assert_eq!(course.starts_and_launches(), (1, 1));
@@ -88,7 +88,7 @@ async fn limit_of_virtual_cpus() -> Result<()> {
 async fn lost_too_often() -> Result<()> {
     let fault = Fault::SpotInterruption { after_seconds: 25, stop_code: SpotStopCode::default() };
     let document = json!({ "capacity": "spot", "attempts": 1, "task": { "command": ["work"] } });
-    let course = scene().tasks(always(fault)).containers(|_| endless()).run(&document).await?;
+    let course = scene().tasks([Rule::always(fault)]).containers(|_| endless()).run(&document).await?;
     let failure = course.failure(Class::SpotInterrupted, Some(1))?;
     assert!(failure.message.contains("Spot capacity"), "{}", failure.message);
     assert_eq!(
@@ -104,7 +104,7 @@ async fn lost_too_often() -> Result<()> {
 async fn whole_container_out_of_memory() -> Result<()> {
     for exit_code in [Some(137), Some(0), None] {
         let fault = Fault::OutOfMemory { after_seconds: 10, exit_code };
-        let course = scene().tasks(always(fault)).containers(|_| endless()).run(&command()).await?;
+        let course = scene().tasks([Rule::always(fault)]).containers(|_| endless()).run(&command()).await?;
         let failure = course.failure(Class::OutOfMemory, Some(1))?;
         assert_eq!(
             failure.message,
@@ -127,7 +127,7 @@ async fn does_not_keep_the_time() -> Result<()> {
 
 async fn falls_silent() -> Result<()> {
     let document = json!({ "attempts": 1, "task": { "command": ["work"] } });
-    let silent = always(Fault::Silence { after_seconds: AT_WORK });
+    let silent = [Rule::always(Fault::Silence { after_seconds: AT_WORK })];
     let course = scene().tasks(silent).containers(|_| endless()).run(&document).await?;
     let failure = course.failure(Class::HeartbeatLost, Some(1))?;
     assert_eq!(failure.message, format!("the container has not reported for {HEARTBEAT_SECONDS} seconds"));
@@ -152,7 +152,7 @@ async fn right_taken_away() -> Result<()> {
 
 /// There is no room on Spot, and when the service for Fargate is to be made, its network is gone.
 async fn network_deleted() -> Result<()> {
-    let mut world = scene().tasks(always(Fault::NoCapacity)).begin().await?;
+    let mut world = scene().tasks([Rule::always(Fault::NoCapacity)]).begin().await?;
     let mut made = Made::nothing(&world);
     let vpc = made.vpc("10.9.0.0/16").await?;
     let subnet = made.subnet(&vpc, "10.9.1.0/24").await?;

@@ -26,7 +26,7 @@ use crate::support::containers::works;
 use crate::support::course::{Course, Item};
 use crate::support::history::states_entered;
 use crate::support::log;
-use crate::support::world::{World, always, scene};
+use crate::support::world::{World, scene};
 
 pub fn behaviours() -> Vec<Behaviour> {
     vec![
@@ -205,7 +205,7 @@ async fn no_image() -> Result<()> {
 }
 
 async fn no_room_on_spot() -> Result<()> {
-    let [rule] = always(Fault::NoCapacity);
+    let rule = Rule::always(Fault::NoCapacity);
     let rule = Rule { capacity_provider: Some("FARGATE_SPOT".into()), ..rule };
     let mut document = service(1);
     document["capacity"] = json!("spot-then-on-demand");

@@ -60,11 +60,8 @@ pub fn everywhere() -> Result<()> {
 /// alone has a service after a service.
 fn clean() -> Vec<Order> {
     let of_mode = |mode: &str| Order { mode: Some(mode.to_owned()), ..Order::default() };
-    let on_spot = Rule {
-        tasks: u32::MAX,
-        capacity_provider: Some("FARGATE_SPOT".to_owned()),
-        ..Rule::once(Fault::NoCapacity)
-    };
+    let on_spot =
+        Rule { capacity_provider: Some("FARGATE_SPOT".to_owned()), ..Rule::always(Fault::NoCapacity) };
     let no_room = Order { circumstances: Some(vec![Circumstance::Tasks(on_spot)]), ..of_mode("public") };
     MODES.map(of_mode).into_iter().chain([of_mode(ISOLATED), no_room]).collect()
 }

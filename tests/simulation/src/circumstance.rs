@@ -56,7 +56,7 @@ impl Circumstance {
     /// One of each kind: those of a matrix.
     pub fn all() -> Vec<Self> {
         let once = |fault| Self::Tasks(Rule::once(fault));
-        let always = |fault| Self::Tasks(Rule { tasks: u32::MAX, ..Rule::once(fault) });
+        let always = |fault| Self::Tasks(Rule::always(fault));
         let after_seconds = 30;
         let mut all = vec![
             once(OfTask::NoCapacity),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use aws_sdk_dynamodb::types::AttributeValue;
-use local_ecs::{Fault, Stage};
+use local_ecs::{Fault, Rule, Stage};
 use local_states::execution::Execution;
 use mayfly_model::class::Class;
 use mayfly_model::message::{Failure, Finished, Loss, News, Phase, Progress, Report};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::support::course::{Course, Item};
 use crate::support::history::history;
 use crate::support::log;
-use crate::support::world::{Scene, World, always, scene};
+use crate::support::world::{Scene, World, scene};
 
 /// The task that a played container says it is.
 pub const TASK: &str = "arn:aws:ecs:eu-central-1:123456789012:task/mayfly/0123456789abcdef0123456789abcdef";
@@ -41,7 +41,7 @@ pub struct Container<'a> {
 impl Played {
     /// Starts a job of which no container ever comes, and waits for its first order.
     pub async fn begin(document: &Value) -> Result<Self> {
-        let never = always(Fault::NeverStarts { stage: Stage::Provisioning });
+        let never = [Rule::always(Fault::NeverStarts { stage: Stage::Provisioning })];
         Self::begin_in(scene().tasks(never), document).await
     }
 

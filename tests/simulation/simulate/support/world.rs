@@ -42,11 +42,6 @@ pub fn scene() -> Scene {
 /// As the stack's parameter has it.
 const HEARTBEAT_TEXT: &str = "200";
 
-/// A fault of every task of a job.
-pub fn always(fault: local_ecs::Fault) -> [Rule; 1] {
-    [Rule { tasks: u32::MAX, ..Rule::once(fault) }]
-}
-
 impl Scene {
     /// With these faults of the job's tasks.
     pub fn tasks(self, rules: impl IntoIterator<Item = Rule>) -> Self {
