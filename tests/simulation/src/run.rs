@@ -421,7 +421,7 @@ async fn sweep(account: &Account, stack: &Stack) -> Result<()> {
 }
 
 /// The outcome in the execution's output, or in the cause of its failure.
-fn outcome(execution: &Execution) -> Option<Outcome> {
+pub fn outcome(execution: &Execution) -> Option<Outcome> {
     let (ending, _) = execution.ending()?;
     let text = ending.output.or(ending.cause)?;
     serde_json::from_str(&text).ok()

@@ -11,7 +11,7 @@ use mayfly_model::names::Names;
 use mayfly_model::outcome::{JobFailure, JobResult, Outcome};
 use mayfly_model::record;
 use mayfly_model::turn::Turn;
-use mayfly_simulation::run::teardown;
+use mayfly_simulation::run::{outcome, teardown};
 use serde_json::Value;
 
 use crate::support::history::{history, states_entered};
@@ -64,9 +64,7 @@ impl World {
     /// Waits for the document that the execution ends with.
     pub async fn outcome(&self, execution: &Execution) -> Result<Outcome> {
         ensure!(self.run.ended(execution).await, "{} goes on and on", execution.name);
-        let (ending, _) = execution.ending().context("it has ended")?;
-        let text = ending.output.or(ending.cause).context("the execution has neither output nor cause")?;
-        serde_json::from_str(&text).with_context(|| format!("this is no outcome: {text}"))
+        outcome(execution).with_context(|| format!("this is no outcome: {:?}", execution.ending()))
     }
 
     /// What the table has of a job.

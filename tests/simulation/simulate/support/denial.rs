@@ -9,13 +9,13 @@ use crate::support::world::World;
 impl World {
     /// Denies the function that comes from this folder of functions/ `action` on `resource`, until that is lifted.
     pub fn deny(&mut self, function: &str, action: &str, resource: &str) -> Result<()> {
-        let stack = &mut self.run.stacks[0];
-        let function = stack.functions.iter().find(|known| known.folder == function).context("a function")?;
+        let role = self.function(function)?.role_arn.clone();
         let statement = json!({ "Effect": "Deny", "Action": action, "Resource": resource });
         let document = json!({ "Version": "2012-10-17", "Statement": [statement] });
-        let policies = stack.policies.get_mut(&function.role_arn).context("the function has a role")?;
+        let stack = &mut self.run.stacks[0];
+        let policies = stack.policies.get_mut(&role).context("the function has a role")?;
         policies.push(Policy::parse(&document.to_string())?);
-        self.denied.push(function.role_arn.clone());
+        self.denied.push(role);
         self.run.account.stacks.insert(stack.clone());
         self.run.is_disturbed = true;
         Ok(())
