@@ -1,5 +1,5 @@
-//! `mayfly`, the command line: runs, follows, lists, extends and stops jobs, and empties the stack. It calls nothing but AWS's
-//! own APIs, so it is the same on AWS and on the local cloud.
+//! `mayfly`, the command line: runs, follows, lists, extends and stops jobs, empties the stack, and brings it images. It
+//! calls nothing but AWS's own APIs and registries, so it is the same on AWS and on the local cloud.
 
 // `out` and `view` are the way to the terminal.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
@@ -10,6 +10,7 @@ mod drain;
 mod events;
 mod extend;
 mod follow;
+mod image;
 mod jobs;
 mod logs;
 mod ls;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use mayfly_images::Platform;
 use mayfly_model::names::{check_execution_name, new_job_id};
 use serde_json::json;
 
@@ -53,6 +55,7 @@ Examples:
   mayfly extend demo --minutes 60              let a service be called for an hour longer
   mayfly stop nightly                          stop it and see that nothing is left
   mayfly drain                                 see that nothing of any job is left
+  mayfly image copy nginx:1.29                 bring an image where every job can pull it
 
 Where it runs is the environment's: AWS_PROFILE or AWS_ACCESS_KEY_ID and its companions, AWS_REGION, and on the
 local cloud AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_SFN.
@@ -117,6 +120,35 @@ Start no job meanwhile. `make delete` does this and then deletes the stack.
 Exit code: 0 if no job runs and nothing is left; 1 if something is left or could not be looked for; 2 for a wrong
 command line.";
 
+const IMAGE_EXAMPLES: &str = "\
+Examples:
+  mayfly image copy nginx:1.29                 copy an image into the stack's repository, and print what to write into
+                                               container.image
+  mayfly image copy nginx:1.29 --platform all  for every platform that it is for
+  mayfly image push-worker --amd64 a --arm64 b push the worker that `make worker` has built
+
+Exit code: 0 if the image is in the repository; 1 if it is not; 2 for a wrong command line.";
+
+const COPY_EXAMPLES: &str = "\
+Examples:
+  mayfly image copy nginx:1.29                 for the stack's processor
+  mayfly image copy nginx:1.29 --platform all  for every platform that it is for
+  mayfly image copy ghcr.io/me/tool:2 --username me <token.txt
+                                               an image that wants an account
+  jq --arg image \"$(mayfly image copy nginx:1.29)\" '.container.image = $image' job.json | mayfly run -
+
+Blob goes by blob from one registry to the other, and what the repository has is not sent again. No container engine is
+needed.
+
+Exit code: 0 if the image is in the repository; 1 if it is not; 2 for a wrong command line.";
+
+const PUSH_WORKER_EXAMPLES: &str = "\
+Examples:
+  make push-worker                             build the worker and push it
+  mayfly image push-worker --amd64 a --arm64 b push what was built before
+
+Exit code: 0 if the worker is in the repository; 1 if it is not; 2 for a wrong command line.";
+
 const WEEK_IN_MINUTES: u32 = 7 * 24 * 60;
 
 /// Run container jobs and services on Fargate that leave nothing behind.
@@ -153,6 +185,22 @@ enum Command {
     /// See that no job runs and nothing of any is left, before the stack is deleted
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),
+    /// Bring images into the stack's repository
+    #[command(after_help = IMAGE_EXAMPLES)]
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum ImageCommand {
+    /// Copy an image from its registry into the stack's repository
+    #[command(after_help = COPY_EXAMPLES)]
+    Copy(Copy),
+    /// Push the worker as an image of its own
+    #[command(after_help = PUSH_WORKER_EXAMPLES)]
+    PushWorker(PushWorker),
 }
 
 #[derive(Args)]
@@ -231,6 +279,33 @@ struct Drain {
     stop: bool,
 }
 
+#[derive(Args)]
+struct Copy {
+    /// The image, as in `docker.io/library/nginx:1.29`; one without a host is Docker Hub's
+    image: String,
+    /// What to copy of it, as in linux/amd64, or `all`; may be given more than once [default: the stack's processor]
+    #[arg(long = "platform", value_name = "PLATFORM", value_parser = platform)]
+    platforms: Vec<Option<Platform>>,
+    /// Who has an account at the image's registry; the password is read from standard input
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+}
+
+#[derive(Args)]
+struct PushWorker {
+    /// The static worker for x86-64
+    #[arg(long, value_name = "FILE")]
+    amd64: PathBuf,
+    /// The static worker for ARM64
+    #[arg(long, value_name = "FILE")]
+    arm64: PathBuf,
+}
+
+/// None stands for all.
+fn platform(text: &str) -> Result<Option<Platform>, String> {
+    if text == "all" { Ok(None) } else { text.parse().map(Some) }
+}
+
 fn name(text: &str) -> Result<String, String> {
     check_execution_name(text).map(|()| text.to_owned())
 }
@@ -277,6 +352,12 @@ async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
         }
         Command::Drain(Drain { stop }) => {
             drain::drain(&Stack::find(stack).await?, &mut View::on_stdout(), stop).await
+        }
+        Command::Image { command: ImageCommand::Copy(Copy { image, platforms, username }) } => {
+            printed(image::copy(&Stack::find(stack).await?, &image, platforms, username).await)
+        }
+        Command::Image { command: ImageCommand::PushWorker(PushWorker { amd64, arm64 }) } => {
+            printed(image::push_worker(&Stack::find(stack).await?, &amd64, &arm64).await)
         }
     }
 }

@@ -27,6 +27,10 @@ pub struct Stack {
     pub sweeper: String,
     /// The name of the function that puts off a service's end.
     pub extender: String,
+    /// The repository of the stack's images, with the registry's host.
+    pub repository: String,
+    /// The containers' processor, `X86_64` or `ARM64`, where CloudFormation tells it.
+    pub architecture: Option<String>,
     /// Step Functions.
     pub states: aws_sdk_sfn::Client,
     /// DynamoDB.
@@ -35,6 +39,8 @@ pub struct Stack {
     pub lambda: aws_sdk_lambda::Client,
     /// CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// ECR.
+    pub ecr: aws_sdk_ecr::Client,
 }
 
 impl Stack {
@@ -66,6 +72,10 @@ impl Stack {
         };
         let status = stack.stack_status().map_or("without a status", |status| status.as_str()).to_owned();
         let name = stack.stack_name.unwrap_or_else(|| name.to_owned());
+        let mut parameters = stack.parameters.unwrap_or_default().into_iter();
+        let architecture = parameters
+            .find(|parameter| parameter.parameter_key() == Some("Architecture"))
+            .and_then(|parameter| parameter.parameter_value);
         let outputs = stack.outputs.unwrap_or_default().into_iter();
         let mut outputs: HashMap<_, _> =
             outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect();
@@ -80,6 +90,7 @@ impl Stack {
         let (run_job, tear_down) = (output("RunJobMachineArn")?, output("TearDownMachineArn")?);
         let (jobs_table, log_group) = (output("JobsTableName")?, output("LogGroupName")?);
         let (sweeper, extender) = (output("SweepExpiredFunctionName")?, output("ExtendServiceFunctionName")?);
+        let repository = output("RepositoryUri")?;
 
         let patient = config
             .into_builder()
@@ -93,10 +104,13 @@ impl Stack {
             log_group,
             sweeper,
             extender,
+            repository,
+            architecture,
             states: aws_sdk_sfn::Client::new(&patient),
             dynamodb: aws_sdk_dynamodb::Client::new(&patient),
             lambda: aws_sdk_lambda::Client::new(&patient),
             logs: aws_sdk_cloudwatchlogs::Client::new(&patient),
+            ecr: aws_sdk_ecr::Client::new(&patient),
         })
     }
 

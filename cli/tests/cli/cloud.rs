@@ -1,6 +1,7 @@
 //! A cloud that shows what a test scripts: the calls that the command line makes, on their real wire protocols.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -36,6 +37,12 @@ pub struct Cloud {
 #[derive(Default)]
 struct Script {
     has_no_stack: bool,
+    /// The stack's, with the registry's host.
+    repository: String,
+    /// The stack's parameters.
+    parameters: Vec<(&'static str, &'static str)>,
+    /// What ECR gives out.
+    token: String,
     /// What each execution's history shows: the first until it has been read once, then the next; the last stays, and
     /// is what comes of stopping the execution.
     histories: HashMap<String, VecDeque<Vec<Value>>>,
@@ -101,6 +108,18 @@ impl Cloud {
     /// Forgets the stack.
     pub fn has_no_stack(&self) {
         self.script.lock().unwrap().has_no_stack = true;
+    }
+
+    /// The stack has this repository, for which ECR gives out this token, and containers for this processor.
+    pub fn has_repository(&self, repository: &str, token: &str, processor: &'static str) {
+        let mut script = self.script.lock().unwrap();
+        (script.repository, script.token) = (repository.to_owned(), token.to_owned());
+        script.parameters = vec![("DefaultCpu", "1024"), ("Architecture", processor)];
+    }
+
+    /// The folder in which commands run.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Refuses every job's name.
@@ -328,14 +347,21 @@ impl Script {
             ("LogGroupName", "group".into()),
             ("SweepExpiredFunctionName", "sweeper".into()),
             ("ExtendServiceFunctionName", "extender".into()),
+            ("RepositoryUri", self.repository.clone()),
         ];
         let outputs = outputs.map(|(key, value)| {
             format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
         });
+        let parameters = self.parameters.iter().map(|(key, value)| {
+            format!(
+                "<member><ParameterKey>{key}</ParameterKey><ParameterValue>{value}</ParameterValue></member>"
+            )
+        });
+        let parameters = parameters.collect::<String>();
         let answer = format!(
             "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>mayfly</StackName>\
              <CreationTime>2026-01-01T00:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus>\
-             <Outputs>{}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>",
+             <Parameters>{parameters}</Parameters><Outputs>{}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>",
             outputs.concat()
         );
         ([(header::CONTENT_TYPE, "text/xml")], answer).into_response()
@@ -367,6 +393,7 @@ impl Script {
                 let name = input["name"].as_str().or(given["job"].as_str()).unwrap();
                 json!({ "executionArn": execution(machine, name), "startDate": 1 })
             }
+            "GetAuthorizationToken" => json!({ "authorizationData": [{ "authorizationToken": self.token }] }),
             "GetExecutionHistory" => self.history(input)?,
             "StopExecution" => {
                 let name = input["executionArn"].as_str().unwrap().rsplit(':').next().unwrap();

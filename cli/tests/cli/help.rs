@@ -5,9 +5,12 @@ use crate::cloud::Cloud;
 #[tokio::test]
 async fn every_command_has_examples_and_its_exit_codes() {
     let cloud = Cloud::start().await;
-    for command in ["run", "follow", "ls", "stop", "logs", "extend", "drain"] {
-        let help = cloud.mayfly(&[command, "--help"]).await.out;
-        assert!(help.contains(&format!("Examples:\n  mayfly {command}")), "{help}");
+    for command in
+        ["run", "follow", "ls", "stop", "logs", "extend", "drain", "image", "image copy", "image push-worker"]
+    {
+        let arguments: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let help = cloud.mayfly(&arguments).await.out;
+        assert!(help.contains("Examples:\n") && help.contains(&format!("\n  mayfly {command}")), "{help}");
         assert!(help.contains("\nExit code: "), "{help}");
     }
 }
@@ -22,6 +25,9 @@ async fn a_wrong_command_line_ends_with_2_and_calls_nobody() {
         &["stop", "a/b"],
         &["logs"],
         &["extend", "demo"],
+        &["image"],
+        &["image", "copy", "nginx", "--platform", "amd64"],
+        &["image", "push-worker", "--amd64", "worker"],
     ] {
         assert_eq!(cloud.mayfly(wrong).await.code, 2, "{wrong:?}");
     }

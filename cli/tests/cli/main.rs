@@ -5,6 +5,7 @@ mod drain;
 mod escapes;
 mod help;
 mod history;
+mod images;
 mod logs;
 mod ls;
 mod names;

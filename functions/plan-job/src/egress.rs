@@ -99,7 +99,8 @@ impl WayOut<'_> {
         if ecr_account(image, region).is_none() {
             return Err(format!(
                 "container.image: given {}; allowed: with network.egress endpoints an image in ECR in {region}, such as \
-                 {repository}, since nothing leads to other registries; copy the image there",
+                 {repository}, since nothing leads to other registries; copy the image there \
+                 with `mayfly image copy`",
                 shown(image)
             ));
         }
@@ -137,7 +138,8 @@ impl WayOut<'_> {
         if host_of(&by_ipv6).is_some_and(|host| is_ipv4_only(host) || below_aws(host).is_some()) {
             return Err(format!(
                 "container.image: given {}; allowed: with network.egress ipv6 an image of a registry that has IPv6, such as \
-                 {repository}, ECR Public or Docker Hub; copy the image there",
+                 {repository}, ECR Public or Docker Hub; copy the image there with \
+                 `mayfly image copy`",
                 shown(image)
             ));
         }
