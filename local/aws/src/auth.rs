@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use bytes::Bytes;
@@ -24,11 +24,17 @@ pub struct Caller {
     pub arn: String,
     /// The role's ARN, where a role is calling; the root may do everything.
     pub role: Option<String>,
+    /// What the session's own policy leaves of the role's rights, where it has one.
+    pub session_policy: Option<Arc<Policy>>,
 }
 
 impl From<&Session> for Caller {
     fn from(session: &Session) -> Self {
-        Self { arn: session.arn.clone(), role: Some(session.role_arn.clone()) }
+        Self {
+            arn: session.arn.clone(),
+            role: Some(session.role_arn.clone()),
+            session_policy: session.policy.clone(),
+        }
     }
 }
 
@@ -49,6 +55,8 @@ pub enum Code {
     InvalidSignature,
     /// The key is not known, or its session token does not belong to it.
     UnknownKey,
+    /// The session that the key belongs to is over.
+    ExpiredToken,
     /// IAM does not allow the action on the resource.
     AccessDenied,
 }
@@ -59,6 +67,7 @@ impl Code {
         match self {
             Self::InvalidSignature => "InvalidSignatureException",
             Self::UnknownKey => "UnrecognizedClientException",
+            Self::ExpiredToken => "ExpiredTokenException",
             Self::AccessDenied => "AccessDeniedException",
         }
     }
@@ -68,6 +77,7 @@ impl Code {
         match self {
             Self::InvalidSignature => "SignatureDoesNotMatch",
             Self::UnknownKey => "InvalidClientTokenId",
+            Self::ExpiredToken => "ExpiredToken",
             Self::AccessDenied => "AccessDenied",
         }
     }
@@ -113,13 +123,32 @@ impl Guard {
     ) -> Result<Caller, Refusal> {
         let invalid = |message| Refusal { code: Code::InvalidSignature, message };
         let signature = Signature::read(request).map_err(invalid)?;
-        let (caller, credentials) = self.owner(signature.access_key).await?;
-        if signature.token != credentials.session_token() {
-            return Err(unknown_key());
-        }
+        let (caller, credentials) = self.signer(signature.access_key, signature.token).await?;
         let (region, now) = (&self.upstream.region, self.upstream.clock.now());
         signature.verify(request, &credentials, region, service, now.into()).map_err(invalid)?;
         Ok(caller)
+    }
+
+    /// The principal that `access_key` and the session token with it belong to, and what it signs with: for a service that
+    /// checks signatures of its own kind.
+    ///
+    /// # Errors
+    /// Where the two do not belong to one another, or the session is over.
+    pub async fn signer(
+        &self,
+        access_key: &str,
+        token: Option<&str>,
+    ) -> Result<(Caller, Credentials), Refusal> {
+        let (caller, credentials) = self.owner(access_key).await?;
+        if token != credentials.session_token() {
+            return Err(unknown_key());
+        }
+        let now = SystemTime::from(self.upstream.clock.now());
+        if credentials.expiry().is_some_and(|expiry| expiry <= now) {
+            let message = "The security token included in the request is expired".to_owned();
+            return Err(Refusal { code: Code::ExpiredToken, message });
+        }
+        Ok((caller, credentials))
     }
 
     /// Whether `caller` may do `action` (`ecs:CreateService`) on `resource` (an ARN, or `*`) under `context`.
@@ -148,7 +177,9 @@ impl Guard {
         )))
     }
 
-    /// What the caller's own policies say about it, for a resource that may have a policy too.
+    /// What the caller's own policies say about it, for a resource that may have a policy too. A session with a policy of
+    /// its own may do what both that and the role's allow.
+    /// Source: IAM user guide, "Policies and permissions", session policies.
     ///
     /// # Errors
     /// Where they cannot be evaluated.
@@ -167,7 +198,13 @@ impl Guard {
         let policies = self.policies(role).await.map_err(|error| cannot_tell(format!("{error:#}")))?;
         let context = self.with_global_keys(role, context);
         let request = policy::Request { action, resource, context: &context };
-        policy::evaluate(&policies, request).map_err(|error| cannot_tell(error.to_string()))
+        let evaluate = |policies: &[Policy]| {
+            policy::evaluate(policies, request).map_err(|error| cannot_tell(error.to_string()))
+        };
+        match (evaluate(&policies)?, &caller.session_policy) {
+            (Decision::Allowed, Some(policy)) => evaluate(std::slice::from_ref(policy)),
+            (decision, _) => Ok(decision),
+        }
     }
 
     /// The principal that `access_key` belongs to, and the whole of its keys.
@@ -175,7 +212,7 @@ impl Guard {
         let root = &self.upstream.root;
         if access_key == root.access_key_id() {
             let arn = format!("arn:aws:iam::{}:root", self.upstream.account);
-            return Ok((Caller { arn, role: None }, root.clone()));
+            return Ok((Caller { arn, role: None, session_policy: None }, root.clone()));
         }
         let session = match self.upstream.sessions.of_key(access_key) {
             Some(session) => session,
@@ -281,7 +318,8 @@ mod tests {
     async fn the_root_may_do_everything() {
         let guard = Guard::new(Upstream::nowhere(), OneRole);
         let (root, credentials) = guard.owner("AKIAROOT").await.expect("the root");
-        assert_eq!(root, Caller { arn: "arn:aws:iam::111122223333:root".into(), role: None });
+        let arn = "arn:aws:iam::111122223333:root".into();
+        assert_eq!(root, Caller { arn, role: None, session_policy: None });
         assert_eq!(credentials.secret_access_key(), "root-secret");
         assert_eq!(guard.authorize(&root, "ec2:DeleteVpc", "*", &Context::new()).await, Ok(()));
     }
@@ -309,9 +347,44 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_session_with_a_policy_may_do_what_both_allow_until_it_is_over() {
+        let upstream = Upstream::nowhere();
+        let guard = Guard::new(upstream.clone(), OneRole);
+        let session = |key: &str, actions: &str, left: i64| {
+            let policy = format!(
+                r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":{actions},"Resource":"*"}}}}"#
+            );
+            let expiry = upstream.clock.now() + jiff::SignedDuration::from_secs(left);
+            let token = Some("token".to_owned());
+            upstream.sessions.add(Session {
+                credentials: Credentials::new(key, "secret", token, Some(expiry.into()), "test"),
+                policy: Some(Arc::new(Policy::parse(&policy).expect("a policy"))),
+                ..function()
+            });
+        };
+        session("ASIALESS", r#""ecs:RunTask""#, 60);
+        session("ASIASAME", r#"["ecs:RunTask", "ecs:StopTask"]"#, 60);
+        session("ASIAOVER", r#""*""#, -1);
+        for (key, action, allowed) in [
+            ("ASIALESS", "ecs:StopTask", false),
+            ("ASIALESS", "ecs:RunTask", false),
+            ("ASIASAME", "ecs:StopTask", true),
+            ("ASIASAME", "ecs:RunTask", false),
+        ] {
+            let (caller, _) = guard.signer(key, Some("token")).await.expect("the session");
+            let answer = guard.authorize(&caller, action, "*", &Context::new()).await;
+            assert_eq!(answer.is_ok(), allowed, "{key} {action}");
+        }
+        let refused = async |key, token| guard.signer(key, token).await.expect_err("refused").code;
+        assert_eq!(refused("ASIAOVER", Some("token")).await, Code::ExpiredToken);
+        assert_eq!(refused("ASIASAME", Some("another")).await, Code::UnknownKey);
+        assert_eq!(refused("ASIASAME", None).await, Code::UnknownKey);
+    }
+
+    #[tokio::test]
     async fn a_role_whose_policies_cannot_be_read_may_do_nothing() {
-        let caller =
-            Caller { arn: "arn:x/y".into(), role: Some("arn:aws:iam::111122223333:role/Gone".into()) };
+        let role = Some("arn:aws:iam::111122223333:role/Gone".into());
+        let caller = Caller { arn: "arn:x/y".into(), role, session_policy: None };
         let guard = Guard::new(Upstream::nowhere(), OneRole);
         let refusal =
             guard.authorize(&caller, "ecs:RunTask", "*", &Context::new()).await.expect_err("refused");

@@ -110,6 +110,7 @@ pub(crate) fn execution_session(account: &str, name: &str, function_arn: &str, r
             None,
             "MiniStack",
         ),
+        policy: None,
         name: session,
     }
 }

@@ -37,7 +37,7 @@ pub enum Decision {
 pub struct Unsupported(String);
 
 /// A policy document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     statements: Vec<Statement>,
 }
@@ -52,7 +52,7 @@ struct Document {
     statement: Value,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Statement {
     #[serde(rename = "Sid")]
@@ -73,7 +73,7 @@ enum Effect {
     Deny,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 enum OneOrMany<T> {
     One(T),

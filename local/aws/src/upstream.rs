@@ -11,6 +11,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::clock::Clock;
+use crate::policy::Policy;
 use crate::random::Random;
 
 /// A session is not handed out any more when this little of its life is left.
@@ -67,6 +68,8 @@ pub struct Session {
     pub name: String,
     /// What the session's holder signs with.
     pub credentials: Credentials,
+    /// What the session may do of what its role may, where that is not all.
+    pub policy: Option<Arc<Policy>>,
 }
 
 impl Sessions {
@@ -75,21 +78,24 @@ impl Sessions {
         Self { clock, issued: Arc::default() }
     }
 
-    /// The session that `access_key` belongs to, if it has not expired.
+    /// The session that `access_key` belongs to, which may be over.
     pub(crate) fn of_key(&self, access_key: &str) -> Option<Session> {
-        self.find(|session| session.credentials.access_key_id() == access_key, Duration::ZERO)
+        self.find(|session| session.credentials.access_key_id() == access_key)
     }
 
+    /// A session that lives on for a while, and may do all that its role may.
     fn of_role(&self, role_arn: &str, name: &str) -> Option<Session> {
-        self.find(|session| session.role_arn == role_arn && session.name == name, NEAR_EXPIRY)
+        let deadline = SystemTime::from(self.clock.now()) + NEAR_EXPIRY;
+        self.find(|session| {
+            let alive = session.credentials.expiry().is_none_or(|expiry| expiry > deadline);
+            alive && session.policy.is_none() && session.role_arn == role_arn && session.name == name
+        })
     }
 
-    /// The youngest session that fits and lives on for at least `left`.
-    fn find(&self, fits: impl Fn(&Session) -> bool, left: Duration) -> Option<Session> {
-        let deadline = SystemTime::from(self.clock.now()) + left;
+    /// The youngest session that fits.
+    fn find(&self, fits: impl Fn(&Session) -> bool) -> Option<Session> {
         let sessions = self.issued.lock().expect("no thread panics while it holds the sessions");
-        let alive = |session: &&Session| session.credentials.expiry().is_none_or(|expiry| expiry > deadline);
-        sessions.iter().rev().filter(alive).find(|session| fits(session)).cloned()
+        sessions.iter().rev().find(|session| fits(session)).cloned()
     }
 
     /// Makes the session known.
@@ -181,6 +187,7 @@ impl Upstream {
                 Some(SystemTime::try_from(keys.expiration).context("STS gave an impossible expiration")?),
                 "local cloud",
             ),
+            policy: None,
         };
         self.sessions.add(session.clone());
         Ok(session)

@@ -62,6 +62,8 @@ impl From<Refusal> for ApiError {
             Code::InvalidSignature | Code::UnknownKey => {
                 ("AuthFailure", "AWS was not able to validate the provided access credentials:")
             }
+            // The page says so of requests that are too old; of sessions that are, nothing.
+            Code::ExpiredToken => ("RequestExpired", "Request has expired."),
             Code::AccessDenied => {
                 ("UnauthorizedOperation", "You are not authorized to perform this operation.")
             }

@@ -231,7 +231,7 @@ impl<W: World> Engine<W> {
         let account = role.split(':').nth(4).unwrap_or_default();
         let name = role.rsplit('/').next().unwrap_or_default();
         let arn = format!("arn:aws:sts::{account}:assumed-role/{name}/StepFunctions");
-        let caller = Caller { arn, role: Some(role.to_owned()) };
+        let caller = Caller { arn, role: Some(role.to_owned()), session_policy: None };
         Ok(self.guard.authorize(&caller, action, resource, &Context::new()).await?)
     }
 }

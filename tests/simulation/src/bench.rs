@@ -91,5 +91,6 @@ fn session() -> Session {
         role_arn: ROLE.to_owned(),
         name: "run".to_owned(),
         credentials: Credentials::from_keys("ASIAROLE", "secret", Some("token".to_owned())),
+        policy: None,
     }
 }

@@ -251,6 +251,7 @@ impl Lambda {
             role_arn: function.role_arn.clone(),
             name: name.to_owned(),
             credentials,
+            policy: None,
         });
         let wire = Wire::new(router.clone(), Arc::clone(fates), upstream.clock);
         let random = upstream.random.clone();

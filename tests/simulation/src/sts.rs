@@ -157,6 +157,7 @@ impl Sts {
                     Some(expiration.into()),
                     "STS",
                 ),
+                policy: None,
             });
         }
         format!(

@@ -73,6 +73,7 @@ impl Machines {
         let caller = Caller {
             arn: format!("arn:aws:sts::{account}:assumed-role/{name}/StepFunctions"),
             role: Some(role.to_owned()),
+            session_policy: None,
         };
         let allowed = self.guard.authorize(&caller, action, resource, &Context::new()).await;
         allowed.map_err(|refusal| refusal.message)
@@ -158,7 +159,7 @@ impl Reached {
                 "{}/EventBridge",
                 caller.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")
             );
-            let role = Caller { arn, role: Some(caller.to_owned()) };
+            let role = Caller { arn, role: Some(caller.to_owned()), session_policy: None };
             let allowed =
                 self.guard.authorize(&role, "lambda:InvokeFunction", function, &Context::new()).await;
             return allowed.map_err(|refusal| refusal.message);

@@ -28,6 +28,7 @@ impl Rights for Roles {
                 role_arn: format!("arn:aws:iam::{ACCOUNT}:role/{access_key}"),
                 name: "test".into(),
                 credentials: keys(access_key),
+                policy: None,
             }))
         }
         .boxed()

@@ -193,6 +193,7 @@ impl Cloud {
             role_arn: format!("arn:aws:iam::{ACCOUNT}:role/caller"),
             name: "test".into(),
             credentials: credentials.clone(),
+            policy: None,
         });
         let config = aws_sdk_sfn::config::Builder::from(&self.upstream.root_config())
             .endpoint_url("http://states")

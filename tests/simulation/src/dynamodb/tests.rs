@@ -421,7 +421,13 @@ async fn a_role_does_on_a_table_what_its_policy_says() {
     let world = World::new(1);
     let credentials = Credentials::new("ASIAROLE", "secret", Some("token".into()), None, "test");
     let arn = "arn:aws:sts::111122223333:assumed-role/Function/f".to_owned();
-    let session = Session { arn, role_arn: ROLE.into(), name: "f".into(), credentials: credentials.clone() };
+    let session = Session {
+        arn,
+        role_arn: ROLE.into(),
+        name: "f".into(),
+        credentials: credentials.clone(),
+        policy: None,
+    };
     world.dynamodb.make_table("others", "job", "ttl");
     let client = world.dynamodb.client(&credentials);
     let get = |table: &str| client.get_item().table_name(table).key("job", text("a")).send();
