@@ -2,9 +2,20 @@
 
 use crate::error::ApiError;
 
-/// The services with interface endpoints that a job may need. They are tried by the ends of their names.
-const INTERFACE: [&str; 9] =
-    ["ecr.api", "ecr.dkr", "kms", "logs", "secretsmanager", "sqs", "ssm", "ssmmessages", "sts"];
+/// The services with interface endpoints that a job may need, and the one that GuardDuty makes an endpoint for. They are tried
+/// by the ends of their names.
+const INTERFACE: [&str; 10] = [
+    "ecr.api",
+    "ecr.dkr",
+    "guardduty-data",
+    "kms",
+    "logs",
+    "secretsmanager",
+    "sqs",
+    "ssm",
+    "ssmmessages",
+    "sts",
+];
 
 /// The services that have gateway endpoints, and interface endpoints too (AWS PrivateLink guide, "Gateway endpoints").
 const GATEWAY: [&str; 2] = ["s3", "dynamodb"];

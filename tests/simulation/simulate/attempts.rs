@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::support::behaviour::{Behaviour, behaviour};
 use crate::support::containers::{endless, endless_at_first, works};
 use crate::support::documents::command;
-use crate::support::log;
 use crate::support::world::{World, scene};
 
 const SPOT: &str = "FARGATE_SPOT";
@@ -142,11 +141,13 @@ async fn a_pull_that_ecs_repeats() -> Result<()> {
     let mut document = command();
     document["attempts"] = 1.into();
     let scene = scene().tasks([Rule::once(Fault::PullTimesOut)]).containers(|_| works(80));
-    let course = scene.run(&document).await?;
+    let mut world = scene.begin().await?;
+    world.start(JOB, &document).await?;
+    let course = world.course(JOB).await?;
     assert_eq!(course.result()?.task_arn.as_str(), course.tasks[1].task_arn().unwrap_or_default());
     assert_eq!(course.starts_and_launches(), (1, 1));
-    assert_eq!(log::count("loss dropped"), 1, "the loss was told while the second task worked");
-    Ok(())
+    assert_eq!(world.said("loss dropped"), 1, "the loss was told while the second task worked");
+    world.finish().await
 }
 
 async fn attempts_are_bounded() -> Result<()> {

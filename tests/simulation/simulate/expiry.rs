@@ -12,7 +12,6 @@ use serde_json::json;
 
 use crate::support::behaviour::{Behaviour, behaviour};
 use crate::support::containers::works;
-use crate::support::log;
 use crate::support::world::scene;
 
 pub fn behaviours() -> Vec<Behaviour> {
@@ -63,6 +62,6 @@ async fn expires() -> Result<()> {
         signed,
         [("a", expired), ("a", good), ("b", expired), ("b", good), ("c", good), ("d", expired), ("d", good)]
     );
-    assert_eq!(log::count("urls sent"), 4, "for each input, for the outputs, and for the second of them");
+    assert_eq!(world.said("urls sent"), 4, "for each input, for the outputs, and for the second of them");
     world.finish().await
 }

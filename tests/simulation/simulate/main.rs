@@ -36,7 +36,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{ArgGroup, Parser};
 use mayfly_simulation::circumstance::Circumstance;
 use mayfly_simulation::draw;
-use mayfly_simulation::faults::{Fault, What};
+use mayfly_simulation::faults::{Fault, Made, What};
 use mayfly_simulation::load::carry;
 use mayfly_simulation::run::{Report, Scenario, Visit, play};
 use serde::{Deserialize, Serialize};
@@ -244,12 +244,29 @@ fn matrix(mode: &str) -> Result<Vec<Order>> {
     let plain = Order { mode: Some(mode.to_owned()), ..Order::default() };
     let around = |circumstance| Order { circumstances: Some(vec![circumstance]), ..plain.clone() };
     let mut orders: Vec<_> = Circumstance::all().into_iter().map(around).collect();
+    orders.extend(swept(&around(Circumstance::Sweep(SWEPT)))?);
     for made in &report.made {
         let of = if made.at.call.is_some() { &What::OF_CALLS[..] } else { &What::OF_RUNS[..] };
         let faults = of.iter().map(|what| vec![Fault { at: made.at.clone(), what: *what }]);
         orders.extend(faults.map(|faults| Order { faults: Some(faults), ..plain.clone() }));
     }
     orders.extend(report.states.iter().filter_map(|visit| stopped_in(visit, &plain)));
+    Ok(orders)
+}
+
+/// When the sweep of a matrix begins, in seconds after the job.
+const SWEPT: u64 = 60;
+
+/// Every fault of every call of the sweep that comes while the job of `order` runs.
+fn swept(order: &Order) -> Result<Vec<Order>> {
+    let (_, report) = elsewhere(&Order { with_made: true, ..order.clone() })?;
+    let of_sweep = |made: &&Made| made.at.function == "sweep-expired" && made.at.visit == 0;
+    let mut orders = Vec::new();
+    for made in report.made.iter().filter(of_sweep) {
+        let of = if made.at.call.is_some() { &What::OF_CALLS[..] } else { &What::OF_RUNS[..] };
+        let faults = of.iter().map(|what| vec![Fault { at: made.at.clone(), what: *what }]);
+        orders.extend(faults.map(|faults| Order { faults: Some(faults), ..order.clone() }));
+    }
     Ok(orders)
 }
 

@@ -30,7 +30,7 @@ async fn documents() -> Result<()> {
 }
 
 async fn refused(world: &mut World, job: &str, document: &Value, message: &str) -> Result<()> {
-    let (calls, creations) = (calls(world), world.run.account.witness.creations().len());
+    let (calls, creations) = (calls(world), world.run.account.witness.seen().creations.len());
     let execution = world.start(job, document).await?;
     let outcome = world.outcome(&execution).await?;
     let given: String = document.to_string().chars().take(200).collect();
@@ -51,7 +51,7 @@ async fn refused(world: &mut World, job: &str, document: &Value, message: &str) 
     let mut changes = world.run.account.calls.snapshot().split_off(calls);
     changes.retain(|call| !looks(&call.action));
     assert!(changes.is_empty(), "{given}: {changes:#?}");
-    assert_eq!(world.run.account.witness.creations().len(), creations, "{given}");
+    assert_eq!(world.run.account.witness.seen().creations.len(), creations, "{given}");
     Ok(())
 }
 

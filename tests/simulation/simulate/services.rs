@@ -25,7 +25,6 @@ use crate::support::behaviour::{Behaviour, behaviour};
 use crate::support::containers::works;
 use crate::support::course::{Course, Item};
 use crate::support::history::states_entered;
-use crate::support::log;
 use crate::support::world::{World, scene};
 
 pub fn behaviours() -> Vec<Behaviour> {
@@ -229,7 +228,7 @@ async fn replaced() -> Result<()> {
     let lives = world.run.stage.truth().lives();
     let task = second.task_arn.rsplit('/').next().context("a task's id")?;
     assert!(lives[task].ended.is_none(), "{lives:#?}");
-    world.until("both to be told", async || Ok((log::count("service announced") >= 2).then_some(()))).await?;
+    world.until("both to be told", async || Ok((world.said("service announced") >= 2).then_some(()))).await?;
     assert_eq!(served(&world.course(JOB).await?)?.containers, 2);
     world.finish().await
 }

@@ -12,8 +12,6 @@ pub mod denial;
 pub mod documents;
 /// What an execution's history tells.
 pub mod history;
-/// What the functions log.
-pub mod log;
 /// The state machines' files.
 pub mod machines;
 /// What somebody else makes at EC2.

@@ -24,6 +24,7 @@ use crate::dynamodb::DynamoDb;
 use crate::json::Surroundings;
 use crate::lambda::{Lambda, Ran, Runs};
 use crate::logs::CloudWatchLogs;
+use crate::phases::Phases;
 use crate::poller::Poller;
 use crate::router::{MINISTACK, Router, Services};
 use crate::s3::{Bucket, S3};
@@ -43,7 +44,7 @@ pub const ACCOUNT: &str = "123456789012";
 pub const JOB: &str = "job-0";
 
 /// The access key of the account's root.
-pub(crate) const ROOT: &str = "AKIAROOT";
+const ROOT: &str = "AKIAROOT";
 
 /// When every run begins.
 const START: &str = "2026-11-29T00:00:00Z";
@@ -99,6 +100,8 @@ pub struct Account {
     pub calls: CallLog,
     /// What was created so far.
     pub witness: Witness,
+    /// What is wrong for a part of the time.
+    pub phases: Phases,
     /// Its stacks.
     pub stacks: Stacks,
     /// Its functions.
@@ -142,12 +145,14 @@ impl Account {
             quotas: quotas.elb,
             faults: of_balancers,
         });
+        let phases = Phases::new(&circumstances, clock);
         let lambda = Lambda::new(crate::lambda::Config {
             upstream: upstream.clone(),
             router: router.clone(),
             fates,
             runs,
-            concurrency: quotas.functions,
+            phases: phases.clone(),
+            concurrency: concurrency(&quotas, &circumstances),
         });
         let reached = Reached {
             stacks: stacks.clone(),
@@ -186,14 +191,7 @@ impl Account {
         });
         let witness = router.witness.clone();
         let dynamodb = DynamoDb::new(around.clone());
-        let of_roles = stacks.clone();
-        let sts = Sts::new(crate::sts::Config {
-            around: around.clone(),
-            trust: Arc::new(move |role| of_roles.find(|stack| stack.trust.get(role).cloned())),
-        });
-        let data = Bucket { region: REGION.to_owned(), foreign: false };
-        let buckets = BTreeMap::from([(DATA_BUCKET.to_owned(), data)]);
-        let s3 = S3::new(crate::s3::Config { around: around.clone(), buckets });
+        let (sts, s3) = (sts(&around, stacks.clone()), s3(&around));
         let sqs = Sqs::new(around.clone());
         let logs = CloudWatchLogs::new(around);
         router.open(
@@ -209,7 +207,20 @@ impl Account {
                 .with("elasticloadbalancing", elb)
                 .with("states", step_functions.clone()),
         );
-        Self { upstream, calls, witness, stacks, lambda, step_functions, ecs, dynamodb, sqs, logs, bus }
+        Self {
+            upstream,
+            calls,
+            witness,
+            phases,
+            stacks,
+            lambda,
+            step_functions,
+            ecs,
+            dynamodb,
+            sqs,
+            logs,
+            bus,
+        }
     }
 
     /// Configuration for clients that act as the account's root.
@@ -276,6 +287,28 @@ impl Account {
         }
         Ok(stack)
     }
+}
+
+/// How many functions run at a time.
+fn concurrency(quotas: &Quotas, circumstances: &[Circumstance]) -> usize {
+    let room = circumstances.iter().filter_map(|circumstance| match circumstance {
+        Circumstance::Busy(room) => Some(*room),
+        _ => None,
+    });
+    room.fold(quotas.functions, usize::min)
+}
+
+/// What lends roles to those whom they trust.
+fn sts(around: &Surroundings, stacks: Stacks) -> Sts {
+    let trust = move |role: &str| stacks.find(|stack| stack.trust.get(role).cloned());
+    Sts::new(crate::sts::Config { around: around.clone(), trust: Arc::new(trust) })
+}
+
+/// The bucket of the jobs.
+fn s3(around: &Surroundings) -> S3 {
+    let data = Bucket { region: REGION.to_owned(), foreign: false };
+    let buckets = BTreeMap::from([(DATA_BUCKET.to_owned(), data)]);
+    S3::new(crate::s3::Config { around: around.clone(), buckets })
 }
 
 /// What circumstances make of networks, load balancers and tasks.

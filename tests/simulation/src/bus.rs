@@ -124,6 +124,8 @@ struct State {
     rules: BTreeMap<String, Rule>,
     schedules: BTreeMap<String, DropGuard>,
     dropped: Vec<Dropped>,
+    /// What was put on the bus, as JSON.
+    accepted: Vec<String>,
 }
 
 impl Bus {
@@ -161,12 +163,18 @@ impl Bus {
         self.state().dropped.clone()
     }
 
+    /// What has been put on the bus so far, as JSON, oldest first.
+    pub fn accepted(&self) -> Vec<String> {
+        self.state().accepted.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics while it holds the state")
     }
 
     /// Sends an event on its way.
     fn accept(&self, event: &Value) {
+        self.state().accepted.push(event.to_string());
         for late in self.config.delivery.copies(event) {
             let (bus, event) = (self.clone(), event.clone());
             let usual = UNDER_WAY.mul_f64(self.config.around.upstream.random.value());

@@ -26,6 +26,40 @@ pub enum Circumstance {
     Events(Mishap),
     /// A sweep begins so many seconds after the job.
     Sweep(u64),
+    /// Two sweeps begin at once, so many seconds after the job.
+    Sweeps(u64),
+    /// Somebody has the job torn down while it runs.
+    TornDown {
+        /// How many seconds after the job.
+        after: u64,
+        /// How often, all at once.
+        times: u8,
+    },
+    /// Others in the account have all that there may be of something when the job begins.
+    Full {
+        /// Of what.
+        what: Scarce,
+        /// When they give it back, in seconds after the job's begin.
+        until: u64,
+    },
+    /// Functions that are none of the stack's run all the time, and leave room for so many.
+    Busy(usize),
+    /// The functions' clocks are so many milliseconds ahead of AWS's other ones, or behind them.
+    Clocks(i32),
+    /// A service fails whatever a function asks of it.
+    Outage {
+        /// As in the scope of signatures, such as `ec2`.
+        service: String,
+        /// When that begins, in seconds after the job.
+        after: u64,
+        /// For how many seconds.
+        lasts: u64,
+    },
+    /// So many seconds after the job has begun GuardDuty puts an endpoint and a group into each VPC of the job's.
+    GuardDuty(u64),
+    /// For so many seconds after the job's begin find-leftovers is of an older version, which did not say whether anything is
+    /// left.
+    Older(u64),
     /// The stack is deployed anew so many seconds after the job has begun.
     Redeploy(u64),
     /// Somebody else's job goes on at the same time.
@@ -37,6 +71,18 @@ pub enum Circumstance {
         /// Whether it is another stack's.
         elsewhere: bool,
     },
+}
+
+/// What an account has little of (local/ec2/src/quotas.rs has how little).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scarce {
+    /// VPCs.
+    Vpcs,
+    /// Internet gateways.
+    InternetGateways,
+    /// Elastic IP addresses. There are no more NAT gateways than of these.
+    Addresses,
 }
 
 /// What becomes of events. "At least once" is all that EventBridge promises (user guide, "What is Amazon EventBridge?"), and
@@ -88,11 +134,26 @@ impl Circumstance {
             NAT_FAILURES
                 .map(|failure| Self::Networks(local_ec2::Fault::NatFails { failure, after_seconds: 60 })),
         );
+        let queued = Rule { tasks: 3, ..Rule::once(OfTask::QuotaReached { event_name: Refusal::default() }) };
+        all.push(Self::Tasks(queued));
+        all.extend(SCARCE.map(|what| Self::Full { what, until: 1200 }));
+        all.extend([3, 5].map(Self::Busy));
+        all.extend([-5000, 5000].map(Self::Clocks));
+        all.extend(SERVICES.map(|service| Self::outage(service, 10, 240)));
+        all.extend(["dynamodb", "sqs", "states"].map(|service| Self::outage(service, 120, 900)));
+        all.extend([10, 60, 150].map(Self::GuardDuty));
+        all.push(Self::Older(300));
+        all.extend([10, 100].map(|after| Self::TornDown { after, times: 2 }));
+        all.extend([0, 100].map(Self::Sweeps));
         all.extend([0, 30, 90, 200, 400].map(Self::Sweep));
         all.extend([5, 60, 150].map(Self::Redeploy));
         all.extend(["public", "nat"].map(|mode| Self::neighbour(0, mode, false)));
         all.extend(["public", "ipv6"].map(|mode| Self::neighbour(20, mode, true)));
         all
+    }
+
+    fn outage(service: &str, after: u64, lasts: u64) -> Self {
+        Self::Outage { service: service.to_owned(), after, lasts }
     }
 
     fn neighbour(after: u64, mode: &str, elsewhere: bool) -> Self {
@@ -151,6 +212,12 @@ impl Circumstance {
         }
     }
 }
+
+const SCARCE: [Scarce; 3] = [Scarce::Vpcs, Scarce::InternetGateways, Scarce::Addresses];
+
+/// Those that the functions call, but for S3, which plan-job and nobody else does.
+const SERVICES: [&str; 8] =
+    ["dynamodb", "ec2", "ecs", "elasticloadbalancing", "logs", "sqs", "states", "sts"];
 
 const NAT_FAILURES: [local_ec2::NatFailure; 2] =
     [local_ec2::NatFailure::InternalError, local_ec2::NatFailure::GatewayNotAttached];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local_aws::random::Random;
+use local_ecs::{Fault as OfTask, Rule};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Failure};
 use serde_json::{Value, json};
@@ -86,6 +87,16 @@ pub fn clean(mode: &str) -> Value {
     })
 }
 
+/// How long a job of a matrix waits for room, in minutes.
+const QUEUE_MINUTES: u32 = 120;
+
+/// What is set in a stack around which this is wrong.
+fn parameters(circumstances: &[Circumstance]) -> Vec<(&'static str, &'static str)> {
+    let is_guarded = |circumstance: &Circumstance| matches!(circumstance, Circumstance::GuardDuty(_));
+    let guarded = circumstances.iter().any(is_guarded).then_some(("DeleteGuardDutyResources", "true"));
+    PARAMETERS.into_iter().chain(guarded).collect()
+}
+
 /// A clean job with just `faults`, which is stopped so many milliseconds after its start, if at all.
 pub fn of_mode(
     mode: &str,
@@ -93,14 +104,28 @@ pub fn of_mode(
     circumstances: Vec<Circumstance>,
     stop: Option<u64>,
 ) -> Scenario {
+    let mut document = clean(mode);
+    let is_scarce = |circumstance: &Circumstance| {
+        let is_of_tasks =
+            |rule: &Rule| matches!(rule.fault, OfTask::QuotaReached { .. }) && rule.tasks < u32::MAX;
+        match circumstance {
+            Circumstance::Full { .. } => true,
+            Circumstance::Tasks(rule) => is_of_tasks(rule),
+            _ => false,
+        }
+    };
+    if circumstances.iter().any(is_scarce) {
+        document["queueMinutes"] = QUEUE_MINUTES.into();
+    }
     Scenario {
         seed: 0,
-        document: clean(mode),
-        parameters: PARAMETERS.to_vec(),
+        document,
+        parameters: parameters(&circumstances),
         quotas: Quotas::default(),
         faults: Faults::chosen(faults),
         circumstances,
         stop,
+        is_clean: true,
         director: Arc::new(Cast { seed: None, life: (mode == RESTARTED).then_some(SHORT_LIFE) }),
     }
 }
@@ -121,14 +146,16 @@ pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>, circumstances: Option<Vec<
         _ => Rates { calls: 100, runs: 50, most: 40 },
     };
     let around = Circumstance::drawn(&random);
+    let circumstances = circumstances.unwrap_or(around);
     Scenario {
         seed,
         document,
-        parameters: PARAMETERS.to_vec(),
+        parameters: parameters(&circumstances),
         quotas: Quotas::default(),
         faults: faults.map_or_else(|| Faults::drawn(seed, drawn), Faults::chosen),
-        circumstances: circumstances.unwrap_or(around),
+        circumstances,
         stop: None,
+        is_clean: false,
         director: Arc::new(Cast { seed: Some(seed), life: None }),
     }
 }

@@ -11,9 +11,11 @@ use local_aws::upstream::{Session, Upstream};
 use mayfly_lambda::{Clock, Environment, Randomness};
 use serde_json::json;
 
+use crate::phases::Phases;
 use crate::router::Router;
 use crate::steps::{Handler, step};
 use crate::wire::{Fates, Invocation, Wire};
+use crate::witness::OnBehalfOf;
 
 /// A function as it is deployed.
 #[derive(Clone, Debug)]
@@ -82,6 +84,8 @@ pub struct Config {
     pub fates: Arc<dyn Fates>,
     /// What becomes of runs.
     pub runs: Arc<dyn Runs>,
+    /// What is wrong with them for a part of the time.
+    pub phases: Phases,
     /// How many functions the account runs at a time.
     pub concurrency: usize,
 }
@@ -163,7 +167,8 @@ impl Lambda {
         let warm = warm.unwrap_or_else(|| {
             self.made(&function).unwrap_or_else(|error| panic!("{}: {error:#}", function.folder))
         });
-        let death = warm.wire.begin(invocation);
+        self.config.router.witness.given(payload);
+        let death = warm.wire.begin(invocation, OnBehalfOf::read(payload));
         let run = warm.handler.invoke(payload);
         let ended = tokio::select! {
             biased;
@@ -177,7 +182,9 @@ impl Lambda {
             if start == Start::Unanswered { Err(NotRun::Unanswered) } else { Ok(answer) }
         };
         match ended {
-            Some(Ok(Ok(output))) => reused(Ran::Answered(output), warm),
+            Some(Ok(Ok(output))) => {
+                reused(Ran::Answered(self.config.phases.aged(&function.folder, output)), warm)
+            }
             Some(Ok(Err(thrown))) => {
                 let body = json!({ "errorType": thrown.error_type, "errorMessage": thrown.message });
                 reused(Ran::Threw(body.to_string()), warm)
@@ -222,7 +229,7 @@ impl Lambda {
 
     /// A new execution environment, with a session of the function's role.
     fn made(&self, function: &Function) -> anyhow::Result<Warm> {
-        let Config { upstream, router, fates, .. } = &self.config;
+        let Config { upstream, router, fates, phases, .. } = &self.config;
         let recipe = step(&function.folder).context("no such step")?;
         let name = function.arn.rsplit(':').next().unwrap_or_default();
         let (key, secret, token): (u64, u128, u128) =
@@ -253,12 +260,12 @@ impl Lambda {
             credentials,
             policy: None,
         });
-        let wire = Wire::new(router.clone(), Arc::clone(fates), upstream.clock);
+        let wire = Wire::new(router.clone(), Arc::clone(fates), phases.clone(), upstream.clock);
         let random = upstream.random.clone();
         let environment = Environment::new(
             variables,
             wire.client(),
-            Clock::new(upstream.clock),
+            Clock::new(phases.clock()),
             Randomness::new(move |bytes| bytes.iter_mut().for_each(|byte| *byte = random.value())),
             recipe.sdk_retries,
         )

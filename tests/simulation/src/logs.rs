@@ -98,6 +98,13 @@ impl CloudWatchLogs {
         self.groups().entry(name.to_owned()).or_default();
     }
 
+    /// Every line of every stream.
+    pub fn lines(&self) -> Vec<String> {
+        let groups = self.groups();
+        let events = groups.values().flat_map(BTreeMap::values).flatten();
+        events.map(|event| event.given.message.clone()).collect()
+    }
+
     fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Streams>> {
         self.groups.lock().expect("no thread panics while it holds the groups")
     }

@@ -1,6 +1,6 @@
 //! One run: a job from its start until nothing of it is left, or until it is plain that something will be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,17 @@ use mayfly_model::names::Names;
 use mayfly_model::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
 
 use crate::account::{Account, JOB, Quotas};
 use crate::circumstance::Circumstance;
 use crate::draw::{SERVICE_IMAGE, SERVICE_IMAGE_IN_REGION, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
 use crate::faults::{Fault, Faults, Made};
+use crate::said::Said;
+use crate::sqs::Depth;
 use crate::stack::Stack;
+use crate::strangers::{Taken, guard};
+use crate::witness::Creation;
 use crate::worker::{Config as StageConfig, Director, Image, Life, Stage};
 use crate::{account, draw, left, truth};
 
@@ -32,6 +37,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_mins(31);
 /// How long after an execution's end a teardown of the rule has begun at the latest.
 const RULE: Duration = Duration::from_mins(5);
+/// How long after the last fault every report has been handled: none waits longer for its next try than five minutes.
+const HANDLED: Duration = Duration::from_hours(1);
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -50,7 +57,9 @@ pub struct Scenario {
     pub circumstances: Vec<Circumstance>,
     /// So many milliseconds after its start the execution is stopped by somebody.
     pub stop: Option<u64>,
-    /// What the containers do.
+    /// Whether the containers do what they should.
+    pub is_clean: bool,
+    /// What they do.
     pub director: Arc<dyn Director>,
 }
 
@@ -123,19 +132,28 @@ pub struct Run {
     pub stage: Stage,
     /// The stacks; the first is that of the jobs.
     pub stacks: Vec<Stack>,
+    /// What its functions log.
+    pub said: Said,
     /// Whether somebody has taken a right away from a function, or made something with a job's tags.
     pub is_disturbed: bool,
     /// What goes wrong between functions and AWS.
     pub faults: Faults,
+    is_clean: bool,
     circumstances: Vec<Circumstance>,
     /// What there was before the first job.
     before: BTreeSet<String>,
     jobs: Vec<Job>,
     stopped: BTreeSet<String>,
+    _listening: DefaultGuard,
 }
 
-/// A job: its id, and its execution.
-type Job = (String, Arc<Execution>);
+/// A job that was started.
+#[derive(Debug)]
+struct Job {
+    id: String,
+    document: Value,
+    execution: Arc<Execution>,
+}
 
 impl Run {
     /// Deploys the stack of `scenario`. No job runs yet.
@@ -143,16 +161,29 @@ impl Run {
     /// # Errors
     /// Where something of it is refused.
     pub async fn begin(scenario: &Scenario) -> Result<Self> {
-        let Scenario { seed, parameters, quotas, faults, circumstances, director, .. } = scenario;
+        let Scenario { seed, parameters, quotas, faults, circumstances, is_clean, director, .. } = scenario;
+        let (said, listening) = Said::listen();
         let (account, stage) = account(*seed, *quotas, faults, circumstances, Arc::clone(director));
         let mut stacks = vec![account.deploy(STACK, parameters).await?];
         if circumstances.iter().any(|one| matches!(one, Circumstance::Neighbour { elsewhere: true, .. })) {
             stacks.push(account.deploy(OTHER_STACK, parameters).await?);
         }
         let before = left::everything(&account.root()).await?;
-        let (faults, circumstances) = (faults.clone(), circumstances.clone());
-        let (jobs, stopped) = (Vec::new(), BTreeSet::new());
-        Ok(Self { account, stage, stacks, is_disturbed: false, faults, circumstances, before, jobs, stopped })
+        account.witness.begin();
+        Ok(Self {
+            account,
+            stage,
+            stacks,
+            said,
+            is_disturbed: false,
+            faults: faults.clone(),
+            is_clean: *is_clean,
+            circumstances: circumstances.clone(),
+            before,
+            jobs: Vec::new(),
+            stopped: BTreeSet::new(),
+            _listening: listening,
+        })
     }
 
     /// Starts a job.
@@ -160,29 +191,30 @@ impl Run {
     /// # Errors
     /// Where Step Functions refuses it.
     pub async fn start(&mut self, job: &str, document: &Value) -> Result<Arc<Execution>> {
+        self.account.phases.begin();
         let execution = start(&self.account, &self.stacks[0], job, document).await?;
-        self.jobs.push((job.to_owned(), Arc::clone(&execution)));
+        let (id, document) = (job.to_owned(), document.clone());
+        self.jobs.push(Job { id, document, execution: Arc::clone(&execution) });
         Ok(execution)
     }
 
     /// Stops a job as a person does, where it runs.
     pub fn stop(&mut self, job: &str) {
-        let running =
-            self.jobs.iter().filter(|(id, execution)| id == job && execution.status() == Status::Running);
-        for (_, execution) in running {
-            self.account.step_functions.engine.stop(execution, None, None);
+        let is_it = |known: &&Job| known.id == job && known.execution.status() == Status::Running;
+        for running in self.jobs.iter().filter(is_it) {
+            self.account.step_functions.engine.stop(&running.execution, None, None);
             self.stopped.insert(job.to_owned());
         }
     }
 
     /// The execution of a job that was started.
     pub fn job(&self, job: &str) -> Option<Arc<Execution>> {
-        self.jobs.iter().find(|(id, _)| id == job).map(|(_, execution)| Arc::clone(execution))
+        self.jobs.iter().find(|known| known.id == job).map(|known| Arc::clone(&known.execution))
     }
 
     /// Whether none of the jobs runs.
     pub fn is_idle(&self) -> bool {
-        self.jobs.iter().all(|(_, execution)| execution.status() != Status::Running)
+        self.jobs.iter().all(|job| job.execution.status() != Status::Running)
     }
 
     /// What is there that was not before the jobs.
@@ -222,57 +254,38 @@ impl Run {
     /// Where no job was started.
     pub async fn finish(self, with_trace: bool) -> Result<Report> {
         let mut violations = Vec::new();
-        for (job, execution) in &self.jobs {
+        for Job { id, execution, .. } in &self.jobs {
             if !self.ended(execution).await {
-                violations.push(format!("{job} has not ended after {} hours", PATIENCE.as_secs() / 3600));
+                violations.push(format!("{id} has not ended after {} hours", PATIENCE.as_secs() / 3600));
             }
         }
-        let Self { account, stage, stacks, is_disturbed, faults, circumstances, before, jobs, stopped } =
-            self;
+        let Self { account, stacks, faults, before, jobs, .. } = &self;
         account.upstream.clock.sleep(RULE).await;
         faults.lift();
-        torn_down(&account, &stacks).await;
-        let left: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
-        let (creations, lives) = (account.witness.creations(), stage.truth().lives());
-        let (faulty, written) = (faults.done(), written(&account, &stacks));
-        let mut outcomes: Vec<_> = jobs.iter().map(|(_, execution)| outcome(execution)).collect();
-        for ((job, execution), own) in jobs.iter().zip(&outcomes) {
-            let is_own = |life: &Life| life.job.as_deref().unwrap_or(JOB) == job;
-            violations.extend(truth::check(&truth::Seen {
-                job,
-                execution,
-                is_stopped: stopped.contains(job),
-                is_disturbed,
-                outcome: own.as_ref(),
-                all: &outcomes,
-                left: &left,
-                lives: &lives
-                    .iter()
-                    .filter(|(_, life)| is_own(life))
-                    .map(|(task, life)| (task.as_str(), life))
-                    .collect(),
-                creations: &creations,
-                faults: &faulty,
-                circumstances: &circumstances,
-                written: &written,
-            }));
-        }
+        account.phases.lift();
+        torn_down(account, stacks).await;
+        let left: BTreeSet<_> = &left::everything(&account.root()).await? - before;
+        let (faulty, lives) = (faults.done(), self.stage.truth().lives());
+        let calls = faults.made().iter().filter(|made| made.action.is_some()).count();
+        let mut outcomes: Vec<_> = jobs.iter().map(|job| outcome(&job.execution)).collect();
+        violations.extend(self.of_jobs(&outcomes, &left, &lives, &faulty));
 
         if !left.is_empty() {
             // The sweeper leaves what has just ended to the rule.
             account.upstream.clock.sleep(GRACE).await;
         }
-        for stack in &stacks {
-            sweep(&account, stack).await?;
+        for stack in stacks {
+            sweep(account, stack).await?;
         }
-        torn_down(&account, &stacks).await;
+        torn_down(account, stacks).await;
         account.upstream.clock.sleep(RULE).await;
-        let still: BTreeSet<_> = &left::everything(&account.root()).await? - &before;
+        let still: BTreeSet<_> = &left::everything(&account.root()).await? - before;
         violations.extend(still.iter().map(|what| format!("left after a sweep: {what}")));
-        let (job, execution) = &jobs[0];
+        violations.extend(self.of_whole(&lives, &faulty, calls).await);
+        let Job { id, execution, .. } = &jobs[0];
         let over = execution.ending().map_or(account.upstream.clock.now(), |(_, over)| over);
         let mut states = visits("run-job", execution, execution.started);
-        if let Some(own) = teardown(&account, &stacks[0], job) {
+        if let Some(own) = teardown(account, &stacks[0], id) {
             states.extend(visits("tear-down", &own, execution.started));
         }
         Ok(Report {
@@ -280,12 +293,69 @@ impl Run {
             outcome: outcomes.swap_remove(0).map(|outcome| json!(outcome)),
             status: format!("{:?}", execution.status()),
             faults: faulty,
-            circumstances,
+            circumstances: self.circumstances.clone(),
             made: faults.made(),
             states,
             left,
             seconds: over.duration_since(execution.started).as_secs_f64(),
-            trace: if with_trace { trace(&account, &stacks) } else { Vec::new() },
+            trace: if with_trace { trace(account, stacks) } else { Vec::new() },
+        })
+    }
+
+    /// What must hold of each job and does not.
+    fn of_jobs(
+        &self,
+        outcomes: &[Option<Outcome>],
+        left: &BTreeSet<String>,
+        lives: &BTreeMap<String, Life>,
+        faults: &[Fault],
+    ) -> Vec<String> {
+        let witness = self.account.witness.seen();
+        let is_torn_down = self.circumstances.iter().any(|one| matches!(one, Circumstance::TornDown { .. }));
+        let mut violations = Vec::new();
+        for (Job { id, document, execution }, own) in self.jobs.iter().zip(outcomes) {
+            let is_own = |life: &Life| life.job.as_deref().unwrap_or(JOB) == id;
+            violations.extend(truth::check(&truth::Seen {
+                job: id,
+                document,
+                execution,
+                teardowns: &teardowns(&self.account, &self.stacks, id),
+                is_clean: self.is_clean,
+                is_stopped: self.stopped.contains(id) || (is_torn_down && id == JOB),
+                is_disturbed: self.is_disturbed,
+                outcome: own.as_ref(),
+                all: outcomes,
+                left,
+                lives: &lives
+                    .iter()
+                    .filter(|(_, life)| is_own(life))
+                    .map(|(task, life)| (task.as_str(), life))
+                    .collect(),
+                creations: &witness.creations,
+                refusals: &witness.refusals,
+                faults,
+                circumstances: &self.circumstances,
+            }));
+        }
+        violations
+    }
+
+    /// What must hold of the account as a whole and does not, when every report has had its time.
+    async fn of_whole(&self, lives: &BTreeMap<String, Life>, faults: &[Fault], calls: usize) -> Vec<String> {
+        let Self { account, stacks, said, circumstances, jobs, .. } = self;
+        let (queues, witness) = (drained(account, stacks).await, account.witness.seen());
+        truth::check_whole(&truth::Whole {
+            lives,
+            faults,
+            circumstances,
+            written: &written(account, stacks),
+            said: &[said.lines(), account.logs.lines(), account.bus.accepted()].concat(),
+            tokens: &witness.tokens,
+            touched: &witness.touched,
+            jobs: jobs.len(),
+            calls,
+            queues: &queues,
+            given_up: &given_up(account, stacks),
         })
     }
 
@@ -293,7 +363,11 @@ impl Run {
     fn meanwhile(&self) -> Vec<impl Future<Output = Result<Option<Job>>> + use<>> {
         let begin = |(number, circumstance): (usize, &Circumstance)| {
             let after = match circumstance {
+                Circumstance::Full { .. } => 0,
                 Circumstance::Sweep(after)
+                | Circumstance::Sweeps(after)
+                | Circumstance::GuardDuty(after)
+                | Circumstance::TornDown { after, .. }
                 | Circumstance::Redeploy(after)
                 | Circumstance::Neighbour { after, .. } => *after,
                 _ => return None,
@@ -305,11 +379,31 @@ impl Run {
                 match circumstance {
                     // What goes wrong may stop it: another one follows at the end.
                     Circumstance::Sweep(_) => _ = sweep(&account, &stacks[0]).await,
+                    Circumstance::Sweeps(_) => {
+                        _ = tokio::join!(sweep(&account, &stacks[0]), sweep(&account, &stacks[0]));
+                    }
+                    Circumstance::TornDown { times, .. } => {
+                        for _ in 0..times {
+                            tear_down(&account, &stacks[0]).await?;
+                        }
+                    }
+                    Circumstance::Full { what, until } => {
+                        let taken = Taken::all(&account.root(), what).await;
+                        account.upstream.clock.sleep(Duration::from_secs(until)).await;
+                        taken.give_back().await?;
+                    }
+                    Circumstance::GuardDuty(_) => {
+                        for vpc in vpcs(&account) {
+                            // The VPC may be going just now.
+                            _ = guard(&account.root(), &vpc).await;
+                        }
+                    }
                     Circumstance::Redeploy(_) => account.publish(&stacks[0]),
                     Circumstance::Neighbour { mode, elsewhere, .. } => {
-                        let (job, stack) = (format!("job-{}", number + 1), &stacks[usize::from(elsewhere)]);
-                        let execution = start(&account, stack, &job, &draw::clean(&mode)).await?;
-                        return Ok(Some((job, execution)));
+                        let (id, stack) = (format!("job-{}", number + 1), &stacks[usize::from(elsewhere)]);
+                        let document = draw::clean(&mode);
+                        let execution = start(&account, stack, &id, &document).await?;
+                        return Ok(Some(Job { id, document, execution }));
                     }
                     _ => {}
                 }
@@ -319,6 +413,23 @@ impl Run {
         };
         self.circumstances.iter().enumerate().filter_map(begin).collect()
     }
+}
+
+/// The job's VPCs.
+fn vpcs(account: &Account) -> Vec<String> {
+    let creations = account.witness.seen().creations.into_iter();
+    let is_it = |creation: &Creation| {
+        creation.action == "CreateVpc" && creation.job.as_deref() == Some(JOB) && creation.gone.is_none()
+    };
+    creations.filter(is_it).map(|creation| creation.id).collect()
+}
+
+/// Has the job torn down, as anybody may.
+async fn tear_down(account: &Account, stack: &Stack) -> Result<()> {
+    let machine = stack.arn("TearDownStateMachine");
+    let input = json!({ "job": JOB }).to_string();
+    let started = account.step_functions.engine.start(machine, None, Some(&input)).await;
+    started.map(drop).map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))
 }
 
 /// The teardown that a job's own execution calls.
@@ -395,7 +506,9 @@ pub async fn start(account: &Account, stack: &Stack, job: &str, document: &Value
     }
     let machine = stack.arn("RunJobStateMachine");
     let started = account.step_functions.engine.start(machine, Some(job), Some(&document)).await;
-    started.map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))
+    let started = started.map_err(|error| anyhow::anyhow!("{}: {}", error.code, error.message))?;
+    account.witness.owns(job, &started.arn);
+    Ok(started)
 }
 
 /// Waits until no teardown runs.
@@ -409,6 +522,43 @@ async fn torn_down(account: &Account, stacks: &[Stack]) {
     while runs() && clock.instant() < deadline {
         clock.sleep(LOOK).await;
     }
+}
+
+/// The executions that tore `job` down.
+fn teardowns(account: &Account, stacks: &[Stack], job: &str) -> Vec<Arc<Execution>> {
+    let is_of_job = |execution: &Arc<Execution>| {
+        let input: Value = serde_json::from_str(&execution.input).unwrap_or_default();
+        input["job"] == job
+    };
+    let of = |stack: &Stack| account.step_functions.engine.executions(stack.arn("TearDownStateMachine"));
+    stacks.iter().flat_map(of).filter(is_of_job).collect()
+}
+
+/// The stacks' queues and what is in them, when there is nothing or all has had its time.
+async fn drained(account: &Account, stacks: &[Stack]) -> Vec<(String, Depth)> {
+    let queues = ["DoneQueue", "DoneDeadLetterQueue"];
+    let arns = || stacks.iter().flat_map(|stack| queues.map(|queue| stack.arn(queue)));
+    let depths = || -> Vec<_> {
+        let names = arns().filter_map(|arn| arn.rsplit(':').next());
+        names.map(|name| (name.to_owned(), account.sqs.depth(name))).collect()
+    };
+    let deadline = account.upstream.clock.instant() + HANDLED;
+    while depths().iter().any(|(_, depth)| *depth != Depth::default())
+        && account.upstream.clock.instant() < deadline
+    {
+        account.upstream.clock.sleep(LOOK).await;
+    }
+    depths()
+}
+
+/// The functions that never handled an event although they were called, by their folders.
+fn given_up(account: &Account, stacks: &[Stack]) -> Vec<String> {
+    let functions: Vec<_> = stacks.iter().flat_map(|stack| &stack.functions).collect();
+    let folder = |arn: &str| functions.iter().find(|function| function.arn == arn);
+    let dropped = account.bus.dropped().into_iter();
+    dropped
+        .map(|dropped| folder(&dropped.target).map_or(dropped.target.clone(), |known| known.folder.clone()))
+        .collect()
 }
 
 /// Calls sweep-expired as its schedule does.

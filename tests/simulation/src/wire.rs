@@ -18,7 +18,9 @@ use local_aws::server::{Service, received, sent};
 use tokio_util::sync::CancellationToken;
 
 use crate::answers;
+use crate::phases::Phases;
 use crate::router::{self, Router};
+use crate::witness::OnBehalfOf;
 
 /// One run of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,7 @@ pub trait Fates: Debug + Send + Sync {
 pub struct Wire {
     router: Router,
     fates: Arc<dyn Fates>,
+    phases: Phases,
     clock: Clock,
     running: Arc<Mutex<Option<Running>>>,
 }
@@ -89,14 +92,15 @@ pub struct Wire {
 #[derive(Clone, Debug)]
 struct Running {
     invocation: Invocation,
+    on_behalf_of: OnBehalfOf,
     calls: usize,
     death: CancellationToken,
 }
 
 impl Wire {
     /// A network that leads to all services.
-    pub fn new(router: Router, fates: Arc<dyn Fates>, clock: Clock) -> Self {
-        Self { router, fates, clock, running: Arc::default() }
+    pub fn new(router: Router, fates: Arc<dyn Fates>, phases: Phases, clock: Clock) -> Self {
+        Self { router, fates, phases, clock, running: Arc::default() }
     }
 
     /// The client that goes over it.
@@ -105,10 +109,11 @@ impl Wire {
         http_client_fn(move |_, _| connector.clone())
     }
 
-    /// From now on calls are made by `invocation`; what this gives is cancelled when the function is to die.
-    pub fn begin(&self, invocation: Invocation) -> CancellationToken {
+    /// From now on calls are made by `invocation`, for whom its input names; what this gives is cancelled when the function
+    /// is to die.
+    pub fn begin(&self, invocation: Invocation, on_behalf_of: OnBehalfOf) -> CancellationToken {
         let death = CancellationToken::new();
-        *self.lock() = Some(Running { invocation, calls: 0, death: death.clone() });
+        *self.lock() = Some(Running { invocation, on_behalf_of, calls: 0, death: death.clone() });
         death
     }
 
@@ -121,10 +126,11 @@ impl Wire {
         self.running.lock().expect("no thread panics while it holds the run")
     }
 
-    async fn carry(self, request: Request<Bytes>) -> Result<Response<Bytes>, ConnectorError> {
+    async fn carry(self, mut request: Request<Bytes>) -> Result<Response<Bytes>, ConnectorError> {
         let (called, death) = match &mut *self.lock() {
             Some(running) => {
                 running.calls += 1;
+                request.extensions_mut().insert(running.on_behalf_of.clone());
                 let called = Called {
                     by: running.invocation.clone(),
                     index: running.calls - 1,
@@ -135,7 +141,11 @@ impl Wire {
             }
             None => return Err(broken("the environment is frozen")),
         };
-        match self.fates.of_call(&called) {
+        let fate = self.fates.of_call(&called);
+        if self.phases.is_out(&called.service) {
+            return Ok(answers::server_error(&called.service));
+        }
+        match fate {
             Fate::Answered { there, back } => {
                 let response = self.done(request, there).await;
                 self.clock.sleep(back).await;

@@ -8,7 +8,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::log;
 use crate::{randomness, runtime};
 
 /// The argument with which this program tries one behaviour.
@@ -43,7 +42,6 @@ impl Behaviour {
     /// Tries it in this process.
     pub fn run(self) -> Result<ExitCode> {
         randomness::seed(0);
-        log::keep()?;
         runtime()?.block_on((self.test)())?;
         Ok(ExitCode::SUCCESS)
     }

@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 
 use crate::support::course::{Course, Item};
 use crate::support::history::history;
-use crate::support::log;
 use crate::support::world::{Scene, World, scene};
 
 /// The task that a played container says it is.
@@ -78,7 +77,7 @@ impl Played {
 
     /// Waits until functions have said `words`.
     pub async fn said(&self, words: &str) -> Result<()> {
-        self.world.until(words, async || Ok((log::count(words) > 0).then_some(()))).await
+        self.world.until(words, async || Ok((self.world.said(words) > 0).then_some(()))).await
     }
 
     /// The job's record.

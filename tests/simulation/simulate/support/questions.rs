@@ -34,6 +34,11 @@ impl World {
         })
     }
 
+    /// How many lines of the functions' logs have these words.
+    pub fn said(&self, words: &str) -> usize {
+        self.run.said.lines().iter().filter(|line| line.contains(words)).count()
+    }
+
     /// One sweep, as the schedule starts it.
     pub async fn sweep(&self) -> Result<Value> {
         let event = serde_json::from_str(include_str!("../../../../events/sweep-expired.json"))?;

@@ -36,7 +36,8 @@ pub struct Scene(Scenario);
 pub fn scene() -> Scene {
     let mut scenario = draw::of_mode("public", Vec::new(), Vec::new(), None);
     scenario.parameters.push(("HeartbeatSeconds", HEARTBEAT_TEXT));
-    Scene(scenario).containers(|_| works(5))
+    scenario.director = doing(|_| works(5));
+    Scene(scenario)
 }
 
 /// As the stack's parameter has it.
@@ -65,9 +66,10 @@ impl Scene {
         self.directed(doing(play))
     }
 
-    /// With containers that do what `director` says.
+    /// With containers that do what `director` says, which need not be what they should.
     pub fn directed(mut self, director: Arc<dyn Director>) -> Self {
         self.0.director = director;
+        self.0.is_clean = false;
         self
     }
 

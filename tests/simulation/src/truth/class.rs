@@ -52,7 +52,9 @@ pub(super) fn true_class(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let may_be = match failure.error {
         Class::InvalidJob => false,
         Class::QuotaExceeded => {
-            task(seen, |fault| matches!(fault, OfTask::QuotaReached { .. })) || seen.all.len() > 1
+            task(seen, |fault| matches!(fault, OfTask::QuotaReached { .. }))
+                || seen.all.len() > 1
+                || seen.circumstances.iter().any(|one| matches!(one, Circumstance::Full { .. }))
         }
         Class::ImagePullFailed => {
             task(seen, |fault| matches!(fault, OfTask::PullTimesOut | OfTask::PullDenied))

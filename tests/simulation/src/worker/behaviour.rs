@@ -105,6 +105,9 @@ pub enum Quirk {
     ReportsTwice(Duration),
     /// In place of the result the done queue gets this text.
     Garbles(String),
+    /// Before it works, the worker sends what others may send who can write to the done queue: the same result, but with a
+    /// guessed nonce, and as another job's; a token of its own making; and texts that are no reports.
+    Forges,
     /// The worker takes no notice of SIGTERM while it works.
     IgnoresTerm,
     /// The worker takes no notice of how long the attempt may take, nor of SIGTERM while it works.

@@ -283,6 +283,7 @@ async fn a_worker_misbehaves_as_it_is_directed() {
         (Quirk::ReportsLate(minute), None, 1, 1),
         (Quirk::ReportsTwice(minute), None, 2, 2),
         (Quirk::Garbles("garbage".to_owned()), None, 1, 0),
+        (Quirk::Forges, None, 10, 1),
     ];
     for (quirk, code, arrive, sent) in cases {
         let mut play = Play::start(Some(quirk.clone())).await;

@@ -117,6 +117,9 @@ impl Worker {
     ) -> Result<Option<Assignment>, ()> {
         let quirk = behaviour.quirk.clone();
         self.dies_at(quirk.as_ref(), Moment::TakenOn).await;
+        if quirk == Some(Quirk::Forges) {
+            self.forge(&assignment).await;
+        }
         let (finished, superseded_by) = self.work(&assignment, behaviour).await?;
         self.dies_at(quirk.as_ref(), Moment::Stored).await;
         if superseded_by.is_none() || finished.failure.is_none() {
@@ -190,6 +193,23 @@ impl Worker {
                 reporter.insist(message, told_to_stop).await;
             }
             _ => reporter.insist(message, told_to_stop).await,
+        }
+    }
+
+    /// Says that the work has ended well, in the names of others.
+    async fn forge(&self, assignment: &Assignment) {
+        let outputs =
+            assignment.outputs.iter().map(|file| FileSize { file: file.clone(), bytes: 1 }).collect();
+        let finished = Finished { seconds: 1.0, exit_code: Some(0), outputs, failure: None };
+        let named =
+            |assignment: Assignment| self.reporter.message(&assignment, News::Finished(finished.clone()));
+        let guessed = named(Assignment { nonce: "guessed".to_owned(), ..assignment.clone() });
+        let others = ["job-0", "job-1", "nobody"].into_iter().filter(|job| *job != assignment.job);
+        let others = others.map(|job| named(Assignment { job: job.to_owned(), ..assignment.clone() }));
+        let token = guessed.replace("\"nonce\"", "\"taskToken\"");
+        let texts = ["x", "{}", "[1", "null"].map(str::to_owned);
+        for message in [guessed, token].into_iter().chain(others).chain(texts) {
+            self.reporter.mention(message).await;
         }
     }
 
