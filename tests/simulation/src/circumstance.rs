@@ -171,7 +171,7 @@ impl Circumstance {
         let tasks = [1, 1, 2, u32::MAX][random.range(0..4)];
         let rate = [50, 300, 1000][random.range(0..3)];
         let of_tasks = |fault| Self::Tasks(Rule { tasks, ..Rule::once(fault) });
-        match random.range(0..29) {
+        match random.range(0..41) {
             0 => of_tasks(OfTask::NoCapacity),
             1 => Self::Tasks(Rule {
                 tasks,
@@ -208,6 +208,20 @@ impl Circumstance {
                 let mode = ["public", "existing", "nat", "ipv6"][random.range(0..4)];
                 Self::neighbour(u64::from(seconds(300)), mode, random.value())
             }
+            26 | 27 => {
+                let what = SCARCE[random.range(0..SCARCE.len())];
+                Self::Full { what, until: u64::from(seconds(3600)) }
+            }
+            28 => Self::Busy(random.range(3..9)),
+            29 => Self::Clocks(random.range(-5000..=5000)),
+            30 | 31 => {
+                let service = SERVICES[random.range(0..SERVICES.len())];
+                Self::outage(service, u64::from(seconds(400)), u64::from(seconds(1200)))
+            }
+            32 | 33 => Self::GuardDuty(u64::from(seconds(300))),
+            34 => Self::Older(u64::from(seconds(600))),
+            35 => Self::TornDown { after: u64::from(seconds(400)), times: random.range(1..=3) },
+            36 => Self::Sweeps(u64::from(seconds(900))),
             _ => Self::Sweep(u64::from(seconds(900))),
         }
     }

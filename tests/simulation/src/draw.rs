@@ -146,6 +146,7 @@ pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>, circumstances: Option<Vec<
         _ => Rates { calls: 100, runs: 50, most: 40 },
     };
     let around = Circumstance::drawn(&random);
+    document["queueMinutes"] = [0, 0, 30, 120][random.range(0..4)].into();
     let circumstances = circumstances.unwrap_or(around);
     Scenario {
         seed,
@@ -196,7 +197,7 @@ impl Director for Cast {
         let seconds = |from: u64, to: u64| Duration::from_secs(random.range(from..to));
         let works = Behaviour::success(seconds(1, 600));
         let failed = |class| Failure { class, message: "as the seed says".to_owned(), output: None };
-        match random.range(0..16) {
+        match random.range(0..18) {
             0 => works.failing(Some(1), failed(Class::CommandFailed)),
             1 => works.with(Quirk::Hangs(seconds(0, 300))),
             2 => works.with(Quirk::Dies { moment: Moment::TakenOn, signal: 9, out_of_memory: false }),
@@ -211,6 +212,8 @@ impl Director for Cast {
             8 => works.with(Quirk::ReportsTwice(seconds(1, 400))),
             9 => works.with(Quirk::Garbles("{\"job\":".to_owned())),
             10 => works.with(Quirk::IgnoresTerm),
+            11 => works.with(Quirk::Forges),
+            12 => works.failing(Some(1), failed(Class::CommandFailed)).with(Quirk::Forges),
             _ => works,
         }
     }
