@@ -85,6 +85,9 @@ struct Order {
     faults: Option<Vec<Fault>>,
     circumstances: Option<Vec<Circumstance>>,
     stop: Option<Stop>,
+    /// In place of a job, the behaviour of this name.
+    #[serde(default)]
+    behaviour: Option<String>,
     #[serde(default)]
     with_trace: bool,
     #[serde(default)]
@@ -115,12 +118,11 @@ impl Order {
 
     fn scenario(self) -> Scenario {
         match self.mode {
-            Some(mode) => draw::of_mode(
-                &mode,
-                self.faults.unwrap_or_default(),
-                self.circumstances.unwrap_or_default(),
-                self.stop.map(|stop| stop.after),
-            ),
+            Some(mode) => {
+                let mut circumstances = self.circumstances.unwrap_or_default();
+                circumstances.extend(self.stop.map(|stop| Circumstance::Stopped(stop.after)));
+                draw::of_mode(&mode, self.faults.unwrap_or_default(), circumstances)
+            }
             None => draw::of_seed(self.seed, self.faults, self.circumstances),
         }
     }
@@ -189,8 +191,12 @@ fn elsewhere(order: &Order) -> Result<(String, Report)> {
 
 /// The same of another build of this program.
 fn elsewhere_by(program: &Path, order: &Order) -> Result<(String, Report)> {
+    let arguments = match &order.behaviour {
+        Some(name) => [ARGUMENT.to_owned(), name.clone()],
+        None => ["--one".to_owned(), serde_json::to_string(order)?],
+    };
     let output = Command::new(program)
-        .args(["--one", &serde_json::to_string(order)?])
+        .args(arguments)
         // What goes wrong is told in words.
         .env("RUST_BACKTRACE", "0")
         .stderr(Stdio::piped())
@@ -200,11 +206,11 @@ fn elsewhere_by(program: &Path, order: &Order) -> Result<(String, Report)> {
     let (trace, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
     // A run that panics is one that has found something.
     let mut report = serde_json::from_str(last).unwrap_or_else(|_| {
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        Report {
-            violations: vec![format!("the run ended with {}: {told}", output.status)],
-            ..Report::default()
-        }
+        let told = String::from_utf8_lossy(&output.stderr);
+        let what = order.behaviour.as_deref().unwrap_or("the run");
+        let is_over = order.behaviour.is_some() && output.status.success();
+        let violation = (!is_over).then(|| format!("{what} ended with {}: {told}", output.status));
+        Report { violations: violation.into_iter().collect(), ..Report::default() }
     });
     if order.is_bearable() {
         report.violations.extend(unclean(&report));
@@ -305,6 +311,9 @@ fn all(program: &Path, orders: &[Order], until_found: bool) -> Result<(Counted, 
             }
             let (counted, found) = &mut *together.lock().expect("no thread panics while it counts");
             counted.add(&report);
+            if counted.runs.is_multiple_of(AT_A_TIME) {
+                eprintln!("{} of {} runs in {} s", counted.runs, orders.len(), begun.elapsed().as_secs());
+            }
             if !report.violations.is_empty() {
                 found.push((order.clone(), report));
                 if until_found {
@@ -323,6 +332,9 @@ fn all(program: &Path, orders: &[Order], until_found: bool) -> Result<(Counted, 
     found.sort_by_key(|(order, _)| order.seed);
     Ok((counted, found))
 }
+
+/// After how many runs it is said how far it is.
+const AT_A_TIME: usize = 1000;
 
 /// What all runs together came to.
 #[derive(Debug, Default)]

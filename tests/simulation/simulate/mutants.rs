@@ -14,7 +14,7 @@ use mayfly_simulation::draw::MODES;
 use mayfly_simulation::faults::{Fault, Place, What};
 use serde_json::Value;
 
-use crate::{Found, Order, all, elsewhere, seeds, show};
+use crate::{Found, Order, all, elsewhere, seeds, show, trials};
 
 /// How many runs it may take to find a mistake.
 const MOST_RUNS: usize = 2000;
@@ -53,13 +53,13 @@ pub fn find_all(names: &[String]) -> Result<ExitCode> {
     println!("{count} mistakes, {survivors} not found, in {minutes:.0} minutes");
     let passes = if product.is_none() { "passes" } else { "does not pass" };
     println!(
-        "the product as it is {passes} the {slowest} runs: each mode without a fault, a fault in each function, and seeds from 1 on"
+        "the product as it is {passes} the {slowest} runs: each mode without a fault, a fault in each function, behaviours, and seeds from 1 on"
     );
     Ok(if survivors == 0 && product.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every mode without a fault, jobs that fail while functions are at making something, and then, one of each in turn, single
-/// faults and seeds.
+/// Every mode without a fault, jobs that fail while functions are at making something, one of each in turn single faults and
+/// seeds, then the behaviours, and more seeds.
 fn orders() -> Result<Vec<Order>> {
     let clean = MODES.map(|mode| Order { mode: Some(mode.to_owned()), ..Order::default() });
     // In this one what ends well has no part: what the conclusion looks for, and what is made of a failure.
@@ -73,13 +73,17 @@ fn orders() -> Result<Vec<Order>> {
         orders.push(with(while_under_way(&last)));
         let new =
             last.into_iter().filter(|at| met.insert((at.function.clone(), at.visit, at.call.is_some())));
-        single.extend(new.map(|at| with(vec![alone(at)])));
+        single.extend(new.map(|at| (at.visit, with(vec![alone(at)]))));
     }
+    // Most is met by the first run of a function.
+    single.sort_by_key(|(visit, _)| *visit);
     let mut seeds = seeds(1, MOST_RUNS as u64).into_iter();
-    for order in single {
+    for (_, order) in single {
         orders.push(order);
         orders.extend(seeds.next());
     }
+    let names = trials::behaviours().into_iter().map(|behaviour| Some(behaviour.name().to_owned()));
+    orders.extend(names.map(|behaviour| Order { behaviour, ..Order::default() }));
     orders.extend(seeds);
     orders.truncate(MOST_RUNS);
     Ok(orders)

@@ -25,6 +25,7 @@ pub fn behaviours() -> Vec<Behaviour> {
     vec![
         behaviour("what_a_forgotten_network_has_left_is_torn_down", a_forgotten_network),
         behaviour("a_job_past_its_expiry_is_stopped", an_expired_job),
+        behaviour("a_search_that_is_refused_hides_nothing_that_others_find", a_refused_search),
         behaviour("a_sweep_goes_on_past_a_tag_that_is_no_id_and_says_so", a_stray),
     ]
 }
@@ -108,6 +109,26 @@ async fn an_expired_job() -> Result<()> {
     let (ending, _) = execution.ending().context("it has ended")?;
     assert_eq!((ending.status, ending.error.as_deref()), (Status::Aborted, Some("Expired")));
     assert_eq!(world.torn_down_by_rule(JOB).await?, Status::Succeeded);
+    world.nothing_left().await
+}
+
+/// The first search of all is refused to the sweep, which fails by that at its end, and not before it has cared for the rest.
+async fn a_refused_search() -> Result<()> {
+    let mut world = scene().begin().await?;
+    let vpc = aws_sdk_ec2::Client::new(&world.run.account.root()).create_vpc().cidr_block("10.9.0.0/16");
+    vpc.tag_specifications(tagged(ResourceType::Vpc, "of-vpc")).send().await?;
+    make_mailbox(&world, JOB, LONG_AHEAD).await?;
+    world.pass(TAGS_SEEN).await;
+    world.deny("sweep-expired", "ec2:DescribeVpcs", "*")?;
+    let failed = world.sweep().await.expect_err("a search was refused");
+    assert!(format!("{failed:#}").contains("AccessDenied"), "{failed:#}");
+    let teardowns = world.teardowns(JOB);
+    let [(caller, teardown)] = teardowns.as_slice() else { panic!("{teardowns:#?}") };
+    assert_eq!(caller, "sweep-expired");
+    assert!(world.run.ended(teardown).await);
+    assert_eq!(world.teardowns("of-vpc").len(), 0);
+    world.lift();
+    swept_and_torn_down(&world, &["of-vpc"]).await?;
     world.nothing_left().await
 }
 

@@ -35,6 +35,8 @@ pub enum Circumstance {
         /// How often, all at once.
         times: u8,
     },
+    /// Somebody stops the job so many milliseconds after its start, where it still runs.
+    Stopped(u64),
     /// Others in the account have all that there may be of something when the job begins.
     Full {
         /// Of what.
@@ -171,7 +173,7 @@ impl Circumstance {
         let tasks = [1, 1, 2, u32::MAX][random.range(0..4)];
         let rate = [50, 300, 1000][random.range(0..3)];
         let of_tasks = |fault| Self::Tasks(Rule { tasks, ..Rule::once(fault) });
-        match random.range(0..41) {
+        match random.range(0..44) {
             0 => of_tasks(OfTask::NoCapacity),
             1 => Self::Tasks(Rule {
                 tasks,
@@ -222,6 +224,7 @@ impl Circumstance {
             34 => Self::Older(u64::from(seconds(600))),
             35 => Self::TornDown { after: u64::from(seconds(400)), times: random.range(1..=3) },
             36 => Self::Sweeps(u64::from(seconds(900))),
+            37..=39 => Self::Stopped(random.range(0..900_000)),
             _ => Self::Sweep(u64::from(seconds(900))),
         }
     }

@@ -97,13 +97,8 @@ fn parameters(circumstances: &[Circumstance]) -> Vec<(&'static str, &'static str
     PARAMETERS.into_iter().chain(guarded).collect()
 }
 
-/// A clean job with just `faults`, which is stopped so many milliseconds after its start, if at all.
-pub fn of_mode(
-    mode: &str,
-    faults: Vec<Fault>,
-    circumstances: Vec<Circumstance>,
-    stop: Option<u64>,
-) -> Scenario {
+/// A clean job with just these faults and circumstances.
+pub fn of_mode(mode: &str, faults: Vec<Fault>, circumstances: Vec<Circumstance>) -> Scenario {
     let mut document = clean(mode);
     let is_scarce = |circumstance: &Circumstance| {
         let is_of_tasks =
@@ -124,7 +119,6 @@ pub fn of_mode(
         quotas: Quotas::default(),
         faults: Faults::chosen(faults),
         circumstances,
-        stop,
         is_clean: true,
         director: Arc::new(Cast { seed: None, life: (mode == RESTARTED).then_some(SHORT_LIFE) }),
     }
@@ -155,7 +149,6 @@ pub fn of_seed(seed: u64, faults: Option<Vec<Fault>>, circumstances: Option<Vec<
         quotas: Quotas::default(),
         faults: faults.map_or_else(|| Faults::drawn(seed, drawn), Faults::chosen),
         circumstances,
-        stop: None,
         is_clean: false,
         director: Arc::new(Cast { seed: Some(seed), life: None }),
     }

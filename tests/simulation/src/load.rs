@@ -78,7 +78,7 @@ impl Display for Load {
 /// # Errors
 /// Where the account could not be set up or looked at.
 pub async fn carry(jobs: usize) -> Result<Load> {
-    let scenario = draw::of_mode("public", Vec::new(), Vec::new(), None);
+    let scenario = draw::of_mode("public", Vec::new(), Vec::new());
     let vcpus =
         local_ecs::Quotas { on_demand_vcpus: VCPUS, spot_vcpus: VCPUS, ..local_ecs::Quotas::default() };
     let quotas = Quotas { ecs: vcpus, functions: FUNCTIONS, ..Quotas::default() };

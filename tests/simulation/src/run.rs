@@ -55,8 +55,6 @@ pub struct Scenario {
     pub faults: Faults,
     /// What goes wrong around them.
     pub circumstances: Vec<Circumstance>,
-    /// So many milliseconds after its start the execution is stopped by somebody.
-    pub stop: Option<u64>,
     /// Whether the containers do what they should.
     pub is_clean: bool,
     /// What they do.
@@ -112,10 +110,6 @@ pub async fn play(scenario: Scenario, with_trace: bool) -> Result<Report> {
     let mut run = Box::pin(Run::begin(&scenario)).await?;
     let execution = run.start(JOB, &scenario.document).await?;
     let around = run.meanwhile();
-    if let Some(after) = scenario.stop {
-        run.account.upstream.clock.sleep(Duration::from_millis(after)).await;
-        run.stop(JOB);
-    }
     run.ended(&execution).await;
     for neighbour in around {
         run.jobs.extend(neighbour.await?);
@@ -311,7 +305,9 @@ impl Run {
         faults: &[Fault],
     ) -> Vec<String> {
         let witness = self.account.witness.seen();
-        let is_torn_down = self.circumstances.iter().any(|one| matches!(one, Circumstance::TornDown { .. }));
+        let has = |is_it: fn(&Circumstance) -> bool| self.circumstances.iter().any(is_it);
+        let is_torn_down = has(|one| matches!(one, Circumstance::TornDown { .. }));
+        let is_stopped = has(|one| matches!(one, Circumstance::Stopped(_)));
         let mut violations = Vec::new();
         for (Job { id, document, execution }, own) in self.jobs.iter().zip(outcomes) {
             let is_own = |life: &Life| life.job.as_deref().unwrap_or(JOB) == id;
@@ -321,7 +317,8 @@ impl Run {
                 execution,
                 teardowns: &teardowns(&self.account, &self.stacks, id),
                 is_clean: self.is_clean,
-                is_stopped: self.stopped.contains(id) || (is_torn_down && id == JOB),
+                is_stopped: self.stopped.contains(id)
+                    || (id == JOB && (is_torn_down || (is_stopped && execution.status() == Status::Aborted))),
                 is_disturbed: self.is_disturbed,
                 outcome: own.as_ref(),
                 all: outcomes,
@@ -363,24 +360,29 @@ impl Run {
     fn meanwhile(&self) -> Vec<impl Future<Output = Result<Option<Job>>> + use<>> {
         let begin = |(number, circumstance): (usize, &Circumstance)| {
             let after = match circumstance {
-                Circumstance::Full { .. } => 0,
+                Circumstance::Full { .. } => Duration::ZERO,
+                Circumstance::Stopped(after) => Duration::from_millis(*after),
                 Circumstance::Sweep(after)
                 | Circumstance::Sweeps(after)
                 | Circumstance::GuardDuty(after)
                 | Circumstance::TornDown { after, .. }
                 | Circumstance::Redeploy(after)
-                | Circumstance::Neighbour { after, .. } => *after,
+                | Circumstance::Neighbour { after, .. } => Duration::from_secs(*after),
                 _ => return None,
             };
             let (account, stacks) = (self.account.clone(), self.stacks.clone());
+            let execution = Arc::clone(&self.jobs[0].execution);
             let circumstance = circumstance.clone();
             let begun = tokio::spawn(async move {
-                account.upstream.clock.sleep(Duration::from_secs(after)).await;
+                account.upstream.clock.sleep(after).await;
                 match circumstance {
                     // What goes wrong may stop it: another one follows at the end.
                     Circumstance::Sweep(_) => _ = sweep(&account, &stacks[0]).await,
                     Circumstance::Sweeps(_) => {
                         _ = tokio::join!(sweep(&account, &stacks[0]), sweep(&account, &stacks[0]));
+                    }
+                    Circumstance::Stopped(_) if execution.status() == Status::Running => {
+                        account.step_functions.engine.stop(&execution, None, None);
                     }
                     Circumstance::TornDown { times, .. } => {
                         for _ in 0..times {

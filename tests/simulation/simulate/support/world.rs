@@ -34,7 +34,7 @@ pub struct Scene(Scenario);
 
 /// A stack in which nothing goes wrong, and whose containers are done within seconds.
 pub fn scene() -> Scene {
-    let mut scenario = draw::of_mode("public", Vec::new(), Vec::new(), None);
+    let mut scenario = draw::of_mode("public", Vec::new(), Vec::new());
     scenario.parameters.push(("HeartbeatSeconds", HEARTBEAT_TEXT));
     scenario.director = doing(|_| works(5));
     Scene(scenario)
