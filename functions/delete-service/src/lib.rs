@@ -34,8 +34,13 @@ impl Step for DeleteService {
         let Self { ecs, stack, cluster } = self;
         let owner = Owner { stack, job: &target.job };
         let services = mayfly_ecs::services(ecs, cluster, owner).await?;
-        for service in services.iter().filter(|service| service.status() == Some("ACTIVE")) {
-            delete(ecs, service).await?;
+        for service in services.iter().filter(|service| is_active(service)) {
+            let Err(error) = delete(ecs, service).await else { continue };
+            // Where the answer to a deletion was lost, the next one may be denied: IAM knows no tags of what is gone.
+            let left = mayfly_ecs::services(ecs, cluster, owner).await?;
+            if left.iter().any(|left| left.service_arn == service.service_arn && is_active(left)) {
+                return Err(error);
+            }
         }
         let tasks = mayfly_ecs::tasks(ecs, cluster, owner).await?;
         let draining =
@@ -48,6 +53,10 @@ impl Step for DeleteService {
         }
         Ok(Deleted { deleted: services.len() })
     }
+}
+
+fn is_active(service: &Service) -> bool {
+    service.status() == Some("ACTIVE")
 }
 
 async fn delete(ecs: &Client, service: &Service) -> Result<(), Error> {

@@ -80,13 +80,15 @@ fn restarted() -> Result<()> {
 }
 
 /// Runs in which something did not hold, once.
-const FOUND: [&str; 4] = [
+const FOUND: [&str; 5] = [
     // The cluster came so late that it was still PROVISIONING when the service was to be made in it.
     r#"{"seed":0,"mode":"ipv6","faults":[{"at":{"function":"create-cluster","visit":0,"call":null},"what":"dies"}]}"#,
     // An answer that was none of AWS's was taken for a refusal, and the first search for what was created was given up.
     r#"{"seed":3,"faults":[{"at":{"function":"find-leftovers","visit":0,"call":20},"what":"garbled"}]}"#,
     // What a function made whose job had failed meanwhile was deleted, and the receipt did not know of it.
     r#"{"seed":0,"mode":"nat","faults":[{"at":{"function":"allocate-address","visit":0,"call":1},"what":{"slow":25}},{"at":{"function":"register-task","visit":0,"call":1},"what":"denied"}]}"#,
+    // A service without tasks was deleted, the answer lost, and the next deletion denied.
+    r#"{"seed":0,"mode":"public","circumstances":[{"tasks":{"fault":{"neverStarts":{"stage":"PENDING"}},"tasks":1,"capacityProvider":null}}],"faults":[{"at":{"function":"delete-service","visit":0,"call":2},"what":"answerLost"}]}"#,
     // ConcludeJob never had an answer, and what the machine itself put together had an error that is no class.
     r#"{"seed":0,"mode":"public","circumstances":[{"outage":{"service":"dynamodb","after":120,"lasts":900}}]}"#,
 ];
