@@ -1,4 +1,4 @@
-//! FindTask: the tasks of a service, and their addresses, as soon as each has its network interface.
+//! FindTask: the tasks of a service that run, and their addresses.
 
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 use mayfly_ec2::public_addresses;
@@ -52,12 +52,13 @@ impl Step for FindTask {
         let count = plan.service().map_or(1, |service| service.count) as usize;
         let name = Names::new(stack, &plan.job).service(turn.launch);
         let tasks = tasks_of_service(ecs, &cluster, &name, DesiredStatus::Running).await?;
+        let running = tasks.iter().filter(|task| task.last_status() == Some("RUNNING"));
         let attached: Vec<_> =
-            tasks.iter().filter_map(|task| Some((task, interface_of(task)?.to_owned()))).collect();
+            running.filter_map(|task| Some((task, interface_of(task)?.to_owned()))).collect();
         if attached.len() < count {
             let statuses: Vec<_> = tasks.iter().filter_map(Task::last_status).collect();
             return Err(Error::TaskStarting(format!(
-                "{} of the service's {count} tasks have a network interface; they are: {}",
+                "{} of the service's {count} tasks run and have a network interface; they are: {}",
                 attached.len(),
                 statuses.join(", ")
             )));
