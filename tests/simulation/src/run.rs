@@ -304,7 +304,8 @@ impl Run {
         lives: &BTreeMap<String, Life>,
         faults: &[Fault],
     ) -> Vec<String> {
-        let witness = self.account.witness.seen();
+        let (witness, sent) = (self.account.witness.seen(), self.account.sqs.repeats());
+        let repeats: Vec<_> = sent.iter().filter_map(|body| serde_json::from_str(body).ok()).collect();
         let has = |is_it: fn(&Circumstance) -> bool| self.circumstances.iter().any(is_it);
         let is_torn_down = has(|one| matches!(one, Circumstance::TornDown { .. }));
         let is_stopped = has(|one| matches!(one, Circumstance::Stopped(_)));
@@ -328,6 +329,7 @@ impl Run {
                     .filter(|(_, life)| is_own(life))
                     .map(|(task, life)| (task.as_str(), life))
                     .collect(),
+                repeats: &repeats,
                 creations: &witness.creations,
                 refusals: &witness.refusals,
                 faults,

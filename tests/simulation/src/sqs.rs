@@ -13,6 +13,7 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub struct Sqs {
 #[derive(Debug, Default)]
 struct State {
     queues: BTreeMap<String, Queue>,
+    /// What was handed out once more although it was hidden or deleted.
+    repeats: Vec<String>,
     /// From when on a deleted queue's name can be used again.
     reserved: BTreeMap<String, Instant>,
 }
@@ -89,6 +92,11 @@ impl Sqs {
         let mut state = self.state();
         let queue = state.queues.get_mut(name).filter(|queue| queue.deleted.is_none());
         queue.map(|queue| queue.depth(now)).unwrap_or_default()
+    }
+
+    /// What was handed out once more although it was hidden or deleted.
+    pub fn repeats(&self) -> Vec<String> {
+        self.state().repeats.clone()
     }
 
     /// Up to `most` messages, as soon as there is one: what a service that polls for ever has in the end, without the polls
@@ -184,6 +192,8 @@ impl Sqs {
         let queue = state.queues.get_mut(name).ok_or_else(error::no_queue)?;
         let (received, dead) = queue.receive(most, is_short, visibility, limit, now, self.chances());
         let next = queue.next_change(now);
+        let repeats = mem::take(&mut queue.repeats);
+        state.repeats.extend(repeats);
         if !dead.is_empty()
             && let Some(target) = redrive.and_then(|redrive| state.queues.get_mut(&redrive.queue))
         {

@@ -141,6 +141,9 @@ impl Queue {
                 dead.push(message.id.clone());
                 continue;
             }
+            if message.is_copy || message.visible > now {
+                self.repeats.push(message.body.clone());
+            }
             let handle = random.uuid().to_string();
             message.receives += 1;
             message.visible = now + hidden;

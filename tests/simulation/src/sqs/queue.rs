@@ -25,6 +25,8 @@ pub(super) struct Queue {
     pub attributes: Attributes,
     pub tags: BTreeMap<String, String>,
     pub messages: Vec<Message>,
+    /// What was handed out once more although it was hidden or deleted, since somebody has last asked for it.
+    pub repeats: Vec<String>,
     /// The handles of all receipts, also of messages that are gone.
     pub handles: BTreeSet<String>,
     /// From when on it does not answer any more, if it was deleted.
@@ -154,6 +156,7 @@ impl Queue {
             attributes,
             tags,
             messages: Vec::new(),
+            repeats: Vec::new(),
             handles: BTreeSet::new(),
             deleted: None,
             known: now + CREATION,

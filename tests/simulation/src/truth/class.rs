@@ -61,14 +61,28 @@ pub(super) fn true_class(seen: &Seen<'_>, violations: &mut Vec<String>) {
         }
         Class::NoCapacity => task(seen, |fault| matches!(fault, OfTask::NoCapacity)),
         Class::SpotInterrupted => {
-            task(seen, |fault| matches!(fault, OfTask::SpotInterruption { .. } | OfTask::NoCapacity))
+            // A worker that is told to stop cannot tell the one from the other.
+            let is_taken_back = |fault: &OfTask| {
+                matches!(
+                    fault,
+                    OfTask::SpotInterruption { .. } | OfTask::Maintenance { .. } | OfTask::NoCapacity
+                )
+            };
+            task(seen, is_taken_back)
         }
         Class::OutOfMemory => {
             reported(seen, Class::OutOfMemory)
                 || task(seen, |fault| matches!(fault, OfTask::OutOfMemory { .. }))
                 || died(seen)
         }
-        Class::CommandFailed => reported(seen, failure.error) || ended_services(seen) >= 3,
+        // Three starts in vain are ECS's limit, and ours; a container that ended by itself says more than one that never was.
+        Class::CommandFailed => {
+            let is_in_vain = |fault: &OfTask| {
+                matches!(fault, OfTask::PullTimesOut | OfTask::PullDenied | OfTask::NeverStarts { .. })
+            };
+            let ended = ended_services(seen);
+            reported(seen, failure.error) || ended >= 3 || (ended > 0 && task(seen, is_in_vain))
+        }
         Class::InputUnavailable | Class::UploadFailed | Class::DiskFull => reported(seen, failure.error),
         Class::TimedOut | Class::HeartbeatLost | Class::StartFailed => {
             anything(seen) || untold(seen) || died(seen)
