@@ -53,13 +53,13 @@ pub fn find_all(names: &[String]) -> Result<ExitCode> {
     println!("{count} mistakes, {survivors} not found, in {minutes:.0} minutes");
     let passes = if product.is_none() { "passes" } else { "does not pass" };
     println!(
-        "the product as it is {passes} the {slowest} runs: each mode without a fault, a fault in each function, behaviours, and seeds from 1 on"
+        "the product as it is {passes} the {slowest} runs: each mode without a fault, a fault in each function, every circumstance, behaviours, and seeds from 1 on"
     );
     Ok(if survivors == 0 && product.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every mode without a fault, jobs that fail while functions are at making something, one of each in turn single faults and
-/// seeds, then the behaviours, and more seeds.
+/// Every mode without a fault, jobs that fail while functions are at making something, one of each in turn single faults,
+/// circumstances and seeds, then the behaviours, and more seeds.
 fn orders() -> Result<Vec<Order>> {
     let clean = MODES.map(|mode| Order { mode: Some(mode.to_owned()), ..Order::default() });
     // In this one what ends well has no part: what the conclusion looks for, and what is made of a failure.
@@ -77,11 +77,15 @@ fn orders() -> Result<Vec<Order>> {
     }
     // Most is met by the first run of a function.
     single.sort_by_key(|(visit, _)| *visit);
+    let around =
+        |one| Order { mode: Some(OF_ITS_OWN.to_owned()), circumstances: Some(vec![one]), ..Order::default() };
+    let mut around = Circumstance::all().into_iter().map(around);
     let mut seeds = seeds(1, MOST_RUNS as u64).into_iter();
     for (_, order) in single {
         orders.push(order);
-        orders.extend(seeds.next());
+        orders.extend(around.next().into_iter().chain(seeds.next()));
     }
+    orders.extend(around);
     let names = trials::behaviours().into_iter().map(|behaviour| Some(behaviour.name().to_owned()));
     orders.extend(names.map(|behaviour| Order { behaviour, ..Order::default() }));
     orders.extend(seeds);
@@ -97,6 +101,9 @@ fn last_calls(job: &Order) -> Result<Vec<Place>> {
         made.map(|at| ((at.function.clone(), at.visit, at.call.is_some()), at)).collect();
     Ok(last.into_values().collect())
 }
+
+/// The mode in which the circumstances are tried: it makes all that an account has little of.
+const OF_ITS_OWN: &str = "nat";
 
 /// What a run answers is lost, so that all is done once more; a call is refused.
 fn alone(at: Place) -> Fault {
