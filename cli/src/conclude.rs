@@ -4,12 +4,12 @@
 use anyhow::{Result, bail};
 use mayfly_model::inventory::Receipt;
 use mayfly_model::names::job_id;
-use mayfly_model::outcome::Outcome;
+use mayfly_model::outcome::{End, Outcome};
 use mayfly_model::visible::settled;
 use serde_json::{Value, json};
 
 use crate::events::Status;
-use crate::follow::{Ended, Followed, OnInterrupt, follow};
+use crate::follow::{Ended, Followed, OnInterrupt, Until, follow};
 use crate::outcome;
 use crate::stack::Stack;
 use crate::view::{Line, Tone, View};
@@ -41,23 +41,20 @@ pub async fn conclude(
     let Some(outcome) = document.and_then(outcome::read) else {
         return conclude_cut_off(stack, view, job, ended, json).await;
     };
-    show_outcome(stack, view, &outcome).await?;
+    show_outcome(stack, view, &outcome, ended.shown.as_ref()).await?;
     if json {
         // As it came, so that nothing is lost that this version does not know.
         out::print_json(&serde_json::from_str::<Value>(document.unwrap_or_default())?)?;
     }
-    Ok(Conclusion { code: outcome::exit_code(&outcome), receipt: Some(outcome.receipt) })
+    Ok(Conclusion { code: outcome::exit_code(&outcome.end), receipt: Some(outcome.receipt) })
 }
 
-async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome) -> Result<()> {
-    if let Some(result) = outcome.end.result() {
-        show(view, outcome::result(result))?;
-    }
-    if let Some(result) = outcome.end.service() {
-        show(view, outcome::service(result))?;
+/// What is `shown` already is not shown again.
+async fn show_outcome(stack: &Stack, view: &mut View, outcome: &Outcome, shown: Option<&End>) -> Result<()> {
+    if shown != Some(&outcome.end) {
+        show(view, outcome::lines_of(&outcome.end))?;
     }
     if let Some(failure) = outcome.end.failure() {
-        show(view, outcome::failure(failure))?;
         show_log(stack, view, &outcome.job, failure.task_arn.as_deref(), failure.output.as_deref()).await?;
     }
     show(view, outcome::receipt(&outcome.receipt, &teardown_command(stack, &outcome.job)))?;
@@ -136,8 +133,8 @@ async fn follow_teardown(
         view.line(Tone::Bad, &text)?;
         return Ok(None);
     };
-    match follow(stack, view, &teardown, None, OnInterrupt::Leave).await? {
-        Followed::Left => {
+    match follow(stack, view, &teardown, None, OnInterrupt::Leave, Until::End).await? {
+        Followed::Left | Followed::Known(_) => {
             view.line(Tone::Plain, "the teardown goes on by itself")?;
             Ok(None)
         }

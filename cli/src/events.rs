@@ -2,6 +2,8 @@
 
 use aws_sdk_sfn::types::{HistoryEvent, HistoryEventType};
 use jiff::Timestamp;
+use mayfly_model::ending::Ending;
+use mayfly_model::outcome;
 use serde_json::Value;
 
 /// The longest text of a failure, in characters; a cause may be 32 KB long.
@@ -122,6 +124,14 @@ pub fn end(event: &HistoryEvent) -> Option<End> {
         _ => return None,
     };
     Some(End { status, at: time(event), document: document.map(Into::into), error: error.map(Into::into) })
+}
+
+/// What the job has come to, if `event` is the begin of its teardown. A report that comes late may still change a failure.
+pub fn come_to(event: &HistoryEvent) -> Option<outcome::End> {
+    let entered = event.state_entered_event_details().filter(|entered| entered.name() == "TearDown")?;
+    let input: Value = serde_json::from_str(entered.input()?).ok()?;
+    let ending: Ending = serde_json::from_value(input["collected"]["ending"].clone()).ok()?;
+    Some(ending.end)
 }
 
 /// When `event` happened.

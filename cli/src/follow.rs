@@ -12,10 +12,11 @@ use console::{Key, Term};
 use jiff::Timestamp;
 use mayfly_model::message::Progress;
 use mayfly_model::names::job_id;
-use mayfly_model::record;
+use mayfly_model::{outcome, record};
 use tokio::time::Instant;
 
 use crate::events::{self, End};
+use crate::outcome::lines_of;
 use crate::projection::projection;
 use crate::service::{self, Callable};
 use crate::stack::{Stack, aws};
@@ -40,10 +41,21 @@ pub enum OnInterrupt {
     Leave,
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// The execution's end.
+    End,
+    /// That it is known what the job has come to, which is before its teardown.
+    Result,
+}
+
 /// How following came to its end.
 pub enum Followed {
     /// The execution ended.
     Ended(Ended),
+    /// It is known what the job has come to, and its teardown goes on.
+    Known(outcome::End),
     /// The execution goes on; a person no longer wants to see it.
     Left,
 }
@@ -56,6 +68,8 @@ pub struct Ended {
     pub seconds: f64,
     /// Whether it was this command that stopped it.
     pub stopped_here: bool,
+    /// What the job has come to as far as that has been shown already.
+    pub shown: Option<outcome::End>,
 }
 
 /// Follows `execution`, with the progress of `job`'s container, until it ends or a person has seen enough.
@@ -65,17 +79,25 @@ pub async fn follow(
     execution: &str,
     job: Option<&str>,
     on_interrupt: OnInterrupt,
+    until: Until,
 ) -> Result<Followed> {
-    let mut watch =
-        Watch { stack, view, job, executions: vec![Watched::new(execution, 0)], known: Known::default() };
+    let executions = vec![Watched::new(execution, 0)];
+    let mut watch = Watch { stack, view, job, until, executions, known: Known::default(), shown: None };
     let mut may_ask =
         on_interrupt == OnInterrupt::Ask && std::io::stdin().is_terminal() && Term::stderr().is_term();
     let mut stopped_here = false;
     loop {
         tokio::select! {
             end = watch.until_the_end() => {
-                let (end, seconds) = end?;
-                return Ok(Followed::Ended(Ended { end, seconds, stopped_here }));
+                let end = end?;
+                let shown = watch.shown.take();
+                return Ok(match (end, shown) {
+                    (Some((end, seconds)), shown) => {
+                        Followed::Ended(Ended { end, seconds, stopped_here, shown })
+                    }
+                    (None, Some(shown)) => Followed::Known(shown),
+                    (None, None) => Followed::Left,
+                });
             }
             interrupt = tokio::signal::ctrl_c() => interrupt?,
         }
@@ -94,10 +116,13 @@ struct Watch<'a> {
     view: &'a mut View,
     /// The job whose progress is shown while its container works.
     job: Option<&'a str>,
+    until: Until,
     /// The execution that is followed, then those that it has started.
     executions: Vec<Watched>,
     /// What was shown last.
     known: Known,
+    /// What the job has come to, once that was shown.
+    shown: Option<outcome::End>,
 }
 
 /// What the table says of a job whose containers work.
@@ -126,14 +151,19 @@ impl Watched {
 }
 
 impl Watch<'_> {
-    /// Shows everything up to the end; returns that, and how many seconds the execution ran.
-    async fn until_the_end(&mut self) -> Result<(End, f64)> {
+    /// Shows everything up to the end; returns that, and how many seconds the execution ran; none where something else was
+    /// waited for, which is shown.
+    async fn until_the_end(&mut self) -> Result<Option<(End, f64)>> {
         let mut pause = SHORT_PAUSE;
         loop {
             let has_news = self.look().await?;
             if let Watched { started: Some(started), end: Some(end), .. } = &self.executions[0] {
                 self.view.clear();
-                return Ok((end.clone(), end.at.duration_since(*started).as_secs_f64()));
+                return Ok(Some((end.clone(), end.at.duration_since(*started).as_secs_f64())));
+            }
+            if self.until == Until::Result && self.shown.is_some() {
+                self.view.clear();
+                return Ok(None);
             }
             self.look_at_progress().await?;
             pause = if has_news { SHORT_PAUSE } else { pause.mul_f64(1.5).min(LONG_PAUSE) };
@@ -174,6 +204,10 @@ impl Watch<'_> {
             watched.end = events::end(event);
             for change in watched.steps.apply(event) {
                 self.view.show(*index, *depth, &change)?;
+            }
+            if let Some(end) = events::come_to(event).filter(|_| *index == 0) {
+                lines_of(&end).into_iter().try_for_each(|(tone, line)| self.view.line(tone, &line))?;
+                self.shown = Some(end);
             }
         }
         self.view.announce()?;

@@ -9,6 +9,7 @@ mod container_log;
 mod drain;
 mod events;
 mod extend;
+mod flags;
 mod follow;
 mod image;
 mod jobs;
@@ -34,12 +35,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind as Wrong;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use mayfly_images::Platform;
 use mayfly_model::names::{check_execution_name, new_job_id};
 use serde_json::json;
 
-use crate::follow::{Followed, OnInterrupt};
+use crate::flags::Flags;
+use crate::follow::{Followed, OnInterrupt, Until};
 use crate::ls::Query;
 use crate::stack::Stack;
 use crate::submit::Submission;
@@ -48,6 +51,8 @@ use crate::view::{Tone, View};
 const EXAMPLES: &str = "\
 Examples:
   mayfly run job.json                          run a job and see it through
+  mayfly run --in s3://b/a.mp4 --out a.gif=s3://b/a.gif -- ffmpeg -i a.mp4 a.gif
+                                               the same without a document
   mayfly run job.json --name nightly --detach  submit a job ...
   mayfly follow nightly                        ... and come back to it
   mayfly ls                                    see what runs
@@ -67,6 +72,10 @@ Examples:
   mayfly run job.json                          run a job and see it through
   mayfly run job.json --json                   the outcome as JSON, for a script
   mayfly run job.json --name nightly --detach  submit a job and leave it running
+  mayfly run job.json --set attempts=1         the same job, but for what is set
+  mayfly run --cpu 2 --memory 4G --in s3://b/in.mp4 --out s3://b/out.webm -- ffmpeg -i in.mp4 out.webm
+  mayfly run job.json --no-teardown-wait       leave as soon as the result is known
+  mayfly run --env LEVEL=3 --print -- render   see the document instead of running it
   jq '.capacity = \"on-demand\"' job.json | mayfly run -
 
 Exit code: the job's. 0 if it succeeded; the command's own, 1 to 125, if that was what failed; 1 for any other
@@ -166,7 +175,7 @@ struct Arguments {
 enum Command {
     /// Submit a job and follow it to its end
     #[command(after_help = RUN_EXAMPLES)]
-    Run(Run),
+    Run(Box<Run>),
     /// Follow a job that was submitted before, or see how it ended
     #[command(after_help = FOLLOW_EXAMPLES)]
     Follow(Follow),
@@ -204,16 +213,26 @@ enum ImageCommand {
 }
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 struct Run {
     /// The job document, JSON; `-` reads it from standard input
-    file: PathBuf,
-    /// The job's name, which is also its id if it has at most 64 of A-Z, a-z, 0-9, - and _ [default: the file's name and
-    /// a random number]
+    #[arg(value_name = "FILE", num_args = 0..)]
+    words: Vec<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+    /// The job's name, which is also its id if it has at most 64 of A-Z, a-z, 0-9, - and _ [default: the file's, image's
+    /// or program's name and a random number]
     #[arg(long, value_parser = new_name)]
     name: Option<String>,
+    /// Print the document instead of running it
+    #[arg(long, conflicts_with_all = ["detach", "json", "name"])]
+    print: bool,
     /// Submit the job and leave it running
     #[arg(long)]
     detach: bool,
+    /// Leave as soon as the job's result is known; its teardown goes on by itself
+    #[arg(long, conflicts_with_all = ["detach", "json"])]
+    no_teardown_wait: bool,
     /// Print nothing but the outcome, as JSON; progress goes to standard error
     #[arg(long)]
     json: bool,
@@ -325,12 +344,12 @@ async fn main() -> ExitCode {
 
 async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
     match command {
-        Command::Run(arguments) => run(stack, arguments).await,
+        Command::Run(arguments) => run(stack, *arguments).await,
         Command::Follow(Follow { job, json }) => {
             let stack = Stack::find(stack).await?;
             let job = jobs::name(&stack, job).await?;
             let execution = stack.execution(&job);
-            see_through(&stack, &job, &execution, json).await
+            see_through(&stack, &job, &execution, json, Until::End).await
         }
         Command::Ls(Ls { all, json, limit }) => {
             printed(ls::ls(&Stack::find(stack).await?, Query { all, limit, json }).await)
@@ -376,8 +395,42 @@ fn printed(done: Result<()>) -> Result<ExitCode> {
     }
 }
 
-async fn run(stack: &str, Run { file, name, detach, json }: Run) -> Result<ExitCode> {
-    let submission = Submission::read(&file, name)?;
+/// The job of a document, or of what the command line says in place of one.
+fn submission(words: &[PathBuf], flags: &Flags, name: Option<String>) -> Result<Submission> {
+    let unsaid = |error: anyhow::Error| wrong(Wrong::ValueValidation, &format!("{error:#}"));
+    match words {
+        [] if !flags.is_empty() => Ok(Submission::said(flags, name).unwrap_or_else(unsaid)),
+        [file] if !flags.say_more_than_set() => {
+            Ok(Submission::read(file, name)?.changed(flags).unwrap_or_else(unsaid))
+        }
+        [] => wrong(Wrong::MissingRequiredArgument, "say which job: a FILE, or a COMMAND after `--`"),
+        [word, ..] => {
+            let word = word.display();
+            wrong(
+                Wrong::ArgumentConflict,
+                &format!(
+                    "`{word}` is taken for a job's FILE, beside which --set alone may say what the job is; \
+                     a command is what follows `--`, as in `mayfly run --image alpine -- {word}`"
+                ),
+            )
+        }
+    }
+}
+
+/// Ends this process as a command line does that cannot be read.
+fn wrong(kind: Wrong, words: &str) -> ! {
+    let mut command = Arguments::command();
+    command.build();
+    command.find_subcommand_mut("run").expect("it is among the commands").error(kind, words).exit()
+}
+
+async fn run(stack: &str, run: Run) -> Result<ExitCode> {
+    let Run { words, flags, name, print, detach, no_teardown_wait, json } = run;
+    let submission = submission(&words, &flags, name)?;
+    if print {
+        out::print(&submission.shown()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let stack = Stack::find(stack).await?;
     let execution = submission.start(&stack).await?;
     if detach {
@@ -389,17 +442,28 @@ async fn run(stack: &str, Run { file, name, detach, json }: Run) -> Result<ExitC
         }
         return Ok(ExitCode::SUCCESS);
     }
-    see_through(&stack, &submission.name, &execution, json).await
+    let until = if no_teardown_wait { Until::Result } else { Until::End };
+    see_through(&stack, &submission.name, &execution, json, until).await
 }
 
 /// Follows the job to its end, and says how it ended.
-async fn see_through(stack: &Stack, job: &str, execution: &str, json: bool) -> Result<ExitCode> {
+async fn see_through(
+    stack: &Stack,
+    job: &str,
+    execution: &str,
+    json: bool,
+    until: Until,
+) -> Result<ExitCode> {
     let mut view = if json { View::on_stderr() } else { View::on_stdout() };
     view.line(Tone::Strong, &format!("job {job} on stack {}", stack.name))?;
-    match follow::follow(stack, &mut view, execution, Some(job), OnInterrupt::Ask).await? {
+    match follow::follow(stack, &mut view, execution, Some(job), OnInterrupt::Ask, until).await? {
         Followed::Left => {
             view.line(Tone::Plain, &format!("job {job} goes on\n{}", how_to_go_on(stack, job)))?;
             Ok(ExitCode::SUCCESS)
+        }
+        Followed::Known(end) => {
+            view.line(Tone::Plain, &format!("its teardown goes on\n{}", how_to_go_on(stack, job)))?;
+            Ok(outcome::exit_code(&end).into())
         }
         Followed::Ended(ended) => {
             Ok(conclude::conclude(stack, &mut view, job, &ended, json).await?.code.into())

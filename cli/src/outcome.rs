@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indicatif::HumanBytes;
 use mayfly_model::class::Class;
 use mayfly_model::inventory::{Kind, Named, Receipt, Resource};
-use mayfly_model::outcome::{JobFailure, JobResult, Outcome, ServiceResult};
+use mayfly_model::outcome::{self, JobFailure, JobResult, Outcome, ServiceResult, Success};
 use serde::Deserialize;
 
 use crate::events::{End, Status};
@@ -24,8 +24,17 @@ pub fn heading(end: &End, seconds: f64) -> Line {
     (tone, format!("{} after {}", end.status.name(), duration(seconds)))
 }
 
+/// What the job made, or why it failed.
+pub fn lines_of(end: &outcome::End) -> Vec<Line> {
+    match end {
+        outcome::End::Succeeded(Success::Work(done)) => result(done),
+        outcome::End::Succeeded(Success::Service(done)) => service(done),
+        outcome::End::Failed(why) => failure(why),
+    }
+}
+
 /// What the job made.
-pub fn result(result: &JobResult) -> Vec<Line> {
+fn result(result: &JobResult) -> Vec<Line> {
     let JobResult { exit_code, attempt, capacity, seconds, outputs, .. } = result;
     let (capacity, seconds) = (capacity.name(), duration(*seconds));
     let mut lines =
@@ -38,7 +47,7 @@ pub fn result(result: &JobResult) -> Vec<Line> {
 }
 
 /// How the service went.
-pub fn service(result: &ServiceResult) -> Vec<Line> {
+fn service(result: &ServiceResult) -> Vec<Line> {
     let ServiceResult { seconds, containers, capacity, url, reason, .. } = result;
     let (capacity, seconds) = (capacity.name(), duration(*seconds));
     let containers = if *containers == 1 { "1 container".into() } else { format!("{containers} containers") };
@@ -49,7 +58,7 @@ pub fn service(result: &ServiceResult) -> Vec<Line> {
 }
 
 /// Why the job failed.
-pub fn failure(failure: &JobFailure) -> Vec<Line> {
+fn failure(failure: &JobFailure) -> Vec<Line> {
     let mut lines = section("failure", Tone::Bad, vec![format!("{}: {}", failure.error, failure.message)]);
     let attempt = failure.attempt.map(|attempt| format!("attempt {attempt}"));
     let exit_code = failure.exit_code.map(|code| format!("exit code {code}"));
@@ -116,9 +125,9 @@ pub fn receipt_in(document: &str) -> Option<Receipt> {
     }
 }
 
-/// The exit code that stands for an outcome.
-pub fn exit_code(outcome: &Outcome) -> u8 {
-    let Some(failure) = outcome.end.failure() else { return 0 };
+/// The exit code that stands for what a job has come to.
+pub fn exit_code(end: &outcome::End) -> u8 {
+    let Some(failure) = end.failure() else { return 0 };
     let of_command = failure.exit_code.filter(|_| failure.error == Class::CommandFailed);
     // Beyond 125 are a shell's own: not executable, not found, killed by a signal.
     of_command.and_then(|code| u8::try_from(code).ok()).filter(|code| (1..=125).contains(code)).unwrap_or(1)
@@ -194,7 +203,7 @@ mod tests {
                 "         Subnet            subnet-b, subnet-a",
             ]
         );
-        assert_eq!(exit_code(&outcome), 0);
+        assert_eq!(exit_code(&outcome.end), 0);
     }
 
     #[test]
@@ -210,11 +219,11 @@ mod tests {
 
     #[test]
     fn the_exit_code_is_the_commands_own_where_that_failed() {
-        assert_eq!(exit_code(&failed("CommandFailed", 3)), 3);
-        assert_eq!(exit_code(&failed("CommandFailed", 125)), 125);
-        assert_eq!(exit_code(&failed("CommandFailed", 137)), 1);
-        assert_eq!(exit_code(&failed("CommandFailed", -1)), 1);
-        assert_eq!(exit_code(&failed("OutOfMemory", 3)), 1);
+        assert_eq!(exit_code(&failed("CommandFailed", 3).end), 3);
+        assert_eq!(exit_code(&failed("CommandFailed", 125).end), 125);
+        assert_eq!(exit_code(&failed("CommandFailed", 137).end), 1);
+        assert_eq!(exit_code(&failed("CommandFailed", -1).end), 1);
+        assert_eq!(exit_code(&failed("OutOfMemory", 3).end), 1);
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub async fn stop(stack: &Stack, view: &mut View, job: &str, is_agreed: bool) ->
     let end = wait_for_end(stack, &execution).await?;
     let seconds = end.at.duration_since(described.started).as_secs_f64();
     view.line(Tone::Strong, &format!("job {job} on stack {}", stack.name))?;
-    let conclusion = conclude(stack, view, job, &Ended { end, seconds, stopped_here: true }, false).await?;
+    let conclusion =
+        conclude(stack, view, job, &Ended { end, seconds, stopped_here: true, shown: None }, false).await?;
     let is_gone = conclusion.receipt.is_some_and(|receipt| receipt.residual.is_empty());
     Ok(if is_gone { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,4 +1,4 @@
-//! Submits a job: the document as it is, under the name that its execution gets.
+//! Submits a job: its document, as it is in a file or as the command line says it, under the name that its execution gets.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,8 +7,10 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
 use mayfly_model::job::read;
 use mayfly_model::names::job_id;
+use serde_json::Value;
 use uuid::Uuid;
 
+use crate::flags::Flags;
 use crate::stack::{Stack, aws};
 
 /// The longest name from a file, so that the random number fits into a job's id.
@@ -36,13 +38,33 @@ impl Submission {
             std::fs::read_to_string(file)
         };
         let document = document.with_context(|| format!("could not read {source}"))?;
-        check_json(&document).with_context(|| source.clone())?;
+        checked(&document).with_context(|| source.clone())?;
         let name = match name {
             Some(name) => name,
             None if is_stdin => name_like("job"),
             None => name_like(&file.file_stem().unwrap_or_default().to_string_lossy()),
         };
         Ok(Self { name, document })
+    }
+
+    /// The job that the command line says.
+    pub fn said(flags: &Flags, name: Option<String>) -> Result<Self> {
+        let document = flags.document()?.to_string();
+        Ok(Self { name: name.unwrap_or_else(|| name_like(flags.stem())), document })
+    }
+
+    /// The same with what `flags` set in place of what the document says itself.
+    pub fn changed(self, flags: &Flags) -> Result<Self> {
+        if flags.is_empty() {
+            return Ok(self);
+        }
+        let document = flags.changed(checked(&self.document)?)?.to_string();
+        Ok(Self { document, ..self })
+    }
+
+    /// The document, for people.
+    pub fn shown(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(&serde_json::from_str::<Value>(&self.document)?)?)
     }
 
     /// Starts the job; returns the execution's ARN.
@@ -74,12 +96,12 @@ impl Submission {
     }
 }
 
-fn check_json(document: &str) -> Result<()> {
+fn checked(document: &str) -> Result<Value> {
     let value = read(document).map_err(anyhow::Error::msg)?;
     if !value.is_object() {
         bail!("it must be a JSON object such as {{\"task\": {{\"command\": [\"true\"]}}}}");
     }
-    Ok(())
+    Ok(value)
 }
 
 /// A name that begins like `stem`, that no other job has, and that is also the job's id.
@@ -113,14 +135,14 @@ mod tests {
             ("\u{feff}{\"task\": {\"command\": [\"true\"]}}", "byte order mark"),
             (r#"{"task": {"command": ["true"]}, "task": {"command": ["sh"]}}"#, "task: given twice"),
         ] {
-            let error = check_json(text).unwrap_err().to_string();
+            let error = checked(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
     }
 
     #[test]
     fn only_an_object_is_sent() {
-        assert!(check_json("[1]").unwrap_err().to_string().contains("must be a JSON object"));
-        assert!(check_json("{\"any\": \"object\"}").is_ok());
+        assert!(checked("[1]").unwrap_err().to_string().contains("must be a JSON object"));
+        assert!(checked("{\"any\": \"object\"}").is_ok());
     }
 }

@@ -72,10 +72,17 @@ impl History {
 
     /// A task that runs the execution `arn` to its end, `seconds` later.
     pub fn nested(&mut self, name: &str, arn: &str, seconds: usize) -> &mut Self {
+        self.nested_with_input(name, &json!({}), arn, seconds)
+    }
+
+    /// The same, where the machine's data are `input`.
+    pub fn nested_with_input(&mut self, name: &str, input: &Value, arn: &str, seconds: usize) -> &mut Self {
         let resource = "startExecution.sync:2";
         let output = json!({ "ExecutionArn": arn }).to_string();
         let details = json!({ "resourceType": "states", "resource": resource, "output": output });
-        self.enter(name).schedule(resource).add("TaskStarted", json!({}));
+        let entered = json!({ "name": name, "input": input.to_string() });
+        self.add("TaskStateEntered", json!({ "stateEnteredEventDetails": entered }));
+        self.schedule(resource).add("TaskStarted", json!({}));
         self.add("TaskSubmitted", json!({ "taskSubmittedEventDetails": details }));
         self.now += seconds;
         self.add("TaskSucceeded", json!({})).exit(name)

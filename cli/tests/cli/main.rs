@@ -9,6 +9,7 @@ mod images;
 mod logs;
 mod ls;
 mod names;
+mod one_line;
 mod services;
 mod stop;
 mod terminal;
@@ -58,6 +59,49 @@ receipt  created 2, deleted 2, nothing is left
     let started = cloud.calls_of("StartExecution");
     assert_eq!(started[0]["name"], "my-job");
     assert_eq!(started[0]["input"], DOCUMENT, "the document is sent as it is");
+}
+
+#[tokio::test]
+async fn a_result_is_shown_when_it_is_known_and_the_teardown_below_it() {
+    let cloud = Cloud::start().await;
+    let mut job = History::new(0);
+    job.task("PlanJob").wait_for_container("DispatchJob").callback_comes();
+    let ending = json!({ "next": "CONCLUDE", "reported": true, "result": success()["result"] });
+    let input = json!({ "collected": { "ending": ending } });
+    job.nested_with_input("TearDown", &input, &cloud::execution("tear-down", "t1"), 8);
+    cloud.shows("my-job", job.succeed(&success().to_string()));
+    cloud.shows("t1", History::new(12).task("DeleteQueue").succeed("{}"));
+
+    let Ran { code, out, .. } = cloud.mayfly(&["run", "job.json", "--name", "my-job"]).await;
+
+    assert_eq!(code, 0);
+    let place = |text: &str| out.find(text).unwrap_or_else(|| panic!("no {text} in {out}"));
+    assert!(place("result   exit code 0") < place("DeleteQueue"), "{out}");
+    assert!(place("DeleteQueue") < place("SUCCEEDED after"), "{out}");
+    assert_eq!(out.matches("exit code 0").count(), 1, "it is shown once: {out}");
+    assert!(place("SUCCEEDED after") < place("receipt "), "{out}");
+}
+
+#[tokio::test]
+async fn nobody_has_to_wait_for_a_teardown() {
+    let cloud = Cloud::start().await;
+    let mut job = History::new(0);
+    job.task("PlanJob");
+    let ending = json!({ "next": "CONCLUDE", "reported": true, "failure": {
+        "error": "CommandFailed", "message": "the command `ffmpeg` ended with code 3", "exitCode": 3 } });
+    let input = json!({ "collected": { "ending": ending } });
+    job.nested_with_input("TearDown", &input, &cloud::execution("tear-down", "t1"), 8);
+    cloud.shows("my-job", &job);
+    cloud.shows("t1", &History::new(12));
+
+    let Ran { code, out, .. } =
+        cloud.mayfly(&["run", "job.json", "--name", "my-job", "--no-teardown-wait"]).await;
+
+    assert_eq!(code, 3);
+    assert!(out.contains("failure  CommandFailed: the command `ffmpeg` ended with code 3"), "{out}");
+    assert!(out.ends_with(
+        "its teardown goes on\n  follow it: mayfly --stack mayfly follow my-job\n  stop it:   mayfly --stack mayfly stop my-job\n"
+    ), "{out}");
 }
 
 #[tokio::test]
