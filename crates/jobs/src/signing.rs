@@ -228,13 +228,19 @@ impl Signer<'_> {
         Ok(url.into())
     }
 
-    /// The URL and the fields of a form that makes the object, of exactly `bytes` bytes.
+    /// The URL and the fields of a form that makes the object, of exactly `bytes` bytes and with these `properties`, each a field
+    /// of the form.
     /// Source: S3 API Reference, "Creating a POST policy" and "Authenticating requests in browser-based uploads
     /// using POST".
     ///
     /// # Errors
     /// [`Error::Internal`] where the endpoint is no URL.
-    pub fn post(&self, uri: &S3Uri<'_>, bytes: u64) -> Result<(String, BTreeMap<String, String>), Error> {
+    pub fn post(
+        &self,
+        uri: &S3Uri<'_>,
+        bytes: u64,
+        properties: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(String, BTreeMap<String, String>), Error> {
         let now = self.clock.now();
         let expires = now + self.lifetime;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -248,6 +254,7 @@ impl Signer<'_> {
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
+        fields.extend(properties);
         if let Some(token) = self.credentials.session_token() {
             fields.insert("x-amz-security-token".to_owned(), token.to_owned());
         }
@@ -314,7 +321,7 @@ mod tests {
             (uri("a"), "https://bucket.s3.dualstack.eu-central-1.amazonaws.com/"),
             (dotted, "https://s3.dualstack.eu-central-1.amazonaws.com/my.bucket"),
         ] {
-            let (get, post) = (signer.get(&uri).unwrap(), signer.post(&uri, 1).unwrap().0);
+            let (get, post) = (signer.get(&uri).unwrap(), signer.post(&uri, 1, []).unwrap().0);
             assert!(get.starts_with(start) && post.starts_with(start), "{get} {post}");
         }
         let local = Signer { endpoint: Some("http://127.0.0.1:4566"), ..signer };

@@ -176,13 +176,58 @@ pub struct Input {
 }
 
 /// One output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Output {
     /// The name in the working directory.
     pub file: String,
     /// `s3://BUCKET/KEY`.
     pub to: String,
+    /// The object's `Content-Type`; what the key's ending says where nothing is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The object's `Cache-Control`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_control: Option<String>,
+    /// The object's storage class; S3 Standard where nothing is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<StorageClass>,
+    /// The ARN of the KMS key that S3 encrypts the object with; the bucket's default where nothing is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
+    /// The object's metadata of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The storage classes of S3's general purpose buckets, but for the one that AWS advises against.
+/// Source: S3 user guide, "Understanding and managing Amazon S3 storage classes", read in November 2026.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "they are S3's own names")]
+pub enum StorageClass {
+    Standard,
+    IntelligentTiering,
+    StandardIa,
+    OnezoneIa,
+    GlacierIr,
+    Glacier,
+    DeepArchive,
+}
+
+impl StorageClass {
+    /// What S3 calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "STANDARD",
+            Self::IntelligentTiering => "INTELLIGENT_TIERING",
+            Self::StandardIa => "STANDARD_IA",
+            Self::OnezoneIa => "ONEZONE_IA",
+            Self::GlacierIr => "GLACIER_IR",
+            Self::Glacier => "GLACIER",
+            Self::DeepArchive => "DEEP_ARCHIVE",
+        }
+    }
 }
 
 /// An object in S3.

@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn job() -> Record {
-        let output = |n| Output { file: format!("{n}{}", worst(30)), to: String::new() };
+        let output = |n| Output { file: format!("{n}{}", worst(30)), ..Output::default() };
         Record {
             job: "job".into(),
             turn: Turn::first(Provider::Spot),

@@ -73,6 +73,7 @@ impl Settings {
             limits: Limits {
                 buckets: environment.list_setting("DATA_BUCKETS")?,
                 prefixes: environment.list_setting("DATA_PREFIXES")?,
+                kms_keys: environment.list_setting("DATA_KEYS")?,
                 images: environment.list_setting("ALLOWED_IMAGES")?,
                 own_image: environment.setting("DEFAULT_IMAGE")?,
                 registry: environment.setting("REGISTRY")?,

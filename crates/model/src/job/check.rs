@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use url::Url;
 
-use super::{Container, JobDocument, Limits, Network, NetworkMode, S3Uri, Work};
+use super::{Container, JobDocument, Limits, Network, NetworkMode, Output, S3Uri, Work};
 use crate::shown::shown;
 use crate::tags;
 
@@ -41,6 +41,11 @@ const FILE_LIMIT: usize = 1024;
 const FILE_PART_LIMIT: usize = 255;
 /// Source: S3 user guide, "Naming Amazon S3 objects": 1,024 bytes of UTF-8.
 pub(super) const KEY_LIMIT: usize = 1024;
+
+/// Of a header that an object is served with, in characters; a limit of our own.
+const HEADER_LIMIT: usize = 255;
+/// Source: S3 user guide, "Working with object metadata", user-defined: 2 KB, names and values together.
+const METADATA_LIMIT: usize = 2048;
 
 /// What memory in MiB a number of CPU units may have.
 #[derive(Clone, Copy)]
@@ -333,8 +338,54 @@ fn check_work(work: &Work, limits: &Limits) -> Check {
             "a key without ${filename}, which S3 would replace by the uploaded file's name",
         )?;
         require(places.insert(&output.to), &field, &output.to, "a place that no other output has")?;
+        check_object(&format!("task.outputs[{i}]"), output, limits)?;
     }
     check_folders(work)
+}
+
+/// What an output says of its object.
+fn check_object(field: &str, output: &Output, limits: &Limits) -> Check {
+    let header = format!("1 to {HEADER_LIMIT} visible characters of ASCII, and spaces between them");
+    if let Some(kind) = &output.content_type {
+        let is_kind = is_header(kind)
+            && kind.split_once('/').is_some_and(|(kind, rest)| is_token(kind) && !rest.is_empty());
+        require(is_kind, &format!("{field}.contentType"), kind, "a media type such as video/mp4")?;
+    }
+    if let Some(control) = &output.cache_control {
+        require(is_header(control), &format!("{field}.cacheControl"), control, &header)?;
+    }
+    if let Some(key) = &output.kms_key {
+        limits.check_kms_key(&format!("{field}.kmsKey"), key)?;
+    }
+    let size: usize = output.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let given = format!("{size} bytes");
+    require(
+        size <= METADATA_LIMIT,
+        &format!("{field}.metadata"),
+        given,
+        format!("at most {METADATA_LIMIT} bytes, names and values together"),
+    )?;
+    for (name, value) in &output.metadata {
+        let is_name = is_token(name) && !name.contains(|c: char| c.is_ascii_uppercase());
+        require(
+            is_name,
+            &format!("{field}.metadata"),
+            name,
+            "names of a-z, 0-9, -, _ and ., which S3 keeps in small letters",
+        )?;
+        require(is_header(value), &format!("{field}.metadata.{name}"), value, &header)?;
+    }
+    Ok(())
+}
+
+/// Whether it is the value of a header that goes through a form as it is.
+fn is_header(text: &str) -> bool {
+    let is_visible = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    is_visible && text.trim() == text && (1..=HEADER_LIMIT).contains(&text.len())
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 fn check_file<'a>(field: &str, file: &'a str, seen: &mut BTreeSet<&'a str>) -> Check {

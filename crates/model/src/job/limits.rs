@@ -22,6 +22,8 @@ pub struct Limits {
     pub security_groups: Vec<String>,
     /// `SecretArns`: ARNs of secrets and parameters.
     pub secrets: Vec<String>,
+    /// `DataKeyArns`: ARNs of KMS keys.
+    pub kms_keys: Vec<String>,
 }
 
 impl Limits {
@@ -70,6 +72,13 @@ impl Limits {
 
     pub(super) fn check_security_group(&self, field: &str, id: &str) -> Check {
         check_existing_id(field, id, "ExistingSecurityGroups", &self.security_groups)
+    }
+
+    /// An upload would be denied when the work is done.
+    pub(super) fn check_kms_key(&self, field: &str, arn: &str) -> Check {
+        let allowed =
+            format!("a key that the stack's parameter DataKeyArns names ({})", listed(&self.kms_keys));
+        require(self.kms_keys.iter().any(|known| known == arn), field, arn, allowed)
     }
 
     /// The container's start would fail without a word in the execution. A reference may go on with a key and a version.

@@ -403,6 +403,53 @@ fn a_secret_that_the_stack_does_not_name_is_refused() {
     );
 }
 
+#[test]
+fn what_an_object_is_to_have_is_checked_before_anything_is_made() {
+    let key = "arn:aws:kms:eu-central-1:1:key/a";
+    let own = Limits { kms_keys: vec![key.to_owned()], ..limits() };
+    let of = |field: &str, value: Value| {
+        let mut document = to("s3://mayfly-data/a");
+        document["task"]["outputs"][0][field] = value;
+        document
+    };
+    for (field, value) in [
+        ("contentType", json!("text/plain; charset=utf-8")),
+        ("cacheControl", json!("public, max-age=31536000, immutable")),
+        ("storageClass", json!("GLACIER_IR")),
+        ("kmsKey", json!(key)),
+        ("metadata", json!({ "show.id_1": "a b" })),
+    ] {
+        parse_within(&own, &of(field, value).to_string()).unwrap();
+    }
+    for (field, value, words) in [
+        ("contentType", json!("video"), ".contentType: given video; allowed: a media type such as video/mp4"),
+        ("contentType", json!("video/mp4\n"), ".contentType: given"),
+        ("cacheControl", json!(""), ".cacheControl: given"),
+        ("cacheControl", json!("für immer"), ".cacheControl: given"),
+        (
+            "storageClass",
+            json!("standard"),
+            ".storageClass: given standard; allowed: STANDARD, INTELLIGENT_TIERING",
+        ),
+        (
+            "kmsKey",
+            json!(key),
+            ".kmsKey: given arn:aws:kms:eu-central-1:1:key/a; allowed: a key that the stack's",
+        ),
+        ("metadata", json!({ "Show": "a" }), ".metadata: given Show; allowed: names of a-z"),
+        ("metadata", json!({ "show": "ü" }), ".metadata.show: given ü; allowed: 1 to 255"),
+        (
+            "metadata",
+            json!({ "a": "x".repeat(255), "b": "x".repeat(255), "c": "x".repeat(255), "d": "x".repeat(255),
+            "e": "x".repeat(255), "f": "x".repeat(255), "g": "x".repeat(255), "h": "x".repeat(255), "i": "x" }),
+            ".metadata: given 2050 bytes; allowed: at most 2048 bytes",
+        ),
+    ] {
+        let told = refused(&of(field, value));
+        assert!(told.starts_with(&format!("task.outputs[0]{words}")), "{told}");
+    }
+}
+
 /// A document of a service that is right, with other fields of `service` and of the document.
 fn service(fields: Value, document: Value) -> Value {
     let mut whole = json!({
