@@ -15,6 +15,8 @@ FUNCTIONS := $(notdir $(patsubst %/,%,$(wildcard functions/*/)))
 PROGRAMS := $(FUNCTIONS) mayfly mayfly-cloud mayfly-worker
 # Of the functions, as the template has it: --x86-64 or --arm64.
 PROCESSOR := --$(subst _,-,$(shell sed -n 's/^ *Architectures: \[\(.*\)\]/\1/p' template.yaml))
+# The worker's, which runs in images of any kind: without a library of theirs, on either of Fargate's processors.
+STATIC := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 # Two clones may prepare the same cache at the same time.
 LOCKED := $(if $(shell command -v flock),flock --close $(MAYFLY_CACHE)/lock,)
 # Cargo tells a member's sources apart by time, not by clone: another clone's build must not pass for this one's.
@@ -41,7 +43,7 @@ SECONDS ?= 60
 RUNS ?= $(if $(filter file,$(origin SEED)),10000,1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test fuzz simulate load mutants bench critical-path transform fmt check build sizes push-image deploy delete tools programs
+.PHONY: help run cloud test fuzz simulate load mutants bench critical-path transform fmt check build sizes worker push-worker push-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -110,7 +112,19 @@ sizes: ## Print the size of every function that `make build` has built, and of i
 	  echo $$name $$(wc -c < $$name/bootstrap) $$(gzip -c $$name/bootstrap | wc -c); done | sort -n -k 2 \
 	  | awk '{ printf "%-26s %5.1f MB, zipped %4.1f MB\n", $$1, $$2 / 1e6, $$3 / 1e6 }'
 
-push-image: ## Build the worker's image and push it to the stack's repository: make push-image [STACK=mayfly]
+# Zig is the linker, and the C compiler for aws-lc, of targets that this machine has no tools for.
+worker: tools ## Build the worker as a static program, for both processors
+	@rustup target add $(STATIC) || { echo "make worker needs Rust's standard library for $(STATIC), which rustup" \
+	  "could not fetch: see that this machine reaches Rust's servers, or name a mirror in RUSTUP_DIST_SERVER" >&2; exit 1; }
+	@mkdir -p $(CARGO_TARGET_DIR)
+	@$(LOCKED) sh -c '$(CLAIMED); $(TICKING); cargo zigbuild --release --locked --package mayfly-worker $(STATIC:%=--target %)'
+
+push-worker: worker ## Push that to the stack's repository, without a container engine: make push-worker [STACK=mayfly]
+	cargo run --quiet --bin mayfly -- image push-worker --stack $(STACK) \
+	  --amd64 $(CARGO_TARGET_DIR)/$(firstword $(STATIC))/release/mayfly-worker \
+	  --arm64 $(CARGO_TARGET_DIR)/$(lastword $(STATIC))/release/mayfly-worker
+
+push-image: ## Build the default image, worker and ffmpeg, with Docker and push it to the stack's repository: make push-image [STACK=mayfly]
 	@set -e; uri=$$(aws cloudformation describe-stacks --stack-name $(STACK) --output text \
 	  --query "Stacks[0].Outputs[?OutputKey=='RepositoryUri'].OutputValue"); \
 	processor=$$(aws cloudformation describe-stacks --stack-name $(STACK) --output text \
