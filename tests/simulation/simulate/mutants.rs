@@ -28,10 +28,11 @@ const TOLD: usize = 100;
 /// Finds the mistakes of these names, or all.
 pub fn find_all(names: &[String]) -> Result<ExitCode> {
     let begun = Instant::now();
+    can_be_made()?;
     let workshop = Workshop::new()?;
     let orders = orders()?;
     let (mut slowest, mut survivors) = (0, 0);
-    let mutants = workshop.mutants(names)?;
+    let mutants = mutants(names)?;
     println!("{:<45}{:>5}{:>7}  found", "mistake", "runs", "time");
     for (name, patch) in &mutants {
         let begun = Instant::now();
@@ -131,6 +132,33 @@ fn first(program: &Path, orders: &[Order]) -> Result<Option<(usize, Found)>> {
     Ok(found.into_iter().map(|found| (place(&found) + 1, found)).min_by_key(|(runs, _)| *runs))
 }
 
+fn project() -> Result<PathBuf> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?)
+}
+
+/// The names and the files of the mistakes, or of those of these names.
+fn mutants(names: &[String]) -> Result<Vec<(String, PathBuf)>> {
+    let mut mutants = Vec::new();
+    for entry in fs::read_dir(project()?.join(PATCHES))? {
+        let patch = entry?.path();
+        let name = patch.file_stem().and_then(|name| name.to_str()).context("a name in UTF-8")?.to_owned();
+        if names.is_empty() || names.contains(&name) {
+            mutants.push((name, patch));
+        }
+    }
+    ensure!(!mutants.is_empty(), "{PATCHES} has none of {names:?}");
+    mutants.sort();
+    Ok(mutants)
+}
+
+/// Every mistake can be made in the tree as it is.
+pub fn can_be_made() -> Result<()> {
+    for (_, patch) in mutants(&[])? {
+        told(Command::new("git").current_dir(project()?).args(["apply", "--check"]).arg(patch))?;
+    }
+    Ok(())
+}
+
 /// A copy of the tree, with a target folder of its own, so that nothing of a mistake is ever in the developer's.
 struct Workshop {
     project: PathBuf,
@@ -142,7 +170,7 @@ struct Workshop {
 
 impl Workshop {
     fn new() -> Result<Self> {
-        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let project = project()?;
         let targets = std::env::var_os("CARGO_TARGET_DIR").map_or(project.join("target"), PathBuf::from);
         let folder = targets.join("mutants");
         fs::create_dir_all(folder.join("tree"))?;
@@ -167,22 +195,6 @@ impl Workshop {
         told(Command::new("cp").args(["--archive", "--link"]).arg(compiled.join("deps")).arg(&own))?;
         self.git("copied", &self.folder.join("tree"), &["read-tree", "--reset", "-u", &self.tree])?;
         told(self.cargo("clean").args(["--workspace", "--profile", "simulation"])).map(drop)
-    }
-
-    /// The names and the files of the mistakes.
-    fn mutants(&self, names: &[String]) -> Result<Vec<(String, PathBuf)>> {
-        let mut mutants = Vec::new();
-        for entry in fs::read_dir(self.project.join(PATCHES))? {
-            let patch = entry?.path();
-            let name =
-                patch.file_stem().and_then(|name| name.to_str()).context("a name in UTF-8")?.to_owned();
-            if names.is_empty() || names.contains(&name) {
-                mutants.push((name, patch));
-            }
-        }
-        ensure!(!mutants.is_empty(), "{PATCHES} has none of {names:?}");
-        mutants.sort();
-        Ok(mutants)
     }
 
     /// The program that simulates the product with the mistake in it, or as it is.

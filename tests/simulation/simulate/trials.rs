@@ -6,7 +6,7 @@ use mayfly_simulation::draw::{MODES, RESTARTED};
 
 use crate::support::behaviour::Behaviour;
 use crate::{
-    Order, attempts, classes, consistency, elsewhere, expiry, five_jobs, held_up, leftovers, matrix,
+    Order, attempts, classes, consistency, elsewhere, expiry, five_jobs, held_up, leftovers, matrix, mutants,
     neighbours, networks, quotas, refused, reports, results, run, seeds, services, slow_to_go, stopped,
     swept,
 };
@@ -28,6 +28,7 @@ pub fn all_trials() -> Vec<Trial> {
         ),
         trial("what_was_found_once_is_mended", found_once),
         trial("one_seed_gives_one_trace", one_trace),
+        trial("every_mistake_can_still_be_made", mutants::can_be_made),
         trial("a_job_that_is_stopped_in_any_state_leaves_nothing", stopped::everywhere),
         trial("every_fault_and_every_stop_of_a_job_leaves_nothing_and_loses_no_result", whole_matrix),
         trial("whatever_goes_wrong_leaves_nothing_and_loses_no_result", whatever),
