@@ -1,5 +1,6 @@
 //! Who is calling, and whether the caller may.
 
+use aws_credential_types::Credentials;
 use http::request::Parts;
 use local_aws::auth::{Caller, Code};
 use local_aws::policy::Context;
@@ -39,18 +40,18 @@ impl S3 {
             }
             (_, None) => UNSIGNED,
         };
-        let payload = Payload::parse(hash)?;
-        let caller =
-            self.check_claim(&claim, |credentials| claim.check_request(parts, hash, credentials)).await?;
+        let check = |credentials: &Credentials| claim.check_request(parts, hash, credentials);
+        let (caller, credentials) = self.check_claim(&claim, check).await?;
+        let payload = Payload::parse(hash, || claim.chain(&credentials))?;
         Ok((caller, claim.method, payload))
     }
 
-    /// The caller who makes this claim, if `check` finds that it was signed with the caller's credentials.
+    /// The caller who makes this claim and what it is signed with, if `check` finds that it was signed with the caller's credentials.
     pub async fn check_claim(
         &self,
         claim: &Claim,
-        check: impl Fn(&aws_credential_types::Credentials) -> Result<(), ApiError>,
-    ) -> Result<Caller, ApiError> {
+        check: impl Fn(&Credentials) -> Result<(), ApiError>,
+    ) -> Result<(Caller, Credentials), ApiError> {
         let upstream = &self.config.upstream;
         claim.check_scope(&upstream.region, upstream.clock.now())?;
         let token = claim.token.as_deref();
@@ -64,7 +65,7 @@ impl S3 {
             _ => refusal.into(),
         })?;
         check(&credentials)?;
-        Ok(caller)
+        Ok((caller, credentials))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::checksum::{self, Algorithm, Checksum, Kind};
 use crate::chunked::Decoder;
 use crate::content::{Segment, Writing};
 use crate::error::ApiError;
-use crate::signature::UNSIGNED;
+use crate::signature::{Chain, UNSIGNED};
 
 /// The most bytes of an object that is put at once, and of a part: "5 GB".
 /// Source: S3 user guide, "Amazon S3 multipart upload limits" and "Uploading objects".
@@ -37,17 +37,20 @@ pub enum Payload {
     /// Its hash is signed.
     Hashed(String),
     Unsigned,
-    /// In chunks, with a checksum after them.
-    Chunked,
+    /// In chunks, which may be signed, with a checksum after them.
+    Chunked(Option<Chain>),
 }
 
 impl Payload {
-    /// Reads the header's value.
-    pub fn parse(value: &str) -> Result<Self, ApiError> {
+    /// Reads the header's value. `chain` is what chunks are signed with, if they are.
+    pub fn parse(value: &str, chain: impl FnOnce() -> Chain) -> Result<Self, ApiError> {
         let is_hash = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
         match value {
             UNSIGNED => Ok(Self::Unsigned),
-            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Self::Chunked),
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Self::Chunked(None)),
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" | "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => {
+                Ok(Self::Chunked(Some(chain())))
+            }
             _ if is_hash => Ok(Self::Hashed(value.to_lowercase())),
             _ if value.starts_with("STREAMING-") => {
                 Err(ApiError::unsupported(&format!("a body that is {value}")))
@@ -156,7 +159,10 @@ impl S3 {
         let claimed = checksum::claimed(headers)?;
         let hashed = matches!(payload, Payload::Hashed(_));
         let sink = self.sink(hashed, claimed.as_ref().map(|(algorithm, _)| *algorithm))?;
-        let mut decoder = (*payload == Payload::Chunked).then(Decoder::default);
+        let mut decoder = match payload {
+            Payload::Chunked(chain) => Some(Decoder::new(chain.clone())),
+            Payload::Hashed(_) | Payload::Unsigned => None,
+        };
         let mut arrived = 0;
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|_| ApiError::incomplete_body())?;
@@ -242,7 +248,7 @@ pub async fn document(
     }
     match payload {
         Payload::Hashed(claimed) => check_hash(claimed, &hex::encode(Sha256::digest(&document)))?,
-        Payload::Chunked => return Err(ApiError::unsupported("a document that is aws-chunked")),
+        Payload::Chunked(_) => return Err(ApiError::unsupported("a document that is aws-chunked")),
         Payload::Unsigned => {}
     }
     if content_md5(headers)?.is_some_and(|expected| expected != <[u8; 16]>::from(Md5::digest(&document))) {
@@ -265,7 +271,7 @@ pub fn malformed_form() -> ApiError {
 /// payload in multiple chunks", `x-amz-decoded-content-length`.
 fn declared(headers: &HeaderMap, payload: &Payload) -> Result<u64, ApiError> {
     let name = match payload {
-        Payload::Chunked => "x-amz-decoded-content-length",
+        Payload::Chunked(_) => "x-amz-decoded-content-length",
         Payload::Hashed(_) | Payload::Unsigned => "content-length",
     };
     let length = headers.get(name).and_then(|length| length.to_str().ok()?.parse().ok());

@@ -1,12 +1,15 @@
-//! The content encoding `aws-chunked` without signatures of its chunks, and with a trailer: how the SDKs send a body whose
-//! checksum they compute on the way. That with signatures is what none of them sends here.
+//! The content encoding `aws-chunked`, with signatures of its chunks or without, and with a trailer: how the SDKs send a body
+//! whose checksum they compute on the way, over plain HTTP with signatures.
 //! Source: S3 API Reference, "Signature calculations for trailing headers (chunked uploads)".
 
 use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use sha2::{Digest, Sha256};
+
 use crate::error::ApiError;
+use crate::signature::Chain;
 
 /// The longest line of a chunk's head or of the trailer. A guess; the longest that is sent has a checksum of 44 characters.
 const LINE: usize = 1024;
@@ -16,6 +19,10 @@ const LINE: usize = 1024;
 pub struct Decoder {
     rest: BytesMut,
     state: State,
+    /// Where the chunks are signed: with what, and what is known of the one that arrives.
+    chain: Option<Chain>,
+    hash: Sha256,
+    signature: String,
     /// What came after the last chunk: by its name in lower case.
     pub trailer: BTreeMap<String, String>,
 }
@@ -32,19 +39,31 @@ enum State {
 }
 
 impl Decoder {
+    /// For chunks that are signed so, or not at all.
+    pub fn new(chain: Option<Chain>) -> Self {
+        Self { chain, ..Self::default() }
+    }
+
     /// Takes what has arrived, and gives what of the content is known by now.
     pub fn decode(&mut self, piece: &Bytes) -> Result<Vec<Bytes>, ApiError> {
         self.rest.extend_from_slice(piece);
         let mut content = Vec::new();
         loop {
             match self.state {
-                State::Data(0) => self.state = State::DataEnd,
+                State::Data(0) => {
+                    self.check_chunk()?;
+                    self.state = State::DataEnd;
+                }
                 State::Data(left) => {
                     if self.rest.is_empty() {
                         return Ok(content);
                     }
                     let length = usize::try_from(left).unwrap_or(usize::MAX).min(self.rest.len());
-                    content.push(self.rest.split_to(length).freeze());
+                    let piece = self.rest.split_to(length).freeze();
+                    if self.chain.is_some() {
+                        self.hash.update(&piece);
+                    }
+                    content.push(piece);
                     self.state = State::Data(left - length as u64);
                 }
                 State::End if self.rest.is_empty() => return Ok(content),
@@ -66,11 +85,26 @@ impl Decoder {
     fn after(&mut self, line: &str) -> Result<State, ApiError> {
         match self.state {
             State::Head => {
-                let length = u64::from_str_radix(line, 16).map_err(|_| malformed())?;
-                Ok(if length == 0 { State::Trailer } else { State::Data(length) })
+                let length = match (&self.chain, line.split_once(";chunk-signature=")) {
+                    (Some(_), Some((length, signature))) => {
+                        signature.clone_into(&mut self.signature);
+                        length
+                    }
+                    (None, None) => line,
+                    _ => return Err(malformed()),
+                };
+                let length = u64::from_str_radix(length, 16).map_err(|_| malformed())?;
+                if length > 0 {
+                    return Ok(State::Data(length));
+                }
+                self.check_chunk()?;
+                Ok(State::Trailer)
             }
             State::DataEnd if line.is_empty() => Ok(State::Head),
-            State::Trailer if line.is_empty() => Ok(State::End),
+            State::Trailer if line.is_empty() => {
+                self.check_trailer()?;
+                Ok(State::End)
+            }
             State::Trailer => {
                 let (name, value) = line.split_once(':').ok_or_else(malformed)?;
                 self.trailer.insert(name.trim().to_lowercase(), value.trim().to_owned());
@@ -78,6 +112,27 @@ impl Decoder {
             }
             _ => Err(malformed()),
         }
+    }
+
+    /// Checks the signature of the chunk that has arrived.
+    fn check_chunk(&mut self) -> Result<(), ApiError> {
+        let Some(chain) = &mut self.chain else { return Ok(()) };
+        let hash = hex::encode(std::mem::take(&mut self.hash).finalize());
+        chain.check_chunk(&hash, &self.signature)
+    }
+
+    /// The same of the trailer, where there is one.
+    fn check_trailer(&mut self) -> Result<(), ApiError> {
+        let Some(chain) = &mut self.chain else { return Ok(()) };
+        let claimed = self.trailer.remove("x-amz-trailer-signature");
+        if self.trailer.is_empty() && claimed.is_none() {
+            return Ok(());
+        }
+        let mut lines = String::new();
+        for (name, value) in &self.trailer {
+            lines.extend([name, ":", value, "\n"]);
+        }
+        chain.check_trailer(&lines, &claimed.unwrap_or_default())
     }
 
     fn line(&mut self) -> Result<Option<String>, ApiError> {

@@ -164,7 +164,7 @@ impl S3 {
 
         let claim = form.claim()?.ok_or_else(anonymous)?;
         let policy = form.need("policy")?;
-        let caller = self.check_claim(&claim, |credentials| claim.check(policy, credentials)).await?;
+        let (caller, _) = self.check_claim(&claim, |credentials| claim.check(policy, credentials)).await?;
         known.caller.clone_from(&caller.arn);
         let policy = Policy::parse(policy)?;
         let fields: Vec<_> = form.0.values().map(|(name, value)| (name.as_str(), value.as_str())).collect();

@@ -2,6 +2,7 @@
 //!
 //! Not by the SDK's own signer, as the other stand-ins do it: it encodes what the caller has not, and can sign no policy.
 
+use std::fmt::{self, Debug, Formatter};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -22,6 +23,9 @@ const MAX_SKEW: Duration = Duration::from_mins(15);
 /// The longest that a signed URL may be good for.
 /// Source: S3 API Reference, "Authenticating requests: using query parameters", `X-Amz-Expires`.
 const LONGEST: u64 = 604_800;
+/// Recorded, `test_presigned_url_signature_authentication`.
+const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your key and \
+                        signing method.";
 /// Stands for a body's hash where it is not signed. Source: the same page.
 pub const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
@@ -77,6 +81,47 @@ pub struct Claim {
     hmac: String,
     /// How long it is good for.
     lifetime: Option<Duration>,
+}
+
+/// What the chunks of a body are signed with, each with the signature of the one before it.
+/// Source: S3 API Reference, "Signature calculations for the Authorization header: transferring payload in multiple chunks" and
+/// "Signature calculations for trailing headers".
+#[derive(Clone, PartialEq, Eq)]
+pub struct Chain {
+    key: Vec<u8>,
+    /// The time and the scope, as they stand in what is signed.
+    scope: String,
+    previous: String,
+}
+
+impl Debug for Chain {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Chain").field("scope", &self.scope).finish_non_exhaustive()
+    }
+}
+
+impl Chain {
+    /// Checks the signature of the next chunk, whose bytes have this hash.
+    pub fn check_chunk(&mut self, hash: &str, claimed: &str) -> Result<(), ApiError> {
+        let nothing = hex::encode(Sha256::digest(""));
+        self.check("AWS4-HMAC-SHA256-PAYLOAD", &format!("{nothing}\n{hash}"), claimed)
+    }
+
+    /// The same of what comes after the last one: a line for each header.
+    pub fn check_trailer(&mut self, lines: &str, claimed: &str) -> Result<(), ApiError> {
+        self.check("AWS4-HMAC-SHA256-TRAILER", &hex::encode(Sha256::digest(lines)), claimed)
+    }
+
+    fn check(&mut self, kind: &str, what: &str, claimed: &str) -> Result<(), ApiError> {
+        let text = format!("{kind}\n{}\n{}\n{what}", self.scope, self.previous);
+        self.previous = calculate_signature(&self.key, text.as_bytes());
+        if self.previous == claimed {
+            return Ok(());
+        }
+        Err(ApiError::new("SignatureDoesNotMatch", MISMATCH)
+            .with("StringToSign", text)
+            .with("SignatureProvided", claimed))
+    }
 }
 
 /// A claim's texts, as they come.
@@ -261,13 +306,7 @@ impl Claim {
             self.canonical_headers(&parts.headers)?,
             self.signed_headers.join(";")
         );
-        let text = format!(
-            "{ALGORITHM}\n{}\n{}/{}/s3/aws4_request\n{}",
-            self.stamp,
-            self.date,
-            self.region,
-            hex::encode(Sha256::digest(&canonical))
-        );
+        let text = format!("{ALGORITHM}\n{}\n{}", self.scope(), hex::encode(Sha256::digest(&canonical)));
         self.check(&text, credentials).map_err(|error| {
             error.with("CanonicalRequest", &canonical).with("CanonicalRequestBytes", bytes(&canonical))
         })
@@ -276,18 +315,28 @@ impl Claim {
     /// Checks that `credentials` have signed `text`, which for a form is its policy.
     /// Recorded, `test_presigned_url_signature_authentication` and `test_post_request_malformed_policy`.
     pub fn check(&self, text: &str, credentials: &Credentials) -> Result<(), ApiError> {
-        let secret = credentials.secret_access_key();
-        let key = generate_signing_key(secret, SystemTime::from(self.time), &self.region, "s3");
-        if calculate_signature(key, text.as_bytes()) == self.hmac {
+        if calculate_signature(self.key(credentials), text.as_bytes()) == self.hmac {
             return Ok(());
         }
-        let message = "The request signature we calculated does not match the signature you provided. Check your key and \
-                       signing method.";
-        Err(ApiError::new("SignatureDoesNotMatch", message)
+        Err(ApiError::new("SignatureDoesNotMatch", MISMATCH)
             .with("AWSAccessKeyId", &self.access_key)
             .with("StringToSign", text)
             .with("SignatureProvided", &self.hmac)
             .with("StringToSignBytes", bytes(text)))
+    }
+
+    /// What the body's chunks are signed with.
+    pub fn chain(&self, credentials: &Credentials) -> Chain {
+        Chain { key: self.key(credentials), scope: self.scope(), previous: self.hmac.clone() }
+    }
+
+    fn key(&self, credentials: &Credentials) -> Vec<u8> {
+        let secret = credentials.secret_access_key();
+        generate_signing_key(secret, SystemTime::from(self.time), &self.region, "s3").as_ref().to_vec()
+    }
+
+    fn scope(&self) -> String {
+        format!("{}\n{}/{}/s3/aws4_request", self.stamp, self.date, self.region)
     }
 
     /// A signed header that the request does not have counts as an empty one, and so breaks the signature.
@@ -327,4 +376,39 @@ fn canonical_query(parts: &Parts) -> String {
 /// The bytes of a text, as an error shows them.
 fn bytes(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Source: S3 API Reference, "Signature calculations for the Authorization header: transferring payload in multiple chunks",
+    /// the example, and that of "Signature calculations for trailing headers".
+    #[test]
+    fn chunks_are_signed_as_in_aws_s_own_example() {
+        let fields = |hmac: &str| Fields {
+            credential: "AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request".into(),
+            stamp: "20130524T000000Z".into(),
+            hmac: hmac.into(),
+            token: None,
+            signed_headers: String::new(),
+            lifetime: None,
+        };
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let credentials = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", secret, None);
+        let chain = |hmac| Claim::new(Method::Header, fields(hmac)).expect("a claim").chain(&credentials);
+        let mut chunks = chain("4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9");
+        for (length, signature) in [
+            (65_536, "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"),
+            (1024, "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497"),
+            (0, "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"),
+        ] {
+            let hash = hex::encode(Sha256::digest("a".repeat(length)));
+            assert_eq!(chunks.check_chunk(&hash, signature), Ok(()), "{length}");
+        }
+        let mut trailer = chain("2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992");
+        let signature = "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435";
+        assert_eq!(trailer.check_trailer("x-amz-checksum-crc32c:sOO8/Q==\n", signature), Ok(()));
+        assert_eq!(trailer.check_chunk("", "0").unwrap_err().code, "SignatureDoesNotMatch");
+    }
 }

@@ -66,6 +66,27 @@ async fn a_body_with_its_checksum_behind_it_is_checked() {
 }
 
 #[tokio::test]
+async fn a_file_that_the_sdk_sends_in_signed_chunks_is_checked_chunk_by_chunk() {
+    let cloud = Cloud::start().await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let content: Vec<u8> = (0..(1_u32 << 20)).map(|n| (n ^ (n >> 8)).to_le_bytes()[0]).collect();
+    std::fs::write(file.path(), &content).expect("written");
+    let body = ByteStream::from_path(file.path()).await.expect("a stream");
+    cloud.client.put_object().bucket(BUCKET).key("k").body(body).send().await.expect("it is put");
+    assert!(cloud.get("k").await.expect("an object") == content);
+    let body = format!("5;chunk-signature={0}\r\nhello\r\n0;chunk-signature={0}\r\n\r\n", "0".repeat(64));
+    let headers = [
+        ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
+        ("x-amz-decoded-content-length", "5"),
+    ];
+    let response = cloud.signed_put("l", &headers, body.into()).await;
+    let (status, text) = told(response).await;
+    assert_eq!(status, 403);
+    assert!(text.starts_with("SignatureDoesNotMatch: "), "{text}");
+    assert_eq!(cloud.get("l").await, Err("NoSuchKey".into()));
+}
+
+#[tokio::test]
 async fn a_body_of_another_hash_than_was_signed_is_refused() {
     let cloud = Cloud::start().await;
     let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";

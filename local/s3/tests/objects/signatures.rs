@@ -146,7 +146,7 @@ async fn signed_headers_are_looked_at_as_well() {
         (&root, vec![("x-amz-content-sha256", "x")], at(0), 400, "InvalidArgument: "),
         (
             &root,
-            vec![("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")],
+            vec![("x-amz-content-sha256", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD")],
             at(0),
             501,
             "NotImplemented: ",
