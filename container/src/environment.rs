@@ -16,7 +16,7 @@ use std::process::Command;
 use mayfly_model::names::COMMAND_VARIABLE;
 
 /// The variables that are the worker's.
-const OWN: [&str; 14] = [
+const OWN: [&str; 15] = [
     // register-task's.
     "MAYFLY_DONE_QUEUE_URL",
     "MAYFLY_JOB",
@@ -25,6 +25,7 @@ const OWN: [&str; 14] = [
     // A local cloud's.
     "MAYFLY_CGROUP",
     "MAYFLY_ENDPOINT_URL",
+    "MAYFLY_S3_ENDPOINT_URL",
     // Fargate's; on a local cloud the credentials have a full URI.
     // Source: ECS developer guide, "Amazon ECS environment variables", "Amazon ECS task metadata endpoint", "Amazon ECS task
     // IAM role".

@@ -49,9 +49,9 @@ pub struct Http {
 }
 
 impl Http {
-    /// `endpoint` is the local cloud's, whose origin may be called in plain http.
-    pub fn new(endpoint: Option<&Url>) -> anyhow::Result<Self> {
-        let plain = PlainHttp(endpoint.map(Url::origin));
+    /// `endpoints` are a local cloud's, whose origins may be called in plain http.
+    pub fn new<'a>(endpoints: impl IntoIterator<Item = &'a Url>) -> anyhow::Result<Self> {
+        let plain = PlainHttp(endpoints.into_iter().map(Url::origin).collect());
         // A proxy that the user's environment names is for the command.
         let client = || {
             Client::builder()
@@ -116,13 +116,13 @@ impl Http {
     }
 }
 
-/// The one origin that may be called in plain http, if any.
+/// The origins that may be called in plain http, if any.
 #[derive(Clone, Debug)]
-struct PlainHttp(Option<Origin>);
+struct PlainHttp(Vec<Origin>);
 
 impl PlainHttp {
     fn allows(&self, url: &Url) -> bool {
-        url.scheme() == "https" || (url.scheme() == "http" && self.0.as_ref() == Some(&url.origin()))
+        url.scheme() == "https" || (url.scheme() == "http" && self.0.contains(&url.origin()))
     }
 }
 

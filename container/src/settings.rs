@@ -27,6 +27,8 @@ pub struct Settings {
     pub metadata_url: Url,
     /// `MAYFLY_ENDPOINT_URL`: set on a local cloud only, whose origin may be talked to in plain http.
     pub endpoint: Option<Url>,
+    /// `MAYFLY_S3_ENDPOINT_URL`: the same of its S3, where that is at another.
+    pub s3_endpoint: Option<Url>,
     /// `MAYFLY_CGROUP`: the folder of this container's control group. Set on a local cloud only, which plays the kernel.
     pub cgroup: PathBuf,
     /// The user and the group that the command runs as; none where the worker is not root, and it runs as the worker's
@@ -46,7 +48,8 @@ impl Settings {
             done_queue_url: text("MAYFLY_DONE_QUEUE_URL")?,
             queue_endpoints: urls("MAYFLY_QUEUE_ENDPOINTS")?,
             metadata_url: url("ECS_CONTAINER_METADATA_URI_V4")?,
-            endpoint: env::var_os("MAYFLY_ENDPOINT_URL").map(|_| url("MAYFLY_ENDPOINT_URL")).transpose()?,
+            endpoint: local_url("MAYFLY_ENDPOINT_URL")?,
+            s3_endpoint: local_url("MAYFLY_S3_ENDPOINT_URL")?,
             cgroup: env::var_os("MAYFLY_CGROUP").unwrap_or_else(|| CGROUP.into()).into(),
             runs_as: geteuid().is_root().then_some(COMMAND_UID),
         })
@@ -62,6 +65,11 @@ fn urls(name: &str) -> anyhow::Result<Vec<Url>> {
     let list = env::var(name).unwrap_or_default();
     let urls = list.split(',').filter(|url| !url.is_empty()).map(Url::parse);
     urls.collect::<Result<_, _>>().with_context(|| format!("the environment variable {name}"))
+}
+
+/// One that a local cloud alone sets.
+fn local_url(name: &str) -> anyhow::Result<Option<Url>> {
+    env::var_os(name).map(|_| url(name)).transpose()
 }
 
 fn url(name: &str) -> anyhow::Result<Url> {

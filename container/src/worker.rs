@@ -50,10 +50,11 @@ impl Worker {
             queue_endpoints,
             metadata_url,
             endpoint,
+            s3_endpoint,
             cgroup,
             runs_as,
         } = settings;
-        let http = Arc::new(Http::new(endpoint.as_ref())?);
+        let http = Arc::new(Http::new(endpoint.iter().chain(&s3_endpoint))?);
         let tries = ExponentialBuilder::new().with_jitter().with_max_times(7);
         let task_arn = select! {
             task_arn = http::task_arn(&metadata_url, tries) => task_arn.context("the task's metadata could not be read")?,

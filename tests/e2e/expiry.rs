@@ -1,7 +1,7 @@
 //! Signed URLs expire for real, and a job that outlives them several times over delivers all the same: as a job of 24
 //! hours does, with the clocks shortened.
 //!
-//! Who enforces what here: MiniStack refuses a GET past its `X-Amz-Expires` ("Request has expired") and a POST past its
+//! Who enforces what here: the local S3 refuses a GET past its `X-Amz-Expires` ("Request has expired") and a POST past its
 //! policy's `expiration` ("Policy expired."), as S3 does. It also refuses a session that has expired (`ExpiredToken`), but
 //! no session of STS is shorter than 15 minutes: that a worker takes this for an expired URL too is tested with a server
 //! that says so, in `container/tests/worker/download.rs`.

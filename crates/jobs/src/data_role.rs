@@ -37,7 +37,7 @@ impl DataRole {
             arn: environment.setting("DATA_ROLE_ARN")?,
             session,
             region: environment.setting("AWS_REGION")?,
-            endpoint: environment.sdk().endpoint_url().map(str::to_owned),
+            endpoint: environment.endpoint("S3").map(str::to_owned),
             url_lifetime: Duration::from_secs(environment.setting("SIGNED_URL_SECONDS")?),
             clock: environment.clock(),
         })

@@ -70,6 +70,13 @@ impl Environment {
         Ok(value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect())
     }
 
+    /// Where a service is, if not at AWS: what a local cloud says of this one (`S3`), or of all.
+    /// Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
+    pub fn endpoint(&self, service: &str) -> Option<&str> {
+        let own = self.variables.get(&format!("AWS_ENDPOINT_URL_{service}"));
+        own.map(String::as_str).or_else(|| self.sdk.endpoint_url())
+    }
+
     /// What clients of the SDK are made with.
     pub fn sdk(&self) -> &SdkConfig {
         &self.sdk

@@ -20,7 +20,7 @@ const NEAR_EXPIRY: Duration = Duration::from_mins(5);
 /// What surrounds each stand-in: where the other services are, the account that all serve, its time and its randomness.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// MiniStack's origin, `http://127.0.0.1:PORT`; every service but the five below.
+    /// MiniStack's origin, `http://127.0.0.1:PORT`; every service but the six below.
     pub ministack: String,
     /// The EC2 stand-in's origin.
     pub ec2: String,
@@ -28,6 +28,8 @@ pub struct Upstream {
     pub ecs: String,
     /// The Elastic Load Balancing stand-in's origin.
     pub elb: String,
+    /// The S3 stand-in's origin.
+    pub s3: String,
     /// The Step Functions stand-in's origin.
     pub states: String,
     /// The STS stand-in's origin.
@@ -112,6 +114,7 @@ impl Upstream {
             ec2: String::new(),
             ecs: String::new(),
             elb: String::new(),
+            s3: String::new(),
             states: String::new(),
             sts: String::new(),
             region: region.to_owned(),

@@ -36,8 +36,9 @@ impl Cloud {
     /// With the SAM CLI's own words.
     pub async fn deploy(&self, repository: &Path, stack: &str, parameters: &[&str]) -> Result<()> {
         let stage = self.stage(repository, stack).await?;
-        let s3 = self.s3();
-        for bucket in [ARTIFACTS, DATA_BUCKET] {
+        // MiniStack's CloudFormation and Lambda read what SAM uploads from MiniStack's own S3.
+        let ministack = self.upstream().ministack.as_str();
+        for (s3, bucket) in [(self.s3_at(ministack), ARTIFACTS), (self.s3(), DATA_BUCKET)] {
             let location = aws_sdk_s3::types::CreateBucketConfiguration::builder()
                 .location_constraint(crate::REGION.into())
                 .build();
@@ -65,6 +66,7 @@ impl Cloud {
             .args(parameters)
             .current_dir(&stage)
             .envs(self.environment())
+            .env("AWS_ENDPOINT_URL_S3", ministack)
             .env("SAM_CLI_TELEMETRY", "0")
             .env("SAM_CLI_POLL_DELAY", "1")
             .stdin(std::process::Stdio::null())
@@ -152,8 +154,12 @@ impl Cloud {
 
     /// A client for S3, which has no host name per bucket here.
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(&self.sdk_config()).force_path_style(true).build();
-        aws_sdk_s3::Client::from_conf(config)
+        self.s3_at(&self.upstream().s3)
+    }
+
+    fn s3_at(&self, origin: &str) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.sdk_config());
+        aws_sdk_s3::Client::from_conf(config.endpoint_url(origin).force_path_style(true).build())
     }
 
     async fn stage(&self, repository: &Path, stack: &str) -> Result<PathBuf> {

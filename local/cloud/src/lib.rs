@@ -27,6 +27,7 @@ use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Ecs, Images, Processes};
 use local_elb::Elb;
+use local_s3::S3;
 use local_states::StepFunctions;
 use nix::sys::statvfs::statvfs;
 use tokio::net::TcpListener;
@@ -94,7 +95,7 @@ impl Cloud {
         let folder = CloudFolder::create()?;
         check_disk(folder.path())?;
         let [ec2, ecs, elb] = [listen().await?, listen().await?, listen().await?];
-        let [states, sts] = [listen().await?, listen().await?];
+        let [s3, states, sts] = [listen().await?, listen().await?, listen().await?];
         let agent = listen().await?;
         let clock = options.clock;
         let random = Random::default();
@@ -102,6 +103,7 @@ impl Cloud {
             ec2: origin(&ec2)?,
             ecs: origin(&ecs)?,
             elb: origin(&elb)?,
+            s3: origin(&s3)?,
             states: origin(&states)?,
             sts: origin(&sts)?,
             ..Upstream::new(REGION, ACCOUNT, root_credentials(&random), clock, random)
@@ -147,6 +149,15 @@ impl Cloud {
             quotas: options.ecs_quotas,
             agent: origin(&agent)?,
         });
+        let objects = folder.path().join("objects");
+        std::fs::create_dir(&objects)?;
+        let storage = S3::new(local_s3::Config {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            folder: objects,
+            faults: local_s3::Faults::default(),
+        });
         let step_functions = StepFunctions::new(local_states::Config {
             upstream: upstream.clone(),
             guard: guard.clone(),
@@ -154,11 +165,12 @@ impl Cloud {
             world: local_states::MiniStack::new(upstream.clone(), bus),
         });
         let mut servers = JoinSet::new();
-        servers.spawn(serve(sts, Sts::new(upstream.ministack.clone())?, stop.clone()));
+        servers.spawn(serve(sts, Sts::new(upstream.clone())?, stop.clone()));
         servers.spawn(serve(ec2, network, stop.clone()));
         servers.spawn(serve(agent, containers.agent(), stop.clone()));
         servers.spawn(serve(ecs, containers, stop.clone()));
         servers.spawn(serve(elb, balancing, stop.clone()));
+        servers.spawn(local_s3::serve(s3, storage, None, stop.clone()));
         servers.spawn(serve(states, step_functions, stop.clone()));
         let running = Mutex::new(Running { ministack, servers });
         Ok(Self {
@@ -298,6 +310,7 @@ fn environment(upstream: &Upstream) -> Vec<(String, String)> {
         ("AWS_ENDPOINT_URL_EC2", &upstream.ec2),
         ("AWS_ENDPOINT_URL_ECS", &upstream.ecs),
         ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", &upstream.elb),
+        ("AWS_ENDPOINT_URL_S3", &upstream.s3),
         ("AWS_ENDPOINT_URL_SFN", &upstream.states),
         ("AWS_ENDPOINT_URL_STS", &upstream.sts),
         ("AWS_ACCESS_KEY_ID", upstream.root.access_key_id()),

@@ -87,6 +87,10 @@ async fn up(options: Options) -> Result<ExitCode> {
          curl --cacert {} --connect-to ::ADDRESS: https://NAME:PORT/",
         cloud.root_certificate().display()
     );
+    println!(
+        "\nWhat sam deploys has to be where MiniStack looks for it:\n\nAWS_ENDPOINT_URL_S3={} sam deploy …",
+        cloud.upstream().ministack
+    );
     println!("\nThe bucket for jobs is {}. Ctrl-C stops everything.", local_cloud::deploy::DATA_BUCKET);
     let outcome = tokio::select! {
         biased;

@@ -44,6 +44,9 @@ impl Ecs {
         // What makes the cloud a local one, and no image can name by chance.
         let ministack = if reaches_queues { self.upstream.ministack.as_str() } else { NOWHERE };
         set("MAYFLY_ENDPOINT_URL", ministack.to_owned());
+        if !self.upstream.s3.is_empty() {
+            set("MAYFLY_S3_ENDPOINT_URL", self.upstream.s3.clone());
+        }
 
         for variable in &task.definition.request.container_definitions[0].environment {
             set(&variable.name, variable.value.clone());
