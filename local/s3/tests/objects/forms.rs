@@ -88,7 +88,11 @@ async fn a_form_that_the_product_signs_makes_just_its_key_of_just_its_size() {
         lifetime: HOUR,
         clock: &clock,
     };
-    let (url, fields) = signer.post(&S3Uri { bucket: BUCKET, key: "out/ü b.mp4" }, 5).expect("it is signed");
+    let properties =
+        [("content-type", "video/mp4"), ("x-amz-meta-job", "j 1"), ("x-amz-storage-class", "STANDARD_IA")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let uri = S3Uri { bucket: BUCKET, key: "out/ü b.mp4" };
+    let (url, fields) = signer.post(&uri, 5, properties).expect("it is signed");
     assert_eq!(url, format!("{}/{BUCKET}", cloud.origin));
     for (file, status, text) in [
         ("hello", 204, ""),
@@ -97,7 +101,11 @@ async fn a_form_that_the_product_signs_makes_just_its_key_of_just_its_size() {
     ] {
         assert_eq!(told(post(&cloud, &fields, file).await).await, (status, text.to_owned()), "{file}");
     }
-    assert_eq!(cloud.get("out/ü b.mp4").await, Ok(b"hello".to_vec()));
+    assert_eq!(cloud.get(uri.key).await, Ok(b"hello".to_vec()));
+    let head = cloud.client.head_object().bucket(BUCKET).key(uri.key).send().await.expect("it is there");
+    assert_eq!(head.content_type(), Some("video/mp4"));
+    assert_eq!(head.metadata().and_then(|metadata| metadata.get("job")).map(String::as_str), Some("j 1"));
+    assert_eq!(head.storage_class().map(|class| class.as_str()), Some("STANDARD_IA"));
     eventually("the end of what was refused", async || cloud.disk().0 == 1).await;
     let other = Fields::from([("key".to_owned(), "out/another".to_owned())]);
     let other = fields.into_iter().chain(other).collect();
