@@ -242,7 +242,7 @@ mod tests {
             let uris = inputs[..4].iter().filter_map(|input| S3Uri::parse(&input.from));
             let signers = role.signers(Hosts::Ipv4, Access::Write, uris).await.unwrap();
             let signed = signers.iter().flat_map(|(signer, uris)| {
-                uris.iter().map(move |uri| signer.post(uri, POST_LIMIT).map(|_| uri.key))
+                uris.iter().map(move |uri| signer.post(uri, POST_LIMIT, []).map(|_| uri.key))
             });
             let mut keys = signed.collect::<Result<Vec<_>, _>>().unwrap();
             keys.sort_unstable();
