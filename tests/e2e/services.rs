@@ -52,7 +52,9 @@ while True: udp.sendto(*udp.recvfrom(65535))
 async fn called(world: Arc<World>, job: String) -> Result<()> {
     sample("run-job.service.json")?.start(&world, &job).await?;
     let address = ready(&world, &job).await?;
-    assert_eq!(page(FRIEND, &address).await?, 200);
+    // It says of no health, so it is ready when it runs, and may not listen yet.
+    let answered = until("the page", async || Ok(page(FRIEND, &address).await.ok())).await?;
+    assert_eq!(answered, 200);
     assert!(page(STRANGER, &address).await.is_err(), "nobody else is let in");
     let result = served(&world, &job).await?;
     assert_eq!((result.seconds, result.containers, result.capacity), (120.0, 1, Provider::Spot));
