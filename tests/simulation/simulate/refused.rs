@@ -340,7 +340,7 @@ fn files() -> Table {
         row(task_with("inputs", json!([["a", object]])), "task.inputs[0]: given a list; allowed: an object"),
         row(
             task_with("outputs", json!([{ "file": "a", "to": object, "acl": "public" }])),
-            "task.outputs[0].acl: there is no such field; allowed: file or to",
+            "task.outputs[0].acl: there is no such field; allowed: file, to, contentType, cacheControl, storageClass, kmsKey, metadata",
         ),
         row(
             task_with("inputs", json!([{ "file": "a", "from": object }, { "file": "a", "from": object }])),
