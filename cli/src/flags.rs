@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const NAMED_BY_PEOPLE: [&str; 3] = ["container.environment", "container.secrets", "tags"];
 
 /// What a document can say. Units are those of the flags.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct Flags {
     /// The image to run [default: the stack's]
     #[arg(long)]
@@ -74,7 +74,7 @@ pub struct Flags {
 }
 
 /// The document's `capacity`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Capacity {
     Spot,
     OnDemand,
@@ -82,7 +82,7 @@ enum Capacity {
 }
 
 /// The document's `network.mode`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Network {
     Public,
     Existing,
@@ -90,7 +90,7 @@ enum Network {
 }
 
 /// The document's `network.egress`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Egress {
     Nat,
     Endpoints,
@@ -100,31 +100,24 @@ enum Egress {
 impl Flags {
     /// The image's name without its registry and its version, or the command's, for the job's name.
     pub fn stem(&self) -> &str {
-        let last = |path: &str| path.rsplit('/').next().map(str::len).unwrap_or_default();
         match (&self.image, self.command.first()) {
             (Some(image), _) => {
-                let name = &image[image.len() - last(image)..];
+                let name = last_part(image);
                 name.split([':', '@']).next().unwrap_or(name)
             }
-            (None, Some(program)) => &program[program.len() - last(program)..],
+            (None, Some(program)) => last_part(program),
             (None, None) => "job",
         }
     }
 
     /// Whether they say nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && !self.say_more_than_set()
+        *self == Self::default()
     }
 
     /// Whether they say something that only the command line may say.
     pub fn say_more_than_set(&self) -> bool {
-        let Self { image, inputs, outputs, cpu, memory, storage, env, secret, timeout, attempts, .. } = self;
-        let Self { on_demand, spot, capacity, network, egress, tag, submitter, command, .. } = self;
-        let lists = [inputs, outputs, env, secret, tag, command].iter().any(|list| !list.is_empty());
-        let numbers = [cpu, memory, storage, timeout, attempts].iter().any(|number| number.is_some());
-        let texts = image.is_some() || submitter.is_some();
-        let words = capacity.is_some() || network.is_some() || egress.is_some();
-        lists || numbers || texts || words || *on_demand || *spot
+        !Self { set: Vec::new(), ..self.clone() }.is_empty()
     }
 
     /// The document that the flags say.
@@ -315,6 +308,10 @@ fn placed<'a>(flag: &str, pair: &'a str) -> Result<(&'a str, &'a str)> {
     let file = path.rsplit_once('/').map_or("", |(_, file)| file);
     ensure!(!file.is_empty(), "{flag} {pair}: its last part is no file's name; say FILE={pair}");
     Ok((file, pair))
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// What this shell's variable `name` is.
