@@ -11,10 +11,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_sigv4::http_request::{
-    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings,
+    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningParams, SigningSettings,
     UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::identity::Identity;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use local_aws::auth::{Guard, Rights};
@@ -164,18 +165,8 @@ impl Cloud {
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(lifetime);
-        settings.percent_encoding_mode = PercentEncodingMode::Single;
-        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         let identity = credentials.clone().into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(REGION)
-            .name("s3")
-            .time(time)
-            .settings(settings)
-            .build()
-            .expect("parameters")
-            .into();
+        let params = parameters(&identity, settings, time);
         let request = SignableRequest::new(
             method.as_str(),
             url.as_str(),
@@ -204,19 +195,9 @@ impl Cloud {
         time: SystemTime,
     ) -> Response {
         let url = format!("{}/{BUCKET}/{key}", self.origin);
-        let mut settings = SigningSettings::default();
-        settings.percent_encoding_mode = PercentEncodingMode::Single;
-        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let settings = SigningSettings::default();
         let identity = credentials.clone().into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(REGION)
-            .name("s3")
-            .time(time)
-            .settings(settings)
-            .build()
-            .expect("parameters")
-            .into();
+        let params = parameters(&identity, settings, time);
         let hash = headers.iter().find(|(name, _)| *name == "x-amz-content-sha256").map(|(_, hash)| *hash);
         let payload = SignableBody::Precomputed(hash.unwrap_or_default().to_owned());
         let request = SignableRequest::new("PUT", &url, headers.iter().copied(), payload);
@@ -282,4 +263,12 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(Duration::from_secs(20), looking)
         .await
         .unwrap_or_else(|_| panic!("{what} did not come"));
+}
+
+/// What a request of S3's is signed with.
+fn parameters(identity: &Identity, mut settings: SigningSettings, time: SystemTime) -> SigningParams<'_> {
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    let parameters = v4::SigningParams::builder().identity(identity).region(REGION).name("s3");
+    parameters.time(time).settings(settings).build().expect("parameters").into()
 }
