@@ -112,6 +112,56 @@ fn definition() -> Value {
     })
 }
 
+/// The input of a definition of two containers, one of which prepares what they share for the other.
+fn together() -> Value {
+    let shared = json!([{ "sourceVolume": "shared", "containerPath": "/.shared", "readOnly": false }]);
+    json!({
+        "family": "together",
+        "executionRoleArn": "arn:aws:iam::123456789012:role/execution",
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256",
+        "memory": "512",
+        "volumes": [{ "name": "shared" }],
+        "containerDefinitions": [
+            {
+                "name": "init",
+                "image": "sleeper",
+                "essential": false,
+                "startTimeout": 120,
+                "mountPoints": shared,
+            },
+            {
+                "name": "worker",
+                "image": "sleeper",
+                "essential": true,
+                "dependsOn": [{ "containerName": "init", "condition": "SUCCESS" }],
+                "entryPoint": ["/.shared/worker"],
+                "user": "0:0",
+                "readonlyRootFilesystem": true,
+                "linuxParameters": { "initProcessEnabled": true },
+                "ulimits": [{ "name": "nofile", "softLimit": 1024, "hardLimit": 4096 }],
+                "repositoryCredentials": {
+                    "credentialsParameter": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:s-AbCdEf",
+                },
+                "mountPoints": shared,
+            },
+        ],
+    })
+}
+
+/// What two containers have that one alone has not.
+const TOGETHER: [&str; 8] = [
+    "/taskDefinition/volumes/0/name",
+    "/taskDefinition/containerDefinitions/0/startTimeout",
+    "/taskDefinition/containerDefinitions/0/mountPoints",
+    "/taskDefinition/containerDefinitions/1/dependsOn",
+    "/taskDefinition/containerDefinitions/1/user",
+    "/taskDefinition/containerDefinitions/1/readonlyRootFilesystem",
+    "/taskDefinition/containerDefinitions/1/ulimits",
+    "/taskDefinition/containerDefinitions/1/repositoryCredentials",
+];
+
 fn definitions() -> Vec<Step> {
     vec![
         row("ListTaskDefinitions", "none yet", json!({})),
@@ -183,6 +233,9 @@ fn definitions() -> Vec<Step> {
         row("DeleteTaskDefinitions", "an inactive one", json!({ "taskDefinitions": ["job-a:1"] }))
             .same(&["/taskDefinitions/0/status"]),
         row("DeleteTaskDefinitions", "none", json!({ "taskDefinitions": [] })),
+        row("RegisterTaskDefinition", "of two containers", together()).same(&TOGETHER),
+        row("DescribeTaskDefinition", "of two containers", json!({ "taskDefinition": "together" }))
+            .same(&TOGETHER),
     ]
 }
 
@@ -193,7 +246,33 @@ fn refused_definitions() -> Vec<Step> {
         *input.pointer_mut(field).expect("the definition has the field") = value;
         row("RegisterTaskDefinition", case, input)
     };
+    let refused_together = |case, field: &str, value: Value| {
+        let mut input = together();
+        input["family"] = json!("refused-together");
+        let (parent, name) = field.rsplit_once('/').expect("a pointer has a slash");
+        input.pointer_mut(parent).expect("the definition has the field's parent")[name] = value;
+        row("RegisterTaskDefinition", case, input)
+    };
+    let dependency = |name: &str| json!([{ "containerName": name, "condition": "SUCCESS" }]);
     vec![
+        refused_together("no essential container", "/containerDefinitions/1/essential", json!(false)),
+        refused_together("an essential dependency", "/containerDefinitions/0/essential", json!(true)),
+        refused_together(
+            "a dependency that is not there",
+            "/containerDefinitions/0/dependsOn",
+            dependency("x"),
+        ),
+        refused_together("a dependency on itself", "/containerDefinitions/0/dependsOn", dependency("init")),
+        refused_together("two containers of one name", "/containerDefinitions/0/name", json!("worker")),
+        refused_together("too long to start", "/containerDefinitions/0/startTimeout", json!(121)),
+        refused_together("a volume that is not there", "/volumes", json!([])),
+        refused_together("a volume on the machine", "/volumes/0/host", json!({ "sourcePath": "/" })),
+        refused_together("too many parts of a user", "/containerDefinitions/1/user", json!("a:b:c")),
+        refused_together(
+            "more than the hard limit",
+            "/containerDefinitions/1/ulimits",
+            json!([{ "name": "nofile", "softLimit": 2, "hardLimit": 1 }]),
+        ),
         refused("a network mode that Fargate has not", "/networkMode", json!("bridge")),
         refused("a size that Fargate has not", "/memory", json!("2000")),
         refused("too little storage", "/ephemeralStorage/sizeInGiB", json!(20)),

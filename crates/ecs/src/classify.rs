@@ -5,6 +5,7 @@
 use aws_sdk_ecs::types::Service;
 use mayfly_model::class::Class;
 use mayfly_model::message::{Failure, Loss};
+use mayfly_model::names::{SERVICE_CONTAINER, WORKER_CONTAINER};
 
 use crate::event::{Action, Body, Event, TaskChange};
 
@@ -63,9 +64,11 @@ pub fn of_end(task: &TaskChange) -> Option<(Class, String)> {
     Some((Class::CommandFailed, format!("the container {told}")))
 }
 
-/// The code that the task's container ended with, where it has one.
+/// The code that the task's container ended with, where it has one: that in which the worker or the service is, not one that
+/// prepares the task for it.
 pub fn exit_code(task: &TaskChange) -> Option<i32> {
-    task.containers.iter().find_map(|container| container.exit_code)
+    let is_its = |name: &str| [WORKER_CONTAINER, SERVICE_CONTAINER].contains(&name);
+    task.containers.iter().find(|container| is_its(&container.name))?.exit_code
 }
 
 /// The class of a task's end, and what happened in words.
@@ -251,7 +254,7 @@ mod tests {
     const IMPAIRED: &str = "SERVICE_TASK_START_IMPAIRED";
 
     fn class_of(stop_code: &str, stopped_reason: &str, exit_code: Option<i32>, reason: &str) -> Class {
-        let containers = vec![Container { exit_code, reason: reason.into() }];
+        let containers = vec![Container { name: WORKER_CONTAINER.into(), exit_code, reason: reason.into() }];
         let (stop_code, stopped_reason) = (stop_code.into(), stopped_reason.into());
         of_task(&TaskChange { stop_code, stopped_reason, containers, ..TaskChange::default() }).0
     }
@@ -324,7 +327,10 @@ mod tests {
     #[test]
     fn a_worker_that_could_not_start_is_no_lost_heartbeat() {
         let class_of = |stop_code: &str, exit_code: Option<i32>| {
-            let containers = vec![Container { exit_code, reason: String::new() }];
+            // The one that brought the worker has ended well before.
+            let init = Container { name: "init".into(), exit_code: Some(0), ..Container::default() };
+            let worker = Container { name: WORKER_CONTAINER.into(), exit_code, ..Container::default() };
+            let containers = vec![init, worker];
             let task = TaskChange { stop_code: stop_code.into(), containers, ..TaskChange::default() };
             let (class, message) = of_task(&task);
             let loss = Loss { failure: Failure { class, message, output: None }, given_up: false };
@@ -343,7 +349,7 @@ mod tests {
     #[test]
     fn a_reason_that_is_given_twice_is_told_once() {
         let stopped_reason = "CannotPullContainerError: not found".to_owned();
-        let containers = vec![Container { exit_code: None, reason: stopped_reason.clone() }];
+        let containers = vec![Container { reason: stopped_reason.clone(), ..Container::default() }];
         let task = TaskChange {
             stop_code: "TaskFailedToStart".into(),
             stopped_reason,

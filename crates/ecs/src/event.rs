@@ -87,6 +87,8 @@ pub struct Attachment {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
+    /// Its name in the task definition.
+    pub name: String,
     /// Absent where it never ran.
     pub exit_code: Option<i32>,
     /// What ECS says of its end.

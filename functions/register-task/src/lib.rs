@@ -10,7 +10,7 @@ use mayfly_ecs::pairs;
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Environment, Step};
 use mayfly_model::job::{Egress, Port, Protocol};
-use mayfly_model::names::{COMMAND_VARIABLE, SERVICE_CONTAINER};
+use mayfly_model::names::{COMMAND_VARIABLE, SERVICE_CONTAINER, WORKER_CONTAINER};
 use mayfly_model::plan::{Plan, PlannedService};
 use mayfly_model::tags;
 use mayfly_model::tags::Owner;
@@ -161,7 +161,7 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
     let queue_endpoints = queue_endpoints.iter().map(|value| ("MAYFLY_QUEUE_ENDPOINTS", value));
     let own = own.into_iter().chain(queue_endpoints).map(|(name, value)| variable(name, value));
     Ok(container
-        .name("worker")
+        .name(WORKER_CONTAINER)
         // Whatever the command leaves behind is reaped, and the worker is no init process.
         .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
         .set_environment(Some(own.chain(variables(plan, commands)).collect()))

@@ -23,7 +23,7 @@ impl Service for Agent {
         } else if let Some(id) = path.strip_prefix(METADATA) {
             match id.strip_suffix("/task") {
                 // `${ECS_CONTAINER_METADATA_URI_V4}/task`
-                Some(id) => self.describe(id, Task::metadata),
+                Some(id) => self.describe(id, |task, _| task.metadata()),
                 // `${ECS_CONTAINER_METADATA_URI_V4}`
                 None => self.describe(id, Task::container_metadata),
             }
@@ -39,10 +39,14 @@ impl Service for Agent {
 }
 
 impl Agent {
-    fn describe(&self, runtime_id: &str, how: fn(&Task) -> Value) -> (StatusCode, Value) {
+    fn describe(&self, runtime_id: &str, how: fn(&Task, usize) -> Value) -> (StatusCode, Value) {
         let state = self.0.state();
-        match state.tasks.values().find(|task| task.runtime_id.as_deref() == Some(runtime_id)) {
-            Some(task) => (StatusCode::OK, how(task)),
+        let asking = state.tasks.values().find_map(|task| {
+            let mut containers = task.containers.iter();
+            Some((task, containers.position(|one| one.runtime_id.as_deref() == Some(runtime_id))?))
+        });
+        match asking {
+            Some((task, container)) => (StatusCode::OK, how(task, container)),
             None => (StatusCode::NOT_FOUND, json!("unknown container")),
         }
     }
@@ -97,13 +101,14 @@ impl Task {
             "PullStoppedAt": self.times.pull_stopped_at.map(iso),
             "AvailabilityZone": self.interface.as_ref().map(|interface| &interface.availability_zone),
             "LaunchType": "FARGATE",
-            "Containers": [self.container_metadata()],
+            "Containers": (0..self.containers.len()).map(|one| self.container_metadata(one)).collect::<Vec<_>>(),
             "FaultInjectionEnabled": false,
         })
     }
 
-    fn container_metadata(&self) -> Value {
-        let definition = &self.definition.request.container_definitions[0];
+    fn container_metadata(&self, index: usize) -> Value {
+        let (definition, container) =
+            (&self.definition.request.container_definitions[index], &self.containers[index]);
         let networks = self.interface.iter().map(|interface| {
             let mut network =
                 json!({ "NetworkMode": "awsvpc", "AttachmentIndex": 0, "MACAddress": interface.mac });
@@ -116,16 +121,16 @@ impl Task {
             network
         });
         let mut metadata = json!({
-            "DockerId": self.runtime_id,
+            "DockerId": container.runtime_id,
             "Name": definition.name,
             "DockerName": definition.name,
             "Image": definition.image,
             "DesiredStatus": self.desired_status(),
-            "KnownStatus": self.last_status.name(),
+            "KnownStatus": container.status.name(),
             "CreatedAt": self.times.pull_stopped_at.map(iso),
-            "StartedAt": self.times.started_at.map(iso),
+            "StartedAt": container.started_at.map(iso),
             "Type": "NORMAL",
-            "ContainerARN": self.container_arn(),
+            "ContainerARN": self.container_arn(container),
             "Networks": networks.collect::<Vec<_>>(),
         });
         if let Some(log) = &definition.log_configuration {

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::error::{ApiError, Result};
 use crate::pages::page;
 use crate::requests::{
-    DefinitionStatus, DeleteTaskDefinitions, DeregisterTaskDefinition, DescribeTaskDefinition, Include,
-    ListTaskDefinitionFamilies, ListTaskDefinitions, RegisterTaskDefinition,
+    CpuArchitecture, DefinitionStatus, DeleteTaskDefinitions, DeregisterTaskDefinition,
+    DescribeTaskDefinition, Include, ListTaskDefinitionFamilies, ListTaskDefinitions, RegisterTaskDefinition,
 };
 use crate::{Ecs, fargate, seconds, tags};
 
@@ -34,6 +34,17 @@ impl Revision {
     pub fn cpu_units(&self) -> u32 {
         let units = self.request.cpu.as_ref().and_then(|cpu| cpu.parse().ok());
         units.expect("a definition has been checked to have a cpu")
+    }
+}
+
+impl Revision {
+    /// The processor of a task, as OCI calls it: `RuntimePlatform$cpuArchitecture`, of which the first is the default.
+    pub fn architecture(&self) -> &'static str {
+        let platform = self.request.runtime_platform.as_ref();
+        match platform.and_then(|platform| platform.cpu_architecture) {
+            None | Some(CpuArchitecture::X86) => "amd64",
+            Some(CpuArchitecture::Arm) => "arm64",
+        }
     }
 }
 
@@ -103,7 +114,6 @@ impl Definition {
                 ("revision", json!(self.revision.number)),
                 ("status", json!(self.status)),
                 ("compatibilities", json!(["EC2", "FARGATE"])),
-                ("volumes", json!([])),
                 ("placementConstraints", json!([])),
                 ("registeredAt", seconds(self.registered_at)),
                 ("registeredBy", json!(self.registered_by)),
@@ -120,7 +130,7 @@ impl Definition {
         // ECS fills in what a container definition leaves out: API Reference, the answer in the example of
         // `RegisterTaskDefinition`; the host port, which is the container's on Fargate: `PortMapping$hostPort`.
         for container in fields["containerDefinitions"].as_array_mut().expect("a list").iter_mut() {
-            for list in ["mountPoints", "volumesFrom", "systemControls"] {
+            for list in ["volumesFrom", "systemControls"] {
                 container[list] = json!([]);
             }
             for mapping in container["portMappings"].as_array_mut().expect("a list").iter_mut() {

@@ -17,6 +17,7 @@ impl Ecs {
     pub(crate) fn environment(
         &self,
         task: &str,
+        container: usize,
         secrets: BTreeMap<String, String>,
         reaches_queues: bool,
     ) -> BTreeMap<String, String> {
@@ -29,7 +30,7 @@ impl Ecs {
         set("AWS_DEFAULT_REGION", self.upstream.region.clone());
         set("AWS_REGION", self.upstream.region.clone());
         set("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE".into());
-        if let Some(id) = &task.runtime_id {
+        if let Some(id) = &task.containers[container].runtime_id {
             set("ECS_CONTAINER_METADATA_URI_V4", format!("{}{METADATA}{id}", self.agent));
         }
         // On AWS it is the relative URI, of the link-local address 169.254.170.2, which cannot be served
@@ -48,7 +49,7 @@ impl Ecs {
             set("MAYFLY_S3_ENDPOINT_URL", self.upstream.s3.clone());
         }
 
-        for variable in &task.definition.request.container_definitions[0].environment {
+        for variable in &task.definition.request.container_definitions[container].environment {
             set(&variable.name, variable.value.clone());
         }
         environment.extend(secrets);

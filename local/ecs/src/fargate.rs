@@ -5,15 +5,15 @@ use std::collections::HashSet;
 use crate::error::{ApiError, Result};
 use crate::registries::Registry;
 use crate::requests::{
-    ContainerDefinition, HealthCheck, LogConfiguration, NetworkMode, PortMapping, Protocol,
-    RegisterTaskDefinition,
+    ContainerCondition, ContainerDefinition, ContainerDependency, HealthCheck, LogConfiguration, MountPoint,
+    NetworkMode, PortMapping, Protocol, RegisterTaskDefinition, Ulimit, Volume,
 };
-use crate::{logs, secrets};
+use crate::{logs, order, secrets};
 
-/// The time between SIGTERM and SIGKILL in seconds, unless the definition says otherwise, and its upper limit
-/// (`ContainerDefinition$stopTimeout`).
+/// The time between SIGTERM and SIGKILL in seconds, unless the definition says otherwise: `ContainerDefinition$stopTimeout`.
 pub(crate) const STOP_TIMEOUT: u64 = 30;
-const MAX_STOP_TIMEOUT: u64 = 120;
+/// The upper limit of both of a container's times.
+const MAX_TIMEOUT: u64 = 120;
 
 /// Whether the container waits for its log, or its log loses lines: API Reference, `LogConfiguration$options`. Nothing is
 /// lost here, but a definition that leaves it to the account loses lines on AWS, where the default became the second in
@@ -46,17 +46,112 @@ pub(crate) fn validate(request: &RegisterTaskDefinition) -> Result<()> {
             return Err(ApiError::client("Role is not valid"));
         }
     }
-    match request.container_definitions.as_slice() {
-        [] => Err(ApiError::client("Container list cannot be empty.")),
-        [one] => {
-            // `ContainerDefinition$cpu`: the containers' units must be within the task's.
-            if request.cpu.as_deref().and_then(|cpu| cpu.parse().ok()).is_some_and(|cpu: u32| one.cpu > cpu) {
-                return Err(ApiError::client("The cpu of a container must not exceed the cpu of the task."));
-            }
-            container(one, request.execution_role_arn.is_some())
-        }
-        _ => Err(ApiError::unsupported("a task of more than one container")),
+    volumes(&request.volumes)?;
+    for one in &request.container_definitions {
+        container(one, request.execution_role_arn.is_some())?;
+        mount_points(one, &request.volumes)?;
     }
+    containers(request)
+}
+
+/// What the containers of one task must be together.
+fn containers(request: &RegisterTaskDefinition) -> Result<()> {
+    let containers = request.container_definitions.as_slice();
+    if containers.is_empty() {
+        return Err(ApiError::client("Container list cannot be empty."));
+    }
+    // As seen (metaps/genova#291).
+    if twice(containers.iter().map(|container| &container.name)).is_some() {
+        return Err(ApiError::client("Container names must be unique within a Task Definition."));
+    }
+    // `ContainerDefinition$essential`.
+    if !containers.iter().any(|container| container.essential) {
+        return Err(ApiError::client(
+            "At least one container in the task definition must be marked essential.",
+        ));
+    }
+    // `ContainerDefinition$cpu`: the containers' units must be within the task's.
+    let units: u32 = containers.iter().map(|container| container.cpu).sum();
+    if request.cpu.as_deref().and_then(|cpu| cpu.parse().ok()).is_some_and(|cpu: u32| units > cpu) {
+        return Err(ApiError::client("The cpu of the containers must not exceed the cpu of the task."));
+    }
+    // On AWS they share one network; here each container that is called has its own.
+    if containers.iter().filter(|container| !container.port_mappings.is_empty()).count() > 1 {
+        return Err(ApiError::unsupported("portMappings of more than one container"));
+    }
+    containers.iter().try_for_each(|container| dependencies(container, containers))?;
+    if order::has_cycle(containers) {
+        // Those of the words for links (Shippable/support#4194).
+        return Err(ApiError::client("Container dependencies should not have a cycle"));
+    }
+    Ok(())
+}
+
+/// `ContainerDependency`.
+fn dependencies(container: &ContainerDefinition, containers: &[ContainerDefinition]) -> Result<()> {
+    for ContainerDependency { container_name, condition } in &container.depends_on {
+        let Some(other) = containers.iter().find(|other| other.name == *container_name) else {
+            // As seen, the sign too (dagster-io/dagster#6926).
+            return Err(ApiError::client(format!(
+                "Cannot depend on container + '{container_name}' because it does not exist"
+            )));
+        };
+        match condition {
+            // As seen (boto/boto3#2436).
+            ContainerCondition::Complete | ContainerCondition::Success if other.essential => {
+                return Err(ApiError::client(
+                    "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
+                ));
+            }
+            ContainerCondition::Healthy => {
+                return Err(ApiError::unsupported("a dependency with the condition HEALTHY"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// `Volume`: one that is bound and has no place on a machine is all that Fargate has of that kind; what others there are is no
+/// field here.
+fn volumes(volumes: &[Volume]) -> Result<()> {
+    for Volume { name, host } in volumes {
+        if !is_name(name) {
+            return Err(ApiError::client(format!("Invalid volume name {name:?}.")));
+        }
+        // As seen (cloudposse/terraform-aws-ecs-alb-service-task#174).
+        if host.as_ref().is_some_and(|host| host.source_path.is_some()) {
+            return Err(ApiError::client("Fargate compatible task definitions do not support sourcePath"));
+        }
+    }
+    match twice(volumes.iter().map(|volume| &volume.name)) {
+        Some(name) => Err(ApiError::client(format!("The volume {name} is given twice."))),
+        None => Ok(()),
+    }
+}
+
+/// `MountPoint`.
+fn mount_points(container: &ContainerDefinition, volumes: &[Volume]) -> Result<()> {
+    for MountPoint { source_volume, container_path, .. } in &container.mount_points {
+        // As seen (ansible/ansible#35777).
+        if !volumes.iter().any(|volume| volume.name == *source_volume) {
+            return Err(ApiError::client(format!("Unknown volume '{source_volume}'.")));
+        }
+        let mut parts = container_path.split('/').skip(1);
+        if !container_path.starts_with('/') || parts.any(|part| ["", ".", ".."].contains(&part)) {
+            return Err(ApiError::client(format!("The container path {container_path:?} is not absolute.")));
+        }
+    }
+    match twice(container.mount_points.iter().map(|mount| &mount.container_path)) {
+        Some(path) => Err(ApiError::client(format!("The container path {path} is mounted twice."))),
+        None => Ok(()),
+    }
+}
+
+/// The first that is there a second time.
+fn twice<'a>(mut names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    let mut seen = HashSet::new();
+    names.find(|name| !seen.insert(*name))
 }
 
 /// `RegisterTaskDefinition$family`: up to 255 letters, digits, underscores and hyphens.
@@ -114,20 +209,22 @@ fn container(container: &ContainerDefinition, has_execution_role: bool) -> Resul
     if container.image.is_empty() {
         return Err(ApiError::client("Container.image should not be null or empty."));
     }
-    // `ContainerDefinition$essential`.
-    if !container.essential {
-        return Err(ApiError::client(
-            "At least one container in the task definition must be marked essential.",
-        ));
+    // `ContainerDefinition$startTimeout` and `$stopTimeout`.
+    for (name, timeout) in [("start", container.start_timeout), ("stop", container.stop_timeout)] {
+        if let Some(timeout) = timeout
+            && !(2..=MAX_TIMEOUT).contains(&timeout)
+        {
+            return Err(ApiError::client(format!(
+                "The {name} timeout of a Fargate container must be between 2 and {MAX_TIMEOUT} seconds, not {timeout}."
+            )));
+        }
     }
-    if let Some(timeout) = container.stop_timeout
-        && !(2..=MAX_STOP_TIMEOUT).contains(&timeout)
+    if let Some(user) = &container.user
+        && !is_user(user)
     {
-        // `ContainerDefinition$stopTimeout`; Developer Guide, "Container timeouts", has the minimum.
-        return Err(ApiError::client(format!(
-            "The stop timeout of a Fargate container must be between 2 and {MAX_STOP_TIMEOUT} seconds, not {timeout}."
-        )));
+        return Err(ApiError::client(format!("Invalid user {user:?}.")));
     }
+    ulimits(&container.ulimits)?;
     let mut names = HashSet::new();
     for name in container
         .environment
@@ -158,6 +255,20 @@ fn container(container: &ContainerDefinition, has_execution_role: bool) -> Resul
     if let Some(secret) = container.secrets.iter().find(|secret| !secrets::is_supported(secret)) {
         return Err(ApiError::unsupported(format!("the secret {:?}", secret.value_from)));
     }
+    if let Some(credentials) = &container.repository_credentials {
+        if !secrets::is_credentials(credentials) {
+            return Err(ApiError::unsupported(format!(
+                "the credentialsParameter {:?}",
+                credentials.credentials_parameter
+            )));
+        }
+        // Developer Guide, "Using non-AWS container images in Amazon ECS": the execution role reads it.
+        if !has_execution_role {
+            return Err(ApiError::client(
+                "When you are specifying repository credentials, you must also specify a value for 'executionRoleArn'.",
+            ));
+        }
+    }
     // Private images are pulled by the execution role: Developer Guide, "Amazon ECS task execution IAM role".
     if Registry::of(&container.image).is_ecr() && !has_execution_role {
         return Err(ApiError::client(
@@ -165,6 +276,32 @@ fn container(container: &ContainerDefinition, has_execution_role: bool) -> Resul
         ));
     }
     container.log_configuration.as_ref().map_or(Ok(()), |log| logging(log, has_execution_role))
+}
+
+/// `ContainerDefinition$user`: a user or its id, and a group or its id after a colon.
+fn is_user(user: &str) -> bool {
+    let mut parts = user.split(':');
+    let is_part =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic()) && !part.starts_with('-');
+    parts.by_ref().take(2).all(is_part) && parts.next().is_none()
+}
+
+/// `ContainerDefinition$ulimits`: Fargate overrides the limit of open files alone.
+fn ulimits(ulimits: &[Ulimit]) -> Result<()> {
+    for Ulimit { name, soft_limit, hard_limit } in ulimits {
+        if name != "nofile" {
+            return Err(ApiError::unsupported(format!("the ulimit {name:?}")));
+        }
+        if soft_limit > hard_limit {
+            return Err(ApiError::client(format!(
+                "The soft limit {soft_limit} of the ulimit {name} exceeds its hard limit {hard_limit}."
+            )));
+        }
+    }
+    match twice(ulimits.iter().map(|ulimit| &ulimit.name)) {
+        Some(name) => Err(ApiError::client(format!("The ulimit {name} is given twice."))),
+        None => Ok(()),
+    }
 }
 
 /// `ContainerDefinition$portMappings` and `PortMapping`.
@@ -306,6 +443,56 @@ mod tests {
         assert!(size(None, Some("512")).unwrap_err().message.contains("'cpu' be defined"));
     }
 
+    /// The complaint about a definition of these containers, by name, of which the first alone is essential.
+    fn complaint_about(containers: &[(&str, Value)]) -> Option<String> {
+        let containers = containers.iter().enumerate().map(|(index, (name, rest))| {
+            let mut container = json!({ "name": name, "image": "i", "essential": index == 0 });
+            container.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            container
+        });
+        let volumes = json!([{ "name": "shared" }]);
+        let mut definition = definition();
+        definition["containerDefinitions"] = containers.collect();
+        definition["volumes"] = volumes;
+        validate(&serde_json::from_value(definition).unwrap()).err().map(|error| error.message)
+    }
+
+    #[test]
+    fn containers_of_one_task_depend_on_each_other_as_ecs_lets_them() {
+        let on = |name: &str, condition: &str| json!({ "dependsOn": [{ "containerName": name, "condition": condition }] });
+        let none = json!({});
+        for condition in ["START", "COMPLETE", "SUCCESS"] {
+            let containers = [("job", on("init", condition)), ("init", none.clone())];
+            assert_eq!(complaint_about(&containers), None, "{condition}");
+        }
+        let mount = |path: &str| json!({ "sourceVolume": "shared", "containerPath": path });
+        let mounts = json!({ "mountPoints": [mount("/a"), mount("/b")] });
+        assert_eq!(complaint_about(&[("job", mounts)]), None, "a volume may be in two places");
+        let ports = json!({ "portMappings": [{ "containerPort": 80 }] });
+        for (containers, expected) in [
+            (vec![("job", none.clone()), ("job", none.clone())], "Container names must be unique"),
+            (
+                vec![("job", on("init", "START"))],
+                "Cannot depend on container + 'init' because it does not exist",
+            ),
+            (
+                vec![("job", none.clone()), ("other", on("job", "SUCCESS"))],
+                "cannot be an essential container",
+            ),
+            (vec![("job", on("init", "HEALTHY")), ("init", none.clone())], "HEALTHY"),
+            (vec![("job", on("job", "START"))], "cycle"),
+            (vec![("job", on("init", "START")), ("init", on("job", "START"))], "cycle"),
+            (vec![("job", json!({ "cpu": 1000 })), ("init", json!({ "cpu": 25 }))], "must not exceed"),
+            (vec![("job", ports.clone()), ("other", ports)], "more than one container"),
+            (vec![("job", json!({ "mountPoints": [mount("a")] }))], "not absolute"),
+            (vec![("job", json!({ "mountPoints": [mount("/a/../b")] }))], "not absolute"),
+            (vec![("job", json!({ "mountPoints": [mount("/a"), mount("/a")] }))], "mounted twice"),
+        ] {
+            let complaint = complaint_about(&containers).unwrap_or_else(|| panic!("{containers:?} passed"));
+            assert!(complaint.contains(expected), "{containers:?}: {complaint}");
+        }
+    }
+
     #[test]
     fn each_broken_rule_is_named() {
         assert_eq!(complaint("/family", json!("job-1")), None);
@@ -321,7 +508,38 @@ mod tests {
             ("/containerDefinitions", json!([]), "cannot be empty"),
             ("/containerDefinitions/0/stopTimeout", json!(121), "between 2 and 120"),
             ("/containerDefinitions/0/cpu", json!(1025), "must not exceed"),
-            ("/containerDefinitions/0/essential", json!(false), "essential"),
+            ("/containerDefinitions/0/essential", json!(false), "must be marked essential"),
+            ("/containerDefinitions/0/startTimeout", json!(1), "start timeout of a Fargate container"),
+            ("/containerDefinitions/0/user", json!("a:b:c"), "Invalid user"),
+            ("/containerDefinitions/0/user", json!(":0"), "Invalid user"),
+            ("/containerDefinitions/0/user", json!("-1"), "Invalid user"),
+            (
+                "/containerDefinitions/0/ulimits",
+                json!([{ "name": "core", "softLimit": 0, "hardLimit": 0 }]),
+                "ulimit \"core\"",
+            ),
+            (
+                "/containerDefinitions/0/ulimits",
+                json!([{ "name": "nofile", "softLimit": 2, "hardLimit": 1 }]),
+                "exceeds its hard limit",
+            ),
+            (
+                "/containerDefinitions/0/repositoryCredentials",
+                json!({ "credentialsParameter": "name" }),
+                "credentialsParameter \"name\"",
+            ),
+            (
+                "/containerDefinitions/0/mountPoints",
+                json!([{ "sourceVolume": "tmp", "containerPath": "/tmp" }]),
+                "Unknown volume 'tmp'.",
+            ),
+            ("/volumes", json!([{ "name": "a b" }]), "Invalid volume name"),
+            ("/volumes", json!([{ "name": "a" }, { "name": "a" }]), "given twice"),
+            (
+                "/volumes",
+                json!([{ "name": "a", "host": { "sourcePath": "/" } }]),
+                "do not support sourcePath",
+            ),
             ("/containerDefinitions/0/name", json!("a b"), "Invalid container name"),
             (
                 "/containerDefinitions/0/portMappings",

@@ -21,6 +21,7 @@ mod health;
 mod lifecycle;
 mod limits;
 mod logs;
+mod order;
 mod pages;
 mod parameters;
 mod processes;
@@ -66,7 +67,8 @@ pub use crate::faults::{Fault, Faults, Refusal, Rule, SpotStopCode, Stage};
 pub use crate::logs::{Line, LogStream};
 pub use crate::processes::{Images, Processes, init};
 pub use crate::quotas::Quotas;
-pub use crate::runtime::{Container, Launch, Runtime};
+pub use crate::runtime::{Container, Launch, Mount, NoImage, Runtime, Wanted};
+pub use crate::secrets::Credentials;
 
 /// What a process gets at least between SIGTERM and SIGKILL, or for a health check, however fast the cloud's time runs.
 const LEAST_TIME: Duration = Duration::from_secs(1);

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
+use std::mem;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::{join_all, select_all};
 use jiff::Timestamp;
 use local_aws::upstream::Session;
 use local_ec2::{Server, TaskInterface};
 use tokio::select;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::definitions::Revision;
@@ -19,13 +22,15 @@ use crate::endpoints::Endpoints;
 use crate::fargate::STOP_TIMEOUT;
 use crate::faults::{Fault, SpotStopCode, Stage};
 use crate::logs::LogStream;
+use crate::order::{self, Group, Start};
 use crate::reader::Reader;
 use crate::registries::Registry;
 use crate::requests::{AwsvpcConfiguration, ContainerDefinition, LoadBalancer, Switch};
-use crate::runtime::{Container, Launch};
+use crate::runtime::{Container, Launch, Mount, Wanted};
+use crate::secrets::Credentials;
 use crate::services::Service;
 use crate::targets::Targets;
-use crate::tasks::{LastStatus, StopCode, Task, alter, change, request_stop};
+use crate::tasks::{ContainerStatus, LastStatus, StopCode, Task, alter, change, request_stop};
 use crate::{Ecs, health, logs, pull, scheduler, secrets, short_name};
 
 /// How long each step takes, in the cloud's time. Starting: the sample event of Developer Guide, "Amazon ECS
@@ -37,6 +42,12 @@ const PULLING: Duration = Duration::from_secs(3);
 const ACTIVATING: Duration = Duration::from_secs(3);
 const DEACTIVATING: Duration = Duration::from_secs(3);
 const DEPROVISIONING: Duration = Duration::from_secs(15);
+
+/// What stops a task: Developer Guide, "Amazon ECS stopped tasks error messages".
+const EXITED: &str = "Essential container in task exited";
+
+/// The same where nothing else is told; as seen on Fargate (aws/containers-roadmap#2561).
+const NOT_STARTED: &str = "Task failed to start";
 
 /// How long a task tries to reach a server to which no way leads. AWS gives no number; the messages tell of three tries, or
 /// five, that ran into a time-out.
@@ -67,7 +78,8 @@ pub(crate) fn begin(ecs: &Ecs, task: &Task, service: &Service, fault: Option<Fau
         job: service.job().map(str::to_owned),
         // `CreateService$healthCheckGracePeriodSeconds`: 0 by default.
         grace: Duration::from_secs(service.request.health_check_grace_period_seconds.unwrap_or(0).into()),
-        container: None,
+        containers: task.containers.iter().map(|_| None).collect(),
+        out_of_memory: OnceLock::new(),
         endpoints: Endpoints::default(),
         groups: service.request.load_balancers.clone(),
         targets: None,
@@ -78,19 +90,31 @@ pub(crate) fn begin(ecs: &Ecs, task: &Task, service: &Service, fault: Option<Fau
 /// Why a task could not be started, in the words of `stoppedReason`: Developer Guide, "Amazon ECS stopped
 /// tasks error messages".
 struct StartFailure {
+    code: StopCode,
     reason: String,
-    /// Whether it was the container that failed, not the task around it.
-    of_container: bool,
+    /// The container that failed, where it was not the task around it.
+    container: Option<usize>,
 }
 
 impl StartFailure {
     fn of_task(reason: String) -> Self {
-        Self { reason, of_container: false }
+        Self { code: StopCode::TaskFailedToStart, reason, container: None }
     }
 
-    fn of_container(reason: String) -> Self {
-        Self { reason, of_container: true }
+    fn of_container(container: usize, reason: String) -> Self {
+        Self { container: Some(container), ..Self::of_task(reason) }
     }
+
+    /// An essential container has ended before all others had been started.
+    fn ended() -> Self {
+        Self { code: StopCode::EssentialContainerExited, ..Self::of_task(EXITED.to_owned()) }
+    }
+}
+
+/// What a container is started with that has all that its start needs from elsewhere.
+struct Prepared {
+    environment: BTreeMap<String, String>,
+    logs: Option<LogStream>,
 }
 
 struct Life {
@@ -106,8 +130,10 @@ struct Life {
     job: Option<String>,
     /// How long a health check may fail at the beginning.
     grace: Duration,
-    /// The container, while there is one.
-    container: Option<Arc<dyn Container>>,
+    /// The containers that have been started, in the order of the definition's.
+    containers: Vec<Option<Arc<dyn Container>>>,
+    /// The exit code that is told of the container that a fault has killed for want of memory.
+    out_of_memory: OnceLock<Option<i32>>,
     /// Where the container is called.
     endpoints: Endpoints,
     /// The service's target groups, and what the task is registered as while it runs.
@@ -116,11 +142,11 @@ struct Life {
 }
 
 impl Life {
-    /// Lives until STOPPED, or until the stand-in stops; the container never outlives this.
+    /// Lives until STOPPED, or until the stand-in stops; no container outlives this.
     async fn run(mut self) {
         let stop = self.ecs.stop.clone();
         stop.run_until_cancelled(Box::pin(self.live())).await;
-        if let Some(container) = self.container.take() {
+        for container in self.containers.into_iter().flatten() {
             container.kill();
             container.exit_code().await;
         }
@@ -130,13 +156,21 @@ impl Life {
         let stopping = self.stopping.clone();
         match stopping.run_until_cancelled(Box::pin(self.start())).await {
             Some(Ok(())) => self.work().await,
-            Some(Err(failure)) => self.change(|task, now| {
-                task.stop.get_or_insert((StopCode::TaskFailedToStart, failure.reason.clone()));
-                task.times.stopping_at.get_or_insert(now);
-                task.container_reason = failure.of_container.then_some(failure.reason);
-            }),
+            Some(Err(failure)) => {
+                self.change(|task, now| {
+                    task.stop.get_or_insert((failure.code, failure.reason.clone()));
+                    task.times.stopping_at.get_or_insert(now);
+                    if let Some(container) = failure.container {
+                        task.containers[container].reason = Some(failure.reason);
+                    }
+                });
+                self.stop_containers().await;
+            }
             // Somebody stopped it on its way up, which it does not notice at once.
-            None => self.ecs.upstream.clock.sleep(DEACTIVATING).await,
+            None => {
+                self.ecs.upstream.clock.sleep(DEACTIVATING).await;
+                self.stop_containers().await;
+            }
         }
         self.clean_up().await;
     }
@@ -153,53 +187,219 @@ impl Life {
         });
         self.stay_if_told(Stage::Pending).await;
 
-        let definition = &self.definition.clone().request.container_definitions[0];
         ecs.upstream.clock.sleep(PREPARING).await;
-        let registry = Registry::of(&definition.image);
-        self.authorize_pull(registry).await?;
-        let secrets = self.fetch_secrets(definition).await?;
-        let logs = self.create_log_stream(definition).await?;
-        self.pull(&definition.image, registry).await?;
-        self.change(|task, now| {
-            task.last_status = LastStatus::Activating;
-            task.times.pull_stopped_at = Some(now);
-            // Fargate's runtime ids: Developer Guide, "Amazon ECS task metadata endpoint version 4 for tasks
-            // on Fargate".
-            task.runtime_id =
-                Some(format!("{}-{:010}", task.id(), self.ecs.upstream.random.range(0..10_u64.pow(10))));
-        });
-
+        let prepared = self.prepare().await?;
         ecs.upstream.clock.sleep(ACTIVATING).await;
-        let launch = Launch {
-            task: self.id.clone(),
-            image: definition.image.clone(),
-            entry_point: definition.entry_point.clone(),
-            command: definition.command.clone(),
-            environment: ecs.environment(&self.arn, secrets, self.reaches(QUEUES).await?),
-            memory: self.memory(),
-            // Who knows what a service is for only from its definition: a job's container has no ports.
-            is_called: !definition.port_mappings.is_empty(),
-            logs,
-        };
-        let started = ecs.runtime.start(launch).await;
-        let container: Arc<dyn Container> =
-            Arc::from(started.map_err(|error| {
-                StartFailure::of_container(format!("CannotStartContainerError: {error:#}"))
-            })?);
-        self.container = Some(container.clone());
+        self.start_containers(prepared).await?;
+        let definition = self.definition.clone();
         let interface = self.interface();
-        if let Some(interface) = &interface {
-            self.endpoints = Endpoints::open(&ecs, interface, &definition.port_mappings, &container).await;
+        // One container at most is called.
+        let mut containers = definition.request.container_definitions.iter().zip(&self.containers);
+        let called = containers.find(|(definition, _)| !definition.port_mappings.is_empty());
+        let called = called.and_then(|(definition, container)| Some((definition, container.clone()?)));
+        if let (Some(interface), Some((definition, container))) = (&interface, &called) {
+            self.endpoints = Endpoints::open(&ecs, interface, &definition.port_mappings, container).await;
         }
         self.change(|task, now| {
             task.last_status = LastStatus::Running;
             task.times.started_at = Some(now);
         });
-        if !self.groups.is_empty() {
-            let register = |interface| Targets::register(&ecs, interface, self.groups.clone(), &container);
-            self.targets = interface.as_ref().and_then(register);
+        if let (Some(interface), Some((_, container))) = (interface, called)
+            && !self.groups.is_empty()
+        {
+            self.targets = Targets::register(&ecs, &interface, self.groups.clone(), &container);
         }
         Ok(())
+    }
+
+    fn definitions(&self) -> &[ContainerDefinition] {
+        &self.definition.request.container_definitions
+    }
+
+    /// Gets all that the containers need from elsewhere, before the first of them is started. That each image is pulled by then,
+    /// and that none can be missing, is a guess about Fargate.
+    async fn prepare(&mut self) -> Result<Vec<Prepared>, StartFailure> {
+        let (mut prepared, mut wanted) = (Vec::new(), Vec::new());
+        for definition in self.definitions() {
+            self.authorize_pull(Registry::of(&definition.image)).await?;
+            wanted.push(Wanted {
+                image: definition.image.clone(),
+                architecture: self.definition.architecture(),
+                credentials: self.fetch_credentials(definition).await?,
+            });
+            let environment = self.fetch_secrets(definition).await?;
+            prepared.push(Prepared { environment, logs: self.create_log_stream(definition).await? });
+        }
+        self.pull(&wanted).await?;
+        self.change(|task, now| {
+            task.last_status = LastStatus::Activating;
+            task.times.pull_stopped_at = Some(now);
+            // Fargate's runtime ids: Developer Guide, "Amazon ECS task metadata endpoint version 4 for tasks
+            // on Fargate".
+            let task_id = task.id().to_owned();
+            for container in &mut task.containers {
+                let number = self.ecs.upstream.random.range(0..10_u64.pow(10));
+                container.runtime_id = Some(format!("{task_id}-{number:010}"));
+            }
+        });
+        let reaches_queues = self.reaches(QUEUES).await?;
+        for (index, prepared) in prepared.iter_mut().enumerate() {
+            let secrets = mem::take(&mut prepared.environment);
+            prepared.environment = self.ecs.environment(&self.arn, index, secrets, reaches_queues);
+        }
+        Ok(prepared)
+    }
+
+    /// Starts each container as soon as it may.
+    async fn start_containers(&mut self, prepared: Vec<Prepared>) -> Result<(), StartFailure> {
+        let mut waiting: BTreeMap<_, _> = prepared.into_iter().enumerate().collect();
+        loop {
+            let mut has_news = false;
+            for index in waiting.keys().copied().collect::<Vec<_>>() {
+                match self.group(|group| group.start(&self.ecs, index)) {
+                    Start::Now => {
+                        let prepared = waiting.remove(&index).expect("it waits");
+                        self.start_container(index, prepared).await?;
+                    }
+                    Start::Later => continue,
+                    Start::Never(reason) => {
+                        waiting.remove(&index);
+                        self.note_end(index, Some(order::NEVER_STARTED), Some(reason));
+                        if self.definitions()[index].essential {
+                            return Err(StartFailure::of_task(NOT_STARTED.to_owned()));
+                        }
+                    }
+                }
+                has_news = true;
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            if has_news {
+                // Others may wait for just that.
+                self.change(|_, _| {});
+                continue;
+            }
+            let gives_up_at = (0..self.containers.len())
+                .filter(|index| self.runs(*index))
+                .filter_map(|index| self.group(|group| group.gives_up_at(&self.ecs, index)))
+                .min();
+            let given_up = async {
+                match gives_up_at {
+                    Some(end) => sleep_until(end).await,
+                    None => pending().await,
+                }
+            };
+            select! {
+                biased;
+                (index, exit_code) = self.next_end() => {
+                    self.note_end(index, Some(exit_code), None);
+                    if self.definitions()[index].essential {
+                        return Err(StartFailure::ended());
+                    }
+                    self.change(|_, _| {});
+                }
+                () = given_up => {}
+            }
+        }
+    }
+
+    /// Starts one container; that one which is not essential cannot be started fails nothing but those that wait for it.
+    async fn start_container(&mut self, index: usize, prepared: Prepared) -> Result<(), StartFailure> {
+        let definition = &self.definitions()[index];
+        let mounts = definition.mount_points.iter().map(|point| Mount {
+            volume: point.source_volume.clone(),
+            path: point.container_path.clone(),
+            is_read_only: point.read_only == Some(true),
+        });
+        let launch = Launch {
+            task: self.id.clone(),
+            container: definition.name.clone(),
+            image: definition.image.clone(),
+            architecture: self.definition.architecture(),
+            entry_point: definition.entry_point.clone(),
+            command: definition.command.clone(),
+            environment: prepared.environment,
+            mounts: mounts.collect(),
+            user: definition.user.clone(),
+            is_read_only: definition.readonly_root_filesystem == Some(true),
+            open_files: definition.ulimits.first().map(|limit| (limit.soft_limit, limit.hard_limit)),
+            has_init: definition
+                .linux_parameters
+                .as_ref()
+                .is_some_and(|parameters| parameters.init_process_enabled == Some(true)),
+            memory: self.memory(),
+            // Who knows what a service is for only from its definition: a job's container has no ports.
+            is_called: !definition.port_mappings.is_empty(),
+            logs: prepared.logs,
+        };
+        match self.ecs.runtime.start(launch).await {
+            Ok(container) => {
+                self.containers[index] = Some(Arc::from(container));
+                let (now, began) = (self.ecs.now(), Instant::now());
+                alter(&self.ecs, &self.arn, |task| {
+                    let container = &mut task.containers[index];
+                    container.status = ContainerStatus::Running;
+                    (container.started_at, container.began) = (Some(now), Some(began));
+                });
+                Ok(())
+            }
+            Err(error) => {
+                let reason = format!("CannotStartContainerError: {error:#}");
+                if self.definitions()[index].essential {
+                    return Err(StartFailure::of_container(index, reason));
+                }
+                self.note_end(index, None, Some(reason));
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks at the containers as they are.
+    fn group<T>(&self, look: impl FnOnce(Group<'_>) -> T) -> T {
+        let state = self.ecs.state();
+        let task = &state.tasks[&self.arn];
+        look(Group { definitions: self.definitions(), containers: &task.containers })
+    }
+
+    fn runs(&self, index: usize) -> bool {
+        self.group(|group| group.containers[index].status == ContainerStatus::Running)
+    }
+
+    /// The next end of a container that runs.
+    async fn next_end(&self) -> (usize, i32) {
+        let running = self.containers.iter().enumerate().filter(|(index, _)| self.runs(*index));
+        let ends: Vec<_> = running
+            .filter_map(|(index, container)| {
+                let container = container.clone()?;
+                Some(async move { (index, container.exit_code().await) }.boxed())
+            })
+            .collect();
+        if ends.is_empty() { pending().await } else { select_all(ends).await.0 }
+    }
+
+    /// Notes the end of a container, of which no event tells by itself. Developer Guide, "Amazon ECS stopped tasks error
+    /// messages".
+    fn note_end(&self, index: usize, exit_code: Option<i32>, reason: Option<String>) {
+        let container = self.containers[index].as_ref();
+        let told = self.out_of_memory.get().filter(|_| index == self.main());
+        let is_out_of_memory =
+            told.is_some() || container.is_some_and(|container| container.is_out_of_memory());
+        let reason = reason.or_else(|| {
+            is_out_of_memory.then(|| "OutOfMemoryError: Container killed due to memory usage".to_owned())
+        });
+        alter(&self.ecs, &self.arn, |task| {
+            let container = &mut task.containers[index];
+            container.status = ContainerStatus::Stopped;
+            container.exit_code = told.copied().unwrap_or(exit_code);
+            container.reason = reason;
+        });
+    }
+
+    /// The first of the essential containers, which faults happen to.
+    fn main(&self) -> usize {
+        let main = self.definitions().iter().position(|definition| definition.essential);
+        main.expect("a definition has been checked to have an essential container")
     }
 
     /// Stays in this stage for ever, if the task is one that never starts.
@@ -273,6 +473,19 @@ impl Life {
         secrets::fetch(&reader, &definition.secrets).await.map_err(StartFailure::of_task)
     }
 
+    async fn fetch_credentials(
+        &self,
+        definition: &ContainerDefinition,
+    ) -> Result<Option<Credentials>, StartFailure> {
+        let Some(credentials) = &definition.repository_credentials else { return Ok(None) };
+        let Some(role) = self.execution_role().await? else { return Ok(None) };
+        let unreachable = |_: &str| StartFailure::of_task(secrets::registry_unreachable(credentials));
+        self.reach(self.aws("secretsmanager"), unreachable).await?;
+        let Ecs { guard, upstream, .. } = &self.ecs;
+        let reader = Reader { guard, upstream, role: &role };
+        secrets::credentials(&reader, credentials).await.map(Some).map_err(StartFailure::of_task)
+    }
+
     async fn create_log_stream(
         &self,
         definition: &ContainerDefinition,
@@ -291,16 +504,26 @@ impl Life {
         })
     }
 
-    async fn pull(&self, image: &str, registry: Registry) -> Result<(), StartFailure> {
+    async fn pull(&self, wanted: &[Wanted]) -> Result<(), StartFailure> {
         self.change(|task, now| task.times.pull_started_at = Some(now));
-        let failed = StartFailure::of_container;
-        self.reach(registry.manifests(), |why| failed(pull::unreachable(image, why))).await?;
-        self.reach(registry.layers(), |why| failed(pull::layers_unreachable(image, why))).await?;
-        self.ecs.upstream.clock.sleep(PULLING).await;
-        if let Some(reason) = self.fault.as_ref().and_then(|fault| fault.of_pull(image)) {
-            return Err(failed(reason));
+        for (index, Wanted { image, .. }) in wanted.iter().enumerate() {
+            let (registry, failed) =
+                (Registry::of(image), |reason| StartFailure::of_container(index, reason));
+            self.reach(registry.manifests(), |why| failed(pull::unreachable(image, why))).await?;
+            self.reach(registry.layers(), |why| failed(pull::layers_unreachable(image, why))).await?;
         }
-        if self.ecs.runtime.has(image) { Ok(()) } else { Err(failed(pull::not_found(image))) }
+        self.ecs.upstream.clock.sleep(PULLING).await;
+        for (index, wanted) in wanted.iter().enumerate() {
+            let Wanted { image, architecture, .. } = wanted;
+            let failed = match self.fault.as_ref().and_then(|fault| fault.of_pull(image)) {
+                Some(reason) => Err(reason),
+                None => {
+                    self.ecs.runtime.pull(wanted).await.map_err(|why| pull::failed(image, architecture, &why))
+                }
+            };
+            failed.map_err(|reason| StartFailure::of_container(index, reason))?;
+        }
+        Ok(())
     }
 
     /// One of AWS's services, as what starts a task calls it.
@@ -357,30 +580,31 @@ impl Life {
         })
     }
 
-    /// RUNNING until the container ends or somebody stops the task.
+    /// RUNNING until an essential container ends or somebody stops the task.
     async fn work(&mut self) {
-        let Some(container) = self.container.clone() else { return };
-        let health = async {
-            select! {
-                biased;
-                never = self.watch_health(&*container) => never,
-                never = self.watch_targets() => never,
-            }
-        };
-        let mut struck = None;
-        let exited = {
-            let mut exited = pin!(self.stopping.run_until_cancelled(container.exit_code()));
+        let main = self.containers[self.main()].clone().expect("all containers have been started");
+        let ended = {
+            let health = async {
+                select! {
+                    biased;
+                    never = self.watch_health() => never,
+                    never = self.watch_targets() => never,
+                }
+            };
+            let mut ended = pin!(self.stopping.run_until_cancelled(self.essential_end()));
             let mut health = pin!(health);
             select! {
                 biased;
-                exited = &mut exited => exited,
+                ended = &mut ended => ended,
                 never = &mut health => match never {},
                 fault = due(&self.ecs, self.fault.as_ref()) => {
-                    struck = Some(fault.clone());
-                    strike(&self.ecs, &self.arn, &*container, fault);
+                    if let Fault::OutOfMemory { exit_code, .. } = fault {
+                        let _ = self.out_of_memory.set(*exit_code);
+                    }
+                    strike(&self.ecs, &self.arn, &*main, fault);
                     select! {
                         biased;
-                        exited = exited => exited,
+                        ended = ended => ended,
                         never = health => match never {},
                     }
                 }
@@ -388,44 +612,55 @@ impl Life {
         };
         // Before anything else that stops it: Developer Guide, "Amazon ECS task lifecycle", DEACTIVATING.
         self.targets = None;
-        let exit_code = match exited {
-            Some(exit_code) => exit_code,
-            None => self.shut_down().await,
-        };
-        let (told_exit_code, out_of_memory) = match struck {
-            Some(Fault::OutOfMemory { exit_code, .. }) => (exit_code, true),
-            _ => (
-                Some(exit_code),
-                self.container.as_ref().is_some_and(|container| container.is_out_of_memory()),
-            ),
-        };
-        self.change(|task, now| {
-            let reason =
-                || (StopCode::EssentialContainerExited, "Essential container in task exited".to_owned());
-            task.stop.get_or_insert_with(reason);
+        let stop = |task: &mut Task, now| {
+            task.stop.get_or_insert_with(|| (StopCode::EssentialContainerExited, EXITED.to_owned()));
             task.times.stopping_at.get_or_insert(now);
-            task.times.execution_stopped_at = Some(now);
             task.last_status = LastStatus::Stopping;
-            task.exit_code = told_exit_code;
-            // Developer Guide, "Amazon ECS stopped tasks error messages".
-            task.container_reason =
-                out_of_memory.then(|| "OutOfMemoryError: Container killed due to memory usage".to_owned());
+        };
+        if ended.is_none() {
+            self.change(|task, _| task.last_status = LastStatus::Deactivating);
+            self.ecs.upstream.clock.sleep(DEACTIVATING).await;
+            self.change(|task, _| task.last_status = LastStatus::Stopping);
+        } else if !self.group(|group| group.to_stop_next()).is_empty() {
+            self.change(stop);
+        }
+        self.stop_containers().await;
+        self.change(|task, now| {
+            stop(task, now);
+            task.times.execution_stopped_at = Some(now);
         });
     }
 
+    /// Waits until an essential container has ended; the others may.
+    async fn essential_end(&self) {
+        loop {
+            let (index, exit_code) = self.next_end().await;
+            self.note_end(index, Some(exit_code), None);
+            if self.definitions()[index].essential {
+                return;
+            }
+            self.change(|_, _| {});
+        }
+    }
+
     /// Tells what the health check finds, for ever, and has a task that fails it replaced.
-    async fn watch_health(&self, container: &dyn Container) -> Infallible {
-        let definition = &self.definition.request.container_definitions[0];
-        let Some(check) = &definition.health_check else { return pending().await };
+    async fn watch_health(&self) -> Infallible {
+        let mut checked = self.definitions().iter().zip(&self.containers).enumerate().filter_map(
+            |(index, (definition, container))| {
+                Some((index, definition.health_check.as_ref()?, container.as_ref()?))
+            },
+        );
+        // There is one at most, since one container at most has ports.
+        let Some((index, check, container)) = checked.next() else { return pending().await };
         let tell = |health, is_due| {
-            change(&self.ecs, &self.arn, |task| task.health = health);
+            change(&self.ecs, &self.arn, |task| task.containers[index].health = health);
             if is_due {
                 let (what, reason) =
                     ("failed container health checks.", "Task failed container health checks");
                 scheduler::replace(&self.ecs, &mut self.ecs.state(), &self.arn, what, reason);
             }
         };
-        health::watch(&self.ecs, container, check, self.grace, tell).await
+        health::watch(&self.ecs, &**container, check, self.grace, tell).await
     }
 
     /// The same for what its target groups find. Source of the words: Developer Guide, "Amazon ECS stopped tasks error messages"
@@ -446,25 +681,42 @@ impl Life {
         targets.watch(self.grace, tell).await
     }
 
-    /// SIGTERM, and SIGKILL when the time-out of the definition has passed: API Reference, `StopTask`.
-    async fn shut_down(&mut self) -> i32 {
-        self.change(|task, _| task.last_status = LastStatus::Deactivating);
-        self.ecs.upstream.clock.sleep(DEACTIVATING).await;
-        self.change(|task, _| task.last_status = LastStatus::Stopping);
-        let seconds = self.definition.request.container_definitions[0].stop_timeout.unwrap_or(STOP_TIMEOUT);
-        let grace = self.ecs.time_for_work(Duration::from_secs(seconds));
-        let Some(container) = &self.container else { return 0 };
-        container.terminate();
-        if let Ok(exit_code) = timeout(grace, container.exit_code()).await {
-            return exit_code;
+    /// Ends all containers that run, those first that depend on others.
+    async fn stop_containers(&self) {
+        loop {
+            let next = self.group(|group| group.to_stop_next());
+            if next.is_empty() {
+                return;
+            }
+            join_all(next.into_iter().map(|index| self.stop_container(index))).await;
         }
-        container.kill();
-        container.exit_code().await
+    }
+
+    /// SIGTERM, and SIGKILL when the time-out of the definition has passed: API Reference, `StopTask`.
+    async fn stop_container(&self, index: usize) {
+        let seconds = self.definitions()[index].stop_timeout.unwrap_or(STOP_TIMEOUT);
+        let grace = self.ecs.time_for_work(Duration::from_secs(seconds));
+        let Some(container) = &self.containers[index] else { return };
+        container.terminate();
+        let exit_code = match timeout(grace, container.exit_code()).await {
+            Ok(exit_code) => exit_code,
+            Err(_) => {
+                container.kill();
+                container.exit_code().await
+            }
+        };
+        self.note_end(index, Some(exit_code), None);
     }
 
     async fn clean_up(&mut self) {
-        (self.container, self.endpoints) = (None, Endpoints::default());
-        self.change(|task, _| task.last_status = LastStatus::Deprovisioning);
+        self.endpoints = Endpoints::default();
+        self.containers.fill(None);
+        self.change(|task, _| {
+            task.last_status = LastStatus::Deprovisioning;
+            for container in &mut task.containers {
+                container.status = ContainerStatus::Stopped;
+            }
+        });
         let detachment = detach(self.ecs.clone(), self.interface());
         let lingers = self.ecs.ec2.faults().interface_lingers(self.job.as_deref());
         if lingers.is_zero() {

@@ -16,8 +16,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use local_aws::clock::Clock;
 
-use crate::processes::container::{ProcessContainer, discard_files};
-use crate::runtime::{Container, Launch, Runtime};
+use crate::processes::container::ProcessContainer;
+use crate::runtime::{Container, Launch, NoImage, Runtime, Wanted};
 
 pub use crate::processes::images::Images;
 
@@ -29,28 +29,29 @@ pub struct Processes {
     pub images: Images,
     /// The program that is the init process of every container, by way of [`init::run_if_asked`].
     pub init: PathBuf,
-    /// Each task has a folder below this one: its files while it runs, and `output.log`, which stays.
+    /// Each task has a folder below this one, and each of its containers one below that, by its name: its files while it
+    /// runs, and `output.log`, which stays.
     pub work_dir: PathBuf,
     /// When lines of output are read.
     pub clock: Clock,
 }
 
 impl Runtime for Processes {
-    fn has(&self, image: &str) -> bool {
-        self.images.find(image).is_some()
+    fn pull<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<(), NoImage>> {
+        async { self.images.find(&wanted.image).map(drop).ok_or(NoImage::NotFound) }.boxed()
     }
 
     fn start(&self, launch: Launch) -> BoxFuture<'_, anyhow::Result<Box<dyn Container>>> {
         async {
             let image = self.images.find(&launch.image).context("no such image")?;
-            let folder = self.work_dir.join(&launch.task);
-            let container = ProcessContainer::start(&self.init, image, &folder, launch, self.clock).await?;
+            let task = self.work_dir.join(&launch.task);
+            let container = ProcessContainer::start(&self.init, image, &task, launch, self.clock).await?;
             Ok(Box::new(container) as Box<dyn Container>)
         }
         .boxed()
     }
 
     fn remove<'a>(&'a self, task: &'a str) -> BoxFuture<'a, io::Result<()>> {
-        async move { discard_files(&self.work_dir.join(task)).await }.boxed()
+        async move { container::discard(&self.work_dir.join(task)).await }.boxed()
     }
 }

@@ -1,6 +1,8 @@
 //! Why an image cannot be pulled: Developer Guide, "CannotPullContainer task errors" and "ResourceInitializationError
 //! task errors", and the words of containerd, Fargate's runtime.
 
+use crate::runtime::NoImage;
+
 /// A connection for which nothing leads to the server; an address for documentation (RFC 5737).
 pub(crate) const TIMEOUT: &str = "dial tcp 192.0.2.1:443: i/o timeout";
 
@@ -8,8 +10,30 @@ pub(crate) const TIMEOUT: &str = "dial tcp 192.0.2.1:443: i/o timeout";
 /// only such addresses.
 pub(crate) const NO_IPV4: &str = "dial tcp 192.0.2.1:443: connect: network is unreachable";
 
+/// Why the runtime has no image for this processor.
+pub(crate) fn failed(image: &str, architecture: &str, why: &NoImage) -> String {
+    match why {
+        NoImage::NotFound => not_found(image),
+        NoImage::Denied => denied(image),
+        NoImage::Unreachable(why) => unreachable(image, why),
+        // As seen on Fargate (PrefectHQ/prefect#12003).
+        NoImage::Limited(said) => format!(
+            "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: httpReadSeeker: failed open: \
+             unexpected status code {image}: 429 Too Many Requests - Server message: {said}"
+        ),
+        // As seen on Fargate (aviswerdlow/relay#71).
+        NoImage::OtherPlatform => format!(
+            "CannotPullContainerError: pull image manifest has been retried 7 time(s): image Manifest does not contain \
+             descriptor matching platform 'linux/{architecture}'."
+        ),
+        NoImage::Broken(why) => {
+            format!("CannotPullContainerError: ref pull has been retried 1 time(s): {why}: {image}")
+        }
+    }
+}
+
 /// The registry does not know the image.
-pub(crate) fn not_found(image: &str) -> String {
+fn not_found(image: &str) -> String {
     unresolved(image, 1, &format!("{image}: not found"))
 }
 

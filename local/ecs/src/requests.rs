@@ -81,6 +81,15 @@ names!(
     Protocol { Tcp = "tcp", Udp = "udp" }
 );
 names!(
+    /// `dependsOn[].condition`.
+    ContainerCondition {
+        Start = "START",
+        Complete = "COMPLETE",
+        Success = "SUCCESS",
+        Healthy = "HEALTHY",
+    }
+);
+names!(
     /// `thresholdConfiguration.type`.
     ThresholdType {
         Count = "COUNT",
@@ -276,6 +285,8 @@ request!(
         ephemeral_storage: Option<EphemeralStorage>,
         #[serde(skip_serializing_if = "Option::is_none")]
         runtime_platform: Option<RuntimePlatform>,
+        #[serde(default)]
+        volumes: Vec<Volume>,
         // The answer has them beside the definition, not inside it.
         #[serde(default, skip_serializing)]
         tags: Vec<Tag>,
@@ -304,8 +315,22 @@ request!(
         environment: Vec<Variable>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         secrets: Vec<Secret>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        depends_on: Vec<ContainerDependency>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        start_timeout: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         stop_timeout: Option<u64>,
+        #[serde(default)]
+        mount_points: Vec<MountPoint>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        readonly_root_filesystem: Option<bool>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ulimits: Vec<Ulimit>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        repository_credentials: Option<RepositoryCredentials>,
         #[serde(skip_serializing_if = "Option::is_none")]
         log_configuration: Option<LogConfiguration>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -342,7 +367,49 @@ request!(
 );
 
 request!(
-    /// Of `linuxParameters` only the init process. It changes nothing here, where no process is PID 1.
+    /// What has become of another container before this one is started.
+    ContainerDependency { container_name: String, condition: ContainerCondition }
+);
+
+request!(
+    /// Where a container has a volume of its task.
+    MountPoint {
+        source_volume: String,
+        container_path: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        read_only: Option<bool>,
+    }
+);
+
+request!(
+    /// A limit of a container's processes.
+    Ulimit { name: String, soft_limit: u64, hard_limit: u64 }
+);
+
+request!(
+    /// The secret by which an image is pulled from a private registry.
+    RepositoryCredentials { credentials_parameter: String }
+);
+
+request!(
+    /// What the containers of a task share, empty at first.
+    Volume {
+        name: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<Host>,
+    }
+);
+
+request!(
+    /// Where a volume is on the machine, which Fargate has none of.
+    Host {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source_path: Option<String>,
+    }
+);
+
+request!(
+    /// Of `linuxParameters` only the init process.
     LinuxParameters {
         #[serde(skip_serializing_if = "Option::is_none")]
         init_process_enabled: Option<bool>,

@@ -8,12 +8,16 @@ use futures_util::future::BoxFuture;
 use local_aws::reach::Reachable;
 
 use crate::logs::LogStream;
+use crate::secrets::Credentials;
 
 /// Runs containers. [`crate::Processes`] does it with processes of this machine; what plays them in this process has the
-/// same to keep to: a container of a task is started at most once, and has its end only once.
+/// same to keep to: each container of a task is started at most once, and has its end only once.
 pub trait Runtime: Debug + Send + Sync {
-    /// Whether the registry has the image of this reference, which is then pulled.
-    fn has(&self, image: &str) -> bool;
+    /// Gets an image from its registry.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    fn pull<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<(), NoImage>>;
 
     /// Starts a container, which runs when this returns.
     ///
@@ -21,11 +25,39 @@ pub trait Runtime: Debug + Send + Sync {
     /// Why it cannot be started, in the words that follow `CannotStartContainerError:`.
     fn start(&self, launch: Launch) -> BoxFuture<'_, anyhow::Result<Box<dyn Container>>>;
 
-    /// Removes what would be gone with the task's container, if it ever had one: all of its files but its output.
+    /// Removes what would be gone with the task's containers, if it ever had any: all of their files but their output.
     ///
     /// # Errors
     /// When something of it cannot be removed.
     fn remove<'a>(&'a self, task: &'a str) -> BoxFuture<'a, io::Result<()>>;
+}
+
+/// An image that is to be pulled.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its reference.
+    pub image: String,
+    /// The processor that it is to run on, as OCI calls it: `amd64` or `arm64`.
+    pub architecture: &'static str,
+    /// By what its registry knows who asks; for everybody where there is nothing.
+    pub credentials: Option<Credentials>,
+}
+
+/// Why there is no image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoImage {
+    /// The registry does not know it.
+    NotFound,
+    /// It is not for this caller.
+    Denied,
+    /// The registry's limit is met; what it says.
+    Limited(String),
+    /// It is for other processors alone.
+    OtherPlatform,
+    /// The registry does not answer, for this reason.
+    Unreachable(String),
+    /// It is broken, or this machine cannot keep it.
+    Broken(String),
 }
 
 /// What a container is made of.
@@ -33,8 +65,12 @@ pub trait Runtime: Debug + Send + Sync {
 pub struct Launch {
     /// The task's id.
     pub task: String,
-    /// The image's reference, which the runtime has said it has.
+    /// The container's name in it.
+    pub container: String,
+    /// The image's reference, which has been pulled for this processor.
     pub image: String,
+    /// As OCI calls it.
+    pub architecture: &'static str,
     /// What the definition has in place of the image's `ENTRYPOINT`.
     pub entry_point: Option<Vec<String>>,
     /// What it has in place of the image's `CMD`.
@@ -42,6 +78,16 @@ pub struct Launch {
     /// All variables but those of the image itself, over which these win. Where the metadata of the task and the credentials
     /// of its role are is among them.
     pub environment: BTreeMap<String, String>,
+    /// Where it has volumes of its task, which are empty when the task begins, and which all its containers share.
+    pub mounts: Vec<Mount>,
+    /// Who its first process is, in place of the image's `USER`: a user or its id, and a group or its id after a colon.
+    pub user: Option<String>,
+    /// Whether nothing outside its volumes can be written.
+    pub is_read_only: bool,
+    /// How many files each of its processes may have open: the soft and the hard limit.
+    pub open_files: Option<(u64, u64)>,
+    /// Whether its first process is an init process, with the program below it.
+    pub has_init: bool,
     /// How many bytes its processes may hold together. As soon as they hold more, the largest is killed, but for the first
     /// process, which goes last, and all goes with it.
     pub memory: u64,
@@ -49,6 +95,17 @@ pub struct Launch {
     pub is_called: bool,
     /// Where the lines of its output go.
     pub logs: Option<LogStream>,
+}
+
+/// A volume and where a container has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The volume's name in its task.
+    pub volume: String,
+    /// An absolute path in the container.
+    pub path: String,
+    /// Whether the container cannot write there.
+    pub is_read_only: bool,
 }
 
 /// A container that has been started. When it is dropped it is killed.

@@ -1,18 +1,28 @@
 //! The secrets of a container, fetched with the rights of the execution role: here those of Secrets Manager.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::parameters::{self, Parameter};
 use crate::reader::Reader;
-use crate::requests::Secret;
+use crate::requests::{RepositoryCredentials, Secret};
 
 /// What the reasons begin with.
 const UNABLE: &str = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval \
                       failed:";
+
+/// What they go on with where it is about a private registry; a guess, after those about a secret.
+const REGISTRY: &str = "unable to get registry auth from asm:";
+
+/// What they end with where nothing leads to the service.
+const RETRIED: &str = "service call has been retried 5 time(s):";
+const CANCELED: &str = "RequestCanceled: request context canceled caused by: context deadline exceeded. Please check your task \
+                        network configuration.";
 
 /// What `valueFrom` names: `ARN`, or `ARN:json-key:version-stage:version-id` with any of the last three
 /// empty: Developer Guide, "Pass Secrets Manager secrets through Amazon ECS environment variables".
@@ -39,9 +49,29 @@ impl<'a> Reference<'a> {
     }
 }
 
+/// By what a private registry knows a caller.
+#[derive(Clone, Deserialize)]
+pub struct Credentials {
+    /// The name.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+}
+
+impl Debug for Credentials {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
 /// Whether a secret can be fetched here: by its ARN.
 pub(crate) fn is_supported(secret: &Secret) -> bool {
     Reference::parse(&secret.value_from).is_some() || Parameter::parse(&secret.value_from).is_some()
+}
+
+/// The same for what a private registry asks for.
+pub(crate) fn is_credentials(credentials: &RepositoryCredentials) -> bool {
+    Reference::parse(&credentials.credentials_parameter).is_some_and(|reference| reference.json_key.is_none())
 }
 
 /// The service that has a secret, as the name of its endpoint.
@@ -52,16 +82,19 @@ pub(crate) fn service(secret: &Secret) -> &'static str {
 /// Why a secret cannot be fetched when nothing leads to the service that has it, as seen on AWS (Releem/releem-agent#195,
 /// Kong/kong-mesh-ecs#44; umotif-public/terraform-aws-ecs-fargate#50, the end of which is that of the others).
 pub(crate) fn unreachable(secret: &Secret) -> String {
-    const CANCELED: &str = "RequestCanceled: request context canceled caused by: context deadline exceeded. Please check \
-                            your task network configuration.";
-    let retried = "service call has been retried 5 time(s):";
     match Reference::parse(&secret.value_from) {
         Some(Reference { arn, .. }) => format!(
-            "{UNABLE} unable to retrieve secret from asm: {retried} failed to fetch secret {arn} from secrets manager: \
+            "{UNABLE} unable to retrieve secret from asm: {RETRIED} failed to fetch secret {arn} from secrets manager: \
              {CANCELED}"
         ),
-        None => format!("{UNABLE} {} {retried} {CANCELED}", parameters::UNABLE),
+        None => format!("{UNABLE} {} {RETRIED} {CANCELED}", parameters::UNABLE),
     }
+}
+
+/// The same of the secret for a private registry.
+pub(crate) fn registry_unreachable(credentials: &RepositoryCredentials) -> String {
+    let arn = &credentials.credentials_parameter;
+    format!("{UNABLE} {REGISTRY} {RETRIED} failed to fetch secret {arn} from secrets manager: {CANCELED}")
 }
 
 /// The variables of `secrets`, or why there are none in the words of `stoppedReason`: Developer Guide,
@@ -86,6 +119,18 @@ pub(crate) async fn fetch(
     variables
         .extend(parameters.iter().map(|(name, parameter)| ((*name).clone(), values[parameter.arn].clone())));
     Ok(variables)
+}
+
+/// Name and password for a private registry, or why there are none: Developer Guide, "Using non-AWS container images in
+/// Amazon ECS".
+pub(crate) async fn credentials(
+    reader: &Reader<'_>,
+    credentials: &RepositoryCredentials,
+) -> Result<Credentials, String> {
+    let failed = |error| format!("{UNABLE} {REGISTRY} {error}");
+    let text = value(reader, &credentials.credentials_parameter).await.map_err(failed)?;
+    serde_json::from_str(&text)
+        .map_err(|_| failed("the secret is no JSON of a username and a password".to_owned()))
 }
 
 async fn value(reader: &Reader<'_>, value_from: &str) -> Result<String, String> {

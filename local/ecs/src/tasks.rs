@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use local_aws::auth::Caller;
 use local_ec2::TaskInterface;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::definitions::Revision;
@@ -13,8 +14,7 @@ use crate::error::{ApiError, Result};
 use crate::faults::Fault;
 use crate::health::Health;
 use crate::pages::page;
-use crate::requests::Tag;
-use crate::requests::{DescribeTasks, DesiredStatus, Include, ListTasks, StopTask};
+use crate::requests::{ContainerDefinition, DescribeTasks, DesiredStatus, Include, ListTasks, StopTask, Tag};
 use crate::services::PLATFORM_VERSION;
 use crate::{Ecs, State, iso, lifecycle, scheduler, seconds, short_name};
 
@@ -83,7 +83,43 @@ pub(crate) struct Times {
     pub stopped_at: Option<Timestamp>,
 }
 
-/// A task of one container.
+/// The states of a container: API Reference, `Container$lastStatus`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ContainerStatus {
+    #[default]
+    Pending,
+    Running,
+    Stopped,
+}
+
+impl ContainerStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// A container of a task.
+#[derive(Debug, Default)]
+pub(crate) struct TaskContainer {
+    id: String,
+    pub status: ContainerStatus,
+    pub exit_code: Option<i32>,
+    /// What its health check has found.
+    pub health: Health,
+    /// Why it could not be started, or was killed.
+    pub reason: Option<String>,
+    /// Docker's id of it, on Fargate the task's id and a number.
+    pub runtime_id: Option<String>,
+    pub started_at: Option<Timestamp>,
+    /// The same, for what has to happen in time.
+    pub began: Option<Instant>,
+}
+
+/// A task of one container or several.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub arn: String,
@@ -96,15 +132,10 @@ pub(crate) struct Task {
     /// The network interface, from its creation; it stays visible after its deletion.
     pub interface: Option<TaskInterface>,
     pub stop: Option<(StopCode, String)>,
-    pub exit_code: Option<i32>,
-    /// What the container's health check has found.
-    pub health: Health,
+    /// Its containers, in the order of its definition's.
+    pub containers: Vec<TaskContainer>,
     /// Whether each of its target groups says that it is healthy; all do when there is none.
     pub is_healthy_target: bool,
-    /// Why the container could not be started, or was killed.
-    pub container_reason: Option<String>,
-    /// Docker's id of the container, on Fargate the task's id and a number.
-    pub runtime_id: Option<String>,
     pub tags: Vec<Tag>,
     /// The secret name of the task's credentials.
     pub credentials_id: String,
@@ -114,7 +145,6 @@ pub(crate) struct Task {
     started_by: String,
     /// The id of the network interface's attachment.
     pub attachment_id: String,
-    container_id: String,
     created_at: Timestamp,
     version: u64,
 }
@@ -130,8 +160,22 @@ impl Task {
 
     /// Whether all checks that it has say that it is healthy.
     pub fn is_passing(&self) -> bool {
-        let has_check = self.definition.request.container_definitions[0].health_check.is_some();
-        self.is_healthy_target && (!has_check || self.health == Health::Healthy)
+        let mut containers = self.definition.request.container_definitions.iter().zip(&self.containers);
+        self.is_healthy_target
+            && containers.all(|(definition, container)| {
+                definition.health_check.is_none() || container.health == Health::Healthy
+            })
+    }
+
+    /// What the essential containers' is together: API Reference, `Task$healthStatus`.
+    fn health(&self) -> Health {
+        let containers = self.definition.request.container_definitions.iter().zip(&self.containers);
+        let essential = containers.filter(|(definition, _)| definition.essential);
+        let found: Vec<_> = essential.map(|(_, container)| container.health).collect();
+        [Health::Unhealthy, Health::Unknown]
+            .into_iter()
+            .find(|health| found.contains(health))
+            .unwrap_or(Health::Healthy)
     }
 
     pub fn is_pending(&self) -> bool {
@@ -151,22 +195,9 @@ impl Task {
         if self.is_stopping() { "STOPPED" } else { "RUNNING" }
     }
 
-    pub fn container_arn(&self) -> String {
+    pub fn container_arn(&self, container: &TaskContainer) -> String {
         let (account, rest) = self.arn.split_once(":task/").unwrap_or_default();
-        format!("{account}:container/{rest}/{}", self.container_id)
-    }
-
-    /// What a container's `lastStatus` says: API Reference, `Container$lastStatus`.
-    fn container_status(&self) -> &'static str {
-        match self.last_status {
-            LastStatus::Running | LastStatus::Deactivating | LastStatus::Stopping
-                if self.exit_code.is_none() =>
-            {
-                "RUNNING"
-            }
-            status if status < LastStatus::Running => "PENDING",
-            _ => "STOPPED",
-        }
+        format!("{account}:container/{rest}/{}", container.id)
     }
 
     /// The network interface: API Reference, `Attachment`.
@@ -196,8 +227,12 @@ impl Task {
         })
     }
 
-    fn container(&self) -> Value {
-        let definition = &self.definition.request.container_definitions[0];
+    fn containers(&self) -> Value {
+        let containers = self.definition.request.container_definitions.iter().zip(&self.containers);
+        containers.map(|(definition, container)| self.container(definition, container)).collect()
+    }
+
+    fn container(&self, definition: &ContainerDefinition, found: &TaskContainer) -> Value {
         let interfaces = self.interface.iter().map(|interface| {
             let mut seen = json!({ "attachmentId": self.attachment_id });
             let addresses = [("privateIpv4Address", &interface.private_ip), ("ipv6Address", &interface.ipv6)];
@@ -209,22 +244,22 @@ impl Task {
             seen
         });
         let mut container = json!({
-            "containerArn": self.container_arn(),
+            "containerArn": self.container_arn(found),
             "taskArn": self.arn,
             "name": definition.name,
             "image": definition.image,
-            "lastStatus": self.container_status(),
+            "lastStatus": found.status.name(),
             "networkBindings": [],
             "networkInterfaces": interfaces.collect::<Vec<_>>(),
-            "healthStatus": self.health.name(),
+            "healthStatus": found.health.name(),
             "cpu": definition.cpu.to_string(),
         });
         // A container that never started has no exit code: Developer Guide, "Amazon ECS task state change
         // events".
         for (name, value) in [
-            ("exitCode", self.exit_code.map(Value::from)),
-            ("reason", self.container_reason.clone().map(Value::from)),
-            ("runtimeId", self.runtime_id.clone().map(Value::from)),
+            ("exitCode", found.exit_code.map(Value::from)),
+            ("reason", found.reason.clone().map(Value::from)),
+            ("runtimeId", found.runtime_id.clone().map(Value::from)),
         ] {
             if let Some(value) = value {
                 container[name] = value;
@@ -239,28 +274,25 @@ impl Task {
         let definition = &self.definition.request;
         let storage =
             json!({ "sizeInGiB": definition.ephemeral_storage.as_ref().map_or(20, |s| s.size_in_gib) });
+        let overrides = definition.container_definitions.iter().map(|one| json!({ "name": one.name }));
         let mut document = Map::from_iter(
             [
                 ("attachments", json!([self.attachment(attachment)])),
                 ("attributes", json!([])),
                 ("capacityProviderName", json!(self.capacity_provider)),
                 ("clusterArn", json!(self.cluster_arn)),
-                ("containers", json!([self.container()])),
+                ("containers", self.containers()),
                 ("cpu", json!(definition.cpu)),
                 ("createdAt", time(self.created_at)),
                 ("desiredStatus", json!(self.desired_status())),
                 ("enableExecuteCommand", json!(false)),
                 ("ephemeralStorage", storage),
                 ("group", json!(self.group)),
-                // That of its essential containers, of which there is one: API Reference, `Task$healthStatus`.
-                ("healthStatus", json!(self.health.name())),
+                ("healthStatus", json!(self.health().name())),
                 ("lastStatus", json!(self.last_status.name())),
                 ("launchType", json!("FARGATE")),
                 ("memory", json!(definition.memory)),
-                (
-                    "overrides",
-                    json!({ "containerOverrides": [{ "name": definition.container_definitions[0].name }] }),
-                ),
+                ("overrides", json!({ "containerOverrides": overrides.collect::<Vec<_>>() })),
                 ("platformFamily", json!("Linux")),
                 ("platformVersion", json!(PLATFORM_VERSION)),
                 ("startedBy", json!(self.started_by)),
@@ -318,6 +350,11 @@ pub(crate) fn create(
     let service = &state.services[service];
     let id = ecs.upstream.random.uuid().simple().to_string();
     let cluster = short_name(&service.cluster_arn);
+    let containers =
+        service.definition.request.container_definitions.iter().map(|_| TaskContainer {
+            id: ecs.upstream.random.uuid().to_string(),
+            ..TaskContainer::default()
+        });
     let task = Task {
         arn: ecs.arn(&format!("task/{cluster}/{id}")),
         cluster_arn: service.cluster_arn.clone(),
@@ -328,18 +365,14 @@ pub(crate) fn create(
         times: Times::default(),
         interface: None,
         stop: None,
-        exit_code: None,
-        health: Health::default(),
+        containers: containers.collect(),
         is_healthy_target: service.request.load_balancers.is_empty(),
-        container_reason: None,
-        runtime_id: None,
         tags: service.task_tags(cluster),
         credentials_id: ecs.upstream.random.uuid().to_string(),
         stopping: CancellationToken::new(),
         group: format!("service:{}", service.name()),
         started_by: service.deployment.id.clone(),
         attachment_id: ecs.upstream.random.uuid().to_string(),
-        container_id: ecs.upstream.random.uuid().to_string(),
         created_at: ecs.now(),
         version: 1,
     };

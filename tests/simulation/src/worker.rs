@@ -27,12 +27,14 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use local_aws::server::Service;
 use local_aws::upstream::Upstream;
-use local_ecs::{Container, Launch, Runtime};
+use local_ecs::{Container, Launch, NoImage, Runtime, Wanted};
 
-use crate::worker::body::Played;
+use crate::worker::body::{Body, Played};
 use crate::worker::service::Served;
 
-pub use crate::worker::behaviour::{Behaviour, Director, End, Moment, Quirk, ServiceBehaviour};
+pub use crate::worker::behaviour::{
+    Behaviour, Director, End, InitBehaviour, Moment, Quirk, ServiceBehaviour,
+};
 pub use crate::worker::truth::{Life, Sent, Signed, Start, Stored, Truth};
 
 /// Answers what a container asks at the link-local addresses of its task.
@@ -45,6 +47,8 @@ pub enum Image {
     Worker,
     /// A service's own.
     Service,
+    /// What copies the worker into a volume of the task, and ends, before any other of its containers is started.
+    Init,
 }
 
 /// What the containers are played with.
@@ -97,16 +101,18 @@ impl Stage {
 }
 
 impl Runtime for Stage {
-    fn has(&self, image: &str) -> bool {
-        self.config.images.contains_key(image)
+    fn pull<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<(), NoImage>> {
+        async { self.config.images.get(&wanted.image).map(drop).ok_or(NoImage::NotFound) }.boxed()
     }
 
     fn start(&self, launch: Launch) -> BoxFuture<'_, anyhow::Result<Box<dyn Container>>> {
         async move {
             let image = *self.config.images.get(&launch.image).context("no such image")?;
             let clock = self.config.upstream.clock;
-            self.truth.began(&launch.task, launch.environment.get("MAYFLY_JOB"), clock.now());
-            let (truth, task) = (self.truth.clone(), launch.task.clone());
+            let (truth, task) = (Some(self.truth.clone()), launch.task.clone());
+            if image != Image::Init {
+                self.truth.began(&task, launch.environment.get("MAYFLY_JOB"), clock.now());
+            }
             let played = match image {
                 Image::Worker => {
                     let program = |body| self.beginning(launch, body).live().boxed();
@@ -118,6 +124,12 @@ impl Runtime for Stage {
                     let logs = launch.logs;
                     let program = |body| service::live(behaviour, clock, logs, body).boxed();
                     Played::start(task, clock, truth, served, program)
+                }
+                // The life of a task is that of the container which depends on this one.
+                Image::Init => {
+                    let behaviour = self.config.director.init(&task);
+                    let program = |body: Body| behaviour.live(clock, body).boxed();
+                    Played::start(task, clock, None, None, program)
                 }
             };
             Ok(Box::new(played) as Box<dyn Container>)

@@ -30,7 +30,7 @@ use super::images::Image;
 use super::memory::{self, Memory};
 use super::namespace::{Namespace, send};
 use super::{init, network, output};
-use crate::runtime::{Container, Launch};
+use crate::runtime::{Container, Launch, Mount};
 
 /// The `PATH` of an image that sets none, as Docker has it.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,24 +52,31 @@ pub(super) struct ProcessContainer {
 }
 
 impl ProcessContainer {
-    /// Starts the program of `image` in its own folder, below the init process that the program `init` is; its output goes to
-    /// `output.log` and to the log stream.
+    /// Starts the program of `image` in its own folder below that of its task, below the init process that the program `init`
+    /// is; its output goes to `output.log` and to the log stream.
     pub async fn start(
         init: &Path,
         image: &Image,
-        folder: &Path,
+        task: &Path,
         launch: Launch,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let arguments = image.arguments(launch.entry_point.as_deref(), launch.command.as_deref());
+        let folder = &task.join(&launch.container);
+        let mut arguments = image.arguments(launch.entry_point.as_deref(), launch.command.as_deref());
         ensure!(!arguments.is_empty(), "no command specified");
         fs::create_dir_all(files(folder)).await?;
+        for mount in &launch.mounts {
+            fs::create_dir_all(volumes(task).join(&mount.volume)).await?;
+        }
         let file = fs::File::create(folder.join("output.log")).await?;
         let path = image.path.iter().map(String::as_str).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":");
         let group = control_group(folder).display().to_string();
         let mut environment =
             BTreeMap::from([("PATH".to_owned(), path), (memory::VARIABLE.to_owned(), group)]);
         environment.extend(launch.environment);
+        for text in arguments.iter_mut().chain(environment.values_mut()) {
+            *text = outside(text, &launch.mounts, &volumes(task));
+        }
         let mut command = Command::new(init);
         command.env_clear().envs(&environment).current_dir(files(folder));
         let inside = launch.is_called.then(|| Inside {
@@ -230,6 +237,21 @@ fn files(folder: &Path) -> PathBuf {
     folder.join("files")
 }
 
+/// What the containers of a task share; no container has that name.
+fn volumes(task: &Path) -> PathBuf {
+    task.join(".volumes")
+}
+
+/// What a path in a volume is outside: nothing is mounted where a container would have it.
+fn outside(text: &str, mounts: &[Mount], volumes: &Path) -> String {
+    let inside = mounts.iter().filter_map(|mount| Some((mount, text.strip_prefix(&mount.path)?)));
+    let inside = inside.filter(|(_, rest)| rest.is_empty() || rest.starts_with('/'));
+    match inside.max_by_key(|(mount, _)| mount.path.len()) {
+        Some((mount, rest)) => format!("{}{rest}", volumes.join(&mount.volume).display()),
+        None => text.to_owned(),
+    }
+}
+
 fn door(folder: &Path) -> PathBuf {
     folder.join("door")
 }
@@ -238,14 +260,54 @@ fn control_group(folder: &Path) -> PathBuf {
     folder.join("cgroup")
 }
 
-/// Removes what would be gone with a container: all files but the log.
-pub(super) async fn discard_files(folder: &Path) -> io::Result<()> {
-    for folder in [files(folder), control_group(folder)] {
-        if_there(spawn_blocking(move || tree::remove(&folder)).await?)?;
+/// Removes what would be gone with a task's containers: all files but their logs.
+pub(super) async fn discard(task: &Path) -> io::Result<()> {
+    let mut entries = match fs::read_dir(task).await {
+        Ok(entries) => entries,
+        Err(error) => return if_there(Err(error)),
+    };
+    while let Some(entry) = entries.next_entry().await? {
+        let folder = entry.path();
+        if folder == volumes(task) {
+            remove(folder).await?;
+            continue;
+        }
+        remove(files(&folder)).await?;
+        remove(control_group(&folder)).await?;
+        if_there(fs::remove_file(door(&folder)).await)?;
     }
-    if_there(fs::remove_file(door(folder)).await)
+    Ok(())
+}
+
+async fn remove(folder: PathBuf) -> io::Result<()> {
+    if_there(spawn_blocking(move || tree::remove(&folder)).await?)
 }
 
 fn if_there(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_volume_leads_to_its_folder() {
+        let mount = |volume: &str, path: &str| Mount {
+            volume: volume.to_owned(),
+            path: path.to_owned(),
+            is_read_only: false,
+        };
+        let mounts = [mount("tools", "/.mayfly"), mount("deep", "/.mayfly/deep"), mount("tmp", "/tmp")];
+        for (text, found) in [
+            ("/.mayfly/worker", "/v/tools/worker"),
+            ("/.mayfly", "/v/tools"),
+            ("/.mayfly/deep/a", "/v/deep/a"),
+            ("/.mayflyer/a", "/.mayflyer/a"),
+            ("a /tmp", "a /tmp"),
+            ("/tmp/", "/v/tmp/"),
+        ] {
+            assert_eq!(outside(text, &mounts, Path::new("/v")), found);
+        }
+    }
 }

@@ -13,6 +13,7 @@ use aws_sdk_ecs::types::builders::ContainerDefinitionBuilder;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility, ContainerDefinition,
     LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Service, Tag, Task, TaskField,
+    Volume,
 };
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
@@ -48,10 +49,11 @@ pub const STANDSTILL: f64 = 1000.0;
 
 /// The images of the tests. `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file `child`;
 /// `slow` has one as well, and takes longer for its end than any scaled time lasts; `crash` starts a daemon, whose id is in
-/// the same file, and dies; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes
+/// the same file, and dies; `shell` runs the script that the definition has as its command; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes
 /// all memory, and writes down how that ended; `glutton` takes all memory itself; `server` serves its folder on port 80 of all
 /// addresses; `echo` answers the datagrams that come to that port with what they say.
 const IMAGES: &str = r#"{
+    "shell": { "entrypoint": ["/bin/sh", "-c"] },
     "sleep": { "entrypoint": ["/bin/sleep", "600"] },
     "false": { "entrypoint": ["/bin/false"] },
     "env": { "entrypoint": ["/bin/sh", "-c"], "command": ["env; echo told >&2; exec sleep 600"], "path": ["${TOOLS}"] },
@@ -254,12 +256,6 @@ impl Cloud {
         task_role: &str,
         change: impl FnOnce(ContainerDefinitionBuilder) -> ContainerDefinitionBuilder,
     ) -> String {
-        let logs = LogConfiguration::builder()
-            .log_driver(LogDriver::Awslogs)
-            .options("awslogs-group", log_group)
-            .options("awslogs-region", REGION)
-            .options("awslogs-stream-prefix", "jobs")
-            .options("mode", "blocking");
         let variable = aws_sdk_ecs::types::KeyValuePair::builder().name("GREETING").value("hello").build();
         let secret = Secret::builder()
             .name("PASSWORD")
@@ -270,18 +266,33 @@ impl Cloud {
             .environment(variable)
             .secrets(secret.build().unwrap())
             .stop_timeout(20)
-            .log_configuration(logs.build().unwrap());
+            .log_configuration(logs(log_group));
+        self.register_together(image, task_role, [change(container)], &[]).await
+    }
+
+    /// Registers a definition of these containers, which may have these volumes.
+    pub async fn register_together(
+        &self,
+        family: &str,
+        task_role: &str,
+        containers: impl IntoIterator<Item = ContainerDefinitionBuilder>,
+        volumes: &[&str],
+    ) -> String {
+        let volumes = volumes.iter().map(|name| Volume::builder().name(*name).build());
         let answer = self
             .ecs
             .register_task_definition()
-            .family(image)
+            .family(family)
             .network_mode(NetworkMode::Awsvpc)
             .requires_compatibilities(Compatibility::Fargate)
             .cpu("256")
             .memory("512")
             .task_role_arn(format!("arn:aws:iam::{ACCOUNT}:role/{task_role}"))
             .execution_role_arn(format!("arn:aws:iam::{ACCOUNT}:role/execution"))
-            .container_definitions(change(container).build())
+            .set_container_definitions(Some(
+                containers.into_iter().map(|container| container.build()).collect(),
+            ))
+            .set_volumes(Some(volumes.collect()))
             .send()
             .await
             .unwrap();
@@ -320,9 +331,9 @@ impl Cloud {
         .await
     }
 
-    /// The folder of a task.
+    /// The folder of a task's only container.
     pub fn folder(&self, task: &Task) -> PathBuf {
-        self.work_dir.join(task.task_arn().unwrap().rsplit('/').next().unwrap())
+        self.work_dir.join(task.task_arn().unwrap().rsplit('/').next().unwrap()).join("worker")
     }
 
     pub fn events(&self, kind: &str) -> Vec<Value> {
@@ -333,6 +344,17 @@ impl Cloud {
             .map(|event| event["detail"].clone())
             .collect()
     }
+}
+
+/// A log in the group of this name.
+pub fn logs(group: &str) -> LogConfiguration {
+    let logs = LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-group", group)
+        .options("awslogs-region", REGION)
+        .options("awslogs-stream-prefix", "jobs")
+        .options("mode", "blocking");
+    logs.build().unwrap()
 }
 
 /// The services of one cluster.

@@ -13,7 +13,7 @@ use http::Request;
 use jiff::Timestamp;
 use local_aws::reach::{Connection, Reachable, Transport};
 use local_aws::server::Service;
-use local_ecs::{Container, Launch, Line, Runtime};
+use local_ecs::{Container, Launch, Line, NoImage, Runtime, Wanted};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -46,8 +46,9 @@ impl Played {
 }
 
 impl Runtime for Player {
-    fn has(&self, image: &str) -> bool {
-        image.ends_with("/played")
+    fn pull<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<(), NoImage>> {
+        let pulled = if wanted.image.ends_with("/played") { Ok(()) } else { Err(NoImage::NotFound) };
+        async { pulled }.boxed()
     }
 
     fn start(&self, launch: Launch) -> BoxFuture<'_, anyhow::Result<Box<dyn Container>>> {

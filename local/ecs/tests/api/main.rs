@@ -19,3 +19,5 @@ mod quotas;
 mod secrets;
 /// Services, and the tasks that they run.
 mod services;
+/// Tasks of more than one container.
+mod together;

@@ -3,7 +3,13 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use local_aws::clock::Clock;
 use mayfly_model::message::{Assignment, Failure};
+use tokio::select;
+
+use crate::worker::body::{Body, OF_SIGNAL};
+
+const SIGTERM: i32 = 15;
 
 /// Says what every container does. All durations are in the cloud's time.
 pub trait Director: Debug + Send + Sync {
@@ -15,6 +21,12 @@ pub trait Director: Debug + Send + Sync {
 
     /// What the worker in `task` makes of an order.
     fn behaviour(&self, task: &str, assignment: &Assignment) -> Behaviour;
+
+    /// What the container does that prepares `task` for the worker.
+    fn init(&self, task: &str) -> InitBehaviour {
+        let _ = task;
+        InitBehaviour::default()
+    }
 
     /// What the service in `task` does.
     fn service(&self, task: &str) -> ServiceBehaviour {
@@ -153,6 +165,32 @@ impl Default for ServiceBehaviour {
             resists: Duration::ZERO,
             status: 200,
             check: 0,
+        }
+    }
+}
+
+/// What the container does that brings the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InitBehaviour {
+    /// How long it takes.
+    pub takes: Duration,
+    /// How it ends.
+    pub exit_code: i32,
+}
+
+impl Default for InitBehaviour {
+    fn default() -> Self {
+        Self { takes: Duration::from_millis(500), exit_code: 0 }
+    }
+}
+
+impl InitBehaviour {
+    /// Runs to its end, which SIGTERM brings about too: its program is no init process.
+    pub(super) async fn live(self, clock: Clock, body: Body) -> i32 {
+        select! {
+            biased;
+            () = body.told_to_stop.cancelled() => OF_SIGNAL + SIGTERM,
+            () = clock.sleep(self.takes) => self.exit_code,
         }
     }
 }

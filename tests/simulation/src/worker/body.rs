@@ -19,7 +19,7 @@ use crate::worker::service::Served;
 use crate::worker::truth::Truth;
 
 /// The exit code of a process that died of a signal is this and the signal's number: `local_ecs::Container`.
-const OF_SIGNAL: i32 = 128;
+pub(super) const OF_SIGNAL: i32 = 128;
 const SIGKILL: i32 = 9;
 
 /// What a program has of its container.
@@ -95,11 +95,12 @@ pub(super) struct Played {
 }
 
 impl Played {
-    /// Starts the program that `program` gives for the container's body; its output is the exit code.
+    /// Starts the program that `program` gives for the container's body; its output is the exit code. What becomes of it is
+    /// told in the truth, where that is given.
     pub fn start(
         task: String,
         clock: Clock,
-        truth: Truth,
+        truth: Option<Truth>,
         served: Option<Served>,
         program: impl FnOnce(Body) -> BoxFuture<'static, i32>,
     ) -> Self {
@@ -122,12 +123,16 @@ impl Played {
             let code = if let Some(code) = ended {
                 code
             } else {
-                truth.hung(&task, clock.now());
+                if let Some(truth) = &truth {
+                    truth.hung(&task, clock.now());
+                }
                 killed.await
             };
             // Its connections close with it.
             drop(life);
-            truth.ended(&task, clock.now(), code);
+            if let Some(truth) = truth {
+                truth.ended(&task, clock.now(), code);
+            }
             sender.send_replace(Some(code));
         });
         Self { body, served, exit_code }

@@ -14,7 +14,7 @@ use local_aws::random::Random;
 use local_aws::reach::Transport;
 use local_aws::server::{Service, in_process};
 use local_aws::upstream::Upstream;
-use local_ecs::{Container, Launch, Runtime};
+use local_ecs::{Container, Launch, NoImage, Runtime, Wanted};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Failure, News, Order, Report, Upload};
 use mayfly_model::turn::{Provider, Turn};
@@ -178,10 +178,17 @@ impl Play {
 fn launch(image: &str, environment: BTreeMap<String, String>) -> Launch {
     Launch {
         task: TASK.to_owned(),
+        container: "worker".to_owned(),
         image: image.to_owned(),
+        architecture: "amd64",
         entry_point: None,
         command: None,
         environment,
+        mounts: Vec::new(),
+        user: None,
+        is_read_only: false,
+        open_files: None,
+        has_init: true,
         memory: 1 << 30,
         is_called: image == "nginx",
         logs: None,
@@ -374,7 +381,9 @@ async fn a_service_serves_its_page_until_it_is_told_to_stop() {
     let upstream = Upstream::new("eu-west-1", "111122223333", root, clock, Random::seeded(1));
     let images = [("nginx".to_owned(), Image::Service)].into();
     let stage = Stage::new(Config { upstream, images, director: Arc::new(Slow) });
-    assert!(stage.has("nginx") && !stage.has("worker"));
+    let wanted = |image: &str| Wanted { image: image.to_owned(), architecture: "amd64", credentials: None };
+    assert_eq!(stage.pull(&wanted("nginx")).await, Ok(()));
+    assert_eq!(stage.pull(&wanted("worker")).await, Err(NoImage::NotFound));
     let container = stage.start(launch("nginx", BTreeMap::new())).await.unwrap();
     let refused = container.connect(Transport::Tcp, 80).await.err().map(|error| error.kind());
     assert_eq!(refused, Some(io::ErrorKind::ConnectionRefused));
@@ -391,4 +400,17 @@ async fn a_service_serves_its_page_until_it_is_told_to_stop() {
         container.connect(Transport::Tcp, 80).await.is_err()
             && container.run(&["true".to_owned()]).await.is_err()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_brings_the_worker_ends_by_itself_and_is_no_life_of_its_task() {
+    let clock =
+        Clock::new(TimeScale::REAL, TimeScale::REAL).starting_at("2026-01-02T03:04:05Z".parse().unwrap());
+    let root = Credentials::from_keys("AKIA", "secret", None);
+    let upstream = Upstream::new("eu-west-1", "111122223333", root, clock, Random::seeded(1));
+    let images = [("init".to_owned(), Image::Init)].into();
+    let stage = Stage::new(Config { upstream, images, director: Arc::new(Slow) });
+    let container = stage.start(launch("init", BTreeMap::new())).await.unwrap();
+    assert_eq!(timeout(Duration::from_secs(5), container.exit_code()).await, Ok(0));
+    assert!(stage.truth().lives().is_empty());
 }
