@@ -1,8 +1,9 @@
 //! Carries out one assignment: downloads the inputs, runs the command, uploads the outputs, and sends heartbeats all the
 //! way.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -11,28 +12,37 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mayfly_model::class::Class;
-use mayfly_model::message::POST_LIMIT;
+use mayfly_model::job::Pattern;
 use mayfly_model::message::{
-    Assignment, Download, Failure, FileSize, Finished, News, Phase, Progress, SignedUrls, Upload,
+    Assignment, Download, Failure, FileSize, Finished, FolderSize, Listed, News, OUTPUT_LIST, Order, Phase,
+    Progress, Room, Upload,
 };
 use mayfly_model::shown::shown;
 use tokio::select;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::info;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{info, warn};
 
 use crate::command::{self, Place};
+use crate::deliver::Delivery;
 use crate::descendants::Subreaper;
-use crate::disk::free;
+use crate::disk::{self, free};
 use crate::done::Reporter;
 use crate::download::{self, Partial};
+use crate::fill::Filler;
 use crate::folder::{self, Folder};
 use crate::http::{Http, Tries, Trouble, is_signed, place};
+use crate::list::OutputList;
+use crate::listing::{Listing, unavailable};
+use crate::measure::{self, Output, gigabytes, upload_failure};
 use crate::progress::{LINE_LIMIT, percent};
 use crate::stop::{Stop, StopSignal};
 use crate::upload;
 use crate::urls::{Pace, UrlDesk};
+
+/// How long the list of what was uploaded may still take when the rest has failed.
+const LIST_TIME: Duration = Duration::from_secs(10);
 
 /// What every assignment is carried out with.
 #[derive(Clone, Debug)]
@@ -50,12 +60,12 @@ pub struct Tools {
 }
 
 /// Carries `assignment` out to its end, whatever that is; tells how it ended, and the folder that it leaves behind.
-/// `answers` are the URLs that it asks for, `stop` may end it early.
+/// `answers` are those to its questions, `stop` may end it early.
 pub async fn carry_out(
     tools: Tools,
     assignment: Assignment,
     reporter: Reporter,
-    answers: UnboundedReceiver<SignedUrls>,
+    answers: UnboundedReceiver<Order>,
     stop: watch::Receiver<Option<Stop>>,
 ) -> (Finished, Option<Folder>) {
     let started = Instant::now();
@@ -66,7 +76,9 @@ pub async fn carry_out(
         tools,
         stop,
         progress: Arc::new(watch::Sender::new(progress)),
-        finished: Finished { seconds: 0.0, exit_code: None, outputs: Vec::new(), failure: None },
+        finished: Finished::default(),
+        list: None,
+        room: Room::default(),
         assignment,
     };
     let period = Duration::from_secs(course.assignment.report_every_seconds.max(1));
@@ -106,20 +118,24 @@ struct Course {
     progress: Arc<watch::Sender<Progress>>,
     /// What there is to report, as far as it is known.
     finished: Finished,
+    /// What was uploaded, where the list of that is wanted.
+    list: Option<OutputList>,
+    /// How much room the report has left for names of files.
+    room: Room,
 }
 
 impl Course {
     fn make_folder(&self) -> Result<Folder, Failure> {
         self.check_names()?;
         Folder::create(self.tools.runs_as).map_err(|error| {
-            disk_failure(Class::Internal, format!("the working folder could not be made: {error}"), &error)
+            disk::failure(Class::Internal, format!("the working folder could not be made: {error}"), &error)
         })
     }
 
     /// The worker relies on nobody else for where it reads and writes.
     fn check_names(&self) -> Result<(), Failure> {
-        let Assignment { inputs, outputs, .. } = &self.assignment;
-        let mut names = inputs.iter().map(|input| &input.file).chain(outputs);
+        let Assignment { inputs, input_folders, outputs, .. } = &self.assignment;
+        let mut names = inputs.iter().map(|input| &input.file).chain(input_folders).chain(outputs);
         names.find(|name| !folder::is_inside(name)).map_or(Ok(()), |name| {
             let message = format!("the file name {:?} leads out of the working folder", shown(name));
             Err(Failure { class: Class::InvalidJob, message, output: None })
@@ -130,10 +146,22 @@ impl Course {
         let stop = self.stop.clone();
         stop.guard(Phase::Downloading, self.download_all(folder, desk)).await?;
         self.run_command(folder).await?;
-        stop.guard(Phase::Uploading, self.upload_all(folder, desk)).await
+        let uploaded = stop.guard(Phase::Uploading, self.upload_all(folder, desk)).await;
+        match &uploaded {
+            Ok(()) => stop.guard(Phase::Uploading, self.upload_list(desk)).await,
+            // What is there all the same is told, unless another start will do it again.
+            Err(Failure { class: Class::UploadFailed | Class::TimedOut | Class::DiskFull, .. }) => {
+                if let Ok(Err(failure)) = timeout(LIST_TIME, self.upload_list(desk)).await {
+                    warn!("{}", failure.message);
+                }
+                uploaded
+            }
+            Err(_) => uploaded,
+        }
     }
 
     async fn download_all(&self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
+        let listings = self.list_all(folder, desk).await?;
         let inputs = &self.assignment.inputs;
         for (i, input) in inputs.iter().enumerate() {
             let show = |done: u64, total: Option<u64>| {
@@ -147,7 +175,42 @@ impl Course {
             let bytes = self.download(input, folder, desk, show).await?;
             info!(file = shown(&input.file), bytes, "input downloaded");
         }
+        for listing in listings {
+            let (total, objects, name) = (listing.bytes(), listing.items.len(), listing.folder.clone());
+            let progress = |file: &str, arrived: u64| {
+                show(&self.progress, Phase::Downloading, percent(arrived, total), file);
+            };
+            let filler = Filler {
+                http: &self.tools.http,
+                folder,
+                desk: Mutex::new(&mut *desk),
+                listing: RefCell::new(listing),
+                tries: || self.tries(),
+                progress,
+            };
+            Box::pin(filler.fill()).await?;
+            info!(folder = shown(&name), objects, bytes = total, "input downloaded");
+        }
         Ok(())
+    }
+
+    /// What the inputs are made of that are folders, all of which must have room.
+    async fn list_all(&self, folder: &Folder, desk: &mut UrlDesk) -> Result<Vec<Listing>, Failure> {
+        let mut listings = Vec::new();
+        let mut room = free(&folder.work()).unwrap_or(u64::MAX);
+        for name in &self.assignment.input_folders {
+            show(&self.progress, Phase::Downloading, None, name);
+            let listing = Listing::read(desk, name).await?;
+            let bytes = listing.bytes();
+            room = room.checked_sub(bytes).ok_or_else(|| {
+                let (needed, room) = (gigabytes(bytes), gigabytes(room));
+                let why =
+                    format!("it has {needed}, and the disk has room for {room}; raise container.storageGiB");
+                unavailable(name, &why)
+            })?;
+            listings.push(listing);
+        }
+        Ok(listings)
     }
 
     /// Brings one input into the folder and tells its size.
@@ -163,7 +226,7 @@ impl Course {
         let unavailable = |trouble: &Trouble, from: &str| {
             let message = format!("the input {} could not be downloaded{from}: {trouble}", shown(file));
             match trouble {
-                Trouble::Disk(error) => disk_failure(Class::InputUnavailable, message, error),
+                Trouble::Disk(error) => disk::failure(Class::InputUnavailable, message, error),
                 _ => Failure { class: Class::InputUnavailable, message, output: None },
             }
         };
@@ -206,14 +269,19 @@ impl Course {
         };
         self.progress.send_replace(Progress { phase: Phase::Running, percent: None, line: None });
         for output in &self.assignment.outputs {
-            folder.create_parents(output).map_err(|error| {
+            let made = match Pattern::parse(output).map(|pattern| pattern.folder()) {
+                Some("") => Ok(()),
+                Some(named) => folder.create_folder(named),
+                None => folder.create_parents(output),
+            };
+            made.map_err(|error| {
                 let message =
                     format!("the folder of the output {} could not be made: {error}", shown(output));
-                disk_failure(Class::InvalidJob, message, &error)
+                disk::failure(Class::InvalidJob, message, &error)
             })?;
         }
         folder.hand_over().map_err(|error| {
-            disk_failure(Class::Internal, format!("the inputs could not be handed over: {error}"), &error)
+            disk::failure(Class::Internal, format!("the inputs could not be handed over: {error}"), &error)
         })?;
         let (work, temporary) = (folder.work(), folder.temporary());
         let Tools { cgroup, runs_as, subreaper, .. } = &self.tools;
@@ -227,46 +295,137 @@ impl Course {
     }
 
     async fn upload_all(&mut self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
-        let files = measure(&self.assignment.outputs, folder)?;
-        if files.is_empty() {
-            return Ok(());
+        let outputs = measure::outputs(&self.assignment, folder)?;
+        if self.assignment.lists_outputs {
+            let list = folder.create_list().map_err(|error| list_failure(&Trouble::Disk(error)))?;
+            self.list = Some(list);
         }
-        let total = files.iter().map(|file| file.bytes).sum();
-        show(&self.progress, Phase::Uploading, Some(0.0), &files[0].file);
+        let sizes: Vec<FileSize> = outputs.iter().map(Output::size).collect();
+        let Some(first) = sizes.first() else { return Ok(()) };
+        let total = sizes.iter().map(|size| size.bytes).sum();
+        show(&self.progress, Phase::Uploading, Some(0.0), &first.file);
         let no_answer =
             || upload_failure("no URLs to upload the outputs came; see the log of handle-report".to_owned());
-        let uploads = desk.uploads(&files).await.ok_or_else(no_answer)?;
-        let mut before = 0;
-        for (file, upload) in files.into_iter().zip(uploads) {
-            let (progress, name) = (self.progress.clone(), file.file.clone());
-            let show =
-                move |sent: u64| show(&progress, Phase::Uploading, percent(before + sent, total), &name);
-            self.upload(&file, &upload, folder, desk, show).await?;
-            info!(file = shown(&file.file), bytes = file.bytes, "output uploaded");
-            before += file.bytes;
-            self.finished.outputs.push(file);
+        let uploads = desk.uploads(&sizes).await.ok_or_else(no_answer)?;
+        let (mut before, tools, stop) = (0, self.tools.clone(), self.stop.clone());
+        for (i, output) in outputs.iter().enumerate() {
+            let upload = &uploads[i];
+            let progress = self.progress.clone();
+            let show = move |file: &str, sent: u64| {
+                show(&progress, Phase::Uploading, percent(before + sent, total), file);
+            };
+            match output {
+                Output::File(file) => self.upload_file(file, upload, folder, desk, show).await?,
+                Output::Files { below, files, .. } => {
+                    // Of patterns with one place the first that names a file has taken it there.
+                    let earlier =
+                        sizes[..i].iter().zip(&uploads).filter(|(_, its)| is_same_place(its, upload));
+                    let earlier: Vec<_> =
+                        earlier.filter_map(|(size, _)| Pattern::parse(&size.file)).collect();
+                    let is_taken =
+                        |file: &FileSize| earlier.iter().any(|pattern| pattern.names(&file.file[*below..]));
+                    let files: Vec<_> = files.iter().filter(|file| !is_taken(file)).cloned().collect();
+                    let delivery = Delivery {
+                        http: &tools.http,
+                        folder,
+                        desk: Mutex::new(&mut *desk),
+                        output: sizes[i].clone(),
+                        below: *below,
+                        form: RefCell::new((0, Arc::new(upload.clone()))),
+                        tries: || Tries::new(tools.pace.backoff, stop.time_left()),
+                        progress: show,
+                    };
+                    self.upload_files(&files, delivery).await?;
+                }
+            }
+            before += sizes[i].bytes;
         }
         Ok(())
     }
 
-    /// Brings one output to its place.
-    async fn upload(
-        &self,
+    /// Brings an output that is one file to its place.
+    async fn upload_file(
+        &mut self,
         file: &FileSize,
         upload: &Upload,
         folder: &Folder,
         desk: &mut UrlDesk,
-        progress: impl Fn(u64) + Clone + Send + Sync + 'static,
+        progress: impl Fn(&str, u64) + Clone + Send + Sync + 'static,
     ) -> Result<(), Failure> {
+        let what = format!("the output {}", shown(&file.file));
+        let open = || folder.open_file(&file.file).map(|(file, _)| file);
+        let name = file.file.clone();
+        let etag = self.upload(&what, file, upload, open, desk, move |sent| progress(&name, sent)).await?;
+        info!(file = shown(&file.file), bytes = file.bytes, "output uploaded");
+        if let Some(list) = &mut self.list {
+            let key = upload.fields.get("key").cloned().unwrap_or_default();
+            list.add(&Listed { file: file.file.clone(), key, bytes: file.bytes, etag });
+        }
+        self.finished.outputs.push(file.clone());
+        Ok(())
+    }
+
+    /// Brings the files of an output that is a folder or a pattern to their places.
+    async fn upload_files(
+        &mut self,
+        files: &[FileSize],
+        delivery: Delivery<'_, impl Fn() -> Tries, impl Fn(&str, u64) + Clone + Send + Sync + 'static>,
+    ) -> Result<(), Failure> {
+        let Self { finished, list, room, .. } = self;
+        let output = delivery.output.file.clone();
+        // It is there from now on, so that what was uploaded is told whatever ends it.
+        finished.folders.push(FolderSize { file: output.clone(), ..FolderSize::default() });
+        let delivered = |listed: Listed| {
+            if let Some(list) = list.as_mut() {
+                list.add(&listed);
+            }
+            if let Some(folder) = finished.folders.last_mut() {
+                folder.add(FileSize { file: listed.file, bytes: listed.bytes }, room);
+            }
+        };
+        let delivered = Box::pin(delivery.deliver(files, delivered)).await;
+        let there = finished.folders.last().map_or(0, |folder| folder.files);
+        if let Err((file, trouble)) = delivered {
+            return Err(upload_failure(format!(
+                "the output {} could not be uploaded: {}: {trouble}; {there} of its {} files are in their places",
+                shown(&output),
+                shown(&file),
+                files.len(),
+            )));
+        }
+        info!(output = shown(&output), files = there, "output uploaded");
+        Ok(())
+    }
+
+    /// Brings the list of what was uploaded to its place, where one is wanted.
+    async fn upload_list(&mut self, desk: &mut UrlDesk) -> Result<(), Failure> {
+        let Some(mut list) = self.list.take() else { return Ok(()) };
+        let bytes = list.finish().map_err(|error| list_failure(&Trouble::Disk(error)))?;
+        let size = FileSize { file: OUTPUT_LIST.to_owned(), bytes };
+        let no_answer = || list_failure(&Trouble::Definite("no URL for it came".to_owned()));
+        let upload = desk.uploads(slice::from_ref(&size)).await.ok_or_else(no_answer)?.remove(0);
+        self.upload(LIST, &size, &upload, || list.open(), desk, |_| {}).await?;
+        info!(bytes, "list of outputs uploaded");
+        Ok(())
+    }
+
+    /// Brings `what`, one file, to its place, and tells the object's entity tag.
+    async fn upload(
+        &self,
+        what: &str,
+        file: &FileSize,
+        upload: &Upload,
+        open: impl Fn() -> io::Result<File>,
+        desk: &mut UrlDesk,
+        progress: impl Fn(u64) + Clone + Send + Sync + 'static,
+    ) -> Result<Option<String>, Failure> {
         let http = &self.tools.http;
         let opened = Cell::new(0);
         let open = || {
             opened.set(opened.get() + 1);
-            folder.open_file(&file.file).map(|(file, _)| file)
+            open()
         };
-        let failure = |trouble: &Trouble| {
-            upload_failure(format!("the output {} could not be uploaded: {trouble}", shown(&file.file)))
-        };
+        let failure = |trouble: &Trouble| upload_failure(format!("{what} could not be uploaded: {trouble}"));
         let mut upload = upload.clone();
         let mut was_refused = false;
         loop {
@@ -280,67 +439,26 @@ impl Course {
                 result => return result.map_err(|trouble| failure(&trouble)),
             };
             was_refused = true;
-            info!(file = shown(&file.file), "upload refused, asking for a fresh signature: {cause}");
+            info!("{what}: upload refused, asking for a fresh signature: {cause}");
             let no_answer = || failure(&Trouble::Definite(format!("{cause}, and no fresh URL came")));
             upload = desk.uploads(slice::from_ref(file)).await.ok_or_else(no_answer)?.remove(0);
         }
     }
 }
 
-/// The sizes of `outputs`, all of which must be there and fit into one POST.
-fn measure(outputs: &[String], folder: &Folder) -> Result<Vec<FileSize>, Failure> {
-    let measure = |file: &String| {
-        let (_, bytes) = folder.open_file(file).map_err(|error| {
-            upload_failure(format!(
-                "the command succeeded, but its output {} is not usable: {error}; the working folder holds {}",
-                shown(file),
-                folder.listing(),
-            ))
-        })?;
-        if bytes > POST_LIMIT {
-            // In tenths of S3's gigabytes of 2^30 bytes, rounded up.
-            let tenths = (u128::from(bytes) * 10).div_ceil(1 << 30);
-            return Err(upload_failure(format!(
-                "the output {} has {}.{} GB ({bytes} bytes); S3 takes at most 5 GB in one POST; split it",
-                shown(file),
-                tenths / 10,
-                tenths % 10,
-            )));
-        }
-        Ok(FileSize { file: file.clone(), bytes })
-    };
-    outputs.iter().map(measure).collect()
+/// Whether the files of the two go to one place.
+fn is_same_place(one: &Upload, other: &Upload) -> bool {
+    one.url == other.url && one.fields.get("key") == other.fields.get("key")
+}
+
+/// The list of outputs, as messages name it.
+const LIST: &str = "the list of outputs";
+
+fn list_failure(trouble: &Trouble) -> Failure {
+    upload_failure(format!("{LIST} could not be uploaded: {trouble}"))
 }
 
 fn show(progress: &watch::Sender<Progress>, phase: Phase, percent: Option<f64>, file: &str) {
     let line = shown(file).chars().take(LINE_LIMIT).collect();
     progress.send_replace(Progress { phase, percent, line: Some(line) });
-}
-
-fn upload_failure(message: String) -> Failure {
-    Failure { class: Class::UploadFailed, message, output: None }
-}
-
-/// A full disk is a class of its own; `class` is for all else.
-fn disk_failure(class: Class, message: String, error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::StorageFull {
-        let message = format!("{message}; raise container.storageGiB");
-        return Failure { class: Class::DiskFull, message, output: None };
-    }
-    Failure { class, message, output: None }
-}
-
-#[cfg(test)]
-mod tests {
-    use nix::errno::Errno;
-
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_told_from_other_trouble_with_a_file() {
-        for (errno, class) in [(Errno::ENOSPC, Class::DiskFull), (Errno::EIO, Class::InputUnavailable)] {
-            let error = io::Error::from(errno);
-            assert_eq!(disk_failure(Class::InputUnavailable, error.to_string(), &error).class, class);
-        }
-    }
 }

@@ -1,11 +1,14 @@
-//! Tells whether the disk was full while a command ran. What the command says proves nothing: `ENOSPC` also means too
+//! Tells whether the disk was full while a command ran, or when a file was to be written. What the command says proves nothing: `ENOSPC` also means too
 //! many watched files, or a full `/dev/shm`.
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use mayfly_model::class::Class;
+use mayfly_model::message::Failure;
 use nix::sys::statvfs::statvfs;
 use tokio::time::sleep;
 
@@ -23,6 +26,15 @@ pub fn free(folder: &Path) -> Option<u64> {
     // Some file systems do not count their files: statvfs(3) has 0 of 0 then.
     let has_no_entries = disk.files() > 0 && disk.files_available() == 0;
     Some(if has_no_entries { 0 } else { disk.fragment_size() * disk.blocks_available() })
+}
+
+/// What it means that a file could not be written: a full disk is a class of its own, `class` is for all else.
+pub fn failure(class: Class, message: String, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::StorageFull {
+        let message = format!("{message}; raise container.storageGiB");
+        return Failure { class: Class::DiskFull, message, output: None };
+    }
+    Failure { class, message, output: None }
 }
 
 /// Remembers the least room that there was.
@@ -61,7 +73,17 @@ fn pause(free: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_trouble_with_a_file() {
+        for (errno, class) in [(Errno::ENOSPC, Class::DiskFull), (Errno::EIO, Class::InputUnavailable)] {
+            let error = io::Error::from(errno);
+            assert_eq!(failure(Class::InputUnavailable, error.to_string(), &error).class, class);
+        }
+    }
 
     #[test]
     fn the_least_room_counts_and_the_unknown_does_not() {

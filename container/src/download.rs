@@ -21,13 +21,20 @@ pub struct Partial {
     furthest: u64,
     /// What tells the object from a later one in its place: the strong entity tag.
     tag: Option<HeaderValue>,
+    /// The entity tag of the one version that is wanted.
+    version: Option<HeaderValue>,
 }
 
 impl Partial {
     /// Nothing of `file` has arrived.
     pub fn new(file: File) -> Self {
         let file = BufWriter::with_capacity(BUFFER, tokio::fs::File::from_std(file));
-        Self { file, written: 0, furthest: 0, tag: None }
+        Self { file, written: 0, furthest: 0, tag: None, version: None }
+    }
+
+    /// The same, for the version that has this entity tag and no other.
+    pub fn of_version(file: File, tag: HeaderValue) -> Self {
+        Self { version: Some(tag), ..Self::new(file) }
     }
 
     /// How many bytes have arrived.
@@ -98,8 +105,11 @@ async fn fetch_once(
     progress: impl Fn(u64, Option<u64>),
 ) -> Result<(), Trouble> {
     let rest = partial.tag.as_ref().filter(|_| partial.written > 0).map(|tag| (partial.written, tag));
-    let (mut response, secrets) = http.get(url, rest).await?;
+    let (mut response, secrets) = http.get(url, rest, partial.version.as_ref()).await?;
     match response.status() {
+        StatusCode::PRECONDITION_FAILED if partial.version.is_some() => {
+            return Err(Trouble::Definite("it has changed since it was listed".into()));
+        }
         StatusCode::PARTIAL_CONTENT if partial.goes_on_with(&response) => {}
         // A server may know ranges and not If-Range.
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {

@@ -9,14 +9,18 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt};
+use mayfly_model::job::{FOLDER_LIMIT, Pattern};
+use mayfly_model::message::FileSize;
 use mayfly_model::shown::shown;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
-use tracing::{Span, warn};
+use tracing::{Span, info, warn};
 
 use crate::links;
+use crate::list::OutputList;
 use crate::tree;
+use crate::walk;
 
 /// How many names [`Folder::listing`] shows.
 const LISTED: usize = 20;
@@ -111,6 +115,38 @@ impl Folder {
         self.create_parents(name)?;
         let mut options = OpenOptions::new();
         self.inside.open_with(name, options.write(true).create_new(true)).map(cap_std::fs::File::into_std)
+    }
+
+    /// Makes the folder `name`, and those that it lies in.
+    pub fn create_folder(&self, name: &str) -> io::Result<()> {
+        self.inside.create_dir_all(name)
+    }
+
+    /// The files that `pattern` names, each with its size, in the order of their names' bytes.
+    pub fn files_of(&self, pattern: &Pattern<'_>) -> io::Result<Vec<FileSize>> {
+        let folder = pattern.folder();
+        let found = walk::files(&self.inside, folder, FOLDER_LIMIT, |name| pattern.names(name))?;
+        if found.left_out > 0 {
+            info!(
+                folder = shown(folder),
+                left_out = found.left_out,
+                "links, pipes and the like are no outputs"
+            );
+        }
+        let size = |(name, metadata): (String, cap_std::fs::Metadata)| {
+            let file = format!("{folder}{name}");
+            if metadata.uid() != self.owner {
+                let told = format!("{} is not the command's own file", shown(&file));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, told));
+            }
+            Ok(FileSize { file, bytes: metadata.len() })
+        };
+        found.files.into_iter().map(size).collect()
+    }
+
+    /// Makes the list of what is uploaded, where the command cannot see it.
+    pub fn create_list(&self) -> io::Result<OutputList> {
+        OutputList::create(self.place.0.join("outputs.jsonl"))
     }
 
     /// Opens the file `name` of the command's, or what its link in the folder leads to, and tells its size in bytes.

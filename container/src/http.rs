@@ -11,7 +11,8 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder, Retryable};
 use futures_util::TryStreamExt;
 use mayfly_model::shown::shown;
 use reqwest::header::{
-    CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, IF_RANGE, LOCATION, RANGE, RETRY_AFTER, SET_COOKIE,
+    CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, IF_MATCH, IF_RANGE, LOCATION, RANGE, RETRY_AFTER,
+    SET_COOKIE,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
@@ -70,7 +71,8 @@ impl Http {
     }
 
     /// Asks for the file at `url`, or, if its entity tag still is the one in `rest`, for what follows its first so many
-    /// bytes; follows redirects to places that are allowed. Tells besides what of the requests was secret.
+    /// bytes; and, where `version` is its entity tag, for that version and no other. Follows redirects to places that are allowed.
+    /// Tells besides what of the requests was secret.
     ///
     /// Cookies that are set on the way are sent back on the way, and then forgotten: without, some servers redirect for
     /// ever.
@@ -78,6 +80,7 @@ impl Http {
         &self,
         url: &Url,
         rest: Option<(u64, &HeaderValue)>,
+        version: Option<&HeaderValue>,
     ) -> Result<(Response, Vec<String>), Trouble> {
         let (mut cookies, mut secrets) = (Cookies::default(), Vec::new());
         let mut url = url.clone();
@@ -87,6 +90,10 @@ impl Http {
             // Source: RFC 9110, 13.1.5 and 14.2.
             if let Some((bytes, tag)) = rest {
                 request = request.header(RANGE, format!("bytes={bytes}-")).header(IF_RANGE, tag);
+            }
+            // Source: RFC 9110, 13.1.1.
+            if let Some(version) = version {
+                request = request.header(IF_MATCH, version);
             }
             if let Some(cookies) = cookies.of(&url) {
                 request = request.header(COOKIE, &cookies);

@@ -3,15 +3,20 @@
 
 pub mod assignment;
 pub mod command;
+pub mod deliver;
 pub mod descendants;
 pub mod disk;
 pub mod done;
 pub mod download;
 pub mod environment;
+pub mod fill;
 pub mod folder;
 pub mod http;
 pub mod links;
+pub mod list;
+pub mod listing;
 pub mod mailbox;
+pub mod measure;
 pub mod oom;
 pub mod output;
 pub mod progress;
@@ -21,4 +26,5 @@ pub mod stop;
 pub mod tree;
 pub mod upload;
 pub mod urls;
+pub mod walk;
 pub mod worker;

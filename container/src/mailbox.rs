@@ -25,7 +25,7 @@ pub fn open(sqs: Client, url: String, told_to_stop: CancellationToken) -> mpsc::
     let (sender, receiver) = mpsc::channel(1);
     let poll = async move {
         while let Some(messages) = told_to_stop.run_until_cancelled(receive(&sqs, &url)).await {
-            let mut orders = Vec::new();
+            let mut orders: Vec<Order> = Vec::new();
             for message in messages {
                 delete(&sqs, &url, &message).await;
                 // The parser's words may quote the message, which holds signed URLs.
@@ -36,7 +36,7 @@ pub fn open(sqs: Client, url: String, told_to_stop: CancellationToken) -> mpsc::
                 }
             }
             // An order for a container that never came still waits when the next one is given; it is then the stale one.
-            orders.sort_by_key(|order| Reverse(start(order)));
+            orders.sort_by_key(|order| Reverse(order.start()));
             for order in orders {
                 if sender.send(order).await.is_err() {
                     return;
@@ -48,13 +48,6 @@ pub fn open(sqs: Client, url: String, told_to_stop: CancellationToken) -> mpsc::
     };
     tokio::spawn(poll.in_current_span());
     receiver
-}
-
-fn start(order: &Order) -> u32 {
-    match order {
-        Order::Run(assignment) => assignment.turn.start,
-        Order::Urls(urls) => urls.start,
-    }
 }
 
 async fn receive(sqs: &Client, url: &str) -> Vec<Message> {

@@ -6,6 +6,7 @@ use std::io;
 use futures_util::TryStreamExt;
 use mayfly_model::message::Upload;
 use reqwest::Body;
+use reqwest::header::ETAG;
 use reqwest::multipart::{Form, Part};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
@@ -15,8 +16,8 @@ use crate::http::{Http, Tries, Trouble};
 
 const CHUNK: usize = 256 * 1024;
 
-/// Posts the first `bytes` of the file that `open` opens, with the fields of `upload`. `progress` is told how many bytes
-/// of the file are on their way; a repeated try begins at 0 again.
+/// Posts the first `bytes` of the file that `open` opens, with the fields of `upload`, and tells the object's entity tag without
+/// its quotes, where S3 does. `progress` is told how many bytes of the file are on their way; a repeated try begins at 0 again.
 pub async fn post(
     http: &Http,
     upload: &Upload,
@@ -24,12 +25,12 @@ pub async fn post(
     bytes: u64,
     mut tries: Tries,
     progress: impl Fn(u64) + Clone + Send + Sync + 'static,
-) -> Result<(), Trouble> {
+) -> Result<Option<String>, Trouble> {
     let url = http.parse(&upload.url)?;
     loop {
         match post_once(http, &url, upload, open()?, bytes, progress.clone()).await {
             Err(trouble) => tries.wait(&url, trouble).await?,
-            Ok(()) => return Ok(()),
+            Ok(tag) => return Ok(tag),
         }
     }
 }
@@ -41,7 +42,7 @@ async fn post_once(
     file: File,
     bytes: u64,
     progress: impl Fn(u64) + Send + Sync + 'static,
-) -> Result<(), Trouble> {
+) -> Result<Option<String>, Trouble> {
     let mut sent = 0;
     let pieces = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(bytes), CHUNK).inspect_ok(
         move |piece| {
@@ -57,7 +58,8 @@ async fn post_once(
     let response = http.up.post(url.clone()).multipart(form.part("file", file)).send().await?;
     // 204, or what the field success_action_status says.
     if response.status().is_success() {
-        return Ok(());
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        return Ok(tag.map(|tag| tag.trim_matches('"').to_owned()));
     }
     // The key is no secret, and a person wants to read it.
     let secrets = upload.fields.iter().filter(|(name, _)| *name != "key").map(|(_, value)| value.clone());

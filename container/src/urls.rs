@@ -1,10 +1,11 @@
 //! Asks for fresh signed URLs and waits for the answer in the mailbox.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
-use mayfly_model::message::{FileSize, News, SignedUrls, Upload};
+use mayfly_model::message::{FileSize, News, Order, Page, SignedUrls, Upload};
 use tokio::select;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{interval, timeout};
@@ -34,13 +35,13 @@ impl Default for Pace {
 #[derive(Debug)]
 pub struct UrlDesk {
     reporter: Reporter,
-    answers: UnboundedReceiver<SignedUrls>,
+    answers: UnboundedReceiver<Order>,
     pace: Pace,
 }
 
 impl UrlDesk {
     /// Asks through `reporter`; `answers` are those for this very start.
-    pub fn new(reporter: Reporter, answers: UnboundedReceiver<SignedUrls>, pace: Pace) -> Self {
+    pub fn new(reporter: Reporter, answers: UnboundedReceiver<Order>, pace: Pace) -> Self {
         Self { reporter, answers, pace }
     }
 
@@ -55,23 +56,51 @@ impl UrlDesk {
         files.iter().map(|file| fresh.uploads.remove(&file.file)).collect()
     }
 
+    /// The objects of `folder` that come after the name `after`; none where no answer came.
+    pub async fn page(&mut self, folder: &str, after: Option<&str>) -> Option<Page> {
+        let (folder, after) = (folder.to_owned(), after.map(str::to_owned));
+        let is_it = |page: &Page| page.folder == folder && page.after == after;
+        let question = News::PageWanted { folder: folder.clone(), after: after.clone() };
+        self.converse(question, |answer| match answer {
+            Order::Page(page) if is_it(&page) => Some(page),
+            _ => None,
+        })
+        .await
+    }
+
     async fn ask(&mut self, downloads: &[String], uploads: &[FileSize]) -> Option<Fresh> {
+        let question = News::UrlsWanted { downloads: downloads.to_vec(), uploads: uploads.to_vec() };
+        let mut fresh = Fresh::default();
+        if fresh.has(downloads, uploads) {
+            return Some(fresh);
+        }
+        self.converse(question, |answer| {
+            if let Order::Urls(urls) = answer {
+                fresh.add(urls);
+            }
+            fresh.has(downloads, uploads).then(|| mem::take(&mut fresh))
+        })
+        .await
+    }
+
+    /// Asks `question` again and again, until `take` has what it wants of the answers, or there will be none.
+    async fn converse<T>(&mut self, question: News, mut take: impl FnMut(Order) -> Option<T>) -> Option<T> {
         // The answers to earlier questions may have expired.
         while self.answers.try_recv().is_ok() {}
-        let mut fresh = Fresh::default();
         let mut questions = interval(self.pace.ask_again);
         let conversation = async {
-            while !fresh.has(downloads, uploads) {
+            loop {
                 select! {
-                    _ = questions.tick() => {
-                        let wanted = News::UrlsWanted { downloads: downloads.to_vec(), uploads: uploads.to_vec() };
-                        self.reporter.mention(wanted).await;
+                    _ = questions.tick() => self.reporter.mention(question.clone()).await,
+                    Some(answer) = self.answers.recv() => {
+                        if let Some(taken) = take(answer) {
+                            return taken;
+                        }
                     }
-                    Some(answer) = self.answers.recv() => fresh.add(answer),
                 }
             }
         };
-        timeout(self.pace.give_up, conversation).await.ok().map(|()| fresh)
+        timeout(self.pace.give_up, conversation).await.ok()
     }
 }
 

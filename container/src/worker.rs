@@ -119,7 +119,7 @@ impl Worker {
             match order {
                 Some(Order::Run(assignment)) if self.take_on(&assignment) => return Ok(Some(assignment)),
                 Some(Order::Run(_)) => {}
-                Some(Order::Urls(_)) => info!("late urls ignored"),
+                Some(Order::Urls(_) | Order::Page(_)) => info!("late urls ignored"),
                 None => bail!("the mailbox closed"),
             }
         }
@@ -145,14 +145,14 @@ impl Worker {
                 ended = &mut work => break ended,
                 () = self.told_to_stop.cancelled(), if !stop.is_made() => stop.make(Stop::Interrupted),
                 order = self.orders.recv() => match order {
-                    Some(Order::Urls(fresh)) if fresh.start == turn.start => _ = urls.send(fresh),
-                    Some(Order::Urls(_)) => info!("urls of another start ignored"),
                     Some(Order::Run(newer)) if self.take_on(&newer) => {
                         info!(attempt = newer.turn.attempt, start = newer.turn.start, "assignment superseded");
                         stop.make(Stop::Superseded);
                         superseded_by = Some(newer);
                     }
                     Some(Order::Run(_)) => {}
+                    Some(answer) if answer.start() == turn.start => _ = urls.send(answer),
+                    Some(_) => info!("urls of another start ignored"),
                     None => bail!("the mailbox closed"),
                 },
             }

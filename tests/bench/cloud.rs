@@ -185,7 +185,7 @@ impl State {
                 self.mail.lock().expect("no thread has panicked").push(Order::Urls(urls));
             }
             News::Finished(_) => self.tell(Event::Finished(Box::new(report))),
-            News::Heartbeat(_) | News::Lost(_) => {}
+            News::Heartbeat(_) | News::PageWanted { .. } | News::Lost(_) => {}
         }
     }
 }

@@ -119,7 +119,10 @@ fn order(url: &str) -> Order {
         nonce: "nonce".into(),
         command: vec!["true".into()],
         inputs: vec![Download { file: "in".into(), url: format!("{url}/bucket/in") }],
+        input_folders: Vec::new(),
         outputs: vec!["in".into()],
+        optional_outputs: Vec::new(),
+        lists_outputs: false,
         timeout_seconds: 600,
         report_every_seconds: 10,
     })

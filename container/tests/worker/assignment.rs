@@ -12,7 +12,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use mayfly_model::class::Class;
-use mayfly_model::message::{Assignment, Download, Failure, Finished, News, SignedUrls, Upload};
+use mayfly_model::message::{Assignment, Download, Failure, Finished, News, Order, SignedUrls, Upload};
 use mayfly_worker::assignment::{self, Tools};
 use mayfly_worker::folder::Folder;
 use mayfly_worker::stop::StopRequest;
@@ -51,11 +51,11 @@ async fn run_and_leave(place: &Url, job: Assignment) -> (Finished, Option<Folder
             let upload =
                 |file| Upload { file, url: signed(place, "out", signature), fields: BTreeMap::new() };
             sender
-                .send(SignedUrls {
+                .send(Order::Urls(SignedUrls {
                     start: 1,
                     downloads: downloads.into_iter().map(download).collect(),
                     uploads: uploads.into_iter().map(|file| upload(file.file)).collect(),
-                })
+                }))
                 .unwrap();
         }
     };

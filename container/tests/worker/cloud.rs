@@ -45,7 +45,10 @@ pub fn assignment(start: u32, script: &str) -> Assignment {
         nonce: NONCE.to_owned(),
         command: ["sh", "-c", script].map(str::to_owned).into(),
         inputs: Vec::new(),
+        input_folders: Vec::new(),
         outputs: Vec::new(),
+        optional_outputs: Vec::new(),
+        lists_outputs: false,
         timeout_seconds: 60,
         report_every_seconds: 1,
     }

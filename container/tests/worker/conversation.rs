@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use mayfly_model::message::{Assignment, Download, FileSize, News, Order, Report, SignedUrls, Upload};
+use mayfly_model::message::{
+    Assignment, Download, FileSize, News, OUTPUT_LIST, Order, Page, Report, SignedUrls, Upload,
+};
 use mayfly_model::turn::{Provider, Turn};
 
 /// The job whose worker it is.
@@ -13,6 +15,8 @@ pub const BYTES: u64 = 5;
 
 /// The commands, as the shell has them.
 pub const STORES: &str = "printf HELLO >out.txt";
+/// The same into a folder.
+pub const FILLS: &str = "printf HELLO >out/a.txt";
 pub const FAILS: &str = "echo no; exit 4";
 pub const LASTS: &str = "exec sleep 1000";
 
@@ -30,6 +34,12 @@ pub trait Partner {
     fn input(&self, expired: bool) -> String;
     /// Where to post the output `out.txt`.
     fn output(&self) -> Upload;
+    /// Where to post the files of the folder `out/`.
+    fn output_folder(&self) -> Upload;
+    /// Where to post the list of outputs, which has this size.
+    fn output_list(&self, bytes: u64) -> Upload;
+    /// The objects `names` of the folder `in/`, of `BYTES` bytes each, and whether there are more.
+    fn page(&self, after: Option<&str>, names: &[&str], has_more: bool) -> Page;
 }
 
 /// A line of a conversation.
@@ -40,13 +50,15 @@ pub enum Line {
     Mail(&'static str),
     /// A start is given URLs of all files.
     Urls(u32),
+    /// It is given these objects of the folder `in/` that come after this name, and told whether there are more.
+    Objects(u32, Option<&'static str>, &'static [&'static str], bool),
     /// The worker says this; heartbeats are heard only where they are waited for.
     Says(&'static str),
     /// It is told to stop.
     Terminate,
 }
 
-use Line::{Mail, Order as Give, Says, Terminate, Urls};
+use Line::{Mail, Objects, Order as Give, Says, Terminate, Urls};
 
 /// A start with its own nonce.
 fn order(start: u32, command: &str) -> Assignment {
@@ -56,7 +68,10 @@ fn order(start: u32, command: &str) -> Assignment {
         nonce: format!("nonce-{start}"),
         command: ["sh", "-c", command].map(str::to_owned).into(),
         inputs: Vec::new(),
+        input_folders: Vec::new(),
         outputs: Vec::new(),
+        optional_outputs: Vec::new(),
+        lists_outputs: false,
         timeout_seconds: 60,
         report_every_seconds: 1,
     }
@@ -96,6 +111,56 @@ pub fn conversations() -> Vec<(&'static str, Vec<Line>)> {
         (
             "a good URL needs no other",
             vec![with_files(1, &[("in.txt", GOOD)], &[]), Says("1 nonce-1 finished with code 0"), Terminate],
+        ),
+        (
+            "a job with folders",
+            vec![
+                give(Assignment {
+                    input_folders: vec!["in/".to_owned()],
+                    outputs: vec!["out/".to_owned()],
+                    lists_outputs: true,
+                    ..order(1, FILLS)
+                }),
+                Says("1 nonce-1 wants in/"),
+                Objects(2, None, &["a"], false),
+                Objects(1, None, &["a", "b/c"], true),
+                Says("1 nonce-1 wants in/ after b/c"),
+                Objects(1, Some("b/c"), &["d"], false),
+                Says("1 nonce-1 wants to store out/"),
+                Urls(1),
+                Says("1 nonce-1 wants to store the list"),
+                Urls(1),
+                Says("1 nonce-1 finished with code 0 and 1 of out/"),
+                Terminate,
+            ],
+        ),
+        (
+            "a folder that has nothing in it, or more than a folder can",
+            vec![
+                give(Assignment { input_folders: vec!["in/".to_owned()], ..order(1, STORES) }),
+                Says("1 nonce-1 wants in/"),
+                Objects(1, None, &[], false),
+                Says("1 nonce-1 finished: InputUnavailable"),
+                give(Assignment { input_folders: vec!["in/".to_owned()], ..order(2, STORES) }),
+                Says("2 nonce-2 wants in/"),
+                Objects(2, None, &["../a"], false),
+                Says("2 nonce-2 finished: InputUnavailable"),
+                Terminate,
+            ],
+        ),
+        (
+            "an output that need not be there",
+            vec![
+                give(Assignment {
+                    outputs: vec!["gone/*.ts".to_owned()],
+                    optional_outputs: vec!["gone/*.ts".to_owned()],
+                    ..order(1, STORES)
+                }),
+                Says("1 nonce-1 finished with code 0"),
+                give(Assignment { outputs: vec!["gone/*.ts".to_owned()], ..order(2, STORES) }),
+                Says("2 nonce-2 finished with code 0: UploadFailed"),
+                Terminate,
+            ],
         ),
         (
             "URLs of another start are none",
@@ -200,7 +265,7 @@ pub fn conversations() -> Vec<(&'static str, Vec<Line>)> {
 
 /// Holds one conversation with a worker.
 pub async fn hold(about: &str, lines: Vec<Line>, mut worker: impl Partner) {
-    let mut heard = 0;
+    let (mut heard, mut list) = (0, 0);
     for line in lines {
         match line {
             Give(mut assignment) => {
@@ -216,8 +281,12 @@ pub async fn hold(about: &str, lines: Vec<Line>, mut worker: impl Partner) {
             Mail(message) => worker.mail(message.to_owned()),
             Urls(start) => {
                 let download = Download { file: "in.txt".to_owned(), url: worker.input(false) };
-                let urls = SignedUrls { start, downloads: vec![download], uploads: vec![worker.output()] };
-                worker.mail(text(&Order::Urls(urls)));
+                let uploads = vec![worker.output(), worker.output_folder(), worker.output_list(list)];
+                worker.mail(text(&Order::Urls(SignedUrls { start, downloads: vec![download], uploads })));
+            }
+            Objects(start, after, names, has_more) => {
+                let page = Page { start, ..worker.page(after, names, has_more) };
+                worker.mail(text(&Order::Page(page)));
             }
             Says(expected) => {
                 let waits_for_heartbeat = expected.ends_with("heartbeat");
@@ -229,6 +298,12 @@ pub async fn hold(about: &str, lines: Vec<Line>, mut worker: impl Partner) {
                         break report;
                     }
                 };
+                if let News::UrlsWanted { uploads, .. } = &said.news {
+                    list = uploads
+                        .iter()
+                        .find(|upload| upload.file == OUTPUT_LIST)
+                        .map_or(list, |list| list.bytes);
+                }
                 assert_eq!(told(&said), expected, "{about}");
             }
             Terminate => worker.terminate(),
@@ -258,6 +333,13 @@ fn told(report: &Report) -> String {
         News::UrlsWanted { downloads, uploads } if uploads.is_empty() => {
             write!(told, "wants {}", downloads.join(", ")).unwrap();
         }
+        News::UrlsWanted { uploads, .. } if uploads[0].file == OUTPUT_LIST => {
+            told.push_str("wants to store the list");
+        }
+        News::PageWanted { folder, after } => {
+            write!(told, "wants {folder}").unwrap();
+            after.iter().for_each(|after| write!(told, " after {after}").unwrap());
+        }
         News::UrlsWanted { uploads, .. } => write!(told, "wants to store {}", names(uploads)).unwrap(),
         News::Finished(finished) => {
             told.push_str("finished");
@@ -266,6 +348,10 @@ fn told(report: &Report) -> String {
             }
             if !finished.outputs.is_empty() {
                 write!(told, " and {}", names(&finished.outputs)).unwrap();
+            }
+            for folder in &finished.folders {
+                assert_eq!((folder.bytes, folder.first.len() as u64), (folder.files * BYTES, folder.files));
+                write!(told, " and {} of {}", folder.files, folder.file).unwrap();
             }
             if let Some(failure) = &finished.failure {
                 write!(told, ": {}", failure.class).unwrap();

@@ -7,6 +7,7 @@ mod conversation;
 mod conversations;
 mod download;
 mod environment;
+mod folders;
 mod secrets;
 mod security;
 mod server;

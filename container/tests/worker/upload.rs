@@ -21,7 +21,7 @@ fn upload_to(url: &Url) -> Upload {
     Upload { file: "out.mp4".to_owned(), url: url.to_string(), fields: fields.into() }
 }
 
-async fn post_file(url: &Url, file: &NamedTempFile, bytes: u64) -> Result<(), Trouble> {
+async fn post_file(url: &Url, file: &NamedTempFile, bytes: u64) -> Result<Option<String>, Trouble> {
     post(&http(url), &upload_to(url), || File::open(file.path()), bytes, tries(), |_| {}).await
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use mayfly_model::message::{FileSize, News, SignedUrls, Upload};
+use mayfly_model::message::{FileSize, News, Order, SignedUrls, Upload};
 use mayfly_worker::done::{DoneQueue, Reporter};
 use mayfly_worker::urls::{Pace, UrlDesk};
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -24,16 +24,16 @@ pub fn reporter(queues: &Queues) -> Reporter {
     done.reporter(&assignment(1, ""))
 }
 
-fn desk(queues: &Queues) -> (UrlDesk, UnboundedSender<SignedUrls>) {
+fn desk(queues: &Queues) -> (UrlDesk, UnboundedSender<Order>) {
     let (sender, answers) = mpsc::unbounded_channel();
     let pace =
         Pace { ask_again: Duration::from_millis(50), give_up: Duration::from_millis(500), backoff: quick() };
     (UrlDesk::new(reporter(queues), answers, pace), sender)
 }
 
-fn answer(file: &str, url: &str) -> SignedUrls {
+fn answer(file: &str, url: &str) -> Order {
     let upload = Upload { file: file.to_owned(), url: url.to_owned(), fields: [].into() };
-    SignedUrls { start: 1, downloads: Vec::new(), uploads: vec![upload] }
+    Order::Urls(SignedUrls { start: 1, downloads: Vec::new(), uploads: vec![upload] })
 }
 
 fn files() -> [FileSize; 2] {

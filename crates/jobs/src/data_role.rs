@@ -18,6 +18,8 @@ const SIDE_BY_SIDE: usize = 8;
 /// The data role, and what else it takes to sign with it.
 pub struct DataRole {
     sts: Client,
+    /// What clients of S3 are made with, but for the session's credentials.
+    pub(crate) s3: aws_sdk_s3::config::Builder,
     arn: String,
     session: &'static str,
     region: String,
@@ -32,18 +34,21 @@ impl DataRole {
     /// # Errors
     /// When a setting is absent or cannot be read.
     pub fn new(environment: &Environment, session: &'static str) -> Result<Self, String> {
+        let endpoint = environment.endpoint("S3");
         Ok(Self {
             sts: Client::new(environment.sdk()),
+            // A local cloud has no host name per bucket.
+            s3: aws_sdk_s3::config::Builder::from(environment.sdk()).force_path_style(endpoint.is_some()),
             arn: environment.setting("DATA_ROLE_ARN")?,
             session,
             region: environment.setting("AWS_REGION")?,
-            endpoint: environment.endpoint("S3").map(str::to_owned),
+            endpoint: endpoint.map(str::to_owned),
             url_lifetime: Duration::from_secs(environment.setting("SIGNED_URL_SECONDS")?),
             clock: environment.clock(),
         })
     }
 
-    /// Where to get the inputs: those from S3 at a signed URL, the others at their own.
+    /// Where to get the inputs that are one file: those from S3 at a signed URL, the others at their own.
     ///
     /// # Errors
     /// As [`Error::aws`].
@@ -52,7 +57,7 @@ impl DataRole {
         hosts: Hosts,
         inputs: impl IntoIterator<Item = &'a Input>,
     ) -> Result<Vec<Download>, Error> {
-        let inputs: Vec<&Input> = inputs.into_iter().collect();
+        let inputs: Vec<&Input> = inputs.into_iter().filter(|input| !input.is_folder()).collect();
         let uris = inputs.iter().filter_map(|input| S3Uri::parse(&input.from));
         let mut signed = HashMap::new();
         for (signer, uris) in self.signers(hosts, Access::Read, uris).await? {
@@ -197,6 +202,7 @@ mod tests {
                 .endpoint_url(endpoint);
             DataRole {
                 sts: Client::from_conf(config.build()),
+                s3: aws_sdk_s3::Config::builder(),
                 arn: "arn:aws:iam::123456789012:role/data".into(),
                 session: "test",
                 region: "eu-central-1".into(),

@@ -2,11 +2,13 @@
 
 mod data_role;
 mod jobs;
+mod listing;
 mod record;
 mod services;
 pub mod signing;
 
 pub use data_role::DataRole;
 pub use jobs::{ENDED_TASKS_LIMIT, Jobs};
+pub use listing::Listing;
 pub use record::Record;
 pub use services::{ServiceRecord, Told};

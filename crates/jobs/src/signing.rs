@@ -9,13 +9,14 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, 
 use aws_sigv4::sign::v4;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
 use mayfly_lambda::Clock;
 use mayfly_lambda::error::Error;
 use mayfly_model::job::S3Uri;
+use mayfly_model::message::{POST_LIMIT, encoded};
 
 /// How long a session of the data role lives, and so the longest that a URL is good for: the most for a role that
 /// assumes another.
@@ -26,14 +27,13 @@ pub const SESSION: Duration = Duration::from_hours(1);
 /// Source: STS API Reference, `AssumeRole`, `Policy`.
 const POLICY_LIMIT: usize = 2048;
 
+/// The parameter of a signed URL that is its signature.
+const SIGNATURE: &str = "X-Amz-Signature";
+
 /// How long the policy of a new group of keys gets, in bytes. STS packs policies into a binary form with a limit of its
 /// own, and tells only how full that is: others have met it at about 1,000 characters.
 /// Source: STS API Reference, `AssumeRole`, `Policy` and `PackedPolicySize`.
 const GROUP_LIMIT: usize = 800;
-
-/// What S3 takes as it is in a path; the rest must be encoded, or S3 computes another signature, and reads + as a space.
-/// Source: S3 API Reference, "Signature calculations for the Authorization header", `UriEncode()`.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// What a session of the data role may do with its keys; with a customer's KMS key, S3 needs a right to that as well.
 /// Source: S3 user guide, "Using server-side encryption with AWS KMS keys", permissions.
@@ -42,6 +42,9 @@ pub enum Access {
     /// `s3:GetObject`, and `s3:ListBucket`, without which S3 says 403 and not 404 to a key that does not exist.
     /// Source: S3 API Reference, `GetObject`, permissions.
     Read,
+    /// `s3:GetObject` of all that is below a prefix, and `s3:ListBucket` of that prefix alone.
+    /// Source: S3 user guide, "Bucket policy examples using condition keys", `s3:prefix`.
+    List,
     /// `s3:PutObject`
     Write,
 }
@@ -50,7 +53,7 @@ impl Access {
     /// What S3 does with the KMS key of what is read or written.
     fn of_kms(self) -> &'static str {
         match self {
-            Self::Read => "kms:Decrypt",
+            Self::Read | Self::List => "kms:Decrypt",
             Self::Write => "kms:GenerateDataKey",
         }
     }
@@ -111,19 +114,31 @@ impl<'a> KeyGroup<'a> {
         document(&statements)
     }
 
+    /// What stands for a key in the policy: of a prefix, which ends with `/`, all keys that begin with it.
+    fn pattern(&self, key: &str) -> String {
+        match self.kept {
+            Some(kept) => pattern(&key.chars().take(kept).collect::<String>()) + "*",
+            None => pattern(key),
+        }
+    }
+
     fn of_keys(&self) -> Vec<Value> {
         let object = |uri: &S3Uri<'_>| {
-            let key = match self.kept {
-                Some(kept) => pattern(&uri.key.chars().take(kept).collect::<String>()) + "*",
-                None => pattern(uri.key),
-            };
-            format!("arn:aws:s3:::{}/{key}", uri.bucket)
+            let all = if uri.key.ends_with('/') && self.kept.is_none() { "*" } else { "" };
+            format!("arn:aws:s3:::{}/{}{all}", uri.bucket, self.pattern(uri.key))
         };
         let objects: Vec<String> = self.uris.iter().map(object).collect();
         let buckets: BTreeSet<String> =
             self.uris.iter().map(|uri| format!("arn:aws:s3:::{}", uri.bucket)).collect();
+        let mut list = allow("s3:ListBucket", json!(buckets));
         match self.access {
-            Access::Read => vec![allow("s3:GetObject", objects), allow("s3:ListBucket", json!(buckets))],
+            Access::Read => vec![allow("s3:GetObject", objects), list],
+            Access::List => {
+                // The same as equal, but for what the policy has no room or no characters for.
+                let prefixes: Vec<_> = self.uris.iter().map(|uri| self.pattern(uri.key)).collect();
+                list["Condition"] = json!({ "StringLike": { "s3:prefix": prefixes } });
+                vec![allow("s3:GetObject", objects), list]
+            }
             Access::Write => vec![allow("s3:PutObject", objects)],
         }
     }
@@ -197,10 +212,36 @@ impl Signer<'_> {
     /// # Errors
     /// [`Error::Internal`] where the key cannot be signed.
     pub fn get(&self, uri: &S3Uri<'_>) -> Result<String, Error> {
+        let (mut url, signature) = self.signed_get(uri, self.clock.now())?;
+        url.query_pairs_mut().append_pair(SIGNATURE, &signature);
+        Ok(url.into())
+    }
+
+    /// URLs that get what is below the prefix `folder`: what they have in common, which is that of the prefix without its
+    /// signature, and the signature for each of `names`.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_below<'n>(
+        &self,
+        folder: &S3Uri<'_>,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<(String, Vec<String>), Error> {
+        let now = self.clock.now();
+        let signature = |name: &str| {
+            let key = format!("{}{name}", folder.key);
+            Ok(self.signed_get(&S3Uri { bucket: folder.bucket, key: &key }, now)?.1)
+        };
+        let signatures = names.into_iter().map(signature).collect::<Result<_, Error>>()?;
+        Ok((self.signed_get(folder, now)?.0.into(), signatures))
+    }
+
+    /// A URL that gets the object from `now` on, but for its signature, and that.
+    fn signed_get(&self, uri: &S3Uri<'_>, now: Timestamp) -> Result<(Url, String), Error> {
         let failed = |error: &dyn std::fmt::Display| Error::internal("sign a download", error);
         let mut url = self.bucket_url(uri.bucket)?;
         let bucket = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{bucket}/{}", utf8_percent_encode(uri.key, PATH)));
+        url.set_path(&format!("{bucket}/{}", encoded(uri.key)));
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(self.lifetime);
@@ -213,7 +254,7 @@ impl Signer<'_> {
             .identity(&identity)
             .region(self.region)
             .name("s3")
-            .time(self.clock.now().into())
+            .time(now.into())
             .settings(settings)
             .build()
             .map_err(|error| failed(&error))?
@@ -221,11 +262,11 @@ impl Signer<'_> {
         let request =
             SignableRequest::new("GET", url.as_str(), std::iter::empty(), SignableBody::UnsignedPayload)
                 .map_err(|error| failed(&error))?;
-        let (instructions, _) = sign(request, &params).map_err(|error| failed(&error))?.into_parts();
-        for (name, value) in instructions.params() {
+        let (instructions, signature) = sign(request, &params).map_err(|error| failed(&error))?.into_parts();
+        for (name, value) in instructions.params().iter().filter(|(name, _)| *name != SIGNATURE) {
             url.query_pairs_mut().append_pair(name, value);
         }
-        Ok(url.into())
+        Ok((url, signature))
     }
 
     /// The URL and the fields of a form that makes the object, of exactly `bytes` bytes and with these `properties`, each a field
@@ -241,13 +282,45 @@ impl Signer<'_> {
         bytes: u64,
         properties: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(String, BTreeMap<String, String>), Error> {
+        let key = [("key".to_owned(), uri.key.to_owned())];
+        let range = json!(["content-length-range", bytes, bytes]);
+        self.form(uri.bucket, key.into_iter().chain(properties), vec![range])
+    }
+
+    /// The same for every object below the prefix `folder`, of at most what one POST can make: the field `key`, which is no part of
+    /// what is signed, is the prefix, and to be lengthened. Where `properties` have no `Content-Type`, the form is to have one.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub fn post_below(
+        &self,
+        folder: &S3Uri<'_>,
+        properties: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(String, BTreeMap<String, String>), Error> {
+        let properties: Vec<_> = properties.into_iter().collect();
+        let mut conditions =
+            vec![json!(["content-length-range", 0, POST_LIMIT]), json!(["starts-with", "$key", folder.key])];
+        if !properties.iter().any(|(name, _)| name == "Content-Type") {
+            conditions.push(json!(["starts-with", "$Content-Type", ""]));
+        }
+        let (url, mut fields) = self.form(folder.bucket, properties, conditions)?;
+        fields.insert("key".to_owned(), folder.key.to_owned());
+        Ok((url, fields))
+    }
+
+    /// A form with these fields and no others but those of `conditions`.
+    fn form(
+        &self,
+        bucket: &str,
+        properties: impl IntoIterator<Item = (String, String)>,
+        mut conditions: Vec<Value>,
+    ) -> Result<(String, BTreeMap<String, String>), Error> {
         let now = self.clock.now();
         let expires = now + self.lifetime;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
         let scope = format!("{}/{}/s3/aws4_request", now.strftime("%Y%m%d"), self.region);
         let mut fields = BTreeMap::from(
             [
-                ("key", uri.key.to_owned()),
                 ("x-amz-algorithm", "AWS4-HMAC-SHA256".to_owned()),
                 ("x-amz-credential", format!("{}/{scope}", self.credentials.access_key_id())),
                 ("x-amz-date", stamp),
@@ -258,8 +331,7 @@ impl Signer<'_> {
         if let Some(token) = self.credentials.session_token() {
             fields.insert("x-amz-security-token".to_owned(), token.to_owned());
         }
-        let mut conditions =
-            vec![json!({ "bucket": uri.bucket }), json!(["content-length-range", bytes, bytes])];
+        conditions.push(json!({ "bucket": bucket }));
         conditions.extend(fields.iter().map(|(name, value)| json!({ name: value })));
         let policy = json!({
             "expiration": expires.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
@@ -270,7 +342,7 @@ impl Signer<'_> {
             v4::generate_signing_key(self.credentials.secret_access_key(), now.into(), self.region, "s3");
         fields.insert("x-amz-signature".to_owned(), v4::calculate_signature(key, policy.as_bytes()));
         fields.insert("policy".to_owned(), policy);
-        Ok((self.bucket_url(uri.bucket)?.into(), fields))
+        Ok((self.bucket_url(bucket)?.into(), fields))
     }
 
     /// A bucket with a dot in its name has no certificate as a host name; a local cloud has no host names.
@@ -355,6 +427,65 @@ mod tests {
             let [group] = KeyGroup::split(access, [uri("key")]).try_into().unwrap();
             let statement = format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"*"}}"#);
             assert!(group.policy().contains(&statement), "{}", group.policy());
+        }
+    }
+
+    #[test]
+    fn a_session_that_lists_a_prefix_may_read_what_is_below_it_and_nothing_else() {
+        let [group] = KeyGroup::split(Access::List, [uri("a*/")]).try_into().unwrap();
+        let told: Value = serde_json::from_str(&group.policy()).unwrap();
+        let expected = json!([
+            { "Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::bucket/a${*}/*"] },
+            { "Effect": "Allow", "Action": "s3:ListBucket", "Resource": ["arn:aws:s3:::bucket"],
+              "Condition": { "StringLike": { "s3:prefix": ["a${*}/"] } } },
+            { "Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*" },
+        ]);
+        assert_eq!(told["Statement"], expected);
+        let [shorter] = group.smaller().unwrap().try_into().unwrap();
+        assert!(shorter.policy().contains(r#"["arn:aws:s3:::bucket/a*"]"#), "{}", shorter.policy());
+        let [group] = KeyGroup::split(Access::Write, [uri("out/")]).try_into().unwrap();
+        assert!(group.policy().contains(r#"["arn:aws:s3:::bucket/out/*"]"#), "{}", group.policy());
+    }
+
+    #[test]
+    fn what_is_below_a_prefix_has_one_url_but_for_name_and_signature() {
+        let clock = Clock::default();
+        let signer = signer(&clock, Hosts::Ipv4);
+        let (url, signatures) = signer.get_below(&uri("in/"), ["a b", "ü"]).unwrap();
+        for (name, signature) in ["a b", "ü"].iter().zip(signatures) {
+            let made = mayfly_model::message::Page::url_of(&url, name, &signature);
+            let (alone, its) = signer.signed_get(&uri(&format!("in/{name}")), stamp(&url)).unwrap();
+            assert_eq!(made, format!("{alone}&X-Amz-Signature={its}"));
+        }
+        assert!(!url.contains(SIGNATURE), "{url}");
+    }
+
+    /// When a URL was signed.
+    fn stamp(url: &str) -> Timestamp {
+        let url = Url::parse(url).unwrap();
+        let date = url.query_pairs().find(|(name, _)| name == "X-Amz-Date").unwrap().1;
+        let date = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", date.as_bytes()).unwrap();
+        jiff::tz::TimeZone::UTC.to_timestamp(date).unwrap()
+    }
+
+    #[test]
+    fn a_form_for_a_prefix_admits_keys_below_it_and_one_kind_where_that_is_said() {
+        let clock = Clock::default();
+        let signer = signer(&clock, Hosts::Ipv4);
+        let kind = [("Content-Type".to_owned(), "video/mp2t".to_owned())];
+        for (properties, has_kind) in [(Vec::new(), false), (kind.to_vec(), true)] {
+            let (_, fields) = signer.post_below(&uri("out/"), properties).unwrap();
+            let policy = BASE64_STANDARD.decode(&fields["policy"]).unwrap();
+            let policy: Value = serde_json::from_slice(&policy).unwrap();
+            let has = |condition: Value| policy["conditions"].as_array().unwrap().contains(&condition);
+            assert!(
+                has(json!(["starts-with", "$key", "out/"])) && has(json!({ "bucket": "bucket" })),
+                "{policy}"
+            );
+            assert!(has(json!(["content-length-range", 0, POST_LIMIT])), "{policy}");
+            assert_eq!(has(json!(["starts-with", "$Content-Type", ""])), !has_kind, "{policy}");
+            assert_eq!(fields.get("Content-Type").is_some(), has_kind);
+            assert_eq!(fields["key"], "out/");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The job document: what a person writes, and what is refused in it before anything is created.
 
 mod check;
+mod folders;
 mod limits;
 mod service;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::turn::Provider;
 
 pub use check::check_size;
+pub use folders::{FOLDER_LIMIT, Pattern};
 pub use limits::Limits;
 pub use service::{HealthCheck, LoadBalancer, Port, Protocol, Service, Tls};
 pub use text::read;
@@ -152,8 +154,8 @@ impl Capacity {
 }
 
 /// The work of a job, which its document calls `task`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Work {
     /// Files to bring into the working directory.
     #[serde(default)]
@@ -163,26 +165,33 @@ pub struct Work {
     /// Files to bring to their places when the command has succeeded.
     #[serde(default)]
     pub outputs: Vec<Output>,
+    /// `s3://BUCKET/KEY` of the list of all files that were uploaded, whether all came to their places or not: JSON Lines, each a
+    /// [`Listed`](crate::message::Listed).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_list: Option<String>,
 }
 
-/// One input.
+/// One input: a file, or all that is below a prefix, see [`Input::is_folder`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// The name in the working directory.
+    /// The name in the working directory; a folder's ends with `/`.
     pub file: String,
-    /// `s3://BUCKET/KEY`, or an https URL.
+    /// `s3://BUCKET/KEY`, or an https URL; of a folder `s3://BUCKET/PREFIX/`.
     pub from: String,
 }
 
-/// One output.
+/// One output: a file, a folder, or what a pattern names of one, see [`Output::pattern`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Output {
-    /// The name in the working directory.
+    /// The name in the working directory; a folder's ends with `/`, a pattern has `*` and `**` in it.
     pub file: String,
-    /// `s3://BUCKET/KEY`.
+    /// `s3://BUCKET/KEY`; of a folder or a pattern `s3://BUCKET/PREFIX/`, below which the files keep their names.
     pub to: String,
+    /// Whether the job succeeds without it: the file, or any file of a folder or a pattern.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// The object's `Content-Type`; what the key's ending says where nothing is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,

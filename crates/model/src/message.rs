@@ -1,12 +1,16 @@
 //! What the functions and the worker say to each other: orders through the job's mailbox, reports through the done
 //! queue.
 
+mod folders;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::class::Class;
 use crate::turn::Turn;
+
+pub use folders::{FolderSize, Listed, OUTPUT_LIST, Object, Page, Room, encoded, kind_of};
 
 /// The largest object that one POST can make: 5 GB.
 /// Source: S3 user guide, "Uploading objects", and S3 API Reference, "POST Object".
@@ -20,6 +24,19 @@ pub enum Order {
     Run(Assignment),
     /// The URLs that the worker asked for.
     Urls(SignedUrls),
+    /// The objects of a folder that the worker asked for.
+    Page(Page),
+}
+
+impl Order {
+    /// The start that it is for.
+    pub fn start(&self) -> u32 {
+        match self {
+            Self::Run(assignment) => assignment.turn.start,
+            Self::Urls(urls) => urls.start,
+            Self::Page(page) => page.start,
+        }
+    }
 }
 
 /// The order for one start of a job.
@@ -36,8 +53,17 @@ pub struct Assignment {
     pub command: Vec<String>,
     /// Files to download before the command starts.
     pub inputs: Vec<Download>,
-    /// Files to upload when the command has succeeded, by their names in the working directory.
+    /// Folders to fill before the command starts, by their names in the working directory; their objects are to be asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input_folders: Vec<String>,
+    /// Files to upload when the command has succeeded, by their names in the working directory; or folders, or patterns.
     pub outputs: Vec<String>,
+    /// Those of the outputs that may be missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub optional_outputs: Vec<String>,
+    /// Whether the list of all files that were uploaded is wanted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lists_outputs: bool,
     /// The attempt's time-out, in seconds from this message.
     pub timeout_seconds: u64,
     /// How often to report, in seconds.
@@ -65,11 +91,11 @@ pub struct SignedUrls {
     pub uploads: Vec<Upload>,
 }
 
-/// A file and where to post it.
+/// A file and where to post it; or a folder, whose form is good for every file below the prefix that is in its field `key`.
 /// Source: S3 API Reference, "POST Object" and "Creating an HTML form (using AWS Signature Version 4)".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Upload {
-    /// The file's name in the working directory.
+    /// The file's name in the working directory, or the folder's or the pattern; or [`OUTPUT_LIST`].
     pub file: String,
     /// The bucket's URL.
     pub url: String,
@@ -106,6 +132,14 @@ pub enum News {
         downloads: Vec<String>,
         /// Outputs, by file.
         uploads: Vec<FileSize>,
+    },
+    /// The worker needs the objects of an input that is a folder.
+    PageWanted {
+        /// The folder's name.
+        folder: String,
+        /// The name after which the page is to begin, in the folder; absent for the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
     },
     /// The work is over, well or not.
     Finished(Finished),
@@ -161,7 +195,7 @@ pub enum Phase {
 }
 
 /// How the work ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finished {
     /// From the assignment's arrival to the end, in seconds.
@@ -169,9 +203,12 @@ pub struct Finished {
     /// The command's exit code; absent where it never ran, or was killed by a signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// What was uploaded.
+    /// The files that were uploaded, each an output of its own.
     #[serde(default)]
     pub outputs: Vec<FileSize>,
+    /// What was uploaded of outputs that are folders or patterns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderSize>,
     /// Why it failed; absent where it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::class::Class;
 use crate::inventory::Receipt;
 use crate::job::Output;
-use crate::message::Failure;
+use crate::message::{Failure, FileSize, Finished};
 use crate::record::Stored;
 use crate::service::Address;
 use crate::turn::{Provider, Turn};
@@ -119,22 +119,49 @@ impl End {
     /// What a stored result comes to, for a job that was to make `outputs`.
     pub fn of(stored: Stored, outputs: &[Output]) -> Self {
         let Stored { turn, task_arn, finished } = stored;
+        let outputs = delivered(&finished, outputs);
         if let Some(failure) = finished.failure {
-            return Self::Failed(JobFailure::of_start(turn, failure, finished.exit_code, task_arn));
+            let failure = JobFailure::of_start(turn, failure, finished.exit_code, task_arn);
+            return Self::Failed(JobFailure { outputs, ..failure });
         }
-        let outputs = finished.outputs.into_iter().filter_map(|delivered| {
-            let output = outputs.iter().find(|output| output.file == delivered.file)?;
-            Some(Delivered { file: delivered.file, to: output.to.clone(), bytes: delivered.bytes })
-        });
         Self::Succeeded(Success::Work(JobResult {
             exit_code: finished.exit_code.unwrap_or_default(),
             attempt: turn.attempt,
             capacity: turn.provider,
             seconds: finished.seconds,
             task_arn: task_arn.unwrap_or_default(),
-            outputs: outputs.collect(),
+            outputs,
         }))
     }
+}
+
+/// Which of a job's `outputs` are in their places.
+fn delivered(finished: &Finished, outputs: &[Output]) -> Vec<Delivered> {
+    let delivered = |output: &Output| {
+        let (file, to) = (output.file.clone(), output.to.clone());
+        if output.pattern().is_none() {
+            let size = finished.outputs.iter().find(|size| size.file == output.file)?;
+            return Some(Delivered {
+                file,
+                to,
+                bytes: size.bytes,
+                files: None,
+                first: Vec::new(),
+                more: None,
+            });
+        }
+        let size = finished.folders.iter().find(|size| size.file == output.file)?;
+        let more = size.files.saturating_sub(size.first.len() as u64);
+        Some(Delivered {
+            file,
+            to,
+            bytes: size.bytes,
+            files: Some(size.files),
+            first: size.first.clone(),
+            more: Some(more).filter(|more| *more > 0),
+        })
+    };
+    outputs.iter().filter_map(delivered).collect()
 }
 
 /// What has become of a job that succeeded. Each has fields that the other has not.
@@ -191,12 +218,21 @@ pub struct ServiceResult {
 /// An output in its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Delivered {
-    /// The file's name in the working directory.
+    /// The file's name in the working directory, or the folder's, or the pattern.
     pub file: String,
-    /// `s3://BUCKET/KEY`.
+    /// `s3://BUCKET/KEY`, or of many files `s3://BUCKET/PREFIX/`.
     pub to: String,
-    /// Its size.
+    /// Its size, or that of all files together.
     pub bytes: u64,
+    /// Of a folder or a pattern: how many files it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Of a folder or a pattern: the first of the files, at most 100 and at most 12 KB for all outputs together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<FileSize>,
+    /// How many more there are; absent where all are in `first`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<u64>,
 }
 
 /// Why a job failed.
@@ -219,18 +255,23 @@ pub struct JobFailure {
     /// The last 4 KB of the command's output, where a command failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// What is in its place all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Delivered>,
 }
 
 impl JobFailure {
     /// The failure of a job, of no start in particular.
     pub fn of_job(error: Class, message: String) -> Self {
-        Self { error, message, attempt: None, exit_code: None, task_arn: None, output: None }
+        let outputs = Vec::new();
+        Self { error, message, attempt: None, exit_code: None, task_arn: None, output: None, outputs }
     }
 
     /// The failure of the start `turn`.
     pub fn of_start(turn: Turn, failure: Failure, exit_code: Option<i32>, task_arn: Option<String>) -> Self {
         let Failure { class, message, output } = failure;
-        Self { error: class, message, attempt: Some(turn.attempt), exit_code, task_arn, output }
+        let (attempt, outputs) = (Some(turn.attempt), Vec::new());
+        Self { error: class, message, attempt, exit_code, task_arn, output, outputs }
     }
 }
 
@@ -279,6 +320,32 @@ mod tests {
         }
         let neither = json!({ "job": "a", "status": "SUCCEEDED", "receipt": receipt });
         assert!(serde_json::from_value::<Outcome>(neither).is_err());
+    }
+
+    #[test]
+    fn of_a_folder_the_outcome_counts_the_files_and_names_the_first() {
+        let outputs: Vec<Output> = serde_json::from_value(json!([
+            { "file": "out.mp4", "to": "s3://b/out.mp4" },
+            { "file": "hls/*.ts", "to": "s3://b/show/", "optional": true },
+            { "file": "gone/", "to": "s3://b/gone/", "optional": true },
+        ]))
+        .unwrap();
+        let finished = json!({
+            "seconds": 1.0, "exitCode": 0, "outputs": [{ "file": "out.mp4", "bytes": 3 }],
+            "folders": [{ "file": "hls/*.ts", "files": 2, "bytes": 5, "first": [{ "file": "hls/a.ts", "bytes": 2 }] }]
+        });
+        let finished: Finished = serde_json::from_value(finished).unwrap();
+        let told = json!([
+            { "file": "out.mp4", "to": "s3://b/out.mp4", "bytes": 3 },
+            { "file": "hls/*.ts", "to": "s3://b/show/", "bytes": 5, "files": 2,
+              "first": [{ "file": "hls/a.ts", "bytes": 2 }], "more": 1 },
+        ]);
+        let stored = Stored { turn: Turn::first(Provider::Spot), task_arn: None, finished: finished.clone() };
+        let end = End::of(stored.clone(), &outputs);
+        assert_eq!(json!(end.result().unwrap().outputs), told);
+        let failure = Failure { class: Class::UploadFailed, message: "x".into(), output: None };
+        let finished = Finished { failure: Some(failure), ..finished };
+        assert_eq!(json!(End::of(Stored { finished, ..stored }, &outputs).failure().unwrap().outputs), told);
     }
 
     #[test]

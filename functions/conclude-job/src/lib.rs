@@ -14,6 +14,10 @@ use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// How many outputs a shortened failure names: with the longest names and keys that a document has room for, 32 KB for a hundred,
+/// less than a third of a `Cause`.
+const DELIVERED_LIMIT: usize = 10;
+
 /// The step.
 pub struct ConcludeJob {
     jobs: Jobs,
@@ -151,6 +155,12 @@ fn shortened(outcome: &Outcome) -> Outcome {
         failure.output = failure.output.take().map(|output| {
             let start = output.char_indices().nth_back(999).map_or(0, |(start, _)| start);
             output[start..].to_owned()
+        });
+        // Their number says how many there are; the list of outputs, where a job asks for one, names them.
+        failure.outputs.truncate(DELIVERED_LIMIT);
+        failure.outputs.iter_mut().for_each(|delivered| {
+            delivered.more = delivered.files.filter(|files| *files > 0);
+            delivered.first.clear();
         });
     }
     shorter.receipt = shorter.receipt.shortened();

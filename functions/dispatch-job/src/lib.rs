@@ -60,7 +60,14 @@ impl Step for DispatchJob {
         let hosts = Hosts::of(plan.egress() == Some(Egress::Ipv6));
         let order = Order::Run(Assignment {
             inputs: self.data_role.downloads(hosts, &work.inputs).await?,
-            outputs: work.outputs.iter().map(|output| output.file.clone()).collect(),
+            input_folders: names(
+                work.inputs.iter().filter(|input| input.is_folder()).map(|input| &input.file),
+            ),
+            outputs: names(work.outputs.iter().map(|output| &output.file)),
+            optional_outputs: names(
+                work.outputs.iter().filter(|output| output.optional).map(|output| &output.file),
+            ),
+            lists_outputs: work.output_list.is_some(),
             command: work.command.clone(),
             job: plan.job,
             turn,
@@ -75,6 +82,10 @@ impl Step for DispatchJob {
         tracing::info!("job dispatched");
         Ok(())
     }
+}
+
+fn names<'a>(files: impl Iterator<Item = &'a String>) -> Vec<String> {
+    files.cloned().collect()
 }
 
 /// What it means that the order could not be put in a mailbox which was made moments before. The right to do it depends on

@@ -2,7 +2,7 @@
 //! become too large for the next report.
 
 use mayfly_model::job::Work;
-use mayfly_model::message::{Failure, FileSize, Finished, Loss, News, Progress, Report};
+use mayfly_model::message::{Failure, FileSize, Finished, FolderSize, Loss, News, Progress, Report, Room};
 
 use mayfly_jobs::Record;
 
@@ -25,11 +25,12 @@ pub fn bounded(report: Report, job: &Record) -> Report {
         }),
         News::Finished(finished) => News::Finished(Finished {
             outputs: known(&finished.outputs, &job.work),
+            folders: known_folders(&finished.folders, &job.work),
             failure: finished.failure.map(shortened),
             ..finished
         }),
         News::Lost(loss) => News::Lost(Loss { failure: shortened(loss.failure), ..loss }),
-        wanted @ News::UrlsWanted { .. } => wanted,
+        wanted @ (News::UrlsWanted { .. } | News::PageWanted { .. }) => wanted,
     };
     // DynamoDB has no empty text in a set.
     // Source: DynamoDB developer guide, "Supported data types and naming rules", sets.
@@ -41,6 +42,18 @@ pub fn bounded(report: Report, job: &Record) -> Report {
 fn known(delivered: &[FileSize], work: &Work) -> Vec<FileSize> {
     let of_output = |file: &String| delivered.iter().find(|delivered| delivered.file == *file).cloned();
     work.outputs.iter().filter_map(|output| of_output(&output.file)).collect()
+}
+
+/// The same of folders and patterns, with as many files as there is room for.
+fn known_folders(delivered: &[FolderSize], work: &Work) -> Vec<FolderSize> {
+    let mut room = Room::default();
+    let of_output = |file: &String| delivered.iter().find(|delivered| delivered.file == *file);
+    let known = work.outputs.iter().filter_map(|output| of_output(&output.file));
+    let bounded = known.map(|folder| {
+        let first = folder.first.iter().take_while(|file| room.takes(file)).cloned().collect();
+        FolderSize { first, ..folder.clone() }
+    });
+    bounded.collect()
 }
 
 fn shortened(failure: Failure) -> Failure {
@@ -73,8 +86,13 @@ mod tests {
         "\u{1}".repeat(length)
     }
 
+    /// An output's; every other is a folder.
+    fn name(n: usize) -> String {
+        format!("{n}{}{}", worst(30), if n.is_multiple_of(2) { "/" } else { "" })
+    }
+
     fn job() -> Record {
-        let output = |n| Output { file: format!("{n}{}", worst(30)), ..Output::default() };
+        let output = |n| Output { file: name(n), ..Output::default() };
         Record {
             job: "job".into(),
             turn: Turn::first(Provider::Spot),
@@ -83,7 +101,7 @@ mod tests {
             mailbox: "m".repeat(200),
             capacity: Capacity::Spot,
             hosts: mayfly_jobs::signing::Hosts::default(),
-            work: Work { inputs: Vec::new(), command: Vec::new(), outputs: (0..100).map(output).collect() },
+            work: Work { outputs: (0..100).map(output).collect(), ..Work::default() },
             task_arn: None,
             ended_tasks: vec!["a".repeat(ARN_LIMIT); ENDED_TASKS_LIMIT],
             loss: None,
@@ -106,12 +124,16 @@ mod tests {
     fn an_item_has_room_for_whatever_a_container_says() {
         let failure =
             Failure { class: Class::CommandFailed, message: worst(1 << 20), output: Some(worst(1 << 20)) };
-        let outputs = (0..1000).map(|n| FileSize { file: format!("{n}{}", worst(30)), bytes: 1 }).collect();
+        let outputs = (0..1000).map(|n| FileSize { file: name(n), bytes: 1 }).collect();
+        let first = (0..1000).map(|n| FileSize { file: format!("{n}{}", worst(1024)), bytes: 1 }).collect();
+        let folder = FolderSize { files: 1000, bytes: 1000, first, ..FolderSize::default() };
+        let folders = (0..1000).map(|n| FolderSize { file: name(n), ..folder.clone() }).collect();
         let progress = Progress { phase: Phase::Running, percent: None, line: Some(worst(1 << 20)) };
         let result = length_of(News::Finished(Finished {
             seconds: 1.0,
             exit_code: None,
             outputs,
+            folders,
             failure: Some(failure.clone()),
         }));
         let ended = job().ended_tasks.concat().len();

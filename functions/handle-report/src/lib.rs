@@ -109,6 +109,7 @@ impl HandleReport {
         match &report.news {
             News::Heartbeat(progress) => self.note_progress(&job, &report, progress).await,
             News::UrlsWanted { downloads, uploads } => self.answer(&job, downloads, uploads).await,
+            News::PageWanted { folder, after } => self.list(&job, folder, after.as_deref()).await,
             News::Finished(Finished { failure: Some(failure), .. }) if failure.class.is_retryable() => {
                 self.lose(&job, &report, &Loss { failure: failure.clone(), given_up: false }).await
             }
@@ -140,13 +141,32 @@ impl HandleReport {
             downloads: signing::downloads(&self.data_role, job, downloads).await?,
             uploads: signing::uploads(&self.data_role, job, uploads).await?,
         });
-        let body =
-            serde_json::to_string(&order).map_err(|error| Error::internal("write the order", error))?;
+        if self.order(job, &order).await? {
+            tracing::info!(downloads = downloads.len(), uploads = uploads.len(), "urls sent");
+        }
+        Ok(())
+    }
+
+    async fn list(&self, job: &Record, folder: &str, after: Option<&str>) -> Result<(), Error> {
+        let Some(page) = signing::page(&self.data_role, job, folder, after).await? else {
+            tracing::warn!(
+                folder = shown(folder),
+                "question dropped: the job has no such folder among its inputs"
+            );
+            return Ok(());
+        };
+        let objects = page.objects.len();
+        if self.order(job, &Order::Page(page)).await? {
+            tracing::info!(objects, "page sent");
+        }
+        Ok(())
+    }
+
+    /// Puts an order into the job's mailbox, and tells whether there still is one.
+    async fn order(&self, job: &Record, order: &Order) -> Result<bool, Error> {
+        let body = serde_json::to_string(order).map_err(|error| Error::internal("write the order", error))?;
         match self.sqs.send_message().queue_url(&job.mailbox).message_body(body).send().await {
-            Ok(_) => {
-                tracing::info!(downloads = downloads.len(), uploads = uploads.len(), "urls sent");
-                Ok(())
-            }
+            Ok(_) => Ok(true),
             Err(error) => {
                 let is_missing = error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist());
                 let error = Error::aws("put the URLs in the job's mailbox")(error);
@@ -154,7 +174,7 @@ impl HandleReport {
                 // not see them yet.
                 if is_missing || (matches!(error, Error::AccessDenied(_)) && self.is_over(job).await?) {
                     tracing::info!("urls dropped: the job is being torn down");
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(error)
             }

@@ -1,10 +1,11 @@
-//! Signed URLs on request. The keys come from the table, never from the message.
+//! Signed URLs on request. The keys come from the table, never from the message; of a folder its prefix does, below which the
+//! worker names them.
 
 use mayfly_jobs::signing::Access;
 use mayfly_jobs::{DataRole, Record};
 use mayfly_lambda::error::Error;
 use mayfly_model::job::{Input, Output, S3Uri};
-use mayfly_model::message::{Download, FileSize, Upload};
+use mayfly_model::message::{Download, FileSize, OUTPUT_LIST, Page, Upload, kind_of};
 
 pub async fn downloads(role: &DataRole, record: &Record, wanted: &[String]) -> Result<Vec<Download>, Error> {
     let is_wanted = |input: &&Input| wanted.contains(&input.file) && S3Uri::parse(&input.from).is_some();
@@ -12,8 +13,14 @@ pub async fn downloads(role: &DataRole, record: &Record, wanted: &[String]) -> R
 }
 
 pub async fn uploads(role: &DataRole, record: &Record, wanted: &[FileSize]) -> Result<Vec<Upload>, Error> {
+    let list = record.work.output_list.as_ref().map(|to| Output {
+        file: OUTPUT_LIST.to_owned(),
+        to: to.clone(),
+        content_type: Some(JSON_LINES.to_owned()),
+        ..Output::default()
+    });
     // By the job's list, so that a container that asks a thousand times for one file gets it once.
-    let outputs = record.work.outputs.iter().filter_map(|output| {
+    let outputs = record.work.outputs.iter().chain(&list).filter_map(|output| {
         let wanted = wanted.iter().find(|wanted| wanted.file == output.file)?;
         Some((wanted, output, S3Uri::parse(&output.to)?))
     });
@@ -22,17 +29,45 @@ pub async fn uploads(role: &DataRole, record: &Record, wanted: &[FileSize]) -> R
     let uris = outputs.iter().map(|(.., uri)| uri.clone());
     for (signer, uris) in role.signers(record.hosts, Access::Write, uris).await? {
         for (wanted, output, uri) in outputs.iter().filter(|(.., uri)| uris.contains(uri)) {
-            let (url, fields) = signer.post(uri, wanted.bytes, properties(output))?;
+            let (url, fields) = match output.pattern() {
+                None => signer.post(uri, wanted.bytes, properties(output))?,
+                Some(_) => signer.post_below(uri, properties(output))?,
+            };
             signed.push(Upload { file: wanted.file.clone(), url, fields });
         }
     }
     Ok(signed)
 }
 
-/// What the object is to have, as the fields of a form.
+/// A page of the objects of `folder`; none where the job has no such input.
+pub async fn page(
+    role: &DataRole,
+    record: &Record,
+    folder: &str,
+    after: Option<&str>,
+) -> Result<Option<Page>, Error> {
+    let mut folders = record.work.inputs.iter().filter(|input| input.is_folder());
+    let input = folders.find(|input| input.file == folder);
+    let Some(uri) = input.and_then(|input| S3Uri::parse(&input.from)) else { return Ok(None) };
+    let listing = role.list(record.hosts, &uri, after).await?;
+    Ok(Some(Page {
+        start: record.turn.start,
+        folder: folder.to_owned(),
+        after: after.map(str::to_owned),
+        url: listing.url,
+        objects: listing.objects,
+        has_more: listing.has_more,
+    }))
+}
+
+/// Source: jsonlines.org, "MIME type", which is not registered.
+const JSON_LINES: &str = "application/jsonl";
+
+/// What the object is to have, as the fields of a form; of a folder, what all objects are to have.
 /// Source: S3 API Reference, "POST Object", form fields.
 fn properties(output: &Output) -> Vec<(String, String)> {
-    let kind = output.content_type.clone().or_else(|| kind_of(&output.to).map(str::to_owned));
+    let by_name = || kind_of(&output.to).filter(|_| output.pattern().is_none());
+    let kind = output.content_type.clone().or_else(|| by_name().map(str::to_owned));
     let class = output.storage_class.map(|class| class.name().to_owned());
     let encryption = output.kms_key.as_ref().map(|_| "aws:kms".to_owned());
     let own = [
@@ -47,18 +82,6 @@ fn properties(output: &Output) -> Vec<(String, String)> {
     own.chain(metadata).collect()
 }
 
-/// What the ending of a key says that its object is, where it says that.
-fn kind_of(key: &str) -> Option<&'static str> {
-    let ending = key.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-    match ending.as_deref() {
-        // The library takes playlists and segments for what they were before HLS.
-        // Source: RFC 8216, sections 4 and 10.
-        Some("m3u8") => Some("application/vnd.apple.mpegurl"),
-        Some("ts") => Some("video/mp2t"),
-        _ => mime_guess::from_path(key).first_raw(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use mayfly_model::job::StorageClass;
@@ -67,19 +90,11 @@ mod tests {
 
     #[test]
     fn an_object_is_what_its_key_ends_with_unless_it_is_said() {
-        for (key, kind) in [
-            ("s3://b/show/a.MP4", Some("video/mp4")),
-            ("s3://b/a.m3u8", Some("application/vnd.apple.mpegurl")),
-            ("s3://b/a.ts", Some("video/mp2t")),
-            ("s3://b/a.json", Some("application/json")),
-            ("s3://b/page.html", Some("text/html")),
-            ("s3://b/a.nobody-knows", None),
-            ("s3://b.mp4/a", None),
-        ] {
-            let output = Output { to: key.to_owned(), ..Output::default() };
-            let kinds: Vec<_> = properties(&output).into_iter().map(|(_, value)| value).collect();
-            assert_eq!(kinds, kind.into_iter().collect::<Vec<_>>(), "{key}");
-        }
+        let of = |output: &Output| properties(output).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+        let named = |file: &str, to: &str| Output { file: file.into(), to: to.into(), ..Output::default() };
+        assert_eq!(of(&named("a", "s3://b/a.mp4")), ["video/mp4"]);
+        // Of a folder each file has a name of its own.
+        assert_eq!(of(&named("a/", "s3://b/a.mp4/")), [""; 0]);
         let output = Output {
             to: "s3://b/a.mp4".to_owned(),
             content_type: Some("video/x-own".to_owned()),

@@ -15,8 +15,8 @@ pub fn config(sdk: &SdkConfig) -> Config {
 }
 
 pub async fn check(s3: &Client, region: &str, work: &Work) -> Result<(), Error> {
-    let uris =
-        work.inputs.iter().map(|input| &input.from).chain(work.outputs.iter().map(|output| &output.to));
+    let places = work.outputs.iter().map(|output| &output.to).chain(&work.output_list);
+    let uris = work.inputs.iter().map(|input| &input.from).chain(places);
     let buckets: BTreeSet<&str> = uris.filter_map(|uri| S3Uri::parse(uri)).map(|uri| uri.bucket).collect();
     for bucket in buckets {
         let found = match s3.head_bucket().bucket(bucket).send().await {

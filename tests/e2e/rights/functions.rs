@@ -364,7 +364,7 @@ fn urls_wanted() -> News {
 
 fn finished(class: Option<Class>) -> News {
     let failure = class.map(|class| Failure { class, message: "it did not work".into(), output: None });
-    News::Finished(Finished { seconds: 1.0, exit_code: Some(0), outputs: Vec::new(), failure })
+    News::Finished(Finished { seconds: 1.0, exit_code: Some(0), failure, ..Finished::default() })
 }
 
 /// The event that brings a report, with the nonce and the turn that the table has.

@@ -158,7 +158,7 @@ pub async fn order(world: &World, mailbox: &str) -> Result<Order> {
 
 /// A success that took this long, which tells it from other ones.
 pub fn success(seconds: f64) -> News {
-    News::Finished(Finished { seconds, exit_code: Some(0), outputs: Vec::new(), failure: None })
+    News::Finished(Finished { seconds, exit_code: Some(0), ..Finished::default() })
 }
 
 /// A text of a record.

@@ -324,7 +324,7 @@ fn commands() -> Table {
         row(json!({ "task": { "command": ["ls", 1] } }), "task.command[1]: given 1; allowed: a text"),
         row(
             task_with("cwd", json!("/tmp")),
-            "task.cwd: there is no such field; allowed: inputs, command, outputs",
+            "task.cwd: there is no such field; allowed: inputs, command, outputs, outputList",
         ),
     ]
 }
@@ -340,7 +340,7 @@ fn files() -> Table {
         row(task_with("inputs", json!([["a", object]])), "task.inputs[0]: given a list; allowed: an object"),
         row(
             task_with("outputs", json!([{ "file": "a", "to": object, "acl": "public" }])),
-            "task.outputs[0].acl: there is no such field; allowed: file, to, contentType, cacheControl, storageClass, kmsKey, metadata",
+            "task.outputs[0].acl: there is no such field; allowed: file, to, optional, contentType, cacheControl, storageClass, kmsKey, metadata",
         ),
         row(
             task_with("inputs", json!([{ "file": "a", "from": object }, { "file": "a", "from": object }])),
@@ -352,7 +352,7 @@ fn files() -> Table {
         ),
         row(
             task_with("inputs", (0..101).map(|n| json!({ "file": n.to_string(), "from": object })).collect()),
-            "task: given 101 files; allowed: at most 100, inputs and outputs together; put more into an archive",
+            "task: given 101 files; allowed: at most 100, inputs and outputs together; put more into a folder",
         ),
         row(
             input("a", "https://alice:secret@example.com/a?sig=secret"),
@@ -382,13 +382,23 @@ fn files() -> Table {
         ),
         row(
             output("seg_*.ts", object),
-            "task.outputs[0].file: given seg_*.ts; allowed: the name of one file, without *, ? and [; \
-             name each file, or let the command pack them into an archive",
+            format!(
+                "task.outputs[0].to: given {object}; allowed: a prefix that ends with /, since file names a folder"
+            ),
+        ),
+        row(
+            output("seg_[12].ts", "s3://mayfly-data/hls/"),
+            "task.outputs[0].file: given seg_[12].ts; allowed: a name without ? and [; \
+             in a pattern * stands for any characters but /, and ** alone between slashes for any folders",
+        ),
+        row(
+            input("frames/", "s3://mayfly-data/"),
+            "task.inputs[0].from: given s3://mayfly-data/; allowed: s3://BUCKET/PREFIX/, since file names a folder",
         ),
         row(
             output("hls", "s3://mayfly-data/hls/"),
             "task.outputs[0].to: given s3://mayfly-data/hls/; \
-             allowed: the key of one object, which does not end with /; a folder goes as an archive",
+             allowed: the key of one object, which does not end with /; file then names a folder, which does",
         ),
         row(output("../a", object), format!("task.outputs[0].file: given ../a; allowed: {inside}")),
         row(

@@ -111,7 +111,8 @@ async fn longer_than_the_table_takes() -> Result<()> {
     let outputs = (0..1000).map(|n| FileSize { file: format!("{n}{}", "x".repeat(400)), bytes: 1 }).collect();
     let failure =
         Failure { class: Class::CommandFailed, message: long.clone(), output: Some(long + "the end") };
-    let finished = Finished { seconds: 1.5, exit_code: Some(1), outputs, failure: Some(failure) };
+    let finished =
+        Finished { seconds: 1.5, exit_code: Some(1), outputs, failure: Some(failure), ..Finished::default() };
     let report = Report { task_arn: Some(String::new()), ..container.report(News::Finished(finished)) };
     played.deliver(&[message(&report)]).await?;
     let course = played.course().await?;

@@ -120,8 +120,7 @@ async fn after_the_loss_was_handled() -> Result<()> {
 async fn twice() -> Result<()> {
     let played = Played::begin(&job(1)).await?;
     let container = played.container(1).await?;
-    let other =
-        News::Finished(Finished { seconds: 9.0, exit_code: Some(0), outputs: Vec::new(), failure: None });
+    let other = News::Finished(Finished { seconds: 9.0, exit_code: Some(0), ..Finished::default() });
     tokio::try_join!(container.reports(success(1.5)), container.reports(success(1.5)))?;
     played.succeeded_by(1).await?;
     let stored = played.item().await?;

@@ -304,9 +304,14 @@ fn sts(around: &Surroundings, stacks: Stacks) -> Sts {
     Sts::new(crate::sts::Config { around: around.clone(), trust: Arc::new(trust) })
 }
 
+/// What is below a prefix of the bucket, in more than one page.
+const FRAMES_PREFIX: &str = "frames/";
+const FRAMES: [&str; 5] = ["1.png", "2.png", "a b/3.png", "ä.png", "ö.png"];
+
 /// The bucket of the jobs.
 fn s3(around: &Surroundings) -> S3 {
-    let data = Bucket { region: REGION.to_owned(), foreign: false };
+    let keys = FRAMES.iter().map(|name| format!("{FRAMES_PREFIX}{name}")).collect();
+    let data = Bucket { region: REGION.to_owned(), foreign: false, keys };
     let buckets = BTreeMap::from([(DATA_BUCKET.to_owned(), data)]);
     S3::new(crate::s3::Config { around: around.clone(), buckets })
 }

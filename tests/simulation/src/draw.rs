@@ -35,8 +35,20 @@ pub const PARAMETERS: [(&str, &str); 4] = [
 ];
 
 /// The kinds of job that a matrix is made for.
-pub const MODES: [&str; 8] =
-    ["public", "existing", "nat", "endpoints", "ipv6", "service", "load-balancer", "private-service"];
+pub const MODES: [&str; 9] = [
+    "public",
+    "existing",
+    "nat",
+    "endpoints",
+    "ipv6",
+    "service",
+    "load-balancer",
+    "private-service",
+    FOLDERS,
+];
+
+/// A job in the network `public` whose inputs and outputs are folders.
+const FOLDERS: &str = "folders";
 
 /// A service whose network has no way out but endpoints, and a way in of its own for its load balancer: none that a matrix is
 /// made for.
@@ -50,7 +62,7 @@ pub const RESTARTED: &str = "restarted-service";
 /// Where there is no such mode.
 pub fn clean(mode: &str) -> Value {
     let network = match mode {
-        "public" | "service" | "load-balancer" | RESTARTED => json!({ "mode": "public" }),
+        "public" | "service" | "load-balancer" | RESTARTED | FOLDERS => json!({ "mode": "public" }),
         "existing" => json!({
             "mode": "existing", "subnets": ["${FirstPublicSubnet}"],
             "securityGroups": ["${TaskSecurityGroup}"], "assignPublicIp": true
@@ -76,7 +88,7 @@ pub fn clean(mode: &str) -> Value {
             },
         });
     }
-    json!({
+    let mut document = json!({
         "network": network,
         "task": {
             "inputs": [{ "file": "in.mp4", "from": "s3://mayfly-data/in.mp4" }],
@@ -84,7 +96,16 @@ pub fn clean(mode: &str) -> Value {
             "outputs": [{ "file": "out.mp4", "to": "s3://mayfly-data/out.mp4" }],
         },
         "timeoutMinutes": 60,
-    })
+    });
+    if mode == FOLDERS {
+        document["task"]["inputs"] = json!([{ "file": "frames/", "from": "s3://mayfly-data/frames/" }]);
+        document["task"]["outputs"] = json!([
+            { "file": "out.mp4", "to": "s3://mayfly-data/out.mp4" },
+            { "file": "hls/", "to": "s3://mayfly-data/show/", "optional": true },
+        ]);
+        document["task"]["outputList"] = "s3://mayfly-data/show.jsonl".into();
+    }
+    document
 }
 
 /// How long a job of a matrix waits for room, in minutes.
@@ -165,6 +186,9 @@ struct Cast {
 /// Less than three such lives fit into the five minutes in which three ends are too many.
 const SHORT_LIFE: Duration = Duration::from_secs(160);
 
+/// How many files an output has that is a folder: more than an outcome names.
+const FOLDER_FILES: u64 = 120;
+
 /// How long the work of a clean job takes.
 const CLEAN_WORK: Duration = Duration::from_mins(2);
 
@@ -185,10 +209,10 @@ impl Director for Cast {
     fn behaviour(&self, _: &str, assignment: &Assignment) -> Behaviour {
         let turn = &assignment.turn;
         let Some(random) = self.random((turn.attempt, turn.start)) else {
-            return Behaviour::success(CLEAN_WORK);
+            return Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(CLEAN_WORK) };
         };
         let seconds = |from: u64, to: u64| Duration::from_secs(random.range(from..to));
-        let works = Behaviour::success(seconds(1, 600));
+        let works = Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(seconds(1, 600)) };
         let failed = |class| Failure { class, message: "as the seed says".to_owned(), output: None };
         match random.range(0..18) {
             0 => works.failing(Some(1), failed(Class::CommandFailed)),

@@ -1,11 +1,14 @@
-//! S3, for the one call that is made: `HeadBucket`, which tells a bucket's Region.
+//! S3, for the two calls that functions make: `HeadBucket`, which tells a bucket's Region, and `ListObjectsV2`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use local_aws::policy::Context;
 use local_aws::server::Service;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::form_urlencoded;
 
 use crate::json::Surroundings;
 
@@ -25,7 +28,13 @@ pub struct Bucket {
     pub region: String,
     /// Whether it is another account's, which lets nobody of this one in.
     pub foreign: bool,
+    /// The keys of its objects, each of one byte.
+    pub keys: BTreeSet<String>,
 }
+
+/// How many objects a page has: it "might contain fewer keys" than a thousand, "but will never contain more".
+/// Source: S3 API Reference, `ListObjectsV2`, `MaxKeys`.
+const PAGE: usize = 2;
 
 /// The S3 of one Region.
 #[derive(Clone, Debug)]
@@ -67,18 +76,67 @@ impl S3 {
     }
 }
 
+impl S3 {
+    /// A page of what begins with a prefix.
+    /// Source: S3 API Reference, `ListObjectsV2`, and "Error responses".
+    async fn list(&self, request: &Request<Bytes>, bucket: &str) -> (String, StatusCode, String) {
+        let Config { around: Surroundings { guard, .. }, buckets } = &self.0;
+        let error = |code: &str| format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>");
+        let caller = match guard.authenticate("s3", request).await {
+            Ok(caller) => caller,
+            Err(refusal) => {
+                tracing::error!(%refusal, "a request to S3 is not signed as it has to be");
+                return (String::new(), StatusCode::FORBIDDEN, error("SignatureDoesNotMatch"));
+            }
+        };
+        let query = request.uri().query().unwrap_or_default();
+        let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let (prefix, after) = (query.get("prefix").cloned().unwrap_or_default(), query.get("start-after"));
+        let Some(found) = buckets.get(bucket) else {
+            return (caller.arn, StatusCode::NOT_FOUND, error("NoSuchBucket"));
+        };
+        let context = Context::from([("s3:prefix".to_owned(), vec![prefix.clone()])]);
+        let arn = format!("arn:aws:s3:::{bucket}");
+        if found.foreign || guard.authorize(&caller, "s3:ListBucket", &arn, &context).await.is_err() {
+            return (caller.arn, StatusCode::FORBIDDEN, error("AccessDenied"));
+        }
+        let matching = found.keys.iter().filter(|key| key.starts_with(&prefix));
+        let mut rest = matching.filter(|key| after.is_none_or(|after| *key > after)).peekable();
+        let mut contents = String::new();
+        for key in rest.by_ref().take(PAGE) {
+            let key = utf8_percent_encode(key, NON_ALPHANUMERIC);
+            let _ = write!(
+                contents,
+                "<Contents><Key>{key}</Key><ETag>&quot;1&quot;</ETag><Size>1</Size></Contents>"
+            );
+        }
+        let is_truncated = rest.peek().is_some();
+        let told = format!("<IsTruncated>{is_truncated}</IsTruncated>{contents}");
+        (caller.arn, StatusCode::OK, format!("<ListBucketResult>{told}</ListBucketResult>"))
+    }
+}
+
 impl Service for S3 {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let Config { around: Surroundings { upstream, calls, .. }, buckets } = &self.0;
-        let bucket = bucket(&request, &upstream.region).filter(|_| request.method() == Method::HEAD);
-        let (caller, status) = if let Some(bucket) = &bucket {
-            self.head(&request, bucket).await
-        } else {
-            tracing::error!(method = %request.method(), uri = %request.uri(), "S3 is asked for what it does not do");
-            (String::new(), StatusCode::NOT_IMPLEMENTED)
+        let bucket = bucket(&request, &upstream.region);
+        let lists = request.uri().query().is_some_and(|query| query.contains("list-type=2"));
+        let (action, caller, status, body) = match (request.method(), &bucket) {
+            (&Method::HEAD, Some(bucket)) => {
+                let (caller, status) = self.head(&request, bucket).await;
+                ("s3:HeadBucket", caller, status, String::new())
+            }
+            (&Method::GET, Some(bucket)) if lists => {
+                let (caller, status, body) = self.list(&request, bucket).await;
+                ("s3:ListObjectsV2", caller, status, body)
+            }
+            (method, _) => {
+                tracing::error!(%method, uri = %request.uri(), "S3 is asked for what it does not do");
+                ("s3:HeadBucket", String::new(), StatusCode::NOT_IMPLEMENTED, String::new())
+            }
         };
         let bucket = bucket.unwrap_or_default();
-        calls.record("s3:HeadBucket", &caller, &format!("arn:aws:s3:::{bucket}"), status.as_str());
+        calls.record(action, &caller, &format!("arn:aws:s3:::{bucket}"), status.as_str());
         let mut response = Response::builder()
             .status(status)
             .header(header::CONTENT_TYPE, "application/xml")
@@ -87,7 +145,7 @@ impl Service for S3 {
         if let Some(bucket) = buckets.get(&bucket) {
             response = response.header("x-amz-bucket-region", &bucket.region);
         }
-        response.body(Bytes::new()).expect("the headers are valid")
+        response.body(body.into()).expect("the headers are valid")
     }
 }
 
@@ -124,8 +182,9 @@ mod tests {
             ("foreign", REGION, true),
             ("elsewhere", "us-east-1", false),
         ];
+        let keys: BTreeSet<_> = ["in/a", "in/b c", "in/ü", "out"].map(str::to_owned).into();
         let bucket = |(name, region, foreign): (&str, &str, _)| {
-            (name.to_owned(), Bucket { region: region.to_owned(), foreign })
+            (name.to_owned(), Bucket { region: region.to_owned(), foreign, keys: keys.clone() })
         };
         S3::new(Config { around: bench.around.clone(), buckets: buckets.map(bucket).into() })
     }
@@ -182,7 +241,31 @@ mod tests {
         assert_eq!(error.raw_response().expect("an answer").status().as_u16(), 501);
         let error = client.head_object().bucket("data").key("file").send().await.expect_err("not done");
         assert_eq!(error.raw_response().expect("an answer").status().as_u16(), 501);
-        let error = client.list_objects_v2().bucket("data").send().await.expect_err("not done");
+        let error = client.list_objects().bucket("data").send().await.expect_err("not done");
         assert_eq!(error.raw_response().expect("an answer").status().as_u16(), 501);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prefix_is_listed_page_by_page_by_who_may() {
+        let condition = json!({ "StringLike": { "s3:prefix": "in/" } });
+        let right =
+            json!({ "Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*", "Condition": condition });
+        let bench = Bench::new(&json!([right]));
+        let client = Client::new(&bench.role(s3(&bench)));
+        let list = |prefix: &str, after: Option<&str>| {
+            let list = client.list_objects_v2().bucket("data").prefix(prefix);
+            list.set_start_after(after.map(str::to_owned)).send()
+        };
+        for (after, keys, is_truncated) in [
+            (None, vec!["in%2Fa", "in%2Fb%20c"], true),
+            (Some("in/b c"), vec!["in%2F%C3%BC"], false),
+            (Some("in/ü"), vec![], false),
+        ] {
+            let page = list("in/", after).await.expect("a page");
+            let found: Vec<_> = page.contents().iter().filter_map(|object| object.key()).collect();
+            assert_eq!((found, page.is_truncated()), (keys, Some(is_truncated)));
+        }
+        let error = list("", None).await.expect_err("more than that is denied");
+        assert_eq!(error.raw_response().expect("an answer").status().as_u16(), 403);
     }
 }

@@ -124,10 +124,7 @@ impl Sts {
         }
     }
 
-    /// Begins the session and tells its keys.
-    ///
-    /// A session with a policy of its own may do less than its role, and all that it signs are URLs, which nobody asks for
-    /// here. Its keys are known to no guard, so that they can do nothing, rather than all that the role may.
+    /// Begins the session and tells its keys. One with a policy of its own may do what both that and the role's allow.
     fn session(&self, wanted: &Wanted) -> String {
         let Upstream { account, clock, random, sessions, .. } = &self.config.around.upstream;
         let Wanted { role, name, policy, seconds } = wanted;
@@ -145,21 +142,14 @@ impl Sts {
         let expiration = clock.now() + Duration::from_secs(*seconds);
         let short = role.rsplit('/').next().unwrap_or_default();
         let arn = format!("arn:aws:sts::{account}:assumed-role/{short}/{name}");
-        if policy.is_none() {
-            sessions.add(Session {
-                arn: arn.clone(),
-                role_arn: role.clone(),
-                name: name.clone(),
-                credentials: Credentials::new(
-                    &key,
-                    &secret,
-                    Some(token.clone()),
-                    Some(expiration.into()),
-                    "STS",
-                ),
-                policy: None,
-            });
-        }
+        sessions.add(Session {
+            arn: arn.clone(),
+            role_arn: role.clone(),
+            name: name.clone(),
+            credentials: Credentials::new(&key, &secret, Some(token.clone()), Some(expiration.into()), "STS"),
+            // It has been read before.
+            policy: policy.as_deref().and_then(|policy| Policy::parse(policy).ok()).map(Arc::new),
+        });
         format!(
             "<Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>\
              <SessionToken>{token}</SessionToken><Expiration>{expiration:.0}</Expiration></Credentials>\
@@ -446,7 +436,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_keys_of_a_session_with_a_policy_can_do_nothing_here() {
+    async fn a_session_with_a_policy_may_not_do_what_its_role_may_not() {
         let bench = Bench::new(&json!([allow()]));
         let sts = sts(&bench);
         let client = Client::new(&bench.role(sts.clone()));
@@ -455,7 +445,7 @@ mod tests {
         let keys =
             Credentials::from_keys(keys.access_key_id, keys.secret_access_key, Some(keys.session_token));
         let (code, _) = refusal(assume(&Client::new(&bench.client(sts, keys)), "Data")).await;
-        assert_eq!(code, "InvalidClientTokenId");
+        assert_eq!(code, "AccessDenied");
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 mod bounds;
 mod class;
 mod clean;
+mod delivered;
 mod quotas;
 mod secrets;
 mod whole;
@@ -82,10 +83,11 @@ pub struct Seen<'a> {
 /// What does not hold, in words.
 pub fn check(seen: &Seen<'_>) -> Vec<String> {
     let mut violations = Vec::new();
-    let checks: [fn(&Seen<'_>, &mut Vec<String>); 20] = [
+    let checks: [fn(&Seen<'_>, &mut Vec<String>); 21] = [
         has_outcome,
         no_lost_result,
         no_untrue_result,
+        delivered::is_there,
         no_untrue_service,
         class::true_class,
         no_untold_remains,
@@ -175,7 +177,7 @@ fn no_untrue_result(seen: &Seen<'_>, violations: &mut Vec<String>) {
             && start.result.as_ref().is_some_and(|end| {
                 end.failure.is_none()
                     && end.exit_code == Some(result.exit_code)
-                    && end.outputs.len() == result.outputs.len()
+                    && end.outputs.len() + end.folders.len() == result.outputs.len()
             })
     };
     if !told.any(is_it) {

@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod body;
+mod folders;
 mod life;
 mod log;
 mod mailbox;

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use url::Url;
 
-use super::{Container, JobDocument, Limits, Network, NetworkMode, Output, S3Uri, Work};
+use super::{Container, Input, JobDocument, Limits, Network, NetworkMode, Output, S3Uri, Work, folders};
 use crate::shown::shown;
 use crate::tags;
 
@@ -311,36 +311,49 @@ fn check_work(work: &Work, limits: &Limits) -> Check {
         files <= FILES_LIMIT,
         "task",
         format!("{files} files"),
-        format!("at most {FILES_LIMIT}, inputs and outputs together; put more into an archive"),
+        format!("at most {FILES_LIMIT}, inputs and outputs together; put more into a folder"),
     )?;
     let mut seen = BTreeSet::new();
     for (i, input) in work.inputs.iter().enumerate() {
         check_file(&format!("task.inputs[{i}].file"), &input.file, &mut seen)?;
-        check_source(&format!("task.inputs[{i}].from"), &input.from, limits)?;
+        check_source(&format!("task.inputs[{i}].from"), input, limits)?;
     }
-    let (mut seen, mut places) = (BTreeSet::new(), BTreeSet::new());
+    let mut seen = BTreeSet::new();
     for (i, output) in work.outputs.iter().enumerate() {
         let field = format!("task.outputs[{i}].file");
         check_file(&field, &output.file, &mut seen)?;
-        require(
-            !output.file.contains(['*', '?', '[']),
-            &field,
-            &output.file,
-            "the name of one file, without *, ? and [; name each file, or let the command pack them into an archive",
-        )?;
-        let field = format!("task.outputs[{i}].to");
-        check_s3(&field, &output.to, limits)?;
-        // Source: S3 API Reference, "POST Object", form field `key`.
-        require(
-            !output.to.contains("${filename}"),
-            &field,
-            &output.to,
-            "a key without ${filename}, which S3 would replace by the uploaded file's name",
-        )?;
-        require(places.insert(&output.to), &field, &output.to, "a place that no other output has")?;
+        check_pattern(&field, &output.file)?;
+        check_target(&format!("task.outputs[{i}].to"), &output.to, output.pattern().is_some(), limits)?;
         check_object(&format!("task.outputs[{i}]"), output, limits)?;
     }
-    check_folders(work)
+    if let Some(list) = &work.output_list {
+        check_target("task.outputList", list, false, limits)?;
+    }
+    folders::check_places(work)?;
+    folders::check_files(work)
+}
+
+fn check_pattern(field: &str, file: &str) -> Check {
+    let is_whole = |part: &str| part == "**" || !part.contains("**");
+    require(
+        !file.contains(['?', '[']) && file.split('/').all(is_whole),
+        field,
+        file,
+        "a name without ? and [; in a pattern * stands for any characters but /, and ** alone between slashes for any \
+         folders",
+    )
+}
+
+/// Where an output goes.
+fn check_target(field: &str, to: &str, is_folder: bool, limits: &Limits) -> Check {
+    check_s3(field, to, is_folder, limits)?;
+    // Source: S3 API Reference, "POST Object", form field `key`.
+    require(
+        !to.contains("${filename}"),
+        field,
+        to,
+        "a key without ${filename}, which S3 would replace by the uploaded file's name",
+    )
 }
 
 /// What an output says of its object.
@@ -390,7 +403,8 @@ fn is_token(text: &str) -> bool {
 
 fn check_file<'a>(field: &str, file: &'a str, seen: &mut BTreeSet<&'a str>) -> Check {
     check_text(field, file)?;
-    let inside = file.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    let name = file.strip_suffix('/').unwrap_or(file);
+    let inside = name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     require(
         inside && !file.contains('\\') && !file.contains(":/"),
         field,
@@ -409,23 +423,6 @@ fn check_file<'a>(field: &str, file: &'a str, seen: &mut BTreeSet<&'a str>) -> C
     require(seen.insert(file), field, file, "a name that is given only once")
 }
 
-/// Refuses a file in a folder that is another file: `ref/genome.fa` beside `ref`.
-fn check_folders(work: &Work) -> Check {
-    let inputs = work.inputs.iter().map(|input| &input.file).enumerate();
-    let inputs = inputs.map(|(i, file)| (file.as_str(), format!("task.inputs[{i}].file")));
-    let outputs = work.outputs.iter().map(|output| &output.file).enumerate();
-    let outputs = outputs.map(|(i, file)| (file.as_str(), format!("task.outputs[{i}].file")));
-    let files: BTreeMap<&str, String> = outputs.chain(inputs).collect();
-    for (file, field) in &files {
-        let mut folders = file.match_indices('/').map(|(end, _)| &file[..end]);
-        if let Some(folder) = folders.find(|folder| files.contains_key(folder)) {
-            let allowed = format!("a name outside of {}, which is a file: {}", shown(folder), files[folder]);
-            return require(false, field, file, allowed);
-        }
-    }
-    Ok(())
-}
-
 /// No argument, variable or path holds a NUL, and a message in SQS neither of the other two.
 /// Source: SQS API Reference, `SendMessage`, `MessageBody`, read in November 2026.
 fn check_text(field: &str, text: &str) -> Check {
@@ -437,9 +434,10 @@ fn check_text(field: &str, text: &str) -> Check {
     )
 }
 
-fn check_source(field: &str, from: &str, limits: &Limits) -> Check {
-    if from.starts_with("s3://") {
-        return check_s3(field, from, limits);
+fn check_source(field: &str, input: &Input, limits: &Limits) -> Check {
+    let from = input.from.as_str();
+    if from.starts_with("s3://") || input.is_folder() {
+        return check_s3(field, from, input.is_folder(), limits);
     }
     check_text(field, from)?;
     // The parser adds slashes that are missing.
@@ -454,10 +452,12 @@ fn check_source(field: &str, from: &str, limits: &Limits) -> Check {
     require(right, field, from, "s3://BUCKET/KEY or an https URL on port 443 without a user name")
 }
 
-fn check_s3(field: &str, uri: &str, limits: &Limits) -> Check {
+/// An object's place, or the prefix of a folder's.
+fn check_s3(field: &str, uri: &str, is_folder: bool, limits: &Limits) -> Check {
     check_text(field, uri)?;
+    let shape = if is_folder { "s3://BUCKET/PREFIX/, since file names a folder" } else { "s3://BUCKET/KEY" };
     let Some(S3Uri { bucket, key }) = S3Uri::split(uri) else {
-        return require(false, field, uri, "s3://BUCKET/KEY");
+        return require(false, field, uri, shape);
     };
     require(
         is_bucket(bucket),
@@ -473,12 +473,14 @@ fn check_s3(field: &str, uri: &str, limits: &Limits) -> Check {
     // Source: S3 user guide, "Naming Amazon S3 objects", period-only path segments.
     let whole = key.split('/').all(|part| part != "." && part != "..");
     require(whole, field, uri, "a key without the parts . and ..")?;
-    require(
-        !key.ends_with('/'),
-        field,
-        uri,
-        "the key of one object, which does not end with /; a folder goes as an archive",
-    )
+    if !is_folder {
+        let allowed =
+            "the key of one object, which does not end with /; file then names a folder, which does";
+        return require(!key.ends_with('/'), field, uri, allowed);
+    }
+    require(key.ends_with('/'), field, uri, "a prefix that ends with /, since file names a folder")?;
+    let has_parts = key.trim_end_matches('/').split('/').all(|part| !part.is_empty()) && !key.ends_with("//");
+    require(has_parts, field, uri, "a prefix without empty parts between slashes")
 }
 
 fn check_range(field: &str, value: Option<u32>) -> Check {

@@ -123,7 +123,7 @@ fn repository(image: &str, registry: &str) -> String {
 }
 
 /// Whether the whole of `text` fits `pattern`, in which `*` stands for any characters, as in a policy of IAM's.
-fn fits(pattern: &str, text: &str) -> bool {
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
     let parts: Vec<&str> = pattern.split('*').collect();
     let [first, middle @ .., last] = parts.as_slice() else { return pattern == text };
     let inner = text.strip_prefix(first).and_then(|rest| rest.strip_suffix(last));

@@ -211,10 +211,95 @@ fn a_buckets_name_has_to_be_one_that_s3_gives() {
 }
 
 #[test]
-fn a_folder_is_no_object() {
-    for document in [to("s3://mayfly-data/hls/"), from("s3://mayfly-data/hls/")] {
-        let message = refused(&document);
-        assert!(message.ends_with("which does not end with /; a folder goes as an archive"), "{message}");
+fn both_ends_are_one_file_or_both_a_folder() {
+    let input = |file: &str, from: &str| job(json!({ "inputs": [{ "file": file, "from": from }] }));
+    let output = |file: &str, to: &str| job(json!({ "outputs": [{ "file": file, "to": to }] }));
+    for document in [
+        input("in/", "s3://mayfly-data/in/"),
+        output("hls/", "s3://mayfly-data/a/b/"),
+        output("*.ts", "s3://mayfly-data/ts/"),
+        output("hls/**/*.m4s", "s3://mayfly-data/hls/"),
+    ] {
+        parse(&document.to_string()).unwrap();
+    }
+    let object = "the key of one object, which does not end with /; file then names a folder, which does";
+    let prefix = "a prefix that ends with /, since file names a folder";
+    let shape = "s3://BUCKET/PREFIX/, since file names a folder";
+    let whole = "a prefix without empty parts between slashes";
+    for (file, place, allowed) in [
+        ("hls", "s3://mayfly-data/hls/", object),
+        ("hls/", "s3://mayfly-data/hls", prefix),
+        ("hls/", "s3://mayfly-data/", shape),
+        ("hls/", "s3://mayfly-data", shape),
+        ("hls/", "https://example.com/hls/", shape),
+        ("hls/", "s3://mayfly-data//", whole),
+        ("hls/", "s3://mayfly-data/a//b/", whole),
+        ("hls/", "s3://mayfly-data/a//", whole),
+        ("hls/", "s3://mayfly-data/../", "a key without the parts . and .."),
+    ] {
+        let told = |field| format!("task.{field}: given {place}; allowed: {allowed}");
+        assert_eq!(refused(&input(file, place)), told("inputs[0].from"));
+        assert_eq!(refused(&output(file, place)), told("outputs[0].to"));
+    }
+    assert_eq!(
+        refused(&output("*.ts", "s3://mayfly-data/a.ts")),
+        format!("task.outputs[0].to: given s3://mayfly-data/a.ts; allowed: {prefix}")
+    );
+    for file in ["/", "a//", "../", "a/../", "./"] {
+        assert!(
+            refused(&output(file, "s3://mayfly-data/a/")).contains("a name inside the working directory")
+        );
+    }
+}
+
+#[test]
+fn no_output_goes_where_another_may_go() {
+    let outputs = |outputs: &[(&str, &str)]| {
+        let output =
+            |(file, to): &(&str, &str)| json!({ "file": file, "to": format!("s3://mayfly-data/{to}") });
+        job(json!({ "outputs": outputs.iter().map(output).collect::<Vec<_>>() }))
+    };
+    for (given, told) in [
+        (
+            &[("a/", "show/"), ("b/", "show/")][..],
+            "[1].to: given s3://mayfly-data/show/; allowed: a place that no other output has",
+        ),
+        (
+            &[("a/", "show/"), ("b", "show/b")],
+            "[1].to: given s3://mayfly-data/show/b; allowed: a place outside of s3://mayfly-data/show/, where \
+             task.outputs[0].to puts files",
+        ),
+        (
+            &[("a/", "show/a/"), ("b/", "show/")],
+            "[0].to: given s3://mayfly-data/show/a/; allowed: a place outside of s3://mayfly-data/show/, where \
+             task.outputs[1].to puts files",
+        ),
+    ] {
+        assert_eq!(refused(&outputs(given)), format!("task.outputs{told}"));
+    }
+    let apart =
+        [("hls/*.m3u8", "show/"), ("hls/", "show/"), ("hls/a", "a"), ("b/", "show-2/"), ("c", "show")];
+    parse(&outputs(&apart).to_string()).unwrap();
+    let mut listed = outputs(&apart);
+    for (list, told) in [
+        ("s3://mayfly-data/show.jsonl", None),
+        (
+            "s3://mayfly-data/show/list",
+            Some("a place outside of s3://mayfly-data/show/, where task.outputs[0].to puts files"),
+        ),
+        ("s3://mayfly-data/a", Some("a place that no other output has")),
+        ("s3://mayfly-data/lists/", Some("the key of one object")),
+        ("s3://elsewhere/list", Some("a bucket of this stack")),
+    ] {
+        listed["task"]["outputList"] = list.into();
+        match told {
+            None => drop(parse(&listed.to_string()).unwrap()),
+            Some(told) => {
+                let message = refused(&listed);
+                let start = format!("task.outputList: given {list}; allowed: {told}");
+                assert!(message.starts_with(&start), "{message}");
+            }
+        }
     }
 }
 
@@ -239,6 +324,27 @@ fn names_that_cannot_exist_together_are_refused() {
             files(&["a"], &["a/b"]),
             "task.outputs[0].file: given a/b; allowed: a name outside of a, which is a file: task.inputs[0].file",
         ),
+        (
+            job(json!({ "inputs": [
+                { "file": "in/", "from": "s3://mayfly-data/in/" }, { "file": "in/a", "from": PLACE }
+            ] })),
+            "task.inputs[1].file: given in/a; allowed: a name outside of in/, which is filled from S3: \
+             task.inputs[0].file",
+        ),
+        (
+            job(json!({
+                "inputs": [{ "file": "a", "from": PLACE }],
+                "outputs": [{ "file": "a/*.ts", "to": "s3://mayfly-data/a/" }]
+            })),
+            "task.outputs[0].file: given a/*.ts; allowed: a name outside of a, which is a file: task.inputs[0].file",
+        ),
+        (
+            job(json!({
+                "inputs": [{ "file": "a/", "from": "s3://mayfly-data/a/" }],
+                "outputs": [{ "file": "a", "to": "s3://mayfly-data/b" }]
+            })),
+            "task.inputs[0].file: given a/; allowed: a name outside of a, which is a file: task.outputs[0].file",
+        ),
     ] {
         assert_eq!(refused(&document), message);
     }
@@ -247,17 +353,17 @@ fn names_that_cannot_exist_together_are_refused() {
 }
 
 #[test]
-fn a_pattern_in_an_outputs_name_is_refused_with_what_is_possible() {
-    for name in ["seg_*.ts", "seg_?", "[ab].ts"] {
+fn a_pattern_has_stars_and_nothing_else() {
+    for name in ["seg_?", "[ab].ts", "a**", "**.ts", "a/***"] {
         assert_eq!(
             refused(&files(&[], &[name])),
             format!(
-                "task.outputs[0].file: given {name}; allowed: the name of one file, without *, ? and [; name each \
-                 file, or let the command pack them into an archive"
+                "task.outputs[0].file: given {name}; allowed: a name without ? and [; in a pattern * stands for any \
+                 characters but /, and ** alone between slashes for any folders"
             )
         );
     }
-    assert!(parse(&files(&["what?[1].txt"], &[]).to_string()).is_ok(), "an input may be called so");
+    assert!(parse(&files(&["what?[1]*.txt"], &[]).to_string()).is_ok(), "an input may be called so");
 }
 
 #[test]

@@ -189,12 +189,12 @@ pub fn heartbeat() -> News {
 
 /// A success that took this long, which tells it from other ones.
 pub fn success(seconds: f64) -> News {
-    News::Finished(Finished { seconds, exit_code: Some(0), outputs: Vec::new(), failure: None })
+    News::Finished(Finished { seconds, exit_code: Some(0), ..Finished::default() })
 }
 
 pub fn failure(class: Class) -> News {
     let failure = Failure { class, message: "in words".into(), output: None };
-    News::Finished(Finished { seconds: 1.5, exit_code: None, outputs: Vec::new(), failure: Some(failure) })
+    News::Finished(Finished { seconds: 1.5, failure: Some(failure), ..Finished::default() })
 }
 
 pub fn lost(class: Class) -> News {

@@ -38,7 +38,7 @@ pub trait Director: Debug + Send + Sync {
 /// What becomes of one assignment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behaviour {
-    /// How long each input takes.
+    /// How long each file takes that is an input.
     pub download: Duration,
     /// How long the command takes, where nobody stops it.
     pub takes: Duration,
@@ -46,9 +46,11 @@ pub struct Behaviour {
     pub resists: Duration,
     /// How it ends.
     pub end: End,
-    /// How large each output is, in bytes.
+    /// How large each file is that is an output, in bytes.
     pub output_bytes: u64,
-    /// How long each output takes.
+    /// How many files each output has that is a folder or a pattern.
+    pub folder_files: u64,
+    /// How long each file takes.
     pub upload: Duration,
     /// What the worker does besides, or instead.
     pub quirk: Option<Quirk>,
@@ -63,6 +65,7 @@ impl Behaviour {
             resists: Duration::ZERO,
             end: End::Success,
             output_bytes: 1,
+            folder_files: 1,
             upload: Duration::ZERO,
             quirk: None,
         }

@@ -50,7 +50,7 @@ impl Mailbox {
                     continue;
                 };
                 backoff.reset();
-                let mut orders = Vec::new();
+                let mut orders: Vec<Order> = Vec::new();
                 for (body, receipt) in messages {
                     // What stays comes again, and is stale then.
                     if sqs.delete_message().queue_url(&url).receipt_handle(receipt).send().await.is_err() {
@@ -61,7 +61,7 @@ impl Mailbox {
                         Err(_) => log.warn("message dropped: it is no order that this worker knows"),
                     }
                 }
-                orders.sort_by_key(|order| Reverse(start(order)));
+                orders.sort_by_key(|order| Reverse(order.start()));
                 for order in orders {
                     if sender.send(order).await.is_err() {
                         return;
@@ -71,13 +71,6 @@ impl Mailbox {
             sender.closed().await;
         });
         Self { orders, _poll: AbortOnDropHandle::new(poll) }
-    }
-}
-
-fn start(order: &Order) -> u32 {
-    match order {
-        Order::Run(assignment) => assignment.turn.start,
-        Order::Urls(urls) => urls.start,
     }
 }
 

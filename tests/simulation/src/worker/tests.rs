@@ -16,7 +16,7 @@ use local_aws::server::{Service, in_process};
 use local_aws::upstream::Upstream;
 use local_ecs::{Container, Launch, NoImage, Runtime, Wanted};
 use mayfly_model::class::Class;
-use mayfly_model::message::{Assignment, Failure, News, Order, Report, Upload};
+use mayfly_model::message::{Assignment, Failure, News, OUTPUT_LIST, Object, Order, Page, Report, Upload};
 use mayfly_model::turn::{Provider, Turn};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -106,7 +106,9 @@ impl Director for Shell {
             Some(LASTS) => Behaviour::success(Duration::from_secs(1000)),
             _ => second,
         };
-        Behaviour { output_bytes: BYTES, quirk: self.0.clone(), ..behaviour }
+        let is_gone = assignment.outputs.iter().any(|output| output.starts_with("gone/"));
+        let folder_files = u64::from(!is_gone);
+        Behaviour { output_bytes: BYTES, folder_files, quirk: self.0.clone(), ..behaviour }
     }
 }
 
@@ -158,7 +160,10 @@ impl Play {
             nonce: "nonce".to_owned(),
             command: ["sh", "-c", command].map(str::to_owned).into(),
             inputs: Vec::new(),
+            input_folders: Vec::new(),
             outputs: Vec::new(),
+            optional_outputs: Vec::new(),
+            lists_outputs: false,
             timeout_seconds: 3600,
             report_every_seconds: 10,
         };
@@ -231,24 +236,61 @@ impl Partner for Play {
     }
 
     fn output(&self) -> Upload {
-        let mut fields = BTreeMap::from(
-            [
-                ("key", "out.txt"),
-                ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
-                ("x-amz-credential", "ASIA/20260102/eu-west-1/s3/aws4_request"),
-                ("x-amz-date", "20260102T030405Z"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
-        let mut conditions =
-            vec![json!({ "bucket": "bucket" }), json!(["content-length-range", BYTES, BYTES])];
-        conditions.extend(fields.iter().map(|(name, value)| json!({ name: value })));
-        let policy = json!({ "expiration": "2026-01-02T04:04:05.000Z", "conditions": conditions });
-        fields.insert("policy".to_owned(), BASE64_STANDARD.encode(policy.to_string()));
-        fields.insert("x-amz-signature".to_owned(), "0f".repeat(32));
-        let url = "https://bucket.s3.eu-west-1.amazonaws.com/".to_owned();
-        Upload { file: "out.txt".to_owned(), url, fields }
+        form("out.txt", BYTES, &json!({ "key": "out.txt" }))
     }
+
+    fn output_folder(&self) -> Upload {
+        form("out/", 1 << 30, &json!(["starts-with", "$key", "out/"]))
+    }
+
+    fn output_list(&self, bytes: u64) -> Upload {
+        let list = form("list", bytes, &json!({ "key": "list" }));
+        Upload { file: OUTPUT_LIST.to_owned(), ..list }
+    }
+
+    fn page(&self, after: Option<&str>, names: &[&str], has_more: bool) -> Page {
+        let object = |name: &&str| Object {
+            name: (*name).to_owned(),
+            bytes: BYTES,
+            tag: "\"1\"".to_owned(),
+            signature: "0f".repeat(32),
+        };
+        let url = self.input(false).replace("in.txt", "in/");
+        let url = url.split("&X-Amz-Signature").next().unwrap().to_owned();
+        Page {
+            start: 1,
+            folder: "in/".to_owned(),
+            after: after.map(str::to_owned),
+            url,
+            objects: names.iter().map(object).collect(),
+            has_more,
+        }
+    }
+}
+
+/// A form whose policy admits this key and at most so many bytes.
+fn form(key: &str, bytes: u64, admits: &Value) -> Upload {
+    let mut fields = BTreeMap::from(
+        [
+            ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+            ("x-amz-credential", "ASIA/20260102/eu-west-1/s3/aws4_request"),
+            ("x-amz-date", "20260102T030405Z"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let mut conditions = vec![
+        json!({ "bucket": "bucket" }),
+        json!(["content-length-range", 0, bytes]),
+        json!(["starts-with", "$Content-Type", ""]),
+        admits.clone(),
+    ];
+    conditions.extend(fields.iter().map(|(name, value)| json!({ name: value })));
+    let policy = json!({ "expiration": "2026-01-02T04:04:05.000Z", "conditions": conditions });
+    fields.insert("policy".to_owned(), BASE64_STANDARD.encode(policy.to_string()));
+    fields.insert("x-amz-signature".to_owned(), "0f".repeat(32));
+    fields.insert("key".to_owned(), key.to_owned());
+    let url = "https://bucket.s3.eu-west-1.amazonaws.com/".to_owned();
+    Upload { file: key.to_owned(), url, fields }
 }
 
 #[tokio::test(start_paused = true)]

@@ -96,7 +96,11 @@ fn try_upload(upload: &Upload, bytes: u64, now: Timestamp) -> Result<bool, Strin
     let conditions = policy["conditions"].as_array().ok_or("its policy has no conditions")?;
     let (bucket, _) = object(&url)?;
     let unmet = |name: &str, value: &str| {
-        let is_met = conditions.iter().any(|condition| condition[name] == value);
+        let begins = |condition: &Value| {
+            let is_of = condition[0] == "starts-with" && condition[1] == format!("${name}");
+            is_of && condition[2].as_str().is_some_and(|start| value.starts_with(start))
+        };
+        let is_met = conditions.iter().any(|condition| condition[name] == value || begins(condition));
         (!is_met).then(|| format!("its policy does not admit the {name} {value}"))
     };
     let signed = ["policy", "x-amz-signature"];
@@ -227,6 +231,14 @@ mod tests {
         }
     }
 
+    fn with_condition(mut form: Upload, condition: Value) -> Upload {
+        let policy = BASE64_STANDARD.decode(&form.fields["policy"]).unwrap();
+        let mut policy: Value = serde_json::from_slice(&policy).unwrap();
+        policy["conditions"].as_array_mut().unwrap().push(condition);
+        form.fields.insert("policy".to_owned(), BASE64_STANDARD.encode(policy.to_string()));
+        form
+    }
+
     #[test]
     fn a_form_is_good_for_its_own_object_and_size_until_it_expires() {
         assert_eq!(upload(&form(), 5, at(59)), Verdict::Good);
@@ -237,5 +249,11 @@ mod tests {
         let mut other = form();
         other.fields.insert("key".to_owned(), "out/b.mp4".to_owned());
         assert!(matches!(upload(&other, 5, at(0)), Verdict::Bad(_)));
+        let below = json!(["starts-with", "$key", "out/"]);
+        for (key, is_good) in [("out/a.mp4", true), ("out/b.mp4", true), ("other/b.mp4", false)] {
+            let mut form = with_condition(form(), below.clone());
+            form.fields.insert("key".to_owned(), key.to_owned());
+            assert_eq!(upload(&form, 5, at(0)) == Verdict::Good, is_good, "{key}");
+        }
     }
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use local_aws::clock::Clock;
 use mayfly_model::class::Class;
+use mayfly_model::job::Pattern;
 use mayfly_model::message::{
-    Assignment, Download, Failure, FileSize, Finished, News, Order, Phase, Progress, SignedUrls, Upload,
+    Assignment, Download, Failure, FileSize, Finished, News, OUTPUT_LIST, Order, Phase, Progress, Room,
+    SignedUrls, Upload,
 };
 use serde_json::{Value, json};
 use tokio::select;
@@ -151,8 +153,6 @@ impl Worker {
                     stop.send_replace(Some(Stop::Interrupted));
                 }
                 order = self.mailbox.orders.recv() => match order.ok_or(())? {
-                    Order::Urls(fresh) if fresh.start == assignment.turn.start => _ = urls.send(fresh),
-                    Order::Urls(_) => reporter.log.info("urls of another start ignored", Value::Null),
                     Order::Run(newer) if self.take_on(&newer) => {
                         reporter.log.info("assignment superseded", json!({ "start": newer.turn.start }));
                         if stop.borrow().is_none() {
@@ -161,6 +161,8 @@ impl Worker {
                         superseded_by = Some(newer);
                     }
                     Order::Run(_) => {}
+                    answer if answer.start() == assignment.turn.start => _ = urls.send(answer),
+                    _ => reporter.log.info("urls of another start ignored", Value::Null),
                 },
             }
         };
@@ -200,7 +202,7 @@ impl Worker {
     async fn forge(&self, assignment: &Assignment) {
         let outputs =
             assignment.outputs.iter().map(|file| FileSize { file: file.clone(), bytes: 1 }).collect();
-        let finished = Finished { seconds: 1.0, exit_code: Some(0), outputs, failure: None };
+        let finished = Finished { seconds: 1.0, exit_code: Some(0), outputs, ..Finished::default() };
         let named =
             |assignment: Assignment| self.reporter.message(&assignment, News::Finished(finished.clone()));
         let guessed = named(Assignment { nonce: "guessed".to_owned(), ..assignment.clone() });
@@ -223,21 +225,25 @@ impl Worker {
 }
 
 /// An assignment under way.
-struct Course {
-    assignment: Assignment,
-    behaviour: Behaviour,
-    reporter: Reporter,
-    answers: mpsc::UnboundedReceiver<SignedUrls>,
-    end: Stopping,
+pub(super) struct Course {
+    pub assignment: Assignment,
+    pub behaviour: Behaviour,
+    pub reporter: Reporter,
+    answers: mpsc::UnboundedReceiver<Order>,
+    pub end: Stopping,
     began: Instant,
     progress: watch::Sender<Progress>,
-    finished: Finished,
+    pub finished: Finished,
+    /// How much room the report has left for names of files.
+    pub room: Room,
+    /// The list of what was uploaded, as far as it is there.
+    pub list: String,
 }
 
 /// How an assignment learns that it is to end early.
 #[derive(Clone)]
-struct Stopping {
-    clock: Clock,
+pub(super) struct Stopping {
+    pub clock: Clock,
     request: watch::Receiver<Option<Stop>>,
     deadline: Instant,
 }
@@ -278,7 +284,7 @@ impl Course {
         assignment: Assignment,
         behaviour: Behaviour,
         reporter: Reporter,
-        answers: mpsc::UnboundedReceiver<SignedUrls>,
+        answers: mpsc::UnboundedReceiver<Order>,
         request: watch::Receiver<Option<Stop>>,
     ) -> Self {
         let clock = reporter.clock;
@@ -292,7 +298,9 @@ impl Course {
             end: Stopping { clock, request, deadline: began + clock.work_scale.real(time) },
             began,
             progress: watch::Sender::new(progress),
-            finished: Finished { seconds: 0.0, exit_code: None, outputs: Vec::new(), failure: None },
+            finished: Finished::default(),
+            room: Room::default(),
+            list: String::new(),
             assignment,
             behaviour,
             reporter,
@@ -302,8 +310,8 @@ impl Course {
 
     /// Works to the end, with heartbeats all the way.
     async fn work(mut self) -> Finished {
-        let Assignment { inputs, outputs, .. } = &self.assignment;
-        let mut names = inputs.iter().map(|input| &input.file).chain(outputs);
+        let Assignment { inputs, input_folders, outputs, .. } = &self.assignment;
+        let mut names = inputs.iter().map(|input| &input.file).chain(input_folders).chain(outputs);
         let outside = names.find(|name| !is_inside(name)).cloned();
         let result = if let Some(name) = outside {
             Err(failure(Class::InvalidJob, format!("the file name {name:?} leads out of the working folder")))
@@ -329,9 +337,17 @@ impl Course {
     }
 
     async fn download_all(&mut self) -> Result<(), Failure> {
+        let mut listed = Vec::new();
+        for folder in self.assignment.input_folders.clone() {
+            self.show(Phase::Downloading, Some(&folder));
+            listed.push(self.list(folder).await?);
+        }
         for input in self.assignment.inputs.clone() {
             self.show(Phase::Downloading, Some(&input.file));
             self.download(input).await?;
+        }
+        for (folder, pages) in listed {
+            self.fill(&folder, pages).await?;
         }
         Ok(())
     }
@@ -389,46 +405,59 @@ impl Course {
     }
 
     async fn upload_all(&mut self) -> Result<(), Failure> {
-        let bytes = self.behaviour.output_bytes;
-        let files = self.assignment.outputs.iter().map(|file| FileSize { file: file.clone(), bytes });
-        let files: Vec<_> = files.collect();
-        if files.is_empty() {
-            return Ok(());
+        let wanted = self.measure()?;
+        let no_answer = || upload_failure("no URLs to upload the outputs came; see the log of handle-report");
+        if let Some(first) = wanted.first() {
+            self.show(Phase::Uploading, Some(&first.file));
         }
-        self.show(Phase::Uploading, Some(&files[0].file));
-        let no_answer = || {
-            failure(
-                Class::UploadFailed,
-                "no URLs to upload the outputs came; see the log of handle-report".into(),
-            )
+        let fresh = if wanted.is_empty() {
+            Vec::new()
+        } else {
+            self.ask(&[], &wanted).await.ok_or_else(no_answer)?.uploads
         };
-        let fresh = self.ask(&[], &files).await.ok_or_else(no_answer)?;
-        for (file, upload) in files.into_iter().zip(fresh.uploads) {
-            self.show(Phase::Uploading, Some(&file.file));
-            self.upload(&file, upload).await?;
-            self.finished.outputs.push(file);
+        for (output, upload) in wanted.into_iter().zip(fresh) {
+            self.show(Phase::Uploading, Some(&output.file));
+            if Pattern::parse(&output.file).is_some() {
+                self.deliver(&output, upload).await?;
+            } else {
+                self.upload(&output, upload).await?;
+                self.note_listed(&output.file, output.bytes);
+                self.finished.outputs.push(output);
+            }
+        }
+        if self.assignment.lists_outputs {
+            let list = FileSize { file: OUTPUT_LIST.to_owned(), bytes: self.list.len() as u64 };
+            let fresh = self.ask(&[], slice::from_ref(&list)).await.ok_or_else(no_answer)?;
+            for upload in fresh.uploads {
+                self.upload(&list, upload).await?;
+            }
         }
         Ok(())
     }
 
-    async fn upload(&mut self, file: &FileSize, mut form: Upload) -> Result<(), Failure> {
+    /// The outputs that are there, with their sizes.
+    fn measure(&self) -> Result<Vec<FileSize>, Failure> {
+        let Behaviour { output_bytes, folder_files, .. } = self.behaviour;
+        let mut there = Vec::new();
+        for file in &self.assignment.outputs {
+            let files = if Pattern::parse(file).is_some() { folder_files } else { 1 };
+            if files > 0 {
+                there.push(FileSize { file: file.clone(), bytes: files * output_bytes });
+            } else if !self.assignment.optional_outputs.contains(file) {
+                return Err(upload_failure(&format!(
+                    "the command succeeded, but its output {file} is not usable"
+                )));
+            }
+        }
+        Ok(there)
+    }
+
+    /// Brings one file to its place.
+    pub async fn upload(&mut self, file: &FileSize, mut form: Upload) -> Result<(), Failure> {
         let mut was_refused = false;
         let why = loop {
-            let now = self.reporter.clock.now();
-            let verdict = urls::upload(&form, file.bytes, now);
-            let key = form.fields.get("key").map(String::as_str).unwrap_or_default();
-            let place = format!("{} {key}", urls::place(&form.url));
-            self.note_signed(&file.file, place.clone(), &verdict);
-            match verdict {
-                Verdict::Good => {
-                    self.end.clock.sleep(self.behaviour.upload).await;
-                    let stored = Stored { at: self.reporter.clock.now(), file: file.file.clone(), place };
-                    self.reporter.truth.of_start(&self.reporter.task, |start| start.stored.push(stored));
-                    self.reporter
-                        .log
-                        .info("output uploaded", json!({ "file": file.file, "bytes": file.bytes }));
-                    return Ok(());
-                }
+            match self.post(&file.file, file.bytes, &form).await {
+                Verdict::Good => return Ok(()),
                 Verdict::Expired if !was_refused => was_refused = true,
                 Verdict::Expired => break "its fresh signature has expired too".to_owned(),
                 Verdict::Bad(why) => break why,
@@ -439,36 +468,69 @@ impl Course {
             };
             form = fresh;
         };
-        Err(failure(Class::UploadFailed, format!("the output {} could not be uploaded: {why}", file.file)))
+        Err(upload_failure(&format!("the output {} could not be uploaded: {why}", file.file)))
+    }
+
+    /// What comes of one POST, which is noted.
+    pub async fn post(&self, file: &str, bytes: u64, form: &Upload) -> Verdict {
+        let verdict = urls::upload(form, bytes, self.reporter.clock.now());
+        let key = form.fields.get("key").map(String::as_str).unwrap_or_default();
+        let place = format!("{} {key}", urls::place(&form.url));
+        self.note_signed(file, place.clone(), &verdict);
+        if verdict == Verdict::Good {
+            self.end.clock.sleep(self.behaviour.upload).await;
+            let stored = Stored { at: self.reporter.clock.now(), file: file.to_owned(), place };
+            self.reporter.truth.of_start(&self.reporter.task, |start| start.stored.push(stored));
+            self.reporter.log.info("output uploaded", json!({ "file": file, "bytes": bytes }));
+        }
+        verdict
+    }
+
+    /// A line of the list of outputs; of what is in it only the length is played.
+    pub fn note_listed(&mut self, file: &str, bytes: u64) {
+        self.list += &format!("{}\n", json!({ "file": file, "bytes": bytes }));
     }
 
     /// Asks for URLs until all are there, which then are in the order of the question; none where they never came.
-    async fn ask(&mut self, downloads: &[String], uploads: &[FileSize]) -> Option<SignedUrls> {
-        while self.answers.try_recv().is_ok() {}
+    pub async fn ask(&mut self, downloads: &[String], uploads: &[FileSize]) -> Option<SignedUrls> {
         let start = self.assignment.turn.start;
         let mut found = SignedUrls { start, downloads: Vec::new(), uploads: Vec::new() };
+        let question = News::UrlsWanted { downloads: downloads.to_vec(), uploads: uploads.to_vec() };
+        self.converse(question, |answer| {
+            if let Order::Urls(answer) = answer {
+                found.downloads.extend(answer.downloads);
+                found.uploads.extend(answer.uploads);
+            }
+            let download = |file: &String| found.downloads.iter().rfind(|got| got.file == *file).cloned();
+            let upload = |file: &FileSize| found.uploads.iter().rfind(|got| got.file == file.file).cloned();
+            let all = (downloads.iter().map(download).collect(), uploads.iter().map(upload).collect());
+            let (Some(downloads), Some(uploads)) = all else { return None };
+            Some(SignedUrls { start, downloads, uploads })
+        })
+        .await
+    }
+
+    /// Asks `question` again and again, until `take` has what it wants of the answers; none where it never came.
+    pub async fn converse<T>(
+        &mut self,
+        question: News,
+        mut take: impl FnMut(Order) -> Option<T>,
+    ) -> Option<T> {
+        while self.answers.try_recv().is_ok() {}
         let scale = self.end.clock.scale;
         let mut questions = interval(scale.real(ASK_AGAIN));
         let (reporter, assignment, answers) = (&self.reporter, &self.assignment, &mut self.answers);
         let conversation = async {
             loop {
-                let download = |file: &String| found.downloads.iter().rfind(|got| got.file == *file).cloned();
-                let upload =
-                    |file: &FileSize| found.uploads.iter().rfind(|got| got.file == file.file).cloned();
-                let all = (downloads.iter().map(download).collect(), uploads.iter().map(upload).collect());
-                if let (Some(downloads), Some(uploads)) = all {
-                    return SignedUrls { start, downloads, uploads };
-                }
                 select! {
                     biased;
                     Some(answer) = answers.recv() => {
-                        found.downloads.extend(answer.downloads);
-                        found.uploads.extend(answer.uploads);
+                        if let Some(taken) = take(answer) {
+                            return taken;
+                        }
                     }
                     _ = questions.tick() => {
-                        let (downloads, uploads) = (downloads.to_vec(), uploads.to_vec());
-                        let wanted = News::UrlsWanted { downloads, uploads };
-                        reporter.mention(reporter.message(assignment, wanted)).await;
+                        reporter.mention(reporter.message(assignment, question.clone())).await;
                     }
                 }
             }
@@ -476,7 +538,7 @@ impl Course {
         timeout(scale.real(GIVE_UP), conversation).await.ok()
     }
 
-    fn note_signed(&self, file: &str, place: String, verdict: &Verdict) {
+    pub fn note_signed(&self, file: &str, place: String, verdict: &Verdict) {
         let at = self.reporter.clock.now();
         let signed = Signed { at, file: file.to_owned(), place, refused: verdict.refusal() };
         self.reporter.truth.of_start(&self.reporter.task, |start| start.signed.push(signed));
@@ -510,6 +572,10 @@ fn is_inside(name: &str) -> bool {
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
-fn failure(class: Class, message: String) -> Failure {
+pub(super) fn failure(class: Class, message: String) -> Failure {
     Failure { class, message, output: None }
+}
+
+pub(super) fn upload_failure(message: &str) -> Failure {
+    failure(Class::UploadFailed, message.to_owned())
 }
