@@ -1,9 +1,8 @@
 //! What is tried again; and that of two containers of a job only one works. What ECS alone decides of that is tried in
 //! `tests/simulation/simulate/attempts.rs`.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::mem;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -27,12 +26,31 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     ]
 }
 
-/// A folder that outlives the job's containers; the command may be another user's.
-fn shared_folder(world: &World, job: &str) -> Result<PathBuf> {
-    let folder = world.folder().join(job);
-    std::fs::create_dir(&folder)?;
-    std::fs::set_permissions(&folder, Permissions::from_mode(0o777))?;
-    Ok(folder)
+/// The files of this name that containers have, wherever it is in theirs.
+fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
+    // A container may end meanwhile.
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let found = entries.flat_map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => files(&entry.path(), name),
+        Ok(_) if entry.file_name() == name => vec![entry.path()],
+        _ => Vec::new(),
+    });
+    found.collect()
+}
+
+/// The worker of a job, by its program and its variables.
+fn worker_of(job: &str) -> Result<Option<String>> {
+    for process in std::fs::read_dir("/proc")? {
+        let process = process?;
+        let program = std::fs::read_link(process.path().join("exe")).unwrap_or_default();
+        let variables = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        let variable = format!("MAYFLY_JOB={job}");
+        let mut variables = variables.split(|byte| *byte == 0);
+        if program.ends_with("mayfly-worker") && variables.any(|one| one == variable.as_bytes()) {
+            return Ok(process.file_name().into_string().ok());
+        }
+    }
+    Ok(None)
 }
 
 /// The turn in the job's record, and its token.
@@ -82,22 +100,27 @@ async fn a_failed_deployment(world: Arc<World>, job: String) -> Result<()> {
 
 /// The worker is stopped, and so says nothing any more; its command works on.
 async fn works_on(world: Arc<World>, job: String) -> Result<()> {
-    let folder = shared_folder(&world, &job)?;
-    let script = format!(
-        "cd {}; if mkdir first; then echo $PPID > first/worker; while date +%s.%N >> first/times; do sleep 0.1; done; \
-         else date +%s.%N > times; fi",
-        folder.display()
-    );
+    let (times, tasks) = (format!("{job}.times"), world.folder().join("tasks"));
+    let script = format!("while [ ! -e end ]; do date +%s.%N >> {times}; sleep 0.1; done");
     let document = json!({ "attempts": 2, "task": { "command": ["sh", "-c", script] } });
     world.start_job(&job, &document).await?;
-    let worker = until("the command to begin", || async {
-        let worker = std::fs::read_to_string(folder.join("first/worker")).unwrap_or_default();
-        Ok(worker.ends_with('\n').then(|| worker.trim().to_owned()))
-    })
-    .await?;
+    let first = until("the command to begin", async || Ok(files(&tasks, &times).pop())).await?;
+    let worker = until("its worker", async || worker_of(&job)).await?;
     let stopped = Command::new("kill").args(["-STOP", &worker]).status().await?;
     assert!(stopped.success());
 
+    // The first one's files go with it.
+    let mut last = String::new();
+    let second = until("the command to begin again", async || {
+        last = std::fs::read_to_string(&first).unwrap_or(mem::take(&mut last));
+        Ok(files(&tasks, &times).into_iter().find(|file| *file != first))
+    })
+    .await?;
+    let begun = until("its first sign", async || {
+        Ok(std::fs::read_to_string(&second).ok().filter(|times| times.contains('\n')))
+    })
+    .await?;
+    std::fs::write(second.with_file_name("end"), "")?;
     let course = course::of(&world, &job).await?;
     assert_eq!(course.result()?.attempt, 2);
     assert_eq!(course.starts_and_launches(), (2, 2));
@@ -105,11 +128,10 @@ async fn works_on(world: Arc<World>, job: String) -> Result<()> {
 
     let lost = course.events.iter().find(|event| event.task_timed_out_event_details().is_some());
     let lost = lost.context("the heartbeat was lost")?.timestamp().as_secs_f64();
-    let last_time = |file: &str| -> Result<f64> {
-        let times = std::fs::read_to_string(folder.join(file))?;
-        Ok(times.lines().last().context("a time")?.parse()?)
-    };
-    let (last, second) = (last_time("first/times")?, last_time("times")?);
+    let time = |line: Option<&str>| -> Result<f64> { Ok(line.context("a time")?.parse()?) };
+    // Its last line may not be whole.
+    let whole = last.rsplit_once('\n').and_then(|(lines, _)| lines.lines().last());
+    let (last, second) = (time(whole)?, time(begun.lines().next())?);
     assert!(lost < last, "it worked on: heartbeat lost at {lost}, last sign at {last}");
     assert!(last < second, "it was stopped first: last sign at {last}, next attempt at {second}");
     Ok(())

@@ -149,7 +149,7 @@ async fn chosen(source: &Remote, manifest: Manifest, platforms: &Platforms) -> R
     }
 }
 
-fn all_offered(source: &Remote, wanted: &[Platform], offered: &[Platform]) -> Result<(), Error> {
+pub(crate) fn all_offered(source: &Remote, wanted: &[Platform], offered: &[Platform]) -> Result<(), Error> {
     let missing: Vec<_> =
         wanted.iter().filter(|wanted| !offered.iter().any(|offered| wanted.means(offered))).collect();
     if missing.is_empty() {
@@ -168,11 +168,11 @@ fn all_offered(source: &Remote, wanted: &[Platform], offered: &[Platform]) -> Re
     })
 }
 
-fn parsed(source: &Remote, content: &[u8]) -> Result<OciManifest, Error> {
+pub(crate) fn parsed(source: &Remote, content: &[u8]) -> Result<OciManifest, Error> {
     serde_json::from_slice(content).map_err(|_| no_image(source))
 }
 
-fn no_image(source: &Remote) -> Error {
+pub(crate) fn no_image(source: &Remote) -> Error {
     Error::NoImage { image: source.name() }
 }
 

@@ -8,7 +8,7 @@ pub mod leftovers;
 mod ministack;
 mod sts;
 
-use std::collections::BTreeMap;
+use std::env;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use local_aws::random::Random;
 use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Ecs, Images, Processes};
+use local_ecs::{Cache, Ecs, Images, Level, Processes};
 use local_elb::Elb;
 use local_s3::S3;
 use local_states::StepFunctions;
@@ -131,12 +131,11 @@ impl Cloud {
             faults: elb_faults.clone(),
         });
         std::fs::write(folder.path().join(ROOT_CERTIFICATE), balancing.root_certificate())?;
-        let processes = Processes {
-            images: images(&options, folder.path())?,
-            init: program(&options, "mayfly-cloud")?,
-            work_dir: folder.path().join("tasks"),
-            clock,
-        };
+        let (init, work_dir) = (program(&options, "mayfly-cloud")?, folder.path().join("tasks"));
+        let level = Level::detect(&init, &work_dir).await;
+        tracing::info!("{level}");
+        let (images, cache) = (images(&options, folder.path())?, Cache::new(image_cache()?));
+        let processes = Processes { images, init, cache, level, work_dir, clock };
         let containers = Ecs::new(local_ecs::Config {
             upstream: upstream.clone(),
             guard: guard.clone(),
@@ -328,13 +327,28 @@ fn program(options: &Options, name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Where the images are that local clouds have pulled: below the folder that the Makefile keeps its own in.
+fn image_cache() -> Result<PathBuf> {
+    let cache = match env::var_os("MAYFLY_CACHE") {
+        Some(cache) => PathBuf::from(cache),
+        None => env::home_dir().context("nobody is at home here; set MAYFLY_CACHE")?.join(".cache/mayfly"),
+    };
+    Ok(cache.join("images"))
+}
+
 fn images(options: &Options, folder: &Path) -> Result<Images> {
     let ffmpeg = ffmpeg::install(&options.tools, &folder.join("image/bin"))?;
     let worker = program(options, "mayfly-worker")?;
-    let places = BTreeMap::from([
-        ("WORKER".to_owned(), worker.display().to_string()),
-        ("FFMPEG_DIR".to_owned(), ffmpeg.parent().unwrap_or(&ffmpeg).display().to_string()),
-        ("TOOLS".to_owned(), options.tools.display().to_string()),
-    ]);
-    Images::checked_in(&places)
+    // The tools are a virtual environment, whose Python is elsewhere.
+    let python = options.tools.join("python").canonicalize();
+    let python = python.with_context(|| format!("no Python in {}", options.tools.display()))?;
+    let above = |path: &Path| path.parent().unwrap_or(path).to_owned();
+    let places = [
+        ("WORKER", worker),
+        ("FFMPEG_DIR", above(&ffmpeg)),
+        ("TOOLS", options.tools.clone()),
+        ("TOOLS_HOME", above(&options.tools)),
+        ("PYTHON_HOME", above(&above(&python))),
+    ];
+    Images::checked_in(&places.map(|(name, place)| (name.to_owned(), place.display().to_string())).into())
 }

@@ -1,8 +1,8 @@
 //! A strict stand-in for Amazon ECS on Fargate, for just the calls that Mayfly makes, on the real wire
 //! protocol. A task's container is run by a [`Runtime`] and has what it would find on Fargate: its environment,
 //! its metadata and credentials endpoints, its log stream, its task's limit of memory, SIGTERM and then SIGKILL.
-//! With [`Processes`] it is a process of this machine: no container engine is involved, and a process of one's own
-//! user is not a sandbox, so run only images of the table, which are programs of this machine.
+//! With [`Processes`] it is made of processes of this machine: no container engine is involved, and that is no sandbox, so run
+//! only images that you would run as yourself.
 //!
 //! Everything goes well unless a rule says otherwise: [`Faults`] makes the tasks of one job fail in the ways
 //! in which tasks fail on AWS.
@@ -65,7 +65,7 @@ use crate::tasks::Task;
 pub use crate::agent::Agent;
 pub use crate::faults::{Fault, Faults, Refusal, Rule, SpotStopCode, Stage};
 pub use crate::logs::{Line, LogStream};
-pub use crate::processes::{Images, Processes, init};
+pub use crate::processes::{Cache, Images, Level, Processes, init};
 pub use crate::quotas::Quotas;
 pub use crate::runtime::{Container, Launch, Mount, NoImage, Runtime, Wanted};
 pub use crate::secrets::Credentials;

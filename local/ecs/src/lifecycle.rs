@@ -698,12 +698,11 @@ impl Life {
         let grace = self.ecs.time_for_work(Duration::from_secs(seconds));
         let Some(container) = &self.containers[index] else { return };
         container.terminate();
-        let exit_code = match timeout(grace, container.exit_code()).await {
-            Ok(exit_code) => exit_code,
-            Err(_) => {
-                container.kill();
-                container.exit_code().await
-            }
+        let exit_code = if let Ok(exit_code) = timeout(grace, container.exit_code()).await {
+            exit_code
+        } else {
+            container.kill();
+            container.exit_code().await
         };
         self.note_end(index, Some(exit_code), None);
     }

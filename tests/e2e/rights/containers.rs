@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use mayfly_model::class::Class;
+use mayfly_model::names::WORKER_CONTAINER;
 use mayfly_model::outcome::{JobFailure, Outcome};
 use serde_json::{Value, json};
 use tokio::try_join;
@@ -46,7 +47,8 @@ async fn denied_on_disk(stack: &Stack, times: usize) -> Result<()> {
         let mut denials = 0;
         for task in std::fs::read_dir(&tasks)? {
             // A task that is on its way has none.
-            let Ok(output) = std::fs::read_to_string(task?.path().join("output.log")) else { continue };
+            let folder = task?.path().join(WORKER_CONTAINER);
+            let Ok(output) = std::fs::read_to_string(folder.join("output.log")) else { continue };
             let of_job = output.lines().filter(|line| line.contains(CORRESPONDENT));
             denials += of_job.filter(|line| denies(line, MAIL[0])).count();
         }

@@ -26,63 +26,167 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::begun::Begun;
 use super::images::Image;
+use super::level::Level;
 use super::memory::{self, Memory};
 use super::namespace::{Namespace, send};
-use super::{init, network, output};
+use super::plan::{Bind, Plan};
+use super::{enclosure, init, network, output};
+use crate::logs::LogStream;
 use crate::runtime::{Container, Launch, Mount};
 
-/// The `PATH` of an image that sets none, as Docker has it.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where a container with a file tree of its own has its control group, as on Fargate.
+const CONTROL_GROUP: &str = "/sys/fs/cgroup";
+
+/// The variable that tells a container's programs that they cannot become any other user; on Fargate there is none.
+const ONE_USER: &str = "MAYFLY_ONE_USER";
 
 /// How long the last output may take to be delivered when the process has ended, in real time.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// A running process and everything that it has started.
+/// A running container: a process and everything that it has started.
 #[derive(Debug)]
 pub(super) struct ProcessContainer {
+    /// Its end is the container's.
     child: Mutex<Child>,
+    kind: Kind,
     namespace: Namespace,
     memory: Memory,
     output: TaskTracker,
     inside: Option<Inside>,
-    /// Whether the init process is no more, so that another one may have its id.
+    /// Whether its first process is no more, so that another one may have its id.
     is_gone: AtomicBool,
     exit_code: OnceCell<i32>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// With this first process, and the kernel ends all others with it.
+    Enclosed { first: Pid },
+    /// A process as any other, below an init process.
+    Bare { init: Pid },
+}
+
+/// What containers are made with.
+#[derive(Clone, Copy)]
+pub(super) struct Tools<'a> {
+    pub init: &'a Path,
+    pub level: Level,
+    pub clock: Clock,
+    /// The folder of the container's task.
+    pub task: &'a Path,
+}
+
 impl ProcessContainer {
-    /// Starts the program of `image` in its own folder below that of its task, below the init process that the program `init`
-    /// is; its output goes to `output.log` and to the log stream.
-    pub async fn start(
-        init: &Path,
-        image: &Image,
-        task: &Path,
-        launch: Launch,
-        clock: Clock,
-    ) -> anyhow::Result<Self> {
-        let folder = &task.join(&launch.container);
-        let mut arguments = image.arguments(launch.entry_point.as_deref(), launch.command.as_deref());
+    /// Starts the program of `image` in its own folder below that of its task; its output goes to `output.log` and to the log
+    /// stream.
+    pub async fn start(tools: Tools<'_>, image: &Image, launch: Launch) -> anyhow::Result<Self> {
+        let folder = &tools.task.join(&launch.container);
+        let arguments = image.arguments(launch.entry_point.as_deref(), launch.command.as_deref());
         ensure!(!arguments.is_empty(), "no command specified");
         fs::create_dir_all(files(folder)).await?;
+        fs::create_dir_all(control_group(folder)).await?;
         for mount in &launch.mounts {
-            fs::create_dir_all(volumes(task).join(&mount.volume)).await?;
+            fs::create_dir_all(volumes(tools.task).join(&mount.volume)).await?;
         }
         let file = fs::File::create(folder.join("output.log")).await?;
-        let path = image.path.iter().map(String::as_str).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":");
+        if tools.level.has_files() {
+            Self::enclosed(tools, image, arguments, folder, file, launch).await
+        } else {
+            Self::bare(tools, image, arguments, folder, file, launch).await
+        }
+    }
+
+    /// With a file tree of its own.
+    async fn enclosed(
+        tools: Tools<'_>,
+        image: &Image,
+        arguments: Vec<String>,
+        folder: &Path,
+        file: fs::File,
+        launch: Launch,
+    ) -> anyhow::Result<Self> {
+        let mut environment = image.environment();
+        environment.insert(memory::VARIABLE.to_owned(), CONTROL_GROUP.to_owned());
+        if tools.level == Level::OneUser {
+            environment.insert(ONE_USER.to_owned(), "1".to_owned());
+        }
+        environment.extend(launch.environment);
+        let host_name = environment.get("HOSTNAME").map_or("localhost", String::as_str).to_owned();
+        image.lay_out(&files(folder)).await?;
+        let mut binds = image.binds();
+        binds.extend(etc(folder, &host_name).await?);
+        binds.push(Bind { from: control_group(folder), to: CONTROL_GROUP.into(), is_read_only: true });
+        binds.extend(launch.mounts.iter().map(|mount| Bind {
+            from: volumes(tools.task).join(&mount.volume),
+            to: mount.path.clone().into(),
+            is_read_only: mount.is_read_only,
+        }));
+        let plan = Plan {
+            image: image.tree.clone(),
+            written: files(folder),
+            work: folder.join("work"),
+            root: folder.join("root"),
+            binds,
+            links: image.links(),
+            is_read_only: launch.is_read_only,
+            host_name,
+            working_dir: image.working_dir.clone(),
+            user: launch.user.unwrap_or_else(|| image.user.clone()),
+            has_users: tools.level == Level::Users,
+            environment,
+            arguments,
+            has_init: launch.has_init,
+        };
+        let door = launch.is_called.then(|| door(folder));
+        let begun = Begun::begin(tools.init, tools.level, &plan, launch.open_files, door.as_deref()).await?;
+        let Begun { child, first } = begun;
+        let outside = child.id().and_then(|id| id.try_into().ok()).context("the process has no id")?;
+        // An init process is not the container's own.
+        let namespace = Namespace { init: if launch.has_init { first } else { Pid::from_raw(outside) } };
+        let inside = door.map(|door| Inside {
+            init: tools.init.to_owned(),
+            door,
+            role: vec![
+                enclosure::INSIDE.to_owned(),
+                first.to_string(),
+                if plan.has_users { plan.user } else { String::new() },
+                plan.working_dir.display().to_string(),
+            ],
+            working_dir: folder.to_owned(),
+            environment: plan.environment,
+        });
+        let logs = (file, launch.logs, tools.clock);
+        let memory = (launch.memory, control_group(folder));
+        Self::watched(child, Kind::Enclosed { first }, namespace, inside, memory, logs).await
+    }
+
+    /// With this machine's files.
+    async fn bare(
+        tools: Tools<'_>,
+        image: &Image,
+        mut arguments: Vec<String>,
+        folder: &Path,
+        file: fs::File,
+        launch: Launch,
+    ) -> anyhow::Result<Self> {
+        ensure!(image.tree.is_none(), "{}", tools.level);
         let group = control_group(folder).display().to_string();
-        let mut environment =
-            BTreeMap::from([("PATH".to_owned(), path), (memory::VARIABLE.to_owned(), group)]);
+        let mut environment = image.environment();
+        environment.insert(memory::VARIABLE.to_owned(), group);
+        environment.insert(ONE_USER.to_owned(), "1".to_owned());
         environment.extend(launch.environment);
         for text in arguments.iter_mut().chain(environment.values_mut()) {
-            *text = outside(text, &launch.mounts, &volumes(task));
+            *text = outside(text, &launch.mounts, &volumes(tools.task));
         }
-        let mut command = Command::new(init);
+        let mut command = Command::new(tools.init);
         command.env_clear().envs(&environment).current_dir(files(folder));
         let inside = launch.is_called.then(|| Inside {
-            init: init.to_owned(),
+            init: tools.init.to_owned(),
             door: door(folder),
-            files: files(folder),
+            role: Vec::new(),
+            working_dir: files(folder),
             environment,
         });
         let network = inside.as_ref().map(|inside| inside.ask_for_network(&mut command)).transpose()?;
@@ -90,21 +194,37 @@ impl ProcessContainer {
             command.arg(init::ARGUMENT).stdin(Stdio::null());
         }
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot run {}", init.display()))?;
+        let child = command.spawn().with_context(|| format!("cannot run {}", tools.init.display()))?;
         drop(command);
         if let Some(network) = network {
             await_network(network).await?;
         }
         let id = child.id().and_then(|id| id.try_into().ok()).context("the process has no id")?;
-        let namespace = Namespace { init: Pid::from_raw(id) };
-        let memory = Memory::watch(namespace, launch.memory, control_group(folder)).await?;
+        let init = Pid::from_raw(id);
+        let inside =
+            inside.map(|inside| Inside { role: vec![init::INSIDE.to_owned(), init.to_string()], ..inside });
+        let logs = (file, launch.logs, tools.clock);
+        let memory = (launch.memory, control_group(folder));
+        Self::watched(child, Kind::Bare { init }, Namespace { init }, inside, memory, logs).await
+    }
+
+    async fn watched(
+        mut child: Child,
+        kind: Kind,
+        namespace: Namespace,
+        inside: Option<Inside>,
+        (limit, group): (u64, PathBuf),
+        (file, logs, clock): (fs::File, Option<LogStream>, Clock),
+    ) -> anyhow::Result<Self> {
+        let memory = Memory::watch(namespace, limit, group).await?;
         let tracker = TaskTracker::new();
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
-            output::follow(&tracker, stdout, stderr, file, launch.logs, clock);
+            output::follow(&tracker, stdout, stderr, file, logs, clock);
         }
         tracker.close();
         Ok(Self {
             child: Mutex::new(child),
+            kind,
             namespace,
             memory,
             output: tracker,
@@ -130,10 +250,11 @@ impl ProcessContainer {
         exit_code
     }
 
-    /// Sends the init process a signal, unless that has ended.
+    /// Sends the first process a signal, unless that has ended.
     fn tell(&self, signal: Signal) {
+        let (Kind::Enclosed { first: process } | Kind::Bare { init: process }) = self.kind;
         if !self.is_gone.load(Ordering::Relaxed) {
-            send(self.namespace.init, signal);
+            send(process, signal);
         }
     }
 }
@@ -144,7 +265,9 @@ struct Inside {
     /// The program that its init process is.
     init: PathBuf,
     door: PathBuf,
-    files: PathBuf,
+    /// What that program is told where it is to run a command inside; the command follows.
+    role: Vec<String>,
+    working_dir: PathBuf,
     environment: BTreeMap<String, String>,
 }
 
@@ -184,13 +307,16 @@ impl Container for ProcessContainer {
         async { *self.exit_code.get_or_init(|| self.wait()).await }.boxed()
     }
 
-    /// To the init process, as Docker signals PID 1.
+    /// To the first process, as Docker signals PID 1; the kernel lets that ignore it by doing nothing.
     fn terminate(&self) {
         self.tell(Signal::SIGTERM);
     }
 
     fn kill(&self) {
-        self.tell(init::KILL_ALL);
+        self.tell(match self.kind {
+            Kind::Enclosed { .. } => Signal::SIGKILL,
+            Kind::Bare { .. } => init::KILL_ALL,
+        });
     }
 
     fn freeze(&self) {
@@ -205,12 +331,11 @@ impl Container for ProcessContainer {
         async move {
             let inside = self.inside.as_ref().ok_or(io::ErrorKind::Unsupported)?;
             let status = Command::new(&inside.init)
-                .arg(init::INSIDE)
-                .arg(self.namespace.init.to_string())
+                .args(&inside.role)
                 .args(command)
                 .env_clear()
                 .envs(&inside.environment)
-                .current_dir(&inside.files)
+                .current_dir(&inside.working_dir)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -232,9 +357,28 @@ fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
-/// The container's working directory.
+/// What a container writes outside its volumes; where it has this machine's files, its working directory.
 fn files(folder: &Path) -> PathBuf {
     folder.join("files")
+}
+
+/// What a container engine says about a container in its /etc.
+async fn etc(folder: &Path, host_name: &str) -> io::Result<Vec<Bind>> {
+    // The network is this machine's, and its resolver too.
+    let resolvers = fs::read("/etc/resolv.conf").await.unwrap_or_default();
+    let hosts = format!("127.0.0.1 localhost {host_name}\n::1 localhost ip6-localhost ip6-loopback\n");
+    let own = folder.join("etc");
+    fs::create_dir_all(&own).await?;
+    let mut binds = Vec::new();
+    for (name, content) in [
+        ("hosts", hosts.into_bytes()),
+        ("hostname", format!("{host_name}\n").into_bytes()),
+        ("resolv.conf", resolvers),
+    ] {
+        fs::write(own.join(name), content).await?;
+        binds.push(Bind { from: own.join(name), to: Path::new("/etc").join(name), is_read_only: false });
+    }
+    Ok(binds)
 }
 
 /// What the containers of a task share; no container has that name.
@@ -271,6 +415,9 @@ pub(super) async fn discard(task: &Path) -> io::Result<()> {
         if folder == volumes(task) {
             remove(folder).await?;
             continue;
+        }
+        for part in ["work", "root", "etc"].map(|part| folder.join(part)) {
+            remove(part).await?;
         }
         remove(files(&folder)).await?;
         remove(control_group(&folder)).await?;

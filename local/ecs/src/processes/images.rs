@@ -1,27 +1,135 @@
 //! Which container image is which program of this machine.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use local_aws::glob::Glob;
 use serde::Deserialize;
+use tokio::fs;
 
-/// What an image would hold: a program to run and where it finds its tools.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+use super::plan::Bind;
+
+/// What an image holds: files, a program to run, and what that is run with.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Image {
     /// The image's `ENTRYPOINT`.
+    pub entrypoint: Vec<String>,
+    /// Its `CMD`.
+    pub command: Vec<String>,
+    /// Its `ENV`.
+    pub variables: BTreeMap<String, String>,
+    /// Its `USER`; root where it says none.
+    pub user: String,
+    /// Its `WORKDIR`.
+    pub working_dir: PathBuf,
+    /// Its file tree.
+    pub tree: Option<PathBuf>,
+    /// What it has of this machine, at the same places, and cannot write.
+    pub files: Vec<PathBuf>,
+}
+
+/// An image of the table, which is made of what is on this machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
     #[serde(default)]
     entrypoint: Vec<String>,
-    /// The image's `CMD`.
     #[serde(default)]
     command: Vec<String>,
-    /// Folders that come first in the container's `PATH`.
+    /// Folders that come first in the container's `PATH`; it has them.
     #[serde(default)]
-    pub path: Vec<String>,
+    path: Vec<String>,
+    /// Other files and folders that it has.
+    #[serde(default)]
+    files: Vec<String>,
+    /// Whether it has no more than these; else it has this machine's programs and libraries too.
+    #[serde(default)]
+    is_bare: bool,
+}
+
+/// The `PATH` of an image that sets none, as Docker has it.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a machine's programs and libraries are, and what those read of /etc.
+const SYSTEM: [&str; 14] = [
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/usr",
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/mime.types",
+    "/etc/pki",
+    "/etc/ssl",
+];
+
+/// Where containers of the table's images begin.
+const WORKING_DIR: &str = "/work";
+
+impl Entry {
+    fn image(self) -> Image {
+        let path = self.path.iter().map(String::as_str).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":");
+        let system = if self.is_bare { [].as_slice() } else { &SYSTEM };
+        let files =
+            system.iter().map(PathBuf::from).chain(self.path.iter().chain(&self.files).map(PathBuf::from));
+        Image {
+            entrypoint: self.entrypoint,
+            command: self.command,
+            variables: [("PATH".to_owned(), path)].into(),
+            user: String::new(),
+            working_dir: WORKING_DIR.into(),
+            tree: None,
+            files: files.collect(),
+        }
+    }
 }
 
 impl Image {
+    /// The variables of a container, but for its definition's.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let mut variables = self.variables.clone();
+        variables.entry("PATH".to_owned()).or_insert_with(|| SYSTEM_PATH.to_owned());
+        variables
+    }
+
+    /// The files and folders of this machine that it has.
+    pub fn binds(&self) -> Vec<Bind> {
+        let found = self.files.iter().filter(|file| file.exists() && !file.is_symlink());
+        found.map(|file| Bind { from: file.clone(), to: file.clone(), is_read_only: true }).collect()
+    }
+
+    /// Writes what an image has that is made by hand and by nobody else, where it has no tree: who its users are, and a folder for
+    /// whatever is temporary.
+    pub async fn lay_out(&self, root: &Path) -> io::Result<()> {
+        if self.tree.is_some() {
+            return Ok(());
+        }
+        for folder in ["etc", "root", "tmp"] {
+            fs::create_dir_all(root.join(folder)).await?;
+        }
+        fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777)).await?;
+        fs::write(
+            root.join("etc/passwd"),
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+        )
+        .await?;
+        fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n").await
+    }
+
+    /// The same for those that are symbolic links there, as `/bin` is to `/usr/bin`.
+    pub fn links(&self) -> Vec<(PathBuf, PathBuf)> {
+        self.files.iter().filter_map(|file| Some((file.clone(), file.read_link().ok()?))).collect()
+    }
+
     /// The argument vector of a container whose definition overrides `entrypoint` and `command`.
     ///
     /// An entry point in the definition also drops the image's command, as with `docker run --entrypoint`:
@@ -53,13 +161,14 @@ impl Images {
     /// # Errors
     /// When the text is no such table, or a placeholder has no value.
     pub fn parse(table: &str, values: &BTreeMap<String, String>) -> anyhow::Result<Self> {
-        let table: BTreeMap<String, Image> = serde_json::from_str(table)?;
-        let images = table.into_iter().map(|(pattern, mut image)| {
-            for text in [&mut image.entrypoint, &mut image.command, &mut image.path].into_iter().flatten() {
+        let table: BTreeMap<String, Entry> = serde_json::from_str(table)?;
+        let images = table.into_iter().map(|(pattern, mut entry)| {
+            let Entry { entrypoint, command, path, files, .. } = &mut entry;
+            for text in [entrypoint, command, path, files].into_iter().flatten() {
                 *text = substitute(text, values)?;
             }
             let tag = if has_tag(&pattern) { "" } else { ":*" };
-            Ok((Glob::new(&format!("{pattern}{tag}")), image))
+            Ok((Glob::new(&format!("{pattern}{tag}")), entry.image()))
         });
         Ok(Self(images.collect::<anyhow::Result<_>>()?))
     }
@@ -140,7 +249,8 @@ mod tests {
     fn the_checked_in_table_needs_a_value_for_every_placeholder() {
         let error = Images::checked_in(&BTreeMap::new()).unwrap_err();
         assert!(format!("{error:#}").contains("no value for ${"), "{error:#}");
-        let values = ["WORKER", "FFMPEG_DIR", "TOOLS"].map(|name| (name.to_owned(), format!("/opt/{name}")));
+        let values = ["WORKER", "FFMPEG_DIR", "TOOLS", "TOOLS_HOME", "PYTHON_HOME"]
+            .map(|name| (name.to_owned(), format!("/opt/{name}")));
         let images = Images::checked_in(&values.into()).unwrap();
         for (reference, arguments) in [
             ("1.dkr.ecr.r.amazonaws.com/s-repository-x:latest", ["/opt/WORKER"].as_slice()),

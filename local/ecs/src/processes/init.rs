@@ -25,7 +25,7 @@ use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::namespace::send;
-use super::network;
+use super::{enclosure, network};
 
 /// What a program's first argument is where it is to be an init process; the container's arguments follow.
 pub(crate) const ARGUMENT: &str = "be-init-of";
@@ -54,7 +54,7 @@ pub fn run_if_asked() -> Option<ExitCode> {
         ARGUMENT => supervise(&arguments.collect::<Vec<_>>(), None),
         CALLED => supervise_behind_door(arguments),
         INSIDE => run_inside(arguments),
-        _ => return None,
+        role => enclosure::run(role, arguments)?,
     };
     let exit_code = exit_code.unwrap_or_else(|error| {
         eprintln!("{error:#}");
@@ -90,26 +90,30 @@ fn supervise(arguments: &[OsString], door: Option<UnixListener>) -> anyhow::Resu
         if let Some(door) = door {
             tokio::spawn(network::keep(door));
         }
-        run_to_the_end(arguments).await
+        let (program, arguments) = arguments.split_first().context("no command specified")?;
+        // Nothing that the terminal of a local cloud sends is for a container.
+        setsid()?;
+        // setpriv, of util-linux, because Rust cannot say without `unsafe` that the process ends with this one.
+        let mut command = Command::new("/usr/bin/setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments);
+        run_to_the_end(command).await
     })
 }
 
-async fn run_to_the_end(arguments: &[OsString]) -> anyhow::Result<u8> {
-    let (program, arguments) = arguments.split_first().context("no command specified")?;
+/// As the first process of a PID namespace, which needs nobody to end what is left.
+pub(super) fn supervise_first(command: std::process::Command) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run_to_the_end(command.into()))
+}
+
+async fn run_to_the_end(mut command: Command) -> anyhow::Result<u8> {
     let (mut told_to_end, mut told_to_kill) =
         (signal(SignalKind::terminate())?, signal(SignalKind::user_defined1())?);
     prctl::set_pdeathsig(KILL_ALL)?;
     let subreaper = Subreaper::begin()?;
-    // Nothing that the terminal of a local cloud sends is for a container.
-    setsid()?;
-    // setpriv, of util-linux, because Rust cannot say without `unsafe` that the process ends with this one.
-    let mut child = Command::new("/usr/bin/setpriv")
-        .args(["--pdeathsig", "KILL", "--"])
-        .arg(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot run {}", program.display()))?;
+    let spawned = command.stdin(Stdio::null()).spawn();
+    let mut child =
+        spawned.with_context(|| format!("cannot run {}", command.as_std().get_program().display()))?;
     let first = child.id().and_then(|id| id.try_into().ok()).map(Pid::from_raw);
     let exit_code = {
         let mut burials = pin!(subreaper.bury(first));
@@ -130,7 +134,7 @@ async fn run_to_the_end(arguments: &[OsString]) -> anyhow::Result<u8> {
 }
 
 /// 128 plus the signal's number for a process that died of a signal, as Docker reports it.
-fn exit_code(status: ExitStatus) -> u8 {
+pub(super) fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     u8::try_from(code).unwrap_or(u8::MAX)
 }

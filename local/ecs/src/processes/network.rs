@@ -59,11 +59,16 @@ pub(super) fn create(door: &Path) -> anyhow::Result<BlockingListener> {
         let path = Path::new("/proc/self").join(file);
         fs::write(&path, map).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    open(door)
+}
+
+/// Opens the door of a network that this process has just been given.
+pub(super) fn open(door: &Path) -> anyhow::Result<BlockingListener> {
     bring_up_loopback().context("the loopback interface of a new network cannot be brought up")?;
     BlockingListener::bind(door).with_context(|| format!("cannot listen on {}", door.display()))
 }
 
-fn refused(error: Errno) -> anyhow::Error {
+pub(super) fn refused(error: Errno) -> anyhow::Error {
     anyhow::anyhow!(
         "the kernel of this machine gives no network of its own to a container that is called ({error}): it takes user \
          namespaces without root, see the sysctls kernel.unprivileged_userns_clone, user.max_user_namespaces and \

@@ -119,7 +119,7 @@ async fn two_images_listen_on_port_80_of_all_addresses_and_are_called_one_by_one
     cloud.steady("web").await;
     let mut pages = HashSet::new();
     for task in cloud.tasks("web").await {
-        std::fs::write(cloud.folder(&task).join("files/name"), task.task_arn().unwrap()).unwrap();
+        std::fs::write(cloud.files(&task).join("name"), task.task_arn().unwrap()).unwrap();
         let url = format!("http://{}/name", cloud.public_address(&task).await);
         let page =
             eventually("an answer", || async { client().get(&url).send().await.ok()?.text().await.ok() })
@@ -234,7 +234,7 @@ async fn a_task_is_healthy_when_its_check_says_so_and_the_service_is_steady_only
     assert_eq!(service.deployments()[0].rollout_state(), Some(&DeploymentRolloutState::InProgress));
     assert_eq!(service.health_check_grace_period_seconds(), Some(100_000));
 
-    std::fs::write(cloud.folder(&task).join("files/fine"), "").unwrap();
+    std::fs::write(cloud.files(&task).join("fine"), "").unwrap();
     let service = cloud.steady("web").await;
     assert_eq!(service.deployments()[0].rollout_state(), Some(&DeploymentRolloutState::Completed));
     let task = cloud.tasks("web").await.remove(0);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use aws_sdk_ecs::operation::create_service::builders::CreateServiceFluentBuilder
 use aws_sdk_ecs::types::builders::ContainerDefinitionBuilder;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, Compatibility, ContainerDefinition,
-    LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Service, Tag, Task, TaskField,
-    Volume,
+    LinuxParameters, LogConfiguration, LogDriver, NetworkConfiguration, NetworkMode, Secret, Service, Tag,
+    Task, TaskField, Volume,
 };
 use local_aws::auth::Guard;
 use local_aws::calls::CallLog;
@@ -24,10 +25,11 @@ use local_aws::random::Random;
 use local_aws::server::{in_process, serve};
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Config, Ecs, Faults, Images, Processes, Quotas, Runtime};
+use local_ecs::{Cache, Config, Ecs, Faults, Images, Level, Processes, Quotas, Runtime};
 use local_elb::Elb;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +69,9 @@ const IMAGES: &str = r#"{
     "glutton": { "entrypoint": ["/usr/bin/tail", "/dev/zero"] }
 }"#;
 
+/// What containers may have here.
+static LEVEL: OnceCell<Level> = OnceCell::const_new();
+
 /// Everything that one test needs. Dropping it stops the processes.
 pub struct Cloud {
     pub ecs: Client,
@@ -74,6 +79,10 @@ pub struct Cloud {
     pub upstream: Upstream,
     pub seen: Arc<Mutex<Seen>>,
     pub work_dir: PathBuf,
+    /// What its containers have of their own.
+    pub level: Level,
+    /// Where the images are that have been pulled.
+    pub cache: PathBuf,
     pub faults: Faults,
     pub ec2: Ec2,
     pub elb: Elb,
@@ -125,15 +134,21 @@ impl Cloud {
 
     /// In which this program is the init process of containers.
     pub async fn with_init(init: PathBuf) -> Self {
-        Box::pin(Self::start_on(init, SCALE, SCALE, SCALE, Quotas::default())).await
+        Box::pin(Self::start_on(init, Some(Level::Processes), SCALE, SCALE, SCALE, Quotas::default())).await
+    }
+
+    /// In which containers have no more than this; without it as much as this machine lets them have.
+    pub async fn at_level(level: Option<Level>) -> Self {
+        Box::pin(Self::start_on(INIT.into(), level, SCALE, SCALE, SCALE, Quotas::default())).await
     }
 
     async fn start_with(scale: f64, scale_of_ec2: f64, scale_of_work: f64, quotas: Quotas) -> Self {
-        Box::pin(Self::start_on(INIT.into(), scale, scale_of_ec2, scale_of_work, quotas)).await
+        Box::pin(Self::start_on(INIT.into(), None, scale, scale_of_ec2, scale_of_work, quotas)).await
     }
 
     async fn start_on(
         init: PathBuf,
+        level: Option<Level>,
         scale: f64,
         scale_of_ec2: f64,
         scale_of_work: f64,
@@ -149,9 +164,15 @@ impl Cloud {
             ..upstream(TimeScale::new(scale), TimeScale::new(scale_of_work))
         };
         let (seen, folder) = (Arc::new(Mutex::new(Seen::default())), tempfile::tempdir().unwrap());
+        let level = match level {
+            Some(level) => level,
+            None => *LEVEL.get_or_init(|| detect(folder.path())).await,
+        };
         let processes = Processes {
             images: Images::parse(IMAGES, &BTreeMap::from([("TOOLS".into(), "/opt/tools".into())])).unwrap(),
             init,
+            cache: Cache::new(folder.path().join("images")),
+            level,
             work_dir: folder.path().join("tasks"),
             clock: upstream.clock,
         };
@@ -163,6 +184,7 @@ impl Cloud {
         tokio::spawn(serve(agent, cloud.stand_in.agent(), stop.clone()));
         let served = tokio::spawn(serve(listener, cloud.stand_in.clone(), stop.clone()));
         (cloud.served, cloud.work_dir, cloud.folder) = (Some(served), work_dir, Some(folder));
+        (cloud.level, cloud.cache) = (level, cloud.work_dir.with_file_name("images"));
         cloud
     }
 
@@ -210,6 +232,8 @@ impl Cloud {
             upstream,
             seen,
             work_dir: PathBuf::new(),
+            level: Level::Processes,
+            cache: PathBuf::new(),
             faults,
             ec2,
             elb,
@@ -266,6 +290,8 @@ impl Cloud {
             .environment(variable)
             .secrets(secret.build().unwrap())
             .stop_timeout(20)
+            // As a job's has; without it nothing that takes no notice of SIGTERM ends by it.
+            .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
             .log_configuration(logs(log_group));
         self.register_together(image, task_role, [change(container)], &[]).await
     }
@@ -334,6 +360,41 @@ impl Cloud {
     /// The folder of a task's only container.
     pub fn folder(&self, task: &Task) -> PathBuf {
         self.work_dir.join(task.task_arn().unwrap().rsplit('/').next().unwrap()).join("worker")
+    }
+
+    /// Where that container's working directory is here.
+    pub fn files(&self, task: &Task) -> PathBuf {
+        let files = self.folder(task).join("files");
+        if self.level == Level::Processes { files } else { files.join("work") }
+    }
+
+    /// What a process of that container is called here that is called `id` inside.
+    pub fn process(&self, task: &Task, id: &str) -> Option<String> {
+        self.processes(task).into_iter().find(|process| {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            ids.and_then(|ids| ids.split_whitespace().last()) == Some(id.trim())
+        })
+    }
+
+    /// The processes of that container, as they are called here.
+    pub fn processes(&self, task: &Task) -> Vec<String> {
+        let folder = self.folder(task).display().to_string();
+        let all = std::fs::read_dir("/proc")
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let is_in = |process: &String| {
+            let proc = Path::new("/proc").join(process);
+            let mounts = std::fs::read_to_string(proc.join("mountinfo")).unwrap_or_default();
+            // Those outside have the mount of the root as well, where it is put together.
+            let has_root =
+                mounts.lines().any(|mount| mount.contains(&folder) && mount.split(' ').nth(4) == Some("/"));
+            has_root || std::fs::read_link(proc.join("cwd")).is_ok_and(|place| place.starts_with(&folder))
+        };
+        all.filter(|name| name.parse::<u32>().is_ok())
+            .filter(is_in)
+            .filter(|process| is_alive(process))
+            .collect()
     }
 
     pub fn events(&self, kind: &str) -> Vec<Value> {
@@ -420,6 +481,18 @@ impl Drop for Cloud {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Finds out what containers may have here, and says it.
+async fn detect(folder: &Path) -> Level {
+    let level = Level::detect(Path::new(INIT), folder).await;
+    say(&format!("{level}"));
+    level
+}
+
+/// Says something even of a test that passes.
+pub fn say(what: &str) {
+    io::stderr().write_all(format!("{what}\n").as_bytes()).unwrap();
 }
 
 /// An account without services.

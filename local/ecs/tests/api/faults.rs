@@ -203,13 +203,12 @@ async fn a_container_is_killed_for_want_of_memory_with_or_without_an_exit_code()
     for exit_code in [Some(137), Some(0), None] {
         let cloud = cloud_with("family", Fault::OutOfMemory { after_seconds: LONG_AFTER, exit_code }).await;
         let stopped = cloud.task_in("job", "STOPPED").await;
-        let child = child_of(&cloud, &stopped).await;
         let exited = "Essential container in task exited";
         assert_eq!(stop_of(&stopped), (Some(&TaskStopCode::EssentialContainerExited), Some(exited)));
         let container = &stopped.containers()[0];
         assert_eq!(container.exit_code(), exit_code);
         assert_eq!(container.reason(), Some("OutOfMemoryError: Container killed due to memory usage"));
-        assert!(!is_alive(&child), "nothing of the container is left");
+        assert_eq!(cloud.processes(&stopped), Vec::<String>::new(), "nothing of the container is left");
         let last = told(&cloud, &stopped, "STOPPED").await.pop().unwrap();
         assert_eq!(last["containers"][0].get("exitCode"), exit_code.map(Value::from).as_ref());
         assert_eq!(last["containers"][0]["reason"], container.reason().unwrap());
@@ -221,11 +220,10 @@ async fn a_container_is_killed_for_want_of_memory_with_or_without_an_exit_code()
 async fn a_container_is_killed_without_a_reason() {
     let cloud = cloud_with("family", Fault::Killed { after_seconds: LONG_AFTER }).await;
     let stopped = cloud.task_in("job", "STOPPED").await;
-    let child = child_of(&cloud, &stopped).await;
     assert_eq!(stopped.stop_code(), Some(&TaskStopCode::EssentialContainerExited));
     assert_eq!(stopped.containers()[0].exit_code(), Some(137));
     assert_eq!(stopped.containers()[0].reason(), None);
-    assert!(!is_alive(&child), "nothing of the container is left");
+    assert_eq!(cloud.processes(&stopped), Vec::<String>::new(), "nothing of the container is left");
 }
 
 #[tokio::test]
@@ -312,9 +310,7 @@ async fn the_largest_process_is_killed_for_want_of_memory_and_counted() {
     cloud.service("job", &definition).send().await.unwrap();
     let task = cloud.task_in("job", "RUNNING").await;
     let seen = eventually("the end of the hog", || async {
-        std::fs::read_to_string(cloud.folder(&task).join("files/seen"))
-            .ok()
-            .filter(|seen| seen.contains("end"))
+        std::fs::read_to_string(cloud.files(&task).join("seen")).ok().filter(|seen| seen.contains("end"))
     })
     .await;
     assert_eq!(seen, "137\nlow 0\nhigh 0\nmax 1\noom 1\noom_kill 1\noom_group_kill 0\nend\n");
@@ -333,13 +329,13 @@ async fn a_container_of_one_process_that_is_too_large_is_out_of_memory() {
     assert_eq!(container.reason(), Some("OutOfMemoryError: Container killed due to memory usage"));
 }
 
-/// The id of the process that the task of `family` has started, which its output tells also when it has stopped.
+/// The process that the task of `family` has started, whose id its output tells.
 async fn child_of(cloud: &Cloud, task: &Task) -> String {
     let file = cloud.folder(task).join("output.log");
     eventually("the child's id", || async {
         let output = std::fs::read_to_string(&file).ok()?;
         let mut lines = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        lines.find(|line| line.parse::<u32>().is_ok()).map(str::to_owned)
+        cloud.process(task, lines.find(|line| line.parse::<u32>().is_ok())?)
     })
     .await
 }

@@ -9,6 +9,8 @@ mod clusters;
 mod definitions;
 /// Tasks that go wrong.
 mod faults;
+/// Images that are pulled, and what a container has of its own in them.
+mod images;
 /// Without a socket, and without a process.
 mod in_process;
 mod ministack;

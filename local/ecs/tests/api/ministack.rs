@@ -64,6 +64,10 @@ fn json_answer(seen: &Mutex<Seen>, target: &str, body: &Value) -> (u16, Value) {
             let message = "The specified log group does not exist.";
             return (400, json!({ "__type": "ResourceNotFoundException", "message": message }));
         }
+        // What a private registry asks for; it has the same account.
+        "secretsmanager.GetSecretValue" if body["SecretId"].to_string().contains(":registry-") => {
+            json!({ "SecretString": r#"{"username":"u","password":"p4ss"}"# })
+        }
         "secretsmanager.GetSecretValue" => json!({ "SecretString": r#"{"user":"u","password":"p4ss"}"# }),
         "secretsmanager.DescribeSecret" => {
             let name = body["SecretId"].as_str().unwrap();

@@ -320,8 +320,7 @@ async fn a_daemon_ends_with_its_container_however_that_ends() {
     let stopped = cloud.task_in("job", "STOPPED").await;
     assert_eq!(stopped.containers()[0].exit_code(), Some(137));
     // The log is all that stays of its files, so the daemon is looked for.
-    let folder = cloud.folder(&stopped);
-    assert_eq!(processes_in(&folder), Vec::<String>::new());
+    assert_eq!(cloud.processes(&stopped), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -346,15 +345,6 @@ async fn a_daemon_ends_when_the_local_cloud_is_killed() {
     eventually("the end of the daemon", || async { (!is_alive(&child)).then_some(()) }).await;
 }
 
-/// The ids of the processes that are somewhere below this folder.
-fn processes_in(folder: &std::path::Path) -> Vec<String> {
-    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    let is_in = |process: &std::path::PathBuf| {
-        std::fs::read_link(process.join("cwd")).is_ok_and(|place| place.starts_with(folder))
-    };
-    processes.filter(is_in).map(|process| process.display().to_string()).collect()
-}
-
 #[tokio::test]
 async fn nothing_survives_the_stand_in() {
     let mut cloud = Cloud::start().await;
@@ -365,12 +355,13 @@ async fn nothing_survives_the_stand_in() {
     eventually("the end of the child", || async { (!is_alive(&child)).then_some(()) }).await;
 }
 
-/// The id of the process that the task of `stubborn` has started.
+/// The process that the task of `stubborn` has started.
 async fn child_of(cloud: &Cloud) -> String {
     let task = cloud.task_in("job", "RUNNING").await;
-    let file = cloud.folder(&task).join("files/child");
+    let file = cloud.files(&task).join("child");
     let child = eventually("the child's id", || async {
-        std::fs::read_to_string(&file).ok().filter(|id| id.ends_with('\n'))
+        let id = std::fs::read_to_string(&file).ok().filter(|id| id.ends_with('\n'))?;
+        cloud.process(&task, &id)
     })
     .await;
     assert!(is_alive(&child));

@@ -1,7 +1,7 @@
 use aws_sdk_ecs::types::builders::ContainerDefinitionBuilder;
 use aws_sdk_ecs::types::{
-    Container, ContainerCondition, ContainerDefinition, ContainerDependency, KeyValuePair, MountPoint,
-    RepositoryCredentials, Task, TaskStopCode,
+    Container, ContainerCondition, ContainerDefinition, ContainerDependency, KeyValuePair, LinuxParameters,
+    MountPoint, RepositoryCredentials, Task, TaskStopCode,
 };
 use serde_json::{Value, json};
 
@@ -20,6 +20,7 @@ fn container(name: &str, script: &str) -> ContainerDefinitionBuilder {
         .image(format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shell"))
         .command(script)
         .stop_timeout(20)
+        .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
         .mount_points(mount.build())
         .log_configuration(logs("group"))
 }
@@ -93,6 +94,10 @@ async fn a_container_is_started_when_what_it_depends_on_has_ended_well() {
     delete(&cloud).await;
     let stopped = cloud.task_in("job", "STOPPED").await;
     assert_eq!((of(&stopped, "init").exit_code(), of(&stopped, "job").exit_code()), (Some(0), Some(143)));
+    eventually("the last event", || async {
+        (states(&cloud).last().is_some_and(|last| last[0] == "STOPPED")).then_some(())
+    })
+    .await;
     assert_eq!(
         states(&cloud),
         [
@@ -190,13 +195,11 @@ async fn what_depends_on_a_container_stops_before_it() {
             "trap 'sleep 0.2; echo {name} >> $SHARED/order; exit 0' TERM; touch $SHARED/{name}; while :; do sleep 0.05; done"
         )
     };
-    let all = format!(
-        "until [ -e $SHARED/database ] && [ -e $SHARED/job ]; do sleep 0.05; done; trap 'cat $SHARED/order' TERM; echo ready; while [ ! -e $SHARED/order ] || [ $(wc -l < $SHARED/order) -lt 2 ]; do sleep 0.05; done; cat $SHARED/order"
-    );
+    let all = "until [ -e $SHARED/database ] && [ -e $SHARED/job ]; do sleep 0.05; done; trap 'cat $SHARED/order' TERM; echo ready; while [ ! -e $SHARED/order ] || [ $(wc -l < $SHARED/order) -lt 2 ]; do sleep 0.05; done; cat $SHARED/order";
     let database =
         container("database", &trap("database")).depends_on(on("witness", ContainerCondition::Start));
     let job = container("job", &trap("job")).depends_on(on("database", ContainerCondition::Start));
-    run(&cloud, [container("witness", &all), database, job]).await;
+    run(&cloud, [container("witness", all), database, job]).await;
     let task = cloud.task_in("job", "RUNNING").await;
     eventually("all traps", || async { (!told(&cloud, &task, "witness").is_empty()).then_some(()) }).await;
     delete(&cloud).await;

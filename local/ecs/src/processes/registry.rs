@@ -1,0 +1,168 @@
+//! Images that are pulled from their registries, without a container engine, and unpacked once for all local clouds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use mayfly_images::{Credentials, Error, Found, Platform, Remote};
+use serde_json::Value;
+use tokio::fs;
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::spawn_blocking;
+
+use super::images::Image;
+use super::layers;
+use super::level::Level;
+use crate::runtime::{NoImage, Wanted};
+
+/// The images that have been pulled. Clones share one folder.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    /// By reference and processor.
+    pulled: Arc<Mutex<BTreeMap<(String, &'static str), Image>>>,
+}
+
+impl Cache {
+    /// A cache in this folder, which other local clouds may have too.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, pulled: Arc::default() }
+    }
+
+    /// An image that has been pulled.
+    pub(super) fn find(&self, image: &str, architecture: &'static str) -> Option<Image> {
+        self.pulled().get(&(image.to_owned(), architecture)).cloned()
+    }
+
+    /// Gets an image; of its layers those that are not there yet.
+    pub(super) async fn pull(&self, wanted: &Wanted, level: Level) -> Result<(), NoImage> {
+        let Wanted { image, architecture, .. } = wanted;
+        let pulled = pull(&self.folder, level, wanted).await.map_err(|error| {
+            tracing::info!(image, %error, "image could not be pulled");
+            NoImage::from(error)
+        })?;
+        self.pulled().insert((image.clone(), architecture), pulled);
+        Ok(())
+    }
+
+    fn pulled(&self) -> MutexGuard<'_, BTreeMap<(String, &'static str), Image>> {
+        self.pulled.lock().expect("nobody panics while holding the images")
+    }
+}
+
+impl From<PullError> for NoImage {
+    fn from(error: PullError) -> Self {
+        match error {
+            PullError::Registry(Error::NotFound { .. } | Error::Reference { .. }) => Self::NotFound,
+            PullError::Registry(Error::Denied { .. }) => Self::Denied,
+            PullError::Registry(Error::Limit { said, .. }) => {
+                Self::Limited(said.trim_start_matches([',', ' ']).to_owned())
+            }
+            PullError::Registry(Error::NoSuchPlatform { .. }) => Self::OtherPlatform,
+            PullError::Registry(Error::Connection { registry, .. }) => {
+                Self::Unreachable(format!("dial tcp: {registry}: connect: no route to host"))
+            }
+            other => Self::Broken(other.to_string()),
+        }
+    }
+}
+
+async fn pull(cache: &Path, level: Level, wanted: &Wanted) -> Result<Image, PullError> {
+    let credentials = match &wanted.credentials {
+        None => Credentials::Anonymous,
+        Some(known) => {
+            Credentials::Password { user: known.username.clone(), password: known.password.clone() }
+        }
+    };
+    let source = Remote::source(&wanted.image, credentials)?;
+    let (os, architecture) = ("linux".to_owned(), wanted.architecture.to_owned());
+    let platform = Platform { os, architecture, variant: None };
+    let found = mayfly_images::find(&source, &platform).await?;
+    let folder = cache.join(folder_name(&found.digest, level));
+    if !folder.exists() {
+        unpack(&source, &found, cache, &folder, level == Level::Users).await?;
+    }
+    Ok(image(&found.config, folder.join(TREE)))
+}
+
+/// Where an image's files are in its folder.
+const TREE: &str = "tree";
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PullError {
+    /// What the registry has to do with it.
+    #[error(transparent)]
+    Registry(#[from] Error),
+    /// What this machine has.
+    #[error("{0:#}")]
+    Here(#[from] anyhow::Error),
+}
+
+/// Files have owners only where there is more than one user.
+fn folder_name(digest: &str, level: Level) -> String {
+    let kind = if level == Level::Users { "users" } else { "one-user" };
+    format!("{}-{kind}", digest.replace(':', "-"))
+}
+
+/// At once, so that nobody finds a part of it: of two local clouds that unpack the same, the first has it.
+async fn unpack(
+    source: &Remote,
+    found: &Found,
+    cache: &Path,
+    folder: &Path,
+    has_owners: bool,
+) -> Result<(), PullError> {
+    fs::create_dir_all(cache).await.context("cannot make the cache of images")?;
+    let draft = tempfile::Builder::new().prefix(".draft-").tempdir_in(cache).context("cannot unpack")?;
+    let tree = draft.path().join(TREE);
+    fs::create_dir(&tree).await.context("cannot unpack")?;
+    for layer in &found.layers {
+        let file = draft.path().join("layer");
+        let mut content = pin!(layer.read(source).await?);
+        let mut written = fs::File::create(&file).await.context("cannot unpack")?;
+        while let Some(part) = content.next().await {
+            written.write_all(&part?).await.context("cannot keep a layer")?;
+        }
+        written.flush().await.context("cannot keep a layer")?;
+        let (media_type, tree) = (layer.media_type.clone(), tree.clone());
+        let file = std::fs::File::open(&file).context("cannot read a layer")?;
+        let unpacked = spawn_blocking(move || layers::unpack(file, &media_type, &tree, has_owners));
+        unpacked.await.context("cannot unpack")?.context("cannot unpack the image")?;
+    }
+    let _ = fs::remove_file(draft.path().join("layer")).await;
+    let draft = draft.keep();
+    match fs::rename(&draft, folder).await {
+        Err(error) if folder.exists() => {
+            tracing::debug!(%error, "another local cloud has unpacked the same");
+            Ok(fs::remove_dir_all(&draft).await.context("cannot remove a draft")?)
+        }
+        renamed => Ok(renamed.context("cannot keep the image")?),
+    }
+}
+
+/// What a configuration says. Source: OCI image specification, config.md.
+fn image(config: &Value, tree: PathBuf) -> Image {
+    let config = &config["config"];
+    let words = |name: &str| {
+        let words = config[name].as_array().into_iter().flatten();
+        words.filter_map(|word| word.as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let text = |name: &str| config[name].as_str().unwrap_or_default().to_owned();
+    let variables = words("Env").into_iter().filter_map(|variable| {
+        variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+    });
+    let working_dir = text("WorkingDir");
+    Image {
+        entrypoint: words("Entrypoint"),
+        command: words("Cmd"),
+        variables: variables.collect(),
+        user: text("User"),
+        working_dir: if working_dir.is_empty() { "/".into() } else { working_dir.into() },
+        tree: Some(tree),
+        files: Vec::new(),
+    }
+}
