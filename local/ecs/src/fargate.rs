@@ -8,7 +8,7 @@ use crate::requests::{
     ContainerCondition, ContainerDefinition, ContainerDependency, HealthCheck, LogConfiguration, MountPoint,
     NetworkMode, PortMapping, Protocol, RegisterTaskDefinition, Ulimit, Volume,
 };
-use crate::{logs, order, secrets};
+use crate::{logs, secrets};
 
 /// The time between SIGTERM and SIGKILL in seconds, unless the definition says otherwise: `ContainerDefinition$stopTimeout`.
 pub(crate) const STOP_TIMEOUT: u64 = 30;
@@ -80,11 +80,24 @@ fn containers(request: &RegisterTaskDefinition) -> Result<()> {
         return Err(ApiError::unsupported("portMappings of more than one container"));
     }
     containers.iter().try_for_each(|container| dependencies(container, containers))?;
-    if order::has_cycle(containers) {
+    if has_cycle(containers) {
         // Those of the words for links (Shippable/support#4194).
         return Err(ApiError::client("Container dependencies should not have a cycle"));
     }
     Ok(())
+}
+
+/// Whether a container waits for itself.
+fn has_cycle(definitions: &[ContainerDefinition]) -> bool {
+    let mut waiting: Vec<_> = definitions.iter().collect();
+    loop {
+        let before = waiting.len();
+        let names: Vec<_> = waiting.iter().map(|container| container.name.clone()).collect();
+        waiting.retain(|container| container.depends_on.iter().any(|on| names.contains(&on.container_name)));
+        if waiting.len() == before {
+            return before > 0;
+        }
+    }
 }
 
 /// `ContainerDependency`.

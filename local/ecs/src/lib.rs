@@ -10,6 +10,7 @@
 mod access;
 mod agent;
 mod clusters;
+mod containers;
 mod creation;
 mod definitions;
 mod endpoints;

@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use local_aws::upstream::Session;
 use local_ec2::{Server, TaskInterface};
 use tokio::select;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::containers::ContainerStatus;
 use crate::definitions::Revision;
 use crate::endpoints::Endpoints;
 use crate::fargate::STOP_TIMEOUT;
@@ -30,7 +31,7 @@ use crate::runtime::{Container, Launch, Mount, Wanted};
 use crate::secrets::Credentials;
 use crate::services::Service;
 use crate::targets::Targets;
-use crate::tasks::{ContainerStatus, LastStatus, StopCode, Task, alter, change, request_stop};
+use crate::tasks::{LastStatus, StopCode, Task, alter, change, request_stop};
 use crate::{Ecs, health, logs, pull, scheduler, secrets, short_name};
 
 /// How long each step takes, in the cloud's time. Starting: the sample event of Developer Guide, "Amazon ECS
@@ -336,7 +337,7 @@ impl Life {
         match self.ecs.runtime.start(launch).await {
             Ok(container) => {
                 self.containers[index] = Some(Arc::from(container));
-                let (now, began) = (self.ecs.now(), Instant::now());
+                let (now, began) = (self.ecs.now(), self.ecs.upstream.clock.instant());
                 alter(&self.ecs, &self.arn, |task| {
                     let container = &mut task.containers[index];
                     container.status = ContainerStatus::Running;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::Ecs;
+use crate::containers::{ContainerStatus, TaskContainer};
 use crate::requests::{ContainerCondition, ContainerDefinition, ContainerDependency};
-use crate::tasks::{ContainerStatus, TaskContainer};
 
 /// The exit code of a container that never starts, since what it depends on has failed; the agent's (see above).
 pub(crate) const NEVER_STARTED: i32 = 143;
@@ -57,7 +57,9 @@ impl Group<'_> {
                 }
                 ContainerCondition::Start => container.status != ContainerStatus::Pending,
                 ContainerCondition::Complete | ContainerCondition::Success | ContainerCondition::Healthy => {
-                    if !has_stopped && self.gives_up_at(ecs, other).is_some_and(|end| end <= Instant::now()) {
+                    if !has_stopped
+                        && self.gives_up_at(ecs, other).is_some_and(|end| end <= ecs.upstream.clock.instant())
+                    {
                         return Start::Never(format!(
                             "CannotStartContainerError: dependency graph: container ordering dependency {seen} for target \
                              {target} has timed out."
@@ -96,19 +98,6 @@ impl Group<'_> {
             (&self.definitions[index], &self.containers[index]);
         let exit = container.exit_code.map(|code| format!(" - Exit: {code}")).unwrap_or_default();
         format!("[{name}({image}) ({}->RUNNING){exit}]", container.status.name())
-    }
-}
-
-/// Whether a container waits for itself.
-pub(crate) fn has_cycle(definitions: &[ContainerDefinition]) -> bool {
-    let mut waiting: Vec<_> = definitions.iter().collect();
-    loop {
-        let before = waiting.len();
-        let names: Vec<_> = waiting.iter().map(|container| container.name.clone()).collect();
-        waiting.retain(|container| container.depends_on.iter().any(|on| names.contains(&on.container_name)));
-        if waiting.len() == before {
-            return before > 0;
-        }
     }
 }
 

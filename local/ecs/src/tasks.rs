@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use local_aws::auth::Caller;
 use local_ec2::TaskInterface;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::containers::TaskContainer;
 use crate::definitions::Revision;
 use crate::error::{ApiError, Result};
 use crate::faults::Fault;
@@ -81,42 +81,6 @@ pub(crate) struct Times {
     pub stopping_at: Option<Timestamp>,
     pub execution_stopped_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
-}
-
-/// The states of a container: API Reference, `Container$lastStatus`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ContainerStatus {
-    #[default]
-    Pending,
-    Running,
-    Stopped,
-}
-
-impl ContainerStatus {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Running => "RUNNING",
-            Self::Stopped => "STOPPED",
-        }
-    }
-}
-
-/// A container of a task.
-#[derive(Debug, Default)]
-pub(crate) struct TaskContainer {
-    id: String,
-    pub status: ContainerStatus,
-    pub exit_code: Option<i32>,
-    /// What its health check has found.
-    pub health: Health,
-    /// Why it could not be started, or was killed.
-    pub reason: Option<String>,
-    /// Docker's id of it, on Fargate the task's id and a number.
-    pub runtime_id: Option<String>,
-    pub started_at: Option<Timestamp>,
-    /// The same, for what has to happen in time.
-    pub began: Option<Instant>,
 }
 
 /// A task of one container or several.

@@ -1,3 +1,5 @@
+//! Images that are pulled, and what a container has of its own in them.
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;

@@ -9,7 +9,6 @@ mod clusters;
 mod definitions;
 /// Tasks that go wrong.
 mod faults;
-/// Images that are pulled, and what a container has of its own in them.
 mod images;
 /// Without a socket, and without a process.
 mod in_process;
@@ -21,5 +20,4 @@ mod quotas;
 mod secrets;
 /// Services, and the tasks that they run.
 mod services;
-/// Tasks of more than one container.
 mod together;

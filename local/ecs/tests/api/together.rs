@@ -1,3 +1,5 @@
+//! Tasks of more than one container.
+
 use aws_sdk_ecs::types::builders::ContainerDefinitionBuilder;
 use aws_sdk_ecs::types::{
     Container, ContainerCondition, ContainerDefinition, ContainerDependency, KeyValuePair, LinuxParameters,
