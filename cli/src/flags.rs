@@ -17,10 +17,11 @@ pub struct Flags {
     /// The image to run [default: the stack's]
     #[arg(long)]
     image: Option<String>,
-    /// A file to bring before the command runs, s3://BUCKET/KEY or an https URL; its name is the URI's last part if none is given
+    /// A file to bring before the command runs, s3://BUCKET/KEY or an https URL; or a folder, s3://BUCKET/PREFIX/. Its name is the
+    /// URI's last part if none is given
     #[arg(long = "in", value_name = "[FILE=]URI")]
     inputs: Vec<String>,
-    /// A file to bring to s3://BUCKET/KEY when the command has succeeded
+    /// A file to bring to s3://BUCKET/KEY when the command has succeeded; or a folder or a pattern, 'hls/*.ts=s3://BUCKET/PREFIX/'
     #[arg(long = "out", value_name = "[FILE=]URI")]
     outputs: Vec<String>,
     /// vCPUs, such as 0.5 or 2
@@ -305,7 +306,9 @@ fn placed<'a>(flag: &str, pair: &'a str) -> Result<(&'a str, &'a str)> {
         return Ok((&pair[..equals], &pair[equals + 1..]));
     }
     let path = pair[scheme + 3..].split(['?', '#']).next().unwrap_or_default();
-    let file = path.rsplit_once('/').map_or("", |(_, file)| file);
+    // A folder's name keeps its slash; a bucket's is none.
+    let named = if pair.starts_with("s3://") { path.strip_suffix('/').unwrap_or(path) } else { path };
+    let file = named.rfind('/').map_or("", |slash| &path[slash + 1..]);
     ensure!(!file.is_empty(), "{flag} {pair}: its last part is no file's name; say FILE={pair}");
     Ok((file, pair))
 }
@@ -439,6 +442,30 @@ mod tests {
             "tags": { "cost.center": "4711" }, "user": "ada", "queueMinutes": 30,
         });
         assert_eq!(said, Ok(expected));
+    }
+
+    #[test]
+    fn a_folder_is_named_with_its_slash() {
+        let said = document(&[
+            "--in",
+            "s3://b/raw/frames/",
+            "--in",
+            "more/=s3://b/more-frames/",
+            "--out",
+            "s3://b/show/",
+            "--out",
+            "hls/*.ts=s3://b/ts/",
+        ])
+        .unwrap();
+        let inputs = json!([
+            { "file": "frames/", "from": "s3://b/raw/frames/" },
+            { "file": "more/", "from": "s3://b/more-frames/" },
+        ]);
+        let outputs = json!([
+            { "file": "show/", "to": "s3://b/show/" }, { "file": "hls/*.ts", "to": "s3://b/ts/" },
+        ]);
+        assert_eq!((&said["task"]["inputs"], &said["task"]["outputs"]), (&inputs, &outputs));
+        assert!(document(&["--in", "https://e.org/a/"]).unwrap_err().contains("say FILE=https://e.org/a/"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indicatif::HumanBytes;
 use mayfly_model::class::Class;
 use mayfly_model::inventory::{Kind, Named, Receipt, Resource};
-use mayfly_model::outcome::{self, JobFailure, JobResult, Outcome, ServiceResult, Success};
+use mayfly_model::outcome::{self, Delivered, JobFailure, JobResult, Outcome, ServiceResult, Success};
 use serde::Deserialize;
 
 use crate::events::{End, Status};
@@ -39,11 +39,16 @@ fn result(result: &JobResult) -> Vec<Line> {
     let (capacity, seconds) = (capacity.name(), duration(*seconds));
     let mut lines =
         vec![format!("exit code {exit_code}, attempt {attempt}, {capacity}, {seconds} in the container")];
-    lines.extend(outputs.iter().map(|output| {
-        let size = HumanBytes(output.bytes);
-        format!("{} -> {}  {size}", output.file, output.to)
-    }));
+    lines.extend(outputs.iter().map(delivered));
     section("result", Tone::Plain, lines)
+}
+
+/// An output in its place.
+fn delivered(output: &Delivered) -> String {
+    let size = HumanBytes(output.bytes);
+    let files =
+        output.files.map(|files| if files == 1 { "1 file, ".into() } else { format!("{files} files, ") });
+    format!("{} -> {}  {}{size}", output.file, output.to, files.unwrap_or_default())
 }
 
 /// How the service went.
@@ -65,6 +70,10 @@ fn failure(failure: &JobFailure) -> Vec<Line> {
     let details: Vec<_> = [attempt, exit_code, failure.task_arn.clone()].into_iter().flatten().collect();
     if !details.is_empty() {
         lines.extend(section("", Tone::Plain, vec![details.join(", ")]));
+    }
+    let there: Vec<_> = failure.outputs.iter().map(delivered).collect();
+    if !there.is_empty() {
+        lines.extend(section("there is", Tone::Plain, there));
     }
     lines
 }
@@ -183,7 +192,8 @@ mod tests {
         let document = json!({
             "job": "j", "status": "SUCCEEDED",
             "result": { "exitCode": 0, "attempt": 1, "capacity": "FARGATE_SPOT", "seconds": 4.12, "taskArn": "t",
-                "outputs": [ { "file": "out.mp4", "to": "s3://bucket/out.mp4", "bytes": 1_258_291 } ] },
+                "outputs": [ { "file": "out.mp4", "to": "s3://bucket/out.mp4", "bytes": 1_258_291 },
+                             { "file": "hls/", "to": "s3://bucket/show/", "bytes": 1024, "files": 12, "more": 12 } ] },
             "receipt": { "created": created, "deleted": created, "residual": [] }
         });
         let outcome = read(&document.to_string()).unwrap();
@@ -191,7 +201,8 @@ mod tests {
             text(result(outcome.end.result().unwrap())),
             [
                 "result   exit code 0, attempt 1, FARGATE_SPOT, 4.1 s in the container",
-                "         out.mp4 -> s3://bucket/out.mp4  1.20 MiB"
+                "         out.mp4 -> s3://bucket/out.mp4  1.20 MiB",
+                "         hls/ -> s3://bucket/show/  12 files, 1.00 KiB"
             ]
         );
         assert_eq!(
