@@ -24,6 +24,24 @@ pub fn install(tools: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(installed)
 }
 
+/// Makes pictures of a video, five a second, `0001.png` and so on, in `folder`, and tells their names.
+///
+/// # Errors
+/// With ffmpeg's own words.
+pub async fn make_frames(ffmpeg: &Path, video: &Path, folder: &Path) -> Result<Vec<String>> {
+    fs::create_dir_all(folder)?;
+    let output = tokio::process::Command::new(ffmpeg)
+        .args(["-hide_banner", "-loglevel", "error", "-y", "-i"])
+        .arg(video)
+        .args(["-vf", "fps=5,scale=320:-2"])
+        .arg(folder.join("%04d.png"))
+        .output()
+        .await?;
+    ensure!(output.status.success(), "ffmpeg: {}", String::from_utf8_lossy(&output.stderr));
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect()
+}
+
 /// Makes a test video of `seconds` seconds, 1280 by 720, with a tone.
 ///
 /// # Errors

@@ -9,7 +9,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use local_cloud::deploy::DATA_BUCKET;
 use local_cloud::{Cloud, Options, ffmpeg};
 use local_ecs::Rule;
-use mayfly_model::outcome::{Outcome, Status};
+use mayfly_model::job::{Pattern, S3Uri};
+use mayfly_model::outcome::{Delivered, Outcome, Status};
 use mayfly_model::visible::visible;
 use serde_json::Value;
 use tokio::process::Command;
@@ -19,6 +20,9 @@ use crate::STACK;
 use crate::visit::visit;
 
 const VIDEO_SECONDS: u32 = 20;
+
+/// Where pictures of the video are, for a job that names this prefix.
+const FRAMES: &str = "frames/";
 
 pub async fn run(options: Options, job: &Path, to: &Path) -> Result<ExitCode> {
     // Ctrl-C is for `mayfly run`, which asks what to do; afterwards everything is stopped as always.
@@ -45,8 +49,13 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
         .body(ByteStream::from_path(&video).await?)
         .send()
         .await?;
-    eprintln!("Made a test video of {VIDEO_SECONDS} s: s3://{DATA_BUCKET}/in.mp4\n");
+    eprintln!("Made a test video of {VIDEO_SECONDS} s: s3://{DATA_BUCKET}/in.mp4");
 
+    let text = read(job)?;
+    if text.contains(FRAMES) {
+        put_frames(cloud, &video).await?;
+    }
+    eprintln!();
     let stem = job.file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
     let name: String =
         stem.chars().take(64).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -57,7 +66,7 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     cloud.ecs_faults().add(&name, rules);
 
     let submitted = cloud.folder().join(job.file_name().unwrap_or_default());
-    let text = cloud.fill_in(&read(job)?, STACK).await?;
+    let text = cloud.fill_in(&text, STACK).await?;
     std::fs::write(&submitted, &text)?;
     // What is no document `mayfly run` refuses in words.
     let document: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -70,8 +79,8 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     let outcome: Outcome =
         serde_json::from_value(ended).context("the outcome is not the document it should be")?;
     for output in outcome.end.result().iter().flat_map(|result| &result.outputs) {
-        fetch(&s3, &output.to, &to.join(&output.file)).await?;
-        eprintln!("The output is in  {}", visible(&to.join(&output.file).display().to_string()));
+        let place = fetch_output(&s3, output, to).await?;
+        eprintln!("The output is in  {}", visible(&place.display().to_string()));
     }
     let left = cloud.leftovers(&name).await?;
     for what in &left {
@@ -149,8 +158,40 @@ async fn ended(cloud: &Cloud, name: &str) -> Result<Value> {
     Ok(serde_json::from_str(text).unwrap_or_else(|_| serde_json::json!({ "cause": text })))
 }
 
-async fn fetch(s3: &aws_sdk_s3::Client, uri: &str, file: &Path) -> Result<()> {
-    let uri = mayfly_model::job::S3Uri::parse(uri).context("an output is not in S3")?;
+/// Puts pictures of the video below a prefix.
+async fn put_frames(cloud: &Cloud, video: &Path) -> Result<()> {
+    let (s3, folder) = (cloud.s3(), cloud.folder().join("frames"));
+    let names = ffmpeg::make_frames(&cloud.folder().join("image/bin/ffmpeg"), video, &folder).await?;
+    for name in &names {
+        let body = ByteStream::from_path(folder.join(name)).await?;
+        s3.put_object().bucket(DATA_BUCKET).key(format!("{FRAMES}{name}")).body(body).send().await?;
+    }
+    eprintln!("and {} pictures of it: s3://{DATA_BUCKET}/{FRAMES}", names.len());
+    Ok(())
+}
+
+/// Brings an output into the folder `to`, with all its files where it is many, and tells where it is then.
+async fn fetch_output(s3: &aws_sdk_s3::Client, output: &Delivered, to: &Path) -> Result<PathBuf> {
+    let uri = S3Uri::parse(&output.to).context("an output is not in S3")?;
+    let Some(pattern) = Pattern::parse(&output.file) else {
+        let file = to.join(&output.file);
+        fetch(s3, &uri, &file).await?;
+        return Ok(file);
+    };
+    let folder = to.join(pattern.folder());
+    let pages = s3.list_objects_v2().bucket(uri.bucket).prefix(uri.key).into_paginator().send();
+    let pages = pages.collect::<Result<Vec<_>, _>>().await?;
+    let keys = pages.iter().flat_map(|page| page.contents()).filter_map(|object| object.key());
+    for key in keys {
+        let name = key.strip_prefix(uri.key).unwrap_or_default();
+        if pattern.names(name) {
+            fetch(s3, &S3Uri { bucket: uri.bucket, key }, &folder.join(name)).await?;
+        }
+    }
+    Ok(folder)
+}
+
+async fn fetch(s3: &aws_sdk_s3::Client, uri: &S3Uri<'_>, file: &Path) -> Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
