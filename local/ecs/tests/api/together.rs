@@ -59,8 +59,10 @@ fn told(cloud: &Cloud, task: &Task, container: &str) -> Vec<String> {
 
 /// The states of task and containers that the events of the first task tell, one after another.
 fn states(cloud: &Cloud) -> Vec<Value> {
-    let events = cloud.events("ECS Task State Change");
+    let mut events = cloud.events("ECS Task State Change");
     let first = events[0]["taskArn"].clone();
+    // They come in no order.
+    events.sort_by_key(|event| event["version"].as_u64());
     let mut states: Vec<_> = events
         .iter()
         .filter(|event| event["taskArn"] == first)
