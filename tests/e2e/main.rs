@@ -12,6 +12,7 @@ mod command_fails; // a job that fails says why, and is torn down all the same
 mod drained; // a stack is deleted only when nothing of any job is left
 mod egress; // a private job without a NAT gateway
 mod expiry; // signed URLs expire, and a job that outlives them delivers all the same
+mod folders; // all that is below a prefix comes, and what is in a folder goes
 mod invalid_documents; // what cannot run is refused in words, before anything is created
 mod many_files; // a job may have as many files, with as long keys, as its document holds
 mod names; // every name that Step Functions takes is a job's
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         private::trials,
         egress::trials,
         many_files::trials,
+        folders::trials,
         names::trials,
         networks::trials,
         stopped::trials,

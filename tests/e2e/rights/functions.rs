@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
+use local_cloud::deploy::DATA_BUCKET;
 use local_ecs::{Fault, Rule, Stage};
 use mayfly_model::class::Class;
 use mayfly_model::message::{
@@ -56,6 +57,9 @@ const FUNCTIONS: &[&str] = &[
 /// Jobs that wait for a container that never comes, so that their tokens are good.
 const HELD: &str = "rights-held";
 const ENDING: &str = "rights-ending";
+
+/// An input of theirs that is to be listed.
+const FOLDER: &str = "folder/";
 
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 const LONG_AHEAD: &str = "2100-01-01T00:00:00Z";
@@ -142,7 +146,10 @@ async fn hold(stack: &Stack) -> Result<()> {
 async fn start_for_ever(stack: &Stack, job: &str) -> Result<()> {
     let never = Rule { tasks: 100, ..Rule::once(Fault::NeverStarts { stage: Stage::Pending }) };
     stack.world.cloud().ecs_faults().add(job, [never]);
-    stack.start(job, &stack.submission(job)?["document"]).await?;
+    let mut document = stack.submission(job)?["document"].clone();
+    let folder = json!({ "file": FOLDER, "from": format!("s3://{DATA_BUCKET}/rights/") });
+    document["task"]["inputs"].as_array_mut().context("it has inputs")?.push(folder);
+    stack.start(job, &document).await?;
     Ok(())
 }
 
@@ -394,6 +401,10 @@ async fn needed_for_urls(stack: &Stack) -> Result<BTreeSet<String>> {
     let mut needed = BTreeSet::new();
     for action in &stack.granted()["DataRole"] {
         stack.limit("DataRole", &[action]).await?;
+        if action == "s3:ListBucket" {
+            ensure!(cannot_list(stack, action).await?, "a folder is listed without {action}");
+            needed.insert(action.clone());
+        }
         let (got, posted) = (reqwest::get(&download.url).await?, post(upload).await?);
         for (answer, its_action) in [(got, "s3:GetObject"), (posted, "s3:PutObject")] {
             let status = answer.status();
@@ -411,6 +422,21 @@ async fn needed_for_urls(stack: &Stack) -> Result<BTreeSet<String>> {
         reqwest::get(&download.url).await?.status().is_success() && post(upload).await?.status().is_success()
     );
     Ok(needed)
+}
+
+/// Whether handle-report says that it may not list a folder for want of `action`.
+async fn cannot_list(stack: &Stack, action: &str) -> Result<bool> {
+    let wanted = News::PageWanted { folder: FOLDER.to_owned(), after: None };
+    let answer = stack.invoke("handle-report", &report(stack, HELD, wanted).await?).await?;
+    if outcome(&answer) != Outcome::OnlyLogs {
+        return Ok(false);
+    }
+    let caller = format!("assumed-role/{}/", stack.id("DataRole")?);
+    until("a folder that is not listed", || async {
+        let lines = stack.function_log(action).await?;
+        Ok(lines.iter().any(|line| line.contains(&caller) && denies(line, action)).then_some(true))
+    })
+    .await
 }
 
 /// The newest URLs in the mailbox of the held job, for which a container has asked.
