@@ -88,7 +88,7 @@ critical-path: programs ## See how long a job with a private network waits for i
 	@cargo test --workspace --quiet --bench critical-path -- $(EGRESS)
 
 transform: tools ## Write the template as SAM hands it to CloudFormation, for the simulation
-	@UPDATE_EXPECT=1 cargo test --workspace --quiet --test tidy -- the_simulation_has_the_template_as_it_is_now
+	@UPDATE_EXPECT=1 $(TEST) --test tidy -- the_simulation_has_the_template_as_it_is_now
 
 fmt: ## Lay out the sources and the state machines
 	cargo fmt --all
