@@ -49,7 +49,7 @@ async fn ladder(world: Arc<World>, job: String) -> Result<()> {
     );
     for listed in &list {
         let head = world.s3.head_object().bucket(DATA_BUCKET).key(&listed.key).send().await?;
-        let (kind, control) = if listed.key.ends_with(".ts") {
+        let (kind, control) = if has_ending(&listed.key, "ts") {
             ("video/mp2t", "max-age=31536000")
         } else {
             ("application/vnd.apple.mpegurl", "max-age=10")
@@ -70,7 +70,7 @@ async fn plays(world: &World, job: &str, key: &str) -> Result<()> {
         let file = folder.join(&key);
         std::fs::create_dir_all(file.parent().context("it is in a folder")?)?;
         std::fs::write(&file, &content)?;
-        if key.ends_with(".m3u8") {
+        if has_ending(&key, "m3u8") {
             let text = String::from_utf8(content)?;
             let (beside, _) = key.rsplit_once('/').context("it is below a prefix")?;
             // RFC 8216, 4.1: what is no comment is a URI.
@@ -191,4 +191,8 @@ async fn no_key(world: Arc<World>, job: String) -> Result<()> {
         "what came before it in the document was uploaded"
     );
     Ok(())
+}
+
+fn has_ending(key: &str, ending: &str) -> bool {
+    Path::new(key).extension().is_some_and(|found| found == ending)
 }

@@ -19,7 +19,7 @@ use local_aws::random::Random;
 use local_aws::server::serve;
 use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
-use local_ecs::{Ecs, Faults, Images, Processes, Quotas};
+use local_ecs::{Cache, Ecs, Faults, Images, Level, Processes, Quotas};
 use local_elb::Elb;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -140,6 +140,8 @@ impl Sides {
         let processes = Processes {
             images: Images::parse(IMAGES, &BTreeMap::new())?,
             init: programs()?.join("mayfly-cloud"),
+            cache: Cache::new(folder.path().join("images")),
+            level: Level::Processes,
             work_dir: folder.path().join("tasks"),
             clock,
         };

@@ -338,7 +338,9 @@ fn told(report: &Report) -> String {
         }
         News::PageWanted { folder, after } => {
             write!(told, "wants {folder}").unwrap();
-            after.iter().for_each(|after| write!(told, " after {after}").unwrap());
+            if let Some(after) = after {
+                write!(told, " after {after}").unwrap();
+            }
         }
         News::UrlsWanted { uploads, .. } => write!(told, "wants to store {}", names(uploads)).unwrap(),
         News::Finished(finished) => {

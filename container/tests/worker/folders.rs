@@ -286,11 +286,14 @@ async fn a_folder_is_filled_page_by_page_while_signatures_expire() {
     assert!(state.at_a_time.1 > 4, "{} at a time", state.at_a_time.1);
 }
 
+/// What happens to the bucket.
+type Change = fn(&mut State);
+
 #[tokio::test]
 async fn an_object_that_changes_or_goes_after_it_was_listed_is_told() {
     let changes = |state: &mut State| state.objects.get_mut("a b/050").unwrap().0.push('!');
     let goes = |state: &mut State| drop(state.objects.remove("a b/050"));
-    let cases: [(fn(&mut State), &str); 2] = [
+    let cases: [(Change, &str); 2] = [
         (changes, "it has changed since it was listed"),
         (goes, "HTTP 404 Not Found (NoSuchKey: In words.)"),
     ];

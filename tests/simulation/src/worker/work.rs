@@ -488,7 +488,8 @@ impl Course {
 
     /// A line of the list of outputs; of what is in it only the length is played.
     pub fn note_listed(&mut self, file: &str, bytes: u64) {
-        self.list += &format!("{}\n", json!({ "file": file, "bytes": bytes }));
+        self.list += &json!({ "file": file, "bytes": bytes }).to_string();
+        self.list.push('\n');
     }
 
     /// Asks for URLs until all are there, which then are in the order of the question; none where they never came.
