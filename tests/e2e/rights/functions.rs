@@ -147,7 +147,7 @@ async fn start_for_ever(stack: &Stack, job: &str) -> Result<()> {
     let never = Rule { tasks: 100, ..Rule::once(Fault::NeverStarts { stage: Stage::Pending }) };
     stack.world.cloud().ecs_faults().add(job, [never]);
     let mut document = stack.submission(job)?["document"].clone();
-    let folder = json!({ "file": FOLDER, "from": format!("s3://{DATA_BUCKET}/rights/") });
+    let folder = json!({ "file": FOLDER, "from": format!("s3://{DATA_BUCKET}/{NAME}/") });
     document["task"]["inputs"].as_array_mut().context("it has inputs")?.push(folder);
     stack.start(job, &document).await?;
     Ok(())
