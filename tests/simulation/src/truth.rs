@@ -15,6 +15,7 @@ mod whole;
 
 use jiff::{SignedDuration, Timestamp};
 use local_states::execution::{Execution, Status};
+use mayfly_model::class::Class;
 use mayfly_model::inventory::{Kind, Named};
 use mayfly_model::message::Assignment;
 use mayfly_model::outcome::{End, Outcome, Success};
@@ -288,15 +289,15 @@ fn no_second_network(seen: &Seen<'_>, violations: &mut Vec<String>) {
     }
 }
 
-/// What is paid for is gone soon after the last work. After work that is to be done again a job may wait for room first, for as
-/// long as its document says.
+/// What is paid for is gone soon after the last work, unless that was to be done again and the job has waited for room in vain,
+/// for as long as its document says.
 fn soon_over(seen: &Seen<'_>, violations: &mut Vec<String>) {
-    let (Some(_), Some((_, over))) = (seen.outcome, seen.execution.ending()) else { return };
-    let is_last = |start: &&Start| {
-        let failure = start.result.as_ref().map(|result| result.failure.as_ref());
-        failure.is_some_and(|failure| failure.is_none_or(|failure| !failure.class.is_retryable()))
-    };
-    let worked = starts(seen).filter(is_last).filter_map(|start| start.ended);
+    let (Some(outcome), Some((_, over))) = (seen.outcome, seen.execution.ending()) else { return };
+    let class = outcome.end.failure().map(|failure| failure.error);
+    if matches!(class, Some(Class::NoCapacity | Class::QuotaExceeded)) {
+        return;
+    }
+    let worked = starts(seen).filter(|start| start.result.is_some()).filter_map(|start| start.ended);
     if let Some(last) = worked.max()
         && over.duration_since(last) > TEARDOWN
     {
