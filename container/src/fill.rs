@@ -98,7 +98,8 @@ impl<T: Fn() -> Tries, P: Fn(&str, u64)> Filler<'_, T, P> {
         }
         let (folder, after) = {
             let listing = self.listing.borrow();
-            let before = index.checked_sub(1).map(|before| listing.items[before].name.clone());
+            // Those that were begun before it have most likely been refused as well: one page is for all of them.
+            let before = index.checked_sub(SIDE_BY_SIDE).map(|before| listing.items[before].name.clone());
             (listing.folder.clone(), before)
         };
         let page = desk.page(&folder, after.as_deref()).await;
