@@ -59,8 +59,8 @@ pub fn find_all(names: &[String]) -> Result<ExitCode> {
     Ok(if survivors == 0 && product.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every mode without a fault, jobs that fail while functions are at making something, one of each in turn single faults,
-/// circumstances and seeds, then the behaviours, and more seeds.
+/// Every mode without a fault, jobs that fail while functions are at making something, then one of each in turn: single
+/// faults, circumstances, behaviours and seeds.
 fn orders() -> Result<Vec<Order>> {
     let clean = MODES.map(|mode| Order { mode: Some(mode.to_owned()), ..Order::default() });
     // In this one what ends well has no part: what the conclusion looks for, and what is made of a failure.
@@ -81,15 +81,13 @@ fn orders() -> Result<Vec<Order>> {
     let around =
         |one| Order { mode: Some(OF_ITS_OWN.to_owned()), circumstances: Some(vec![one]), ..Order::default() };
     let mut around = Circumstance::all().into_iter().map(around);
-    let mut seeds = seeds(1, MOST_RUNS as u64).into_iter();
-    for (_, order) in single {
-        orders.push(order);
-        orders.extend(around.next().into_iter().chain(seeds.next()));
-    }
-    orders.extend(around);
     let names = trials::behaviours().into_iter().map(|behaviour| Some(behaviour.name().to_owned()));
-    orders.extend(names.map(|behaviour| Order { behaviour, ..Order::default() }));
-    orders.extend(seeds);
+    let mut behaviours = names.map(|behaviour| Order { behaviour, ..Order::default() });
+    let mut single = single.into_iter().map(|(_, order)| order);
+    for seed in seeds(1, MOST_RUNS as u64) {
+        orders.extend(single.next().into_iter().chain(around.next()).chain(behaviours.next()));
+        orders.push(seed);
+    }
     orders.truncate(MOST_RUNS);
     Ok(orders)
 }
