@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::project::{entries, functions, machines, pascal, read, resources, template, toml};
+use crate::project::{entries, files, functions, machines, pascal, read, resources, template, toml};
 
 /// The functions that are no state of a machine, and who calls them.
 const CALLED_BY_OTHERS: [(&str, &str); 5] = [
@@ -44,14 +44,21 @@ fn a_function_is_folder_package_and_resource_of_one_name() {
         "the functions of template.yaml (left) must be the folders of functions/ (right)"
     );
 
+    let sources = files().into_iter().filter(|file| file.extension().is_some_and(|end| end == "rs"));
+    let with_tests: Vec<_> = sources.filter(|source| read(source).contains("#[cfg(test)]")).collect();
     for name in functions() {
         let file = format!("functions/{name}/Cargo.toml");
         let manifest = toml(&file);
         assert_eq!(manifest["package"]["name"], *name, "{file}: call the package like its folder");
+        let has_tests = with_tests.iter().any(|source| source.starts_with(format!("functions/{name}")));
+        let mut library = json!({ "doctest": false });
+        if !has_tests {
+            library["test"] = json!(false);
+        }
         assert_eq!(
             (&manifest["lib"], &manifest["bin"]),
-            (&json!({ "doctest": false }), &json!([{ "name": name, "test": false }])),
-            "{file}: a library and a program of the package's name; neither links a program more for the tests"
+            (&library, &json!([{ "name": name, "test": false }])),
+            "{file}: a library and a program of the package's name; what has no tests links no program for them"
         );
         let main = format!("functions/{name}/src/main.rs");
         let serves = format!("mayfly_lambda::serve::<{}::{}>()", name.replace('-', "_"), pascal(&name));
