@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::project::{files, functions, path, read, toml};
+use crate::project::{files, functions, path, read, sources, toml};
 
 /// Words of unfinished work.
 const UNFINISHED: [&str; 5] = ["TODO", "FIXME", "todo!(", "unimplemented!(", "dbg!("];
@@ -58,8 +58,7 @@ fn the_image_is_built_from_every_member_with_cargos_settings() {
 
 #[test]
 fn a_source_file_begins_with_its_purpose() {
-    let sources = files().into_iter().filter(|file| file.extension().is_some_and(|end| end == "rs"));
-    let bare: Vec<_> = sources.filter(|file| !read(file).starts_with("//! ")).collect();
+    let bare: Vec<_> = sources().filter(|file| !read(file).starts_with("//! ")).collect();
     assert!(bare.is_empty(), "begin with a line of `//!` that says what the file is for: {bare:?}");
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::project::{entries, files, functions, machines, pascal, read, resources, template, toml};
+use crate::project::{entries, functions, machines, pascal, read, resources, sources, template, toml};
 
 /// The functions that are no state of a machine, and who calls them.
 const CALLED_BY_OTHERS: [(&str, &str); 5] = [
@@ -44,8 +44,8 @@ fn a_function_is_folder_package_and_resource_of_one_name() {
         "the functions of template.yaml (left) must be the folders of functions/ (right)"
     );
 
-    let sources = files().into_iter().filter(|file| file.extension().is_some_and(|end| end == "rs"));
-    let with_tests: Vec<_> = sources.filter(|source| read(source).contains("#[cfg(test)]")).collect();
+    let of_functions = sources().filter(|source| source.starts_with("functions"));
+    let with_tests: Vec<_> = of_functions.filter(|source| read(source).contains("#[cfg(test)]")).collect();
     for name in functions() {
         let file = format!("functions/{name}/Cargo.toml");
         let manifest = toml(&file);

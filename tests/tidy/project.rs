@@ -58,6 +58,11 @@ pub fn files() -> Vec<PathBuf> {
     files
 }
 
+/// The files among them that are Rust.
+pub fn sources() -> impl Iterator<Item = PathBuf> {
+    files().into_iter().filter(|file| file.extension().is_some_and(|end| end == "rs"))
+}
+
 /// The names of the functions, which are the folders of `functions/`.
 pub fn functions() -> BTreeSet<String> {
     entries("functions")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
-use crate::project::{files, read};
+use crate::project::{read, sources};
 
 /// What is to be had in one room only.
 struct Seam {
@@ -48,7 +48,7 @@ fn time_randomness_and_settings_come_from_one_room_each() {
     let excepted: BTreeSet<_> = EXCEPTIONS.iter().map(|(file, _)| (*file).to_owned()).collect();
     let mut exceptions = BTreeSet::new();
     let mut trees = BTreeSet::new();
-    for file in files().into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "rs")) {
+    for file in sources() {
         let (name, text) = (file.display().to_string(), read(&file));
         for Seam { of, room, trees: kept, .. } in &SEAMS {
             let Some(tree) = kept.iter().find(|tree| is_in(&name, tree)) else { continue };
