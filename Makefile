@@ -17,6 +17,9 @@ PROGRAMS := $(FUNCTIONS) mayfly mayfly-cloud mayfly-worker
 PROCESSOR := --$(subst _,-,$(shell sed -n 's/^ *Architectures: \[\(.*\)\]/\1/p' template.yaml))
 # The worker's, which runs in images of any kind: without a library of theirs, on either of Fargate's processors.
 STATIC := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+# The same for a local cloud, where this machine's libc can be linked so; without it the worker runs in images that have one.
+STATICALLY = $(if $(filter /%,$(shell cc -print-file-name=libc.a)),cargo rustc --quiet --profile $(PROFILE) \
+  --package mayfly-worker --bin mayfly-worker -- -C target-feature=+crt-static,true)
 # Two clones may prepare the same cache at the same time.
 LOCKED := $(if $(shell command -v flock),flock --close $(MAYFLY_CACHE)/lock,)
 # Cargo tells a member's sources apart by time, not by clone: another clone's build must not pass for this one's.
@@ -43,7 +46,7 @@ SECONDS ?= 60
 RUNS ?= $(if $(filter file,$(origin SEED)),10000,1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test fuzz simulate load mutants bench critical-path transform fmt check build sizes worker push-worker push-image deploy delete tools programs
+.PHONY: help run cloud test fuzz simulate load mutants bench critical-path transform fmt check build sizes worker push-worker copy-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -124,25 +127,20 @@ push-worker: worker ## Push that to the stack's repository, without a container 
 	  --amd64 $(CARGO_TARGET_DIR)/$(firstword $(STATIC))/release/mayfly-worker \
 	  --arm64 $(CARGO_TARGET_DIR)/$(lastword $(STATIC))/release/mayfly-worker
 
-push-image: ## Build the default image, worker and ffmpeg, with Docker and push it to the stack's repository: make push-image [STACK=mayfly]
-	@set -e; uri=$$(aws cloudformation describe-stacks --stack-name $(STACK) --output text \
-	  --query "Stacks[0].Outputs[?OutputKey=='RepositoryUri'].OutputValue"); \
-	processor=$$(aws cloudformation describe-stacks --stack-name $(STACK) --output text \
-	  --query "Stacks[0].Parameters[?ParameterKey=='Architecture'].ParameterValue"); \
-	case $$processor in ARM64) platform=linux/arm64;; *) platform=linux/amd64;; esac; \
-	aws ecr get-login-password | docker login --username AWS --password-stdin "$${uri%%/*}"; \
-	docker build --platform $$platform --file container/Dockerfile --tag "$$uri:latest" .; \
-	docker push "$$uri:latest"
+# Of the parameter that the stack has: blob by blob, so that the image is there in every network mode.
+copy-image: ## Copy the stack's default image into its repository: make copy-image [STACK=mayfly]
+	cargo run --quiet --bin mayfly -- image copy --stack $(STACK)
 
 # An account's first cluster fails while ECS is still making its own role, and its first load balancer wants a right to make
 # one that no function has.
 # Source: github.com/aws/containers-roadmap/issues/2614, github.com/kubernetes/kops/issues/16218.
-deploy: build ## Deploy to the AWS account of your credentials
+deploy: build worker ## Deploy to the AWS account of your credentials, worker and default image too: make deploy [STACK=mayfly]
 	@aws iam get-role --role-name AWSServiceRoleForECS >/dev/null 2>&1 \
 	  || aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com >/dev/null
 	@aws iam get-role --role-name AWSServiceRoleForElasticLoadBalancing >/dev/null 2>&1 \
 	  || aws iam create-service-linked-role --aws-service-name elasticloadbalancing.amazonaws.com >/dev/null
-	sam deploy --guided
+	sam deploy --guided --stack-name $(STACK)
+	$(MAKE) push-worker copy-image
 
 # A NAT gateway of a job whose teardown went with the stack would bill for ever.
 delete: tools ## Wait for the jobs that run (ARGS=--stop stops them), see that nothing is left, and delete the stack: make delete [STACK=mayfly]
@@ -160,6 +158,6 @@ programs: tools
 	@mkdir -p $(MAYFLY_PROGRAMS) $(CARGO_TARGET_DIR)
 	@test -n "$(wildcard $(BUILT)/deps/libaws_sdk_ec2-*.rlib)" || echo "The first build takes 5 to 12 minutes" \
 	  "on two cores, and that of the tests twice as long, most of it for aws-sdk-ec2; later ones compile only what has changed."
-	@$(LOCKED) sh -c '$(CLAIMED); $(TICKING); cargo build --profile $(PROFILE) && for program in $(PROGRAMS); do \
+	@$(LOCKED) sh -c '$(CLAIMED); $(TICKING); cargo build --profile $(PROFILE) && $(STATICALLY) && for program in $(PROGRAMS); do \
 	  test $(MAYFLY_PROGRAMS)/$$program -nt $(BUILT)/$$program \
 	  || strip -o $(MAYFLY_PROGRAMS)/$$program $(BUILT)/$$program || exit 1; done'

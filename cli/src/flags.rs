@@ -33,6 +33,27 @@ pub struct Flags {
     /// Disk, such as 50G
     #[arg(long, value_name = "SIZE", value_parser = gibibytes)]
     storage: Option<u32>,
+    /// The processor [default: the stack's]
+    #[arg(long, value_enum, value_name = "PROCESSOR")]
+    architecture: Option<Architecture>,
+    /// Who the command runs as: USER or USER:GROUP, each a number or a name that the image knows
+    #[arg(long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Where the command begins in the image, or `image` for the image's own [default: where its files are]
+    #[arg(short, long = "workdir", value_name = "FOLDER")]
+    workdir: Option<String>,
+    /// The program that runs with the arguments after `--`
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Nothing can be written but where the command's files are, and in /tmp
+    #[arg(long)]
+    read_only: bool,
+    /// How many seconds the command has when its container is told to stop
+    #[arg(long, value_name = "SECONDS")]
+    stop_timeout: Option<u32>,
+    /// A limit of its processes, such as nofile=1024:65536
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
     /// A variable of the command; NAME alone takes this shell's value
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -80,6 +101,15 @@ enum Capacity {
     Spot,
     OnDemand,
     SpotThenOnDemand,
+}
+
+/// The document's `container.architecture`.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Architecture {
+    #[value(name = "X86_64")]
+    X86_64,
+    #[value(name = "ARM64")]
+    Arm64,
 }
 
 /// The document's `network.mode`.
@@ -131,6 +161,14 @@ impl Flags {
         said.say_if("--cpu", "container.cpu", self.cpu)?;
         said.say_if("--memory", "container.memoryMiB", self.memory)?;
         said.say_if("--storage", "container.storageGiB", self.storage)?;
+        said.say_if("--architecture", "container.architecture", self.architecture.as_ref().map(word))?;
+        said.say_if("--user", "container.user", self.user.as_deref())?;
+        said.say_if("--workdir", "container.workingDirectory", self.workdir.as_deref())?;
+        said.say_if("--read-only", "container.readOnly", self.read_only.then_some(true))?;
+        said.say_if("--stop-timeout", "container.stopTimeout", self.stop_timeout)?;
+        for (index, limit) in self.ulimit.iter().enumerate() {
+            said.say("--ulimit", &format!("container.ulimits[{index}]"), ulimit(limit)?)?;
+        }
         for pair in &self.env {
             let (name, value) = match pair.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
@@ -151,8 +189,9 @@ impl Flags {
             let (file, to) = placed("--out", pair)?;
             said.say("--out", &format!("task.outputs[{index}]"), json!({ "file": file, "to": to }))?;
         }
-        let command = (!self.command.is_empty()).then(|| self.command.clone());
-        said.say_if("the command after --", "task.command", command)?;
+        let command: Vec<_> = self.entrypoint.iter().chain(&self.command).cloned().collect();
+        let said_by = if self.entrypoint.is_some() { "--entrypoint" } else { "the command after --" };
+        said.say_if(said_by, "task.command", (!command.is_empty()).then_some(command))?;
         said.say_if("--timeout", "timeoutMinutes", self.timeout)?;
         said.say_if("--attempts", "attempts", self.attempts)?;
         said.say_if("--on-demand", "capacity", self.on_demand.then_some("on-demand"))?;
@@ -167,6 +206,13 @@ impl Flags {
         }
         said.say_if("--as", "user", self.submitter.as_deref())?;
         said.say_all(&self.set)?;
+        if said.document.get("service").is_none() {
+            // What the image runs by itself is a job too.
+            let work = place(&mut said.document, &[Step::Field("task")])?;
+            if work.is_null() {
+                *work = json!({});
+            }
+        }
         Ok(said.document)
     }
 
@@ -313,6 +359,15 @@ fn placed<'a>(flag: &str, pair: &'a str) -> Result<(&'a str, &'a str)> {
     Ok((file, pair))
 }
 
+/// `NAME=SOFT[:HARD]`, as Docker takes a limit.
+fn ulimit(text: &str) -> Result<Value> {
+    let problem = || format!("--ulimit {text}: say NAME=SOFT[:HARD], such as nofile=1024:65536");
+    let (name, limits) = text.split_once('=').with_context(problem)?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let number = |text: &str| text.parse::<u32>().with_context(problem);
+    Ok(json!({ "name": name, "softLimit": number(soft)?, "hardLimit": number(hard)? }))
+}
+
 fn last_part(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
@@ -400,6 +455,17 @@ mod tests {
             "4G",
             "--storage",
             "50GiB",
+            "--architecture",
+            "ARM64",
+            "--user",
+            "1000:app",
+            "-w",
+            "image",
+            "--read-only",
+            "--stop-timeout",
+            "90",
+            "--ulimit",
+            "nofile=1024:65536",
             "-e",
             "A=b=c",
             "-e",
@@ -432,6 +498,9 @@ mod tests {
         ]);
         let expected = json!({
             "container": { "image": "ffmpeg:7", "cpu": 512, "memoryMiB": 4096, "storageGiB": 50,
+                           "architecture": "ARM64", "user": "1000:app", "workingDirectory": "image",
+                           "readOnly": true, "stopTimeout": 90,
+                           "ulimits": [{ "name": "nofile", "softLimit": 1024, "hardLimit": 65536 }],
                            "environment": { "A": "b=c", "a.b": "" }, "secrets": { "KEY": "arn:aws:ssm:::parameter/key" } },
             "task": { "inputs": [{ "file": "a=1.mp4", "from": "s3://b/in/a=1.mp4" },
                                  { "file": "b.mp4", "from": "https://e.org/x?y=z" }],
@@ -466,6 +535,17 @@ mod tests {
         ]);
         assert_eq!((&said["task"]["inputs"], &said["task"]["outputs"]), (&inputs, &outputs));
         assert!(document(&["--in", "https://e.org/a/"]).unwrap_err().contains("say FILE=https://e.org/a/"));
+    }
+
+    #[test]
+    fn an_entry_point_comes_before_the_arguments_and_an_image_alone_is_a_job() {
+        let said = document(&["--image", "alpine", "--entrypoint", "wc", "--", "-l"]);
+        let expected = json!({ "container": { "image": "alpine" }, "task": { "command": ["wc", "-l"] } });
+        assert_eq!(said, Ok(expected));
+        let own = document(&["--image", "alpine"]);
+        assert_eq!(own, Ok(json!({ "container": { "image": "alpine" }, "task": {} })));
+        let twice = document(&["--entrypoint", "wc", "--set", "task.command=[]"]).unwrap_err();
+        assert!(twice.contains("--entrypoint has said what task.command is"), "{twice}");
     }
 
     #[test]

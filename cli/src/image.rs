@@ -17,15 +17,27 @@ const WORKER_TAG: &str = "worker";
 /// Where the worker is in its image.
 const WORKER_PATH: &str = "/usr/local/bin/mayfly-worker";
 
-/// Copies the image called `image` into the stack's repository, and prints what it is called there. No platform stands for
-/// the stack's processor, and `None` among them for all that there are.
+/// The tag of the image that jobs have which name none.
+const DEFAULT_TAG: &str = "default";
+
+/// Copies the image called `image`, or that of jobs that name none, into the stack's repository, and prints what it is called
+/// there. No platform stands for the stack's processor, and `None` among them for all that there are.
 pub async fn copy(
     stack: &Stack,
-    image: &str,
+    image: Option<&str>,
     platforms: Vec<Option<Platform>>,
     username: Option<String>,
 ) -> Result<()> {
-    let target = target(stack, &tag(image)?).await?;
+    let (image, tag) = match image {
+        Some(image) => (image, tag(image)?),
+        None => {
+            let image = stack.default_image.as_deref();
+            let image =
+                image.with_context(|| format!("the stack `{}` has no parameter DefaultImage", stack.name))?;
+            (image, DEFAULT_TAG.to_owned())
+        }
+    };
+    let target = target(stack, &tag).await?;
     let credentials = match username {
         None => Credentials::Anonymous,
         Some(user) => {
@@ -46,7 +58,7 @@ pub async fn copy(
     };
     let digest = mayfly_images::copy(&source, &target, &platforms, told).await?;
     out::tell(&format!("  {digest}"));
-    Ok(out::print(&target.name())?)
+    Ok(out::print(&format!("{}:{tag}", stack.repository))?)
 }
 
 /// Pushes the workers in the files `amd64` and `arm64` as one image, and prints what it is called.
@@ -59,7 +71,7 @@ pub async fn push_worker(stack: &Stack, amd64: &Path, arm64: &Path) -> Result<()
     let target = target(stack, WORKER_TAG).await?;
     let digest = push_program(&target, &Program { path: WORKER_PATH, amd64: &amd64, arm64: &arm64 }).await?;
     out::tell(&format!("  {digest}"));
-    Ok(out::print(&target.name())?)
+    Ok(out::print(&format!("{}:{WORKER_TAG}", stack.repository))?)
 }
 
 /// The password of `user`, a line of standard input that no terminal shows.
@@ -77,9 +89,14 @@ fn password(user: &str) -> io::Result<String> {
 async fn target(stack: &Stack, tag: &str) -> Result<Remote> {
     let answer = stack.ecr.get_authorization_token().send().await;
     let answer = answer.map_err(aws("sign in at the stack's repository"))?;
-    let token = answer.authorization_data().first().and_then(|data| data.authorization_token());
+    let data = answer.authorization_data().first();
+    let token = data.and_then(|data| data.authorization_token());
     let credentials = Credentials::of_ecr(token.context("ECR gave out no authorization token")?)?;
-    Ok(Remote::target(&format!("{}:{tag}", stack.repository), credentials)?)
+    // A local cloud's registry is not where its name says.
+    let endpoint = data.and_then(|data| data.proxy_endpoint()).and_then(|url| url.split_once("://"));
+    let (host, name) = stack.repository.split_once('/').context("the stack's repository has no name")?;
+    let host = endpoint.map_or(host, |(_, host)| host.trim_end_matches('/'));
+    Ok(Remote::target(&format!("{host}/{name}:{tag}"), credentials)?)
 }
 
 fn own_platform(stack: &Stack) -> Result<Platform> {

@@ -300,8 +300,9 @@ struct Drain {
 
 #[derive(Args)]
 struct Copy {
-    /// The image, as in `docker.io/library/nginx:1.29`; one without a host is Docker Hub's
-    image: String,
+    /// The image, as in `docker.io/library/nginx:1.29`; one without a host is Docker Hub's [default: the stack's
+    /// `DefaultImage`, for jobs that name none]
+    image: Option<String>,
     /// What to copy of it, as in linux/amd64, or `all`; may be given more than once [default: the stack's processor]
     #[arg(long = "platform", value_name = "PLATFORM", value_parser = platform)]
     platforms: Vec<Option<Platform>>,
@@ -373,7 +374,7 @@ async fn execute(stack: &str, command: Command) -> Result<ExitCode> {
             drain::drain(&Stack::find(stack).await?, &mut View::on_stdout(), stop).await
         }
         Command::Image { command: ImageCommand::Copy(Copy { image, platforms, username }) } => {
-            printed(image::copy(&Stack::find(stack).await?, &image, platforms, username).await)
+            printed(image::copy(&Stack::find(stack).await?, image.as_deref(), platforms, username).await)
         }
         Command::Image { command: ImageCommand::PushWorker(PushWorker { amd64, arm64 }) } => {
             printed(image::push_worker(&Stack::find(stack).await?, &amd64, &arm64).await)

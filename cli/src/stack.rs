@@ -31,6 +31,8 @@ pub struct Stack {
     pub repository: String,
     /// The containers' processor, `X86_64` or `ARM64`, where CloudFormation tells it.
     pub architecture: Option<String>,
+    /// Its parameter `DefaultImage`.
+    pub default_image: Option<String>,
     /// Step Functions.
     pub states: aws_sdk_sfn::Client,
     /// DynamoDB.
@@ -72,10 +74,12 @@ impl Stack {
         };
         let status = stack.stack_status().map_or("without a status", |status| status.as_str()).to_owned();
         let name = stack.stack_name.unwrap_or_else(|| name.to_owned());
-        let mut parameters = stack.parameters.unwrap_or_default().into_iter();
-        let architecture = parameters
-            .find(|parameter| parameter.parameter_key() == Some("Architecture"))
-            .and_then(|parameter| parameter.parameter_value);
+        let parameters = stack.parameters.unwrap_or_default();
+        let parameter = |key: &str| {
+            let found = parameters.iter().find(|parameter| parameter.parameter_key() == Some(key));
+            found.and_then(|parameter| parameter.parameter_value.clone())
+        };
+        let (architecture, default_image) = (parameter("Architecture"), parameter("DefaultImage"));
         let outputs = stack.outputs.unwrap_or_default().into_iter();
         let mut outputs: HashMap<_, _> =
             outputs.filter_map(|output| Some((output.output_key?, output.output_value?))).collect();
@@ -106,6 +110,7 @@ impl Stack {
             extender,
             repository,
             architecture,
+            default_image,
             states: aws_sdk_sfn::Client::new(&patient),
             dynamodb: aws_sdk_dynamodb::Client::new(&patient),
             lambda: aws_sdk_lambda::Client::new(&patient),

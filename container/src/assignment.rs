@@ -3,10 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::env;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,16 +32,20 @@ use crate::descendants::Subreaper;
 use crate::disk::{self, free};
 use crate::done::Reporter;
 use crate::download::{self, Partial};
+use crate::environment::of_command;
 use crate::fill::Filler;
 use crate::folder::{self, Folder};
 use crate::http::{Http, Tries, Trouble, is_signed, place};
 use crate::list::OutputList;
 use crate::listing::{Listing, unavailable};
 use crate::measure::{self, Output, gigabytes, upload_failure};
+use crate::program::{self, PATH, Places};
 use crate::progress::{LINE_LIMIT, percent};
+use crate::settings::Directory;
 use crate::stop::{Stop, StopSignal};
 use crate::upload;
 use crate::urls::{Pace, UrlDesk};
+use crate::user::User;
 
 /// How long the list of what was uploaded may still take when the rest has failed.
 const LIST_TIME: Duration = Duration::from_secs(10);
@@ -53,8 +59,16 @@ pub struct Tools {
     pub pace: Pace,
     /// The folder of the container's control group.
     pub cgroup: PathBuf,
-    /// The user and the group that the command runs as; none: the worker's own.
-    pub runs_as: Option<u32>,
+    /// The user that the command runs as; none: the worker's own. Or why there is no such user.
+    pub user: Result<Option<User>, String>,
+    /// Where each start has a folder of its own.
+    pub folder: PathBuf,
+    /// Where the command begins.
+    pub directory: Directory,
+    /// The worker's program.
+    pub launcher: PathBuf,
+    /// How long the command may take to end when the container is told to stop.
+    pub stop_timeout: Duration,
     /// Who ends what a command leaves behind.
     pub subreaper: Option<Subreaper>,
 }
@@ -127,7 +141,12 @@ struct Course {
 impl Course {
     fn make_folder(&self) -> Result<Folder, Failure> {
         self.check_names()?;
-        Folder::create(self.tools.runs_as).map_err(|error| {
+        let invalid = |message: &String| {
+            let message = format!("{message}; correct container.user");
+            Failure { class: Class::InvalidJob, message, output: None }
+        };
+        let user = self.tools.user.as_ref().map_err(invalid)?;
+        Folder::create(&self.tools.folder, user.as_ref()).map_err(|error| {
             disk::failure(Class::Internal, format!("the working folder could not be made: {error}"), &error)
         })
     }
@@ -144,8 +163,9 @@ impl Course {
 
     async fn work(&mut self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {
         let stop = self.stop.clone();
+        let program = self.find_program(folder)?;
         stop.guard(Phase::Downloading, self.download_all(folder, desk)).await?;
-        self.run_command(folder).await?;
+        self.run_command(&program, folder).await?;
         let uploaded = stop.guard(Phase::Uploading, self.upload_all(folder, desk)).await;
         match &uploaded {
             Ok(()) => stop.guard(Phase::Uploading, self.upload_list(desk)).await,
@@ -157,6 +177,32 @@ impl Course {
                 uploaded
             }
             Err(_) => uploaded,
+        }
+    }
+
+    /// Finds the command's program and where it begins before anything is downloaded for it.
+    fn find_program(&self, folder: &Folder) -> Result<PathBuf, Failure> {
+        let Assignment { command, inputs, .. } = &self.assignment;
+        let Some(program) = command.first() else {
+            let message = "task.command is an empty list; it needs a program".to_owned();
+            return Err(Failure { class: Class::InvalidJob, message, output: None });
+        };
+        let (work, path) = (folder.work(), of_command().remove(OsStr::new("PATH")));
+        let path = path.unwrap_or_else(|| PATH.into());
+        let image = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let inputs: Vec<_> = inputs.iter().map(|input| input.file.as_str()).collect();
+        let places = Places { path: &path.to_string_lossy(), image: &image, work: &work, inputs: &inputs };
+        let program = program::find(program, places)?;
+        match &self.tools.directory {
+            Directory::Of(directory) if !directory.is_dir() => {
+                let directory = directory.display().to_string();
+                let message = format!(
+                    "the image has no folder {}, in which the command is to begin; correct container.workingDirectory",
+                    shown(&directory)
+                );
+                Err(Failure { class: Class::CommandFailed, message, output: None })
+            }
+            _ => Ok(program),
         }
     }
 
@@ -261,12 +307,7 @@ impl Course {
         Tries::new(self.tools.pace.backoff, self.stop.time_left())
     }
 
-    async fn run_command(&mut self, folder: &Folder) -> Result<(), Failure> {
-        let command = &self.assignment.command;
-        let Some(program) = command.first() else {
-            let message = "task.command is an empty list; it needs a program".to_owned();
-            return Err(Failure { class: Class::InvalidJob, message, output: None });
-        };
+    async fn run_command(&mut self, program: &Path, folder: &Folder) -> Result<(), Failure> {
         self.progress.send_replace(Progress { phase: Phase::Running, percent: None, line: None });
         for output in &self.assignment.outputs {
             let made = match Pattern::parse(output).map(|pattern| pattern.folder()) {
@@ -284,14 +325,31 @@ impl Course {
             disk::failure(Class::Internal, format!("the inputs could not be handed over: {error}"), &error)
         })?;
         let (work, temporary) = (folder.work(), folder.temporary());
-        let Tools { cgroup, runs_as, subreaper, .. } = &self.tools;
-        let (stdout, (runs_as, subreaper)) = (io::stdout(), (*runs_as, *subreaper));
-        let console = stdout.as_fd();
-        let place = Place { work: &work, temporary: &temporary, runs_as, cgroup, free, subreaper, console };
-        let ended = command::run(command, place, self.progress.clone(), &self.stop).await?;
+        let Tools { cgroup, user, directory, launcher, stop_timeout, subreaper, .. } = &self.tools;
+        let image = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let directory = match directory {
+            Directory::Files => &work,
+            Directory::Image => &image,
+            Directory::Of(directory) => directory,
+        };
+        let stdout = io::stdout();
+        let place = Place {
+            directory,
+            work: &work,
+            temporary: &temporary,
+            user: user.as_ref().ok().and_then(Option::as_ref),
+            launcher,
+            stop_timeout: *stop_timeout,
+            cgroup,
+            free,
+            subreaper: *subreaper,
+            console: stdout.as_fd(),
+        };
+        let command = &self.assignment.command;
+        let ended = command::run(program, command, place, self.progress.clone(), &self.stop).await?;
         self.finished.exit_code = ended.status.code();
         info!(exit_code = ended.status.code(), "command ended");
-        ended.verdict(program)
+        ended.verdict(&command[0])
     }
 
     async fn upload_all(&mut self, folder: &Folder, desk: &mut UrlDesk) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::fchown;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use mayfly_model::class::Class;
 use mayfly_model::message::{Failure, Phase, Progress};
 use mayfly_model::shown::shown;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, Uid, User, geteuid};
+use nix::unistd::{Pid, geteuid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::select;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
@@ -30,17 +31,24 @@ use tracing::warn;
 use crate::descendants::Subreaper;
 use crate::disk::DiskWatch;
 use crate::environment::of_command;
+use crate::launch::{self, Obstacle};
 use crate::oom::OomWatch;
 use crate::output::{Piece, Splitter, Tail};
+use crate::program::PATH;
 use crate::progress::Meter;
 use crate::stop::StopSignal;
+use crate::user::User;
 
 /// What is still in the pipe when the command has ended arrives in this time; a process that could not be killed may hold
 /// it open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 const CHUNK: usize = 16 * 1024;
 
-/// Root's home, which other users may not enter; Docker sets `HOME` to it where the image sets no other.
+/// The variable that names the job's folder.
+const FILES: &str = "MAYFLY_FILES";
+
+/// Root's home, which other users may not enter. The container's first process is root, so `HOME` is this where the image sets
+/// no other.
 const ROOTS_HOME: &str = "/root";
 
 /// The name of the command's user, unless the image's `/etc/passwd` has another for its number.
@@ -49,12 +57,18 @@ const USER_NAME: &str = "mayfly";
 /// Where a command runs, and as whom.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// Its working folder.
+    /// Where it begins.
+    pub directory: &'a Path,
+    /// The job's folder.
     pub work: &'a Path,
     /// Its folder for temporary files, where the environment names none.
     pub temporary: &'a Path,
-    /// Its user and group; none: the worker's own.
-    pub runs_as: Option<u32>,
+    /// Its user; none: the worker's own.
+    pub user: Option<&'a User>,
+    /// The worker's program, which becomes the command's.
+    pub launcher: &'a Path,
+    /// How long it may take to end when the container is told to stop.
+    pub stop_timeout: Duration,
     /// The folder of the container's control group.
     pub cgroup: &'a Path,
     /// How many bytes of disk are left for files in a folder.
@@ -77,9 +91,10 @@ pub struct Ended {
     disk_full: bool,
 }
 
-/// Runs `argv` at its `place`, without a shell, and passes its output on to the worker's own. `progress` follows it. At
+/// Runs `program` with the arguments `argv` at its `place`, without a shell, and passes its output on to the worker's own. `progress` follows it. At
 /// `stop` the command is asked to end, and then killed. Whatever it has started ends with it.
 pub async fn run(
+    program: &Path,
     argv: &[String],
     place: Place<'_>,
     progress: Arc<watch::Sender<Progress>>,
@@ -87,7 +102,7 @@ pub async fn run(
 ) -> Result<Ended, Failure> {
     let (oom, disk) = (OomWatch::begin(place.cgroup), DiskWatch::begin());
     let look = || (place.free)(place.work);
-    let (mut child, printed) = spawn(argv, place).map_err(|error| could_not_start(&argv[0], &error))?;
+    let (mut child, printed) = spawn(program, argv, place).await?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     prefer_to_kill(group);
     let observer =
@@ -103,7 +118,7 @@ pub async fn run(
     };
     let (status, stopped) = select! {
         status = child.wait() => (status, None),
-        reason = stop.stopped() => (end(&mut child, group, reason.grace()).await, Some(reason)),
+        reason = stop.stopped() => (end(&mut child, group, reason.grace(place.stop_timeout)).await, Some(reason)),
         never = burials => match never {},
         never = disk.watch(look) => match never {},
     };
@@ -158,33 +173,59 @@ impl Ended {
 }
 
 /// The command, and what it prints: both of its streams in one pipe, so that they stay in order.
-fn spawn(argv: &[String], place: Place<'_>) -> io::Result<(Child, Receiver)> {
-    let (reader, writer) = io::pipe()?;
-    let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]).current_dir(place.work).env_clear().envs(environment(place)).process_group(0);
-    if let Some(id) = place.runs_as {
-        // This drops the worker's other groups as well, and with root its capabilities.
-        // Source: std::os::unix::process::CommandExt::uid, capabilities(7).
-        command.uid(id).gid(id);
+async fn spawn(program: &Path, argv: &[String], place: Place<'_>) -> Result<(Child, Receiver), Failure> {
+    let failure = |error: io::Error| could_not_start(&argv[0], &error);
+    let (reader, writer) = io::pipe().map_err(failure)?;
+    if let Some(user) = place.user {
         // A command may open /dev/stdout, which only the owner of the pipe may.
-        fchown(&writer, Some(id), Some(id))?;
+        fchown(&writer, Some(user.id), Some(user.group)).map_err(failure)?;
     }
-    let child = command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).spawn()?;
-    Ok((child, Receiver::from_owned_fd(reader.into())?))
+    let (command, said) = launch::command(place.launcher, place.user, program, argv).map_err(failure)?;
+    let mut command = Command::from(command);
+    command.current_dir(place.directory).env_clear().envs(environment(place)).process_group(0);
+    command.stdout(writer.try_clone().map_err(failure)?).stderr(writer);
+    let mut child = command.spawn().map_err(failure)?;
+    // It holds the other end of what is listened to.
+    drop(command);
+    // Its process says at once whether it runs.
+    let obstacle = spawn_blocking(|| launch::obstacle(said)).await.map_err(io::Error::other).flatten();
+    match obstacle.map_err(failure)? {
+        None => Ok((child, Receiver::from_owned_fd(reader.into()).map_err(failure)?)),
+        Some(obstacle) => {
+            let _ = child.wait().await;
+            Err(match obstacle {
+                Obstacle::Program(number) => failure(io::Error::from_raw_os_error(number)),
+                Obstacle::User(number) => {
+                    let (error, user) =
+                        (io::Error::from_raw_os_error(number), place.user.map(|user| user.id));
+                    let message =
+                        format!("the command could not run as user {}: {error}", user.unwrap_or_default());
+                    Failure { class: Class::Internal, message, output: None }
+                }
+            })
+        }
+    }
 }
 
 /// The command's own variables, and what a program expects to find beside them.
 fn environment(place: Place<'_>) -> BTreeMap<OsString, OsString> {
     let mut environment = of_command();
     let temporary = place.temporary.as_os_str();
+    environment.insert(FILES.into(), place.work.into());
+    environment.entry("PATH".into()).or_insert_with(|| PATH.into());
     environment.entry("TMPDIR".into()).or_insert_with(|| temporary.to_owned());
-    let home = environment.entry("HOME".into()).or_insert_with(|| temporary.to_owned());
-    if place.runs_as.is_some() && home == ROOTS_HOME {
-        temporary.clone_into(home);
+    let home = place.user.and_then(|user| user.home.as_deref()).filter(|home| home.is_dir());
+    let home = home.map_or(temporary, Path::as_os_str);
+    let given = environment.entry("HOME".into()).or_insert_with(|| home.to_owned());
+    if place.user.is_some_and(|user| user.id != 0) && given == ROOTS_HOME {
+        home.clone_into(given);
     }
     // Programs ask the environment first, and then the table of users, where an image may have nobody of this number.
-    let user = User::from_uid(place.runs_as.map_or_else(geteuid, Uid::from_raw)).ok().flatten();
-    let name = user.map_or_else(|| USER_NAME.to_owned(), |user| user.name);
+    let name = match place.user {
+        Some(user) => user.name.clone(),
+        None => nix::unistd::User::from_uid(geteuid()).ok().flatten().map(|user| user.name),
+    };
+    let name = name.unwrap_or_else(|| USER_NAME.to_owned());
     for variable in ["USER", "LOGNAME"] {
         environment.entry(variable.into()).or_insert_with(|| name.clone().into());
     }
@@ -202,8 +243,8 @@ fn could_not_start(program: &str, error: &io::Error) -> Failure {
     let program = shown(program);
     let message = match error.kind() {
         io::ErrorKind::NotFound => format!(
-            "the command `{program}` could not be started: neither the image nor the inputs have such a program, \
-             or its interpreter is missing"
+            "the command `{program}` could not be started: the interpreter that it names, or the loader of its libraries, is \
+             not in the image"
         ),
         io::ErrorKind::PermissionDenied => format!(
             "the command `{program}` could not be started: it is not executable; \

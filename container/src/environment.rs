@@ -16,16 +16,21 @@ use std::process::Command;
 use mayfly_model::names::COMMAND_VARIABLE;
 
 /// The variables that are the worker's.
-const OWN: [&str; 15] = [
+const OWN: [&str; 20] = [
     // register-task's.
     "MAYFLY_DONE_QUEUE_URL",
+    "MAYFLY_FOLDER",
     "MAYFLY_JOB",
     "MAYFLY_MAILBOX_URL",
     "MAYFLY_QUEUE_ENDPOINTS",
+    "MAYFLY_STOP_TIMEOUT",
+    "MAYFLY_USER",
+    "MAYFLY_WORKING_DIRECTORY",
     // A local cloud's.
     "MAYFLY_CGROUP",
     "MAYFLY_ENDPOINT_URL",
     "MAYFLY_S3_ENDPOINT_URL",
+    "MAYFLY_ONE_USER",
     // Fargate's; on a local cloud the credentials have a full URI.
     // Source: ECS developer guide, "Amazon ECS environment variables", "Amazon ECS task metadata endpoint", "Amazon ECS task
     // IAM role".

@@ -1,7 +1,6 @@
 //! The folder that one assignment has for itself. Names never lead out of it, not even by a link that the command made: the worker could read
 //! what the command may not.
 
-use std::env;
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
@@ -14,12 +13,13 @@ use mayfly_model::job::{FOLDER_LIMIT, Pattern};
 use mayfly_model::message::FileSize;
 use mayfly_model::shown::shown;
 use nix::fcntl::OFlag;
-use nix::unistd::geteuid;
+use nix::unistd::{getegid, geteuid};
 use tracing::{Span, info, warn};
 
 use crate::links;
 use crate::list::OutputList;
 use crate::tree;
+use crate::user::User;
 use crate::walk;
 
 /// How many names [`Folder::listing`] shows.
@@ -44,7 +44,18 @@ pub struct Folder {
     /// The working folder.
     inside: Dir,
     /// Who owns both from [`Folder::hand_over`] on.
-    owner: u32,
+    owner: Owner,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    user: u32,
+    group: u32,
+}
+
+/// The worker itself.
+fn own() -> Owner {
+    Owner { user: geteuid().as_raw(), group: getegid().as_raw() }
 }
 
 /// Whether `name` stays in the working folder: relative, and without `..`.
@@ -54,19 +65,13 @@ pub fn is_inside(name: &str) -> bool {
 }
 
 impl Folder {
-    /// Makes a folder in the working directory of the worker, or where that is read-only or closed to the command, in the
-    /// one for temporary files. The command will run as `runs_as`, or else as the worker's own user.
-    pub fn create(runs_as: Option<u32>) -> io::Result<Self> {
-        let owner = runs_as.unwrap_or_else(|| geteuid().as_raw());
-        env::current_dir()
-            .and_then(|parent| Self::create_in(&parent, owner))
-            .or_else(|_| Self::create_in(&env::temp_dir(), owner))
-    }
-
-    fn create_in(parent: &Path, owner: u32) -> io::Result<Self> {
-        let may_enter = owner == geteuid().as_raw() || may_enter(parent, owner)?;
+    /// Makes a folder in `parent` for a command that will run as `user`, or else as the worker's own user.
+    pub fn create(parent: &Path, user: Option<&User>) -> io::Result<Self> {
+        let owner = user.map_or_else(own, |user| Owner { user: user.id, group: user.group });
+        let may_enter = owner == own() || may_enter(parent, owner)?;
         if !may_enter {
-            let closed = format!("{} is closed to user {owner}, who runs the command", parent.display());
+            let (parent, user) = (parent.display(), owner.user);
+            let closed = format!("{parent} is closed to user {user}, who runs the command");
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, closed));
         }
         // The path without links is the one that the command sees.
@@ -97,7 +102,7 @@ impl Folder {
 
     /// Gives all that is there to the command's user. Nobody but the worker could get in before.
     pub fn hand_over(&self) -> io::Result<()> {
-        if self.owner == geteuid().as_raw() {
+        if self.owner == own() {
             return Ok(());
         }
         give(&self.temporary(), self.owner)?;
@@ -135,7 +140,7 @@ impl Folder {
         }
         let size = |(name, metadata): (String, cap_std::fs::Metadata)| {
             let file = format!("{folder}{name}");
-            if metadata.uid() != self.owner {
+            if metadata.uid() != self.owner.user {
                 let told = format!("{} is not the command's own file", shown(&file));
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, told));
             }
@@ -158,7 +163,7 @@ impl Folder {
         // A link that has been put there meanwhile leads out of the folder no more than another.
         let file = self.inside.open_with(place, &options)?.into_std();
         let metadata = file.metadata()?;
-        check(&metadata, self.owner).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        check(&metadata, self.owner.user).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         Ok((file, metadata.len()))
     }
 
@@ -198,11 +203,15 @@ fn temporary(place: &Place) -> PathBuf {
     place.0.join("tmp")
 }
 
-/// Whether `user`, who is in no group, may go through `folder` and all above it.
-fn may_enter(folder: &Path, user: u32) -> io::Result<bool> {
+/// Whether `owner`, whatever further groups they are in, may go through `folder` and all above it.
+fn may_enter(folder: &Path, owner: Owner) -> io::Result<bool> {
     for folder in folder.canonicalize()?.ancestors() {
         let metadata = folder.metadata()?;
-        let bit = if metadata.uid() == user { 0o100 } else { 0o001 };
+        let bit = match metadata {
+            _ if metadata.uid() == owner.user => 0o100,
+            _ if metadata.gid() == owner.group => 0o010,
+            _ => 0o001,
+        };
         if metadata.mode() & bit == 0 {
             return Ok(false);
         }
@@ -210,17 +219,17 @@ fn may_enter(folder: &Path, user: u32) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Makes `user` the owner of `path`, what is in it first.
-fn give(path: &Path, user: u32) -> io::Result<()> {
+/// Gives `path` to `owner`, what is in it first.
+fn give(path: &Path, owner: Owner) -> io::Result<()> {
     if path.symlink_metadata()?.is_dir() {
         for entry in fs::read_dir(path)? {
-            give(&entry?.path(), user)?;
+            give(&entry?.path(), owner)?;
         }
     }
-    lchown(path, Some(user), Some(user))
+    lchown(path, Some(owner.user), Some(owner.group))
 }
 
-/// Refuses what is no file of `owner`'s: a hard link, too, may lead to what the command may not read.
+/// Refuses what is no file of the user `owner`'s: a hard link, too, may lead to what the command may not read.
 fn check(metadata: &Metadata, owner: u32) -> Result<(), &'static str> {
     match metadata {
         metadata if !metadata.is_file() => Err("it is not a regular file"),
@@ -232,6 +241,7 @@ fn check(metadata: &Metadata, owner: u32) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::env;
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -240,7 +250,7 @@ mod tests {
     use super::*;
 
     fn folder() -> Folder {
-        Folder::create_in(&env::temp_dir(), geteuid().as_raw()).unwrap()
+        Folder::create(&env::temp_dir(), None).unwrap()
     }
 
     #[test]
@@ -314,19 +324,19 @@ mod tests {
         let folder = folder();
         folder.create_file("in").unwrap();
         let metadata = fs::metadata(folder.work().join("in")).unwrap();
-        check(&metadata, folder.owner).unwrap();
-        assert_eq!(check(&metadata, folder.owner + 1), Err("it is not the command's own file"));
+        check(&metadata, folder.owner.user).unwrap();
+        assert_eq!(check(&metadata, folder.owner.user + 1), Err("it is not the command's own file"));
     }
 
     #[test]
     fn a_place_that_is_closed_to_the_command_is_not_taken() {
         let parent = tempfile::tempdir().unwrap();
-        let other = geteuid().as_raw() + 1;
+        let other = User::numbered(geteuid().as_raw() + 1);
         fs::set_permissions(parent.path(), Permissions::from_mode(0o700)).unwrap();
-        let error = Folder::create_in(parent.path(), other).unwrap_err();
+        let error = Folder::create(parent.path(), Some(&other)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
         fs::set_permissions(parent.path(), Permissions::from_mode(0o711)).unwrap();
-        Folder::create_in(parent.path(), other).unwrap();
+        Folder::create(parent.path(), Some(&other)).unwrap();
     }
 
     #[test]

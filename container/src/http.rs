@@ -23,6 +23,8 @@ use tokio_util::io::StreamReader;
 use tracing::info;
 use url::{Origin, Url};
 
+use crate::trust::Trust;
+
 /// Who calls. Some servers refuse whoever does not say so.
 /// Source: RFC 9110, 10.1.5; Wikimedia Foundation User-Agent Policy.
 const USER_AGENT: &str = concat!("mayfly-worker/", env!("CARGO_PKG_VERSION"));
@@ -51,21 +53,17 @@ pub struct Http {
 
 impl Http {
     /// `endpoints` are a local cloud's, whose origins may be called in plain http.
-    pub fn new<'a>(endpoints: impl IntoIterator<Item = &'a Url>) -> anyhow::Result<Self> {
+    pub fn new<'a>(trust: &Trust, endpoints: impl IntoIterator<Item = &'a Url>) -> anyhow::Result<Self> {
         let plain = PlainHttp(endpoints.into_iter().map(Url::origin).collect());
         // A proxy that the user's environment names is for the command.
         let client = || {
-            Client::builder()
-                .user_agent(USER_AGENT)
-                .no_proxy()
-                .redirect(Policy::none())
-                .connect_timeout(CONNECT)
-                .tcp_user_timeout(SILENCE)
+            let client = Client::builder().user_agent(USER_AGENT).no_proxy().redirect(Policy::none());
+            trust.files(client.connect_timeout(CONNECT).tcp_user_timeout(SILENCE))
         };
         Ok(Self {
-            down: client().read_timeout(SILENCE).build()?,
+            down: client()?.read_timeout(SILENCE).build()?,
             // A read timeout would also count the time of sending; TCP's own covers that.
-            up: client().build()?,
+            up: client()?.build()?,
             plain,
         })
     }

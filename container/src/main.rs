@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use mayfly_worker::environment;
 use mayfly_worker::settings::Settings;
 use mayfly_worker::worker::Worker;
+use mayfly_worker::{environment, install, launch};
 use nix::sys::prctl;
 use tracing::level_filters::LevelFilter;
 use tracing::{Instrument, error, info_span};
@@ -14,9 +14,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
+    if let Some(exit_code) = launch::run_if_asked() {
+        return exit_code;
+    }
     log_as_json();
-    // Before any library has looked at the environment.
-    let lived = environment::set_apart().context("it cannot execute itself again").and_then(|()| run());
+    let lived = install::run_if_asked().and_then(|is_installed| if is_installed { Ok(()) } else { live() });
     match lived {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -24,6 +26,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn live() -> anyhow::Result<()> {
+    // Before any library has looked at the environment.
+    environment::set_apart().context("it cannot execute itself again")?;
+    run()
 }
 
 // One thread: the worker waits and copies, and the container's CPUs are the command's.

@@ -2,13 +2,19 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
+use mayfly_model::job::IMAGES;
 use nix::unistd::geteuid;
 use url::Url;
 
-/// The user and the group that a worker which is root runs the command as. An image need not have an entry for them.
-const COMMAND_UID: u32 = 10001;
+/// The user and the group that a worker which is root runs the command as where it is told of no other. An image need not have
+/// an entry for them.
+const COMMAND_USER: &str = "10001:10001";
+/// How long a command may take to end when its container is told to stop, by itself: work that does not end at once is not
+/// waited for while AWS takes the container away.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Where a container sees its own control group.
 const CGROUP: &str = "/sys/fs/cgroup";
 
@@ -31,9 +37,27 @@ pub struct Settings {
     pub s3_endpoint: Option<Url>,
     /// `MAYFLY_CGROUP`: the folder of this container's control group. Set on a local cloud only, which plays the kernel.
     pub cgroup: PathBuf,
-    /// The user and the group that the command runs as; none where the worker is not root, and it runs as the worker's
-    /// own.
-    pub runs_as: Option<u32>,
+    /// `MAYFLY_USER`: the user that the command runs as, as [`crate::user::User::find`] takes one; none where the worker is not
+    /// root, or where `MAYFLY_ONE_USER` says that there is no other. A local cloud alone says so, where the kernel has no
+    /// more for it.
+    pub user: Option<String>,
+    /// `MAYFLY_FOLDER`: where each start has a folder of its own.
+    pub folder: PathBuf,
+    /// `MAYFLY_WORKING_DIRECTORY`: where the command begins.
+    pub directory: Directory,
+    /// `MAYFLY_STOP_TIMEOUT`: how long the command may take to end when the container is told to stop.
+    pub stop_timeout: Duration,
+}
+
+/// Where a command begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Directory {
+    /// In the job's folder, where its files are.
+    Files,
+    /// In the image's own working directory.
+    Image,
+    /// In this folder of the image's.
+    Of(PathBuf),
 }
 
 impl Settings {
@@ -51,7 +75,21 @@ impl Settings {
             endpoint: local_url("MAYFLY_ENDPOINT_URL")?,
             s3_endpoint: local_url("MAYFLY_S3_ENDPOINT_URL")?,
             cgroup: env::var_os("MAYFLY_CGROUP").unwrap_or_else(|| CGROUP.into()).into(),
-            runs_as: geteuid().is_root().then_some(COMMAND_UID),
+            user: (geteuid().is_root() && env::var_os("MAYFLY_ONE_USER").is_none())
+                .then(|| env::var("MAYFLY_USER").unwrap_or_else(|_| COMMAND_USER.to_owned())),
+            folder: text("MAYFLY_FOLDER")?.into(),
+            directory: match env::var_os("MAYFLY_WORKING_DIRECTORY") {
+                None => Directory::Files,
+                Some(directory) if directory == IMAGES => Directory::Image,
+                Some(directory) => Directory::Of(directory.into()),
+            },
+            stop_timeout: match env::var("MAYFLY_STOP_TIMEOUT") {
+                Err(_) => STOP_TIMEOUT,
+                Ok(seconds) => seconds
+                    .parse()
+                    .map(Duration::from_secs)
+                    .context("the environment variable MAYFLY_STOP_TIMEOUT")?,
+            },
         })
     }
 }

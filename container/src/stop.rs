@@ -21,11 +21,10 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// How long the command may take to end by itself.
-    pub fn grace(self) -> Duration {
+    /// How long the command may take to end by itself; `interrupted` where the container is told to stop.
+    pub fn grace(self, interrupted: Duration) -> Duration {
         match self {
-            // The worker needs the rest of the container's 120 s to report.
-            Self::Interrupted => Duration::from_secs(20),
+            Self::Interrupted => interrupted,
             Self::TimedOut | Self::Superseded => Duration::from_secs(10),
         }
     }

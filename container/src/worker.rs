@@ -1,5 +1,6 @@
 //! The worker's life: wait for an order, carry it out, report, wait again, until it is told to stop.
 
+use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -19,7 +20,9 @@ use crate::done::DoneQueue;
 use crate::http::Http;
 use crate::settings::Settings;
 use crate::stop::{Stop, StopRequest};
+use crate::trust::Trust;
 use crate::urls::Pace;
+use crate::user::User;
 use crate::{done, http, mailbox, queues};
 
 /// The worker with all that it talks to.
@@ -52,9 +55,15 @@ impl Worker {
             endpoint,
             s3_endpoint,
             cgroup,
-            runs_as,
+            user,
+            folder,
+            directory,
+            stop_timeout,
         } = settings;
-        let http = Arc::new(Http::new(endpoint.iter().chain(&s3_endpoint))?);
+        let read = |table: &str| fs::read_to_string(table).unwrap_or_default();
+        let user = user.map(|user| User::find(&user, &read("/etc/passwd"), &read("/etc/group"))).transpose();
+        let trust = Trust::beside_program();
+        let http = Arc::new(Http::new(&trust, endpoint.iter().chain(&s3_endpoint))?);
         let tries = ExponentialBuilder::new().with_jitter().with_max_times(7);
         let task_arn = select! {
             task_arn = http::task_arn(&metadata_url, tries) => task_arn.context("the task's metadata could not be read")?,
@@ -63,7 +72,8 @@ impl Worker {
         // Without a limit a dead connection would hold up a heartbeat for ever; 20 s are a long poll's own.
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(mailbox::LONG_POLL + done::PATIENCE).build();
-        let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(trust.sdk()?);
+        let config = config.timeout_config(timeouts).load().await;
         let mut config = config.into_builder();
         config.set_endpoint_url(endpoint.map(String::from));
         let mut config = config.build();
@@ -79,12 +89,27 @@ impl Worker {
         }
         let sqs = aws_sdk_sqs::Client::new(&config);
         let orders = mailbox::open(sqs.clone(), mailbox_url, told_to_stop.clone());
+        let runs_as = match &user {
+            Ok(Some(user)) => user.to_string(),
+            Ok(None) => "the worker's own user".to_owned(),
+            Err(why) => why.clone(),
+        };
         info!(task_arn, runs_as, "worker started");
         Ok(Some(Self {
             job,
             orders,
             done: DoneQueue::new(sqs, done_queue_url, task_arn),
-            tools: Tools { http, pace: Pace::default(), cgroup, runs_as, subreaper },
+            tools: Tools {
+                http,
+                pace: Pace::default(),
+                cgroup,
+                user,
+                folder,
+                directory,
+                launcher: "/proc/self/exe".into(),
+                stop_timeout,
+                subreaper,
+            },
             told_to_stop,
             latest_start: 0,
         }))

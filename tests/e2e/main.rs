@@ -3,6 +3,7 @@
 
 mod support;
 
+mod any_image; // any image runs as it is
 mod attempts; // what still works is stopped before the next attempt
 mod aws_cli; // the unmodified AWS CLI sees what AWS's documentation says
 mod broken; // a local cloud that has lost a part of itself says so
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     };
     let files = [
         rights::trials,
+        any_image::trials,
         classes::trials,
         attempts::trials,
         reports::trials,

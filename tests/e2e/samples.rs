@@ -160,6 +160,7 @@ async fn stack_values(world: &World) -> Result<HashMap<String, String>> {
         ("SUBNET", before(setting("SUBNETS")?, ',')),
         ("SECURITY_GROUP", setting("SECURITY_GROUP")?),
         ("DEFAULT_IMAGE", setting("DEFAULT_IMAGE")?),
+        ("WORKER_IMAGE", setting("WORKER_IMAGE")?),
         ("AVAILABILITY_ZONE", first.to_owned()),
         ("SECOND_AVAILABILITY_ZONE", second.to_owned()),
     ];

@@ -42,20 +42,6 @@ fn a_member_takes_versions_and_lints_from_the_workspace() {
     }
 }
 
-/// Cargo builds no member while the manifest of any other is missing, and its settings are how AWS-LC is built.
-#[test]
-fn the_image_is_built_from_every_member_with_cargos_settings() {
-    let members = toml("Cargo.toml")["workspace"]["members"].clone();
-    let members = members.as_array().expect("[workspace] has members").iter().filter_map(Value::as_str);
-    let ignore = read("container/Dockerfile.dockerignore");
-    let missing: BTreeSet<_> = members
-        .filter_map(|member| member.split('/').next())
-        .chain([".cargo"])
-        .filter(|folder| !ignore.lines().any(|line| line == format!("!{folder}/")))
-        .collect();
-    assert!(missing.is_empty(), "container/Dockerfile.dockerignore: needs a line `!FOLDER/` for {missing:?}");
-}
-
 #[test]
 fn a_source_file_begins_with_its_purpose() {
     let bare: Vec<_> = sources().filter(|file| !read(file).starts_with("//! ")).collect();

@@ -134,23 +134,3 @@ fn a_machine_is_given_exactly_the_placeholders_that_it_uses() {
         }
     }
 }
-
-#[test]
-fn the_image_starts_the_worker_and_lets_it_choose_the_command_s_user() {
-    let dockerfile = read("container/Dockerfile");
-    let (_, image) = dockerfile.rsplit_once("\nFROM ").expect("a stage for the image after the build's");
-    let last = |name: &str| image.lines().filter_map(|line| line.strip_prefix(name)).next_back();
-
-    let manifest = toml("container/Cargo.toml");
-    let worker = manifest["package"]["name"].as_str().expect("container/Cargo.toml names its package");
-    let entrypoint = last("ENTRYPOINT ").and_then(|vector| serde_json::from_str::<Vec<String>>(vector).ok());
-    assert!(
-        matches!(entrypoint.as_deref(), Some([program]) if program.ends_with(&format!("/{worker}"))),
-        "container/Dockerfile: the ENTRYPOINT is [\"…/{worker}\"], without a shell, but it is {entrypoint:?}"
-    );
-    assert_eq!(
-        last("USER "),
-        Some("root"),
-        "container/Dockerfile: say USER root, because only root can run the command as another user"
-    );
-}

@@ -1,6 +1,7 @@
 //! Assignments against servers that make it hard: signatures expire, connections break, S3 refuses.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Download, Failure, Finished, News, Order, SignedUrls, Upload};
 use mayfly_worker::assignment::{self, Tools};
 use mayfly_worker::folder::Folder;
+use mayfly_worker::settings::Directory;
 use mayfly_worker::stop::StopRequest;
 use mayfly_worker::urls::Pace;
 use tokio::sync::mpsc;
@@ -35,8 +37,7 @@ async fn run(place: &Url, job: Assignment) -> (Finished, u32) {
 async fn run_and_leave(place: &Url, job: Assignment) -> (Finished, Option<Folder>, u32) {
     let mut queues = Queues::start().await;
     let pace = Pace { ask_again: Duration::from_mins(1), give_up: Duration::from_mins(1), backoff: quick() };
-    let tools =
-        Tools { http: Arc::new(http(place)), pace, cgroup: PathBuf::new(), runs_as: None, subreaper: None };
+    let tools = tools(place, pace);
     let (sender, answers) = mpsc::unbounded_channel();
     let stop = StopRequest::default();
     let work = Box::pin(assignment::carry_out(tools, job, reporter(&queues), answers, stop.signal()));
@@ -64,6 +65,21 @@ async fn run_and_leave(place: &Url, job: Assignment) -> (Finished, Option<Folder
         () = signer => unreachable!(),
     };
     (finished, folder, questions)
+}
+
+/// What an assignment is carried out with whose files are at `place`.
+pub fn tools(place: &Url, pace: Pace) -> Tools {
+    Tools {
+        http: Arc::new(http(place)),
+        pace,
+        cgroup: PathBuf::new(),
+        user: Ok(None),
+        folder: env::temp_dir(),
+        directory: Directory::Files,
+        launcher: env!("CARGO_BIN_EXE_mayfly-worker").into(),
+        stop_timeout: Duration::from_secs(20),
+        subreaper: None,
+    }
 }
 
 fn signed(place: &Url, path: &str, signature: u32) -> String {

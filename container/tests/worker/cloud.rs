@@ -173,7 +173,7 @@ impl Cloud {
         let unguessable = format!("unguessable-{}-{}", process::id(), CLOUDS.fetch_add(1, Ordering::Relaxed));
         let place = |path: &str| queues.url.join(path).unwrap().to_string();
         let (folder, cgroup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        // As in the image, where anybody may enter /work.
+        // As on the task's volume, which anybody may enter.
         for folder in [&folder, &cgroup] {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -206,6 +206,7 @@ impl Cloud {
             .env("ECS_CONTAINER_METADATA_URI_V4", place(&format!("metadata/{unguessable}")))
             .env("MAYFLY_JOB", "my-job")
             .env("MAYFLY_CGROUP", cgroup.path())
+            .env("MAYFLY_FOLDER", folder.path())
             .env("MAYFLY_MAILBOX_URL", place(&format!("123456789012/{unguessable}")))
             .env("MAYFLY_DONE_QUEUE_URL", place("123456789012/done"))
             .envs(environment.iter().copied())

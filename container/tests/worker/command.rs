@@ -1,7 +1,9 @@
 //! Commands: small real programs.
 
+use std::env;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Failure, Phase, Progress};
 use mayfly_worker::command::{self, Ended, Place};
+use mayfly_worker::program::{self, Places};
 use mayfly_worker::stop::{Stop, StopRequest, StopSignal};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -43,16 +46,22 @@ impl Stage {
         let folder = self.folder.path();
         let nowhere = File::options().write(true).open("/dev/null").unwrap();
         let console = nowhere.as_fd();
+        let path = env::var("PATH").unwrap();
+        let places = Places { path: &path, image: folder, work: folder, inputs: &[] };
+        let program = program::find(&argv[0], places)?;
         let place = Place {
+            directory: folder,
             work: folder,
             temporary: folder,
-            runs_as: None,
+            user: None,
+            launcher: Path::new(env!("CARGO_BIN_EXE_mayfly-worker")),
+            stop_timeout: Duration::from_secs(20),
             cgroup: folder,
             free,
             subreaper: None,
             console,
         };
-        command::run(&argv, place, self.progress.clone(), &stop).await
+        command::run(&program, &argv, place, self.progress.clone(), &stop).await
     }
 
     async fn shell(&self, script: &str) -> Result<Ended, Failure> {
@@ -154,14 +163,14 @@ async fn a_program_that_cannot_be_started_is_told_in_a_sentence() {
     let stage = Stage::new();
     let failure = stage.run(&["no-such-program"]).await.unwrap_err();
     assert_eq!(failure.class, Class::CommandFailed);
-    assert!(
-        failure.message.contains("`no-such-program` could not be started: neither"),
-        "{}",
-        failure.message
-    );
-    fs::write(stage.folder.path().join("script.sh"), "#!/bin/sh\n").unwrap();
+    assert!(failure.message.contains("no program `no-such-program` in any folder"), "{}", failure.message);
+    let script = stage.folder.path().join("script.sh");
+    fs::write(&script, "#!/no/such/interpreter\n").unwrap();
     let failure = stage.run(&["./script.sh"]).await.unwrap_err();
-    assert!(failure.message.contains("it is not executable"), "{}", failure.message);
+    assert!(failure.message.contains("script.sh in the image is no program"), "{}", failure.message);
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let failure = stage.run(&["./script.sh"]).await.unwrap_err();
+    assert!(failure.message.contains("the interpreter that it names"), "{}", failure.message);
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Inputs and outputs that are folders, against an S3 whose signatures expire and that refuses what it is told to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,15 +11,16 @@ use mayfly_model::class::Class;
 use mayfly_model::message::{
     Assignment, FileSize, Finished, Listed, News, OUTPUT_LIST, Object, Order, Page, SignedUrls, Upload,
 };
-use mayfly_worker::assignment::{self, Tools};
+use mayfly_worker::assignment;
 use mayfly_worker::stop::StopRequest;
 use mayfly_worker::urls::Pace;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use url::Url;
 
+use crate::assignment::tools;
 use crate::cloud::{Queues, assignment};
-use crate::server::{header, http, quick, s3_error, serve};
+use crate::server::{header, quick, s3_error, serve};
 use crate::urls::reporter;
 
 /// How many objects of a folder one answer tells.
@@ -114,8 +114,7 @@ async fn run(job: Assignment, state: State) -> (Finished, State) {
     let place = serve(move |request| s3(request, shared.clone())).await;
     let mut queues = Queues::start().await;
     let pace = Pace { ask_again: Duration::from_mins(1), give_up: Duration::from_mins(1), backoff: quick() };
-    let tools =
-        Tools { http: Arc::new(http(&place)), pace, cgroup: PathBuf::new(), runs_as: None, subreaper: None };
+    let tools = tools(&place, pace);
     let (sender, answers) = mpsc::unbounded_channel();
     let stop = StopRequest::default();
     let work = Box::pin(assignment::carry_out(tools, job, reporter(&queues), answers, stop.signal()));

@@ -14,13 +14,15 @@ const ATTACK: &str = include_str!("attack.sh");
 /// What a person has who is not root; nobody has this number.
 const PLAIN_USER: u32 = 12_345;
 
-/// Workers in every situation that this test can make: as its own user, and where that is root, as another one.
+/// Workers in every situation that this test can make: as its own user, and where that is root, as another one, and with a
+/// command that is root too.
 async fn workers() -> Vec<(Cloud, Separation)> {
     let own = if geteuid().is_root() { Separation::Other } else { Separation::Same };
     let mut workers = vec![(Cloud::start().await, own)];
     if geteuid().is_root() {
         let cloud = Cloud::start_as(Some(PLAIN_USER), Queues::start().await);
         workers.push((cloud, Separation::Same));
+        workers.push((Cloud::start_in(&[("MAYFLY_USER", "0:0")]).await, Separation::Root));
     }
     workers
 }
@@ -42,6 +44,8 @@ fn given_files() -> String {
 enum Separation {
     Same,
     Other,
+    /// Both are root, and the command may do less.
+    Root,
 }
 
 #[tokio::test]
@@ -51,7 +55,11 @@ async fn a_command_reaches_nothing_of_the_workers() {
         let url = cloud.place("in?X-Amz-Signature=good");
         // In two parts, so that the command does not find it on its own command line.
         let (part, rest) = cloud.unguessable.split_at(4);
-        let kind = if separation == Separation::Other { "other" } else { "same" };
+        let kind = match separation {
+            Separation::Same => "same",
+            Separation::Other => "other",
+            Separation::Root => "root",
+        };
         let given = given_files();
         let command = ["sh", "-c", ATTACK, "attack", kind, part, rest, &given].map(str::to_owned).into();
         let inputs = vec![Download { file: "deep/in.txt".to_owned(), url }];

@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use backon::ExponentialBuilder;
 use mayfly_worker::http::{Http, Tries};
+use mayfly_worker::trust::Trust;
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -25,7 +26,7 @@ where
 
 /// The clients of a worker whose local cloud is at `endpoint`.
 pub fn http(endpoint: &Url) -> Http {
-    Http::new(Some(endpoint)).unwrap()
+    Http::new(&Trust::beside_program(), Some(endpoint)).unwrap()
 }
 
 /// Three tries in quick succession.

@@ -7,9 +7,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 use jiff::Timestamp;
 
+use crate::http::Http;
 use crate::sdk::{self, SdkConfig};
 use crate::variables::read;
 
@@ -18,6 +19,7 @@ use crate::variables::read;
 pub struct Environment {
     variables: BTreeMap<String, String>,
     sdk: SdkConfig,
+    http: Http,
     clock: Clock,
     randomness: Randomness,
 }
@@ -29,7 +31,7 @@ impl Environment {
     /// Where a variable that Lambda sets is absent, or TLS cannot be set up.
     pub fn of_lambda(sdk_retries: bool) -> Result<Self, String> {
         let variables: BTreeMap<String, String> = std::env::vars().collect();
-        let http = sdk::http_client(variables.get("AWS_CA_BUNDLE").map(String::as_str))?;
+        let http = sdk::http_connector(variables.get("AWS_CA_BUNDLE").map(String::as_str))?;
         Self::new(variables, http, Clock::default(), Randomness::default(), sdk_retries)
     }
 
@@ -40,13 +42,15 @@ impl Environment {
     /// Where a variable that Lambda sets is absent.
     pub fn new(
         variables: BTreeMap<String, String>,
-        http: SharedHttpClient,
+        http: SharedHttpConnector,
         clock: Clock,
         randomness: Randomness,
         sdk_retries: bool,
     ) -> Result<Self, String> {
-        let sdk = sdk::config(&variables, http, clock.0.clone(), sdk_retries)?;
-        Ok(Self { variables, sdk, clock, randomness })
+        let connector = http.clone();
+        let client = http_client_fn(move |_, _| connector.clone());
+        let sdk = sdk::config(&variables, client, clock.0.clone(), sdk_retries)?;
+        Ok(Self { variables, sdk, http: Http(http), clock, randomness })
     }
 
     /// What the variable `name` says, which the template sets.
@@ -80,6 +84,11 @@ impl Environment {
     /// What clients of the SDK are made with.
     pub fn sdk(&self) -> &SdkConfig {
         &self.sdk
+    }
+
+    /// What gets what a service has given a URL of.
+    pub fn http(&self) -> Http {
+        self.http.clone()
     }
 
     /// What time it is.

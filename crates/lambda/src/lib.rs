@@ -3,6 +3,7 @@
 
 mod environment;
 pub mod error;
+mod http;
 pub mod quota;
 pub mod sdk;
 pub mod search;
@@ -10,6 +11,7 @@ mod step;
 mod variables;
 
 pub use environment::{Clock, Environment, Randomness};
+pub use http::Http;
 pub use lambda_runtime::Error as ServeError;
 pub use sdk::SdkConfig;
 pub use step::{Step, invoke, serve};

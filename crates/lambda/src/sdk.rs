@@ -14,9 +14,7 @@ use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
-use aws_smithy_runtime_api::client::http::{
-    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
-};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
@@ -63,7 +61,7 @@ pub(crate) fn config(
 /// but Amazon's, since nothing but AWS is called, and to read the system's store takes several times as long as all else
 /// that a start does. `AWS_CA_BUNDLE` names a file of others.
 /// Source: AWS SDKs and Tools Reference Guide, "General configuration", `ca_bundle`.
-pub(crate) fn http_client(bundle: Option<&str>) -> Result<SharedHttpClient, String> {
+pub(crate) fn http_connector(bundle: Option<&str>) -> Result<SharedHttpConnector, String> {
     let roots = match bundle {
         Some(path) => std::fs::read(path).map_err(|error| format!("AWS_CA_BUNDLE names {path}: {error}"))?,
         None => AMAZON_ROOTS.to_vec(),
@@ -78,8 +76,7 @@ pub(crate) fn http_client(bundle: Option<&str>) -> Result<SharedHttpClient, Stri
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .sleep_impl(TokioSleep::new())
         .build();
-    let connector = SharedHttpConnector::new(connector);
-    Ok(http_client_fn(move |_, _| connector.clone()))
+    Ok(SharedHttpConnector::new(connector))
 }
 
 /// A service's own endpoint, such as `AWS_ENDPOINT_URL_ECS`, of a local cloud.
@@ -126,14 +123,14 @@ mod tests {
 
     #[test]
     fn a_bundle_of_roots_that_cannot_be_read_is_named() {
-        let error = http_client(Some("/no/such/bundle.pem")).unwrap_err();
+        let error = http_connector(Some("/no/such/bundle.pem")).unwrap_err();
         assert!(error.starts_with("AWS_CA_BUNDLE names /no/such/bundle.pem: "), "{error}");
     }
 
     /// AWS-LC's collector is 430 million instructions of a cold start, nine tenths of all, so no build has it.
     #[test]
     fn nothing_waits_for_jitter_of_the_processor() {
-        http_client(None).unwrap();
+        http_connector(None).unwrap();
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let program = String::from_utf8_lossy(&program);
         // In two parts, or it would be this line that is found.

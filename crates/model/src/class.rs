@@ -90,7 +90,7 @@ impl Class {
                  subnets have a route to the internet and that the image's entry point is the worker."
             }
             Self::ImagePullFailed => {
-                "See that `container.image` is right and pushed; `make push-image` pushes the stack's own."
+                "See that `container.image` is right and pushed; `make copy-image` copies the stack's own, `make push-worker` pushes the worker."
             }
             Self::NoCapacity => {
                 "Run it again later, or with the `capacity` `spot-then-on-demand` or `on-demand`."

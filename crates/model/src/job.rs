@@ -10,6 +10,7 @@ mod text;
 mod words;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -107,9 +108,12 @@ pub enum Egress {
     Ipv6,
 }
 
+/// What `container.workingDirectory` calls the image's own working directory.
+pub const IMAGES: &str = "image";
+
 /// The document's `container`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Container {
     /// The image's reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +133,80 @@ pub struct Container {
     /// Variables whose values ECS reads from Secrets Manager or Parameter Store, by ARN.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
+    /// The processor that it runs on; the stack's where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
+    /// Who the command runs as: `USER` or `USER:GROUP`, each a number, or a name that the image knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Where the command begins: an absolute path in the image, or [`IMAGES`]; in the job's folder where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_directory: Option<String>,
+    /// Whether nothing but the job's folder and `/tmp` can be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+    /// How long the command, or a service's container, may take to end by itself when it is told to, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<u32>,
+    /// Limits of its processes that are not Fargate's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ulimits: Vec<Ulimit>,
+    /// The ARN of the Secrets Manager secret with the user and the password at a private registry.
+    /// Source: ECS developer guide, "Using non-AWS container images in Amazon ECS".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository_credentials: Option<String>,
+}
+
+/// The processors that Fargate has, by the names of ECS's `cpuArchitecture`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "they are ECS's own names")]
+pub enum Architecture {
+    #[serde(rename = "X86_64")]
+    X86_64,
+    #[serde(rename = "ARM64")]
+    Arm64,
+}
+
+impl FromStr for Architecture {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::X86_64, Self::Arm64];
+        all.into_iter()
+            .find(|one| one.name() == name)
+            .ok_or_else(|| format!("{name:?} is no processor of Fargate's"))
+    }
+}
+
+impl Architecture {
+    /// What ECS calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "X86_64",
+            Self::Arm64 => "ARM64",
+        }
+    }
+}
+
+/// A limit of a container's processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ulimit {
+    /// Of what.
+    pub name: UlimitName,
+    /// What a process has.
+    pub soft_limit: u32,
+    /// What it may raise that to.
+    pub hard_limit: u32,
+}
+
+/// What Fargate lets a task limit; of all else its own limits hold.
+/// Source: ECS developer guide, "Amazon ECS task definition differences for Fargate", `ulimits`, read in November 2026.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UlimitName {
+    /// Open files.
+    Nofile,
 }
 
 /// The document's `capacity`.
@@ -160,7 +238,8 @@ pub struct Work {
     /// Files to bring into the working directory.
     #[serde(default)]
     pub inputs: Vec<Input>,
-    /// The argument vector; no shell parses it.
+    /// The argument vector; no shell parses it. Empty: the image's own `ENTRYPOINT` and `CMD`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// Files to bring to their places when the command has succeeded.
     #[serde(default)]

@@ -25,11 +25,14 @@ pub const LAUNCHES_LIMIT: u32 = 10;
 /// the worker, or a library of its, goes by.
 pub const COMMAND_VARIABLE: &str = "MAYFLY_VAR_";
 
-/// The container of a job's tasks in which the worker runs, whichever others they have.
-pub const WORKER_CONTAINER: &str = "worker";
-
 /// The container of a service's tasks; its log streams have the name in theirs.
 pub const SERVICE_CONTAINER: &str = "service";
+
+/// The container of a job's tasks in which the worker runs the command.
+pub const WORKER_CONTAINER: &str = "worker";
+
+/// The one before it, which puts the worker into a volume of both.
+pub const INSTALL_CONTAINER: &str = "install-worker";
 
 /// What the names of load balancers and target groups begin with.
 pub const BALANCING: &str = "mayfly-";

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Capacity, Egress, Output, Port, Work};
+use crate::job::{Architecture, Capacity, Egress, Output, Port, Ulimit, Work};
 use crate::tags::Tags;
 use crate::turn::Turn;
 
@@ -316,6 +316,9 @@ fn nat() -> Egress {
 pub struct PlannedContainer {
     /// The image's reference.
     pub image: String,
+    /// That of the worker, which is brought into the container; none for a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_image: Option<String>,
     /// CPU units.
     pub cpu: u32,
     /// Memory in MiB.
@@ -330,4 +333,24 @@ pub struct PlannedContainer {
     /// Variables whose values ECS reads, by ARN.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
+    /// The processor.
+    pub architecture: Architecture,
+    /// Who the command runs as; who that is by itself the worker knows, and for a service's container the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Where the command begins, as in the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_directory: Option<String>,
+    /// Whether the image's files cannot be written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// How long a command or a service's container may take to end, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<u32>,
+    /// Limits of its processes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ulimits: Vec<Ulimit>,
+    /// The ARN of the secret with which ECS pulls the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository_credentials: Option<String>,
 }

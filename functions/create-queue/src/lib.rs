@@ -74,9 +74,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use aws_smithy_async::time::StaticTimeSource;
-    use aws_smithy_runtime_api::client::http::{
-        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-    };
+    use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector};
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
     use aws_smithy_types::body::SdkBody;
     use mayfly_lambda::{Clock, Randomness, invoke};
@@ -108,8 +106,7 @@ mod tests {
         ];
         let variables: BTreeMap<_, _> =
             variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let connector = SharedHttpConnector::new(sqs.clone());
-        let http = http_client_fn(move |_, _| connector.clone());
+        let http = SharedHttpConnector::new(sqs.clone());
         let moment = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
         let clock = Clock::new(StaticTimeSource::new(moment));
         let randomness = Randomness::new(|bytes| bytes.fill(0));

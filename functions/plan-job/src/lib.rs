@@ -3,13 +3,14 @@
 
 mod buckets;
 mod egress;
+mod image;
 mod network;
 mod place;
 mod plan;
 mod service;
 
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Randomness, Step};
+use mayfly_lambda::{Environment, Http, Randomness, Step};
 use mayfly_model::job::JobDocument;
 use mayfly_model::names::new_job_id;
 use mayfly_model::plan::Plan;
@@ -21,6 +22,8 @@ use crate::plan::Settings;
 /// The step.
 pub struct PlanJob {
     ec2: aws_sdk_ec2::Client,
+    ecr: aws_sdk_ecr::Client,
+    http: Http,
     s3: aws_sdk_s3::Client,
     settings: Settings,
     randomness: Randomness,
@@ -48,6 +51,8 @@ impl Step for PlanJob {
     fn new(environment: &Environment) -> Result<Self, String> {
         Ok(Self {
             ec2: aws_sdk_ec2::Client::new(environment.sdk()),
+            ecr: aws_sdk_ecr::Client::new(environment.sdk()),
+            http: environment.http(),
             s3: aws_sdk_s3::Client::from_conf(buckets::config(environment.sdk())),
             settings: Settings::new(environment)?,
             randomness: environment.randomness(),
@@ -56,7 +61,7 @@ impl Step for PlanJob {
 
     #[tracing::instrument(skip_all, fields(job = submission.job), err(level = "warn"))]
     async fn run(&self, mut submission: Submission) -> Result<Plan, Error> {
-        let Self { ec2, s3, settings, randomness } = self;
+        let Self { ec2, ecr, http, s3, settings, randomness } = self;
         submission.job = new_job_id(&submission.job).map_err(Error::InvalidJob)?;
         let document =
             JobDocument::parse(submission.document.get(), &settings.limits).map_err(Error::InvalidJob)?;
@@ -67,7 +72,13 @@ impl Step for PlanJob {
             }
             _ => None,
         };
-        let plan = plan::make(settings, &submission, document, place, randomness)?;
+        let image = match plan::image(settings, &document) {
+            Some((image, architecture)) => {
+                image::read(ecr, http, &settings.limits.registry, image, architecture).await?
+            }
+            None => None,
+        };
+        let plan = plan::make(settings, &submission, document, image, place, randomness)?;
         if let Some(work) = plan.work() {
             buckets::check(s3, &settings.region, work).await?;
         }

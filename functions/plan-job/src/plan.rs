@@ -3,7 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use mayfly_lambda::error::Error;
 use mayfly_lambda::{Environment, Randomness};
-use mayfly_model::job::{Capacity, Egress, JobDocument, Limits, Network, NetworkMode, check_size};
+use mayfly_model::job::{
+    Architecture, Capacity, Egress, IMAGES, JobDocument, Limits, Network, NetworkMode, check_size,
+};
 use mayfly_model::names::{Names, SECRET_LENGTH, STACK_LIMIT};
 use mayfly_model::plan::{
     JoinedNetwork, Plan, PlannedContainer, PlannedNetwork, PrivateNetwork, Purpose, TEARDOWN,
@@ -14,6 +16,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
 use crate::egress::WayOut;
+use crate::image::Image;
 use crate::place::Place;
 use crate::service::Surroundings;
 use crate::{Submission, service};
@@ -46,6 +49,8 @@ pub struct Settings {
     pub attempts: u32,
     pub heartbeat_seconds: u32,
     pub ipv6_anywhere: bool,
+    pub worker_image: String,
+    pub architecture: Architecture,
     pub limits: Limits,
 }
 
@@ -70,6 +75,8 @@ impl Settings {
             attempts: environment.setting("DEFAULT_ATTEMPTS")?,
             heartbeat_seconds: environment.setting("HEARTBEAT_SECONDS")?,
             ipv6_anywhere: environment.setting("IPV6_IN_ANY_REGION")?,
+            worker_image: environment.setting("WORKER_IMAGE")?,
+            architecture: environment.setting("ARCHITECTURE")?,
             limits: Limits {
                 buckets: environment.list_setting("DATA_BUCKETS")?,
                 prefixes: environment.list_setting("DATA_PREFIXES")?,
@@ -88,11 +95,13 @@ impl Settings {
 pub fn make(
     settings: &Settings,
     submission: &Submission,
-    document: JobDocument,
+    mut document: JobDocument,
+    image: Option<Image>,
     place: Option<Place>,
     randomness: &Randomness,
 ) -> Result<Plan, Error> {
     check_stack(&settings.stack)?;
+    take_from_image(&mut document, image)?;
     let way_out = way_out(settings, &document);
     let container = container(settings, &document, way_out)?;
     let timeout_minutes = document.timeout_minutes.unwrap_or(settings.timeout_minutes);
@@ -158,6 +167,41 @@ pub fn make(
     })
 }
 
+/// The image of a job's work, and the processor that it has to run on.
+pub fn image<'a>(settings: &'a Settings, document: &'a JobDocument) -> Option<(&'a str, Architecture)> {
+    document.work.as_ref()?;
+    let container = document.container.as_ref();
+    let image =
+        container.and_then(|container| container.image.as_deref()).unwrap_or(&settings.limits.own_image);
+    let architecture =
+        container.and_then(|container| container.architecture).unwrap_or(settings.architecture);
+    Some((image, architecture))
+}
+
+/// Puts what the image runs, and as whom, where the document says nothing of it.
+fn take_from_image(document: &mut JobDocument, image: Option<Image>) -> Result<(), Error> {
+    let Some(work) = &mut document.work else { return Ok(()) };
+    let container = document.container.get_or_insert_default();
+    let is_read = image.is_some();
+    let image = image.unwrap_or_default();
+    if work.command.is_empty() {
+        work.command = image.command();
+        container.working_directory.get_or_insert_with(|| IMAGES.to_owned());
+    }
+    if work.command.is_empty() {
+        let why = if is_read {
+            "and the image has neither ENTRYPOINT nor CMD"
+        } else {
+            "and what an image runs by itself is known of those in the account's own registry alone"
+        };
+        return Err(Error::InvalidJob(format!(
+            "task.command: missing, {why}; say a program and its arguments"
+        )));
+    }
+    container.user = container.user.take().or_else(|| image.user());
+    Ok(())
+}
+
 fn check_stack(stack: &str) -> Result<(), Error> {
     if stack.len() <= STACK_LIMIT {
         return Ok(());
@@ -181,6 +225,7 @@ fn container(
     check_size(cpu, memory_mib).map_err(Error::InvalidJob)?;
     let own_image = &settings.limits.own_image;
     let mut image = given.image.unwrap_or_else(|| own_image.clone());
+    let mut worker_image = document.work.as_ref().map(|_| settings.worker_image.clone());
     if let Some(way_out) = way_out {
         let inputs = document.work.as_ref().map_or(&[][..], |work| &work.inputs);
         way_out.check(
@@ -190,15 +235,24 @@ fn container(
             &format!("the registry {}", settings.limits.registry),
         )?;
         image = way_out.image(image);
+        worker_image = worker_image.map(|image| way_out.image(image));
     }
     Ok(PlannedContainer {
         image,
+        worker_image,
         cpu,
         memory_mib,
         storage_gib: Some(given.storage_gib.unwrap_or(settings.storage_gib))
             .filter(|gib| *gib > FREE_STORAGE_GIB),
         environment: given.environment,
         secrets: given.secrets,
+        architecture: given.architecture.unwrap_or(settings.architecture),
+        user: given.user,
+        working_directory: given.working_directory,
+        read_only: given.read_only.unwrap_or(false),
+        stop_timeout: given.stop_timeout,
+        ulimits: given.ulimits,
+        repository_credentials: given.repository_credentials,
     })
 }
 

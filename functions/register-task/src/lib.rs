@@ -1,16 +1,18 @@
 //! RegisterTask: the job's own task definition: image, size, variables and roles.
 
 use aws_sdk_ecs::Client;
+use aws_sdk_ecs::types::builders::{ContainerDefinitionBuilder, MountPointBuilder};
 use aws_sdk_ecs::types::{
-    Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, HealthCheck, KeyValuePair,
-    LinuxParameters, LogConfiguration, LogDriver, NetworkMode, OsFamily, PortMapping, RuntimePlatform,
-    Secret, TaskDefinitionStatus, TransportProtocol,
+    Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture,
+    EphemeralStorage, HealthCheck, KeyValuePair, LinuxParameters, LogConfiguration, LogDriver, MountPoint,
+    NetworkMode, OsFamily, PortMapping, RepositoryCredentials, RuntimePlatform, Secret, TaskDefinitionStatus,
+    TransportProtocol, Ulimit, UlimitName, Volume,
 };
 use mayfly_ecs::pairs;
 use mayfly_lambda::error::{Error, given};
 use mayfly_lambda::{Environment, Step};
-use mayfly_model::job::{Egress, Port, Protocol};
-use mayfly_model::names::{COMMAND_VARIABLE, SERVICE_CONTAINER, WORKER_CONTAINER};
+use mayfly_model::job::{self, Egress, IMAGES, Port, Protocol};
+use mayfly_model::names::{COMMAND_VARIABLE, INSTALL_CONTAINER, SERVICE_CONTAINER, WORKER_CONTAINER};
 use mayfly_model::plan::{Plan, PlannedService};
 use mayfly_model::tags;
 use mayfly_model::tags::Owner;
@@ -18,7 +20,18 @@ use serde::{Deserialize, Serialize};
 
 /// The longest that Fargate leaves a container between SIGTERM and SIGKILL, in seconds.
 /// Source: ECS API Reference, `ContainerDefinition`, `stopTimeout`.
-const STOP_TIMEOUT_SECONDS: i32 = 120;
+const STOP_TIMEOUT_SECONDS: u32 = 120;
+
+/// How long the worker may take to be installed, its image's pull not counted, in seconds: the longest that Fargate waits.
+/// Source: ECS API Reference, `ContainerDefinition`, `startTimeout`.
+const START_TIMEOUT_SECONDS: i32 = 120;
+
+/// The volume with the worker, which the command cannot write, and where it is.
+const PROGRAM: (&str, &str) = ("worker", "/mayfly/bin");
+/// The one with the job's files.
+const FILES: (&str, &str) = ("files", "/mayfly/files");
+/// The one for temporary files where the image's own cannot be written.
+const TEMPORARY: (&str, &str) = ("tmp", "/tmp");
 
 struct Settings {
     stack: String,
@@ -27,7 +40,6 @@ struct Settings {
     task_role_arn: String,
     execution_role_arn: String,
     log_group: String,
-    architecture: CpuArchitecture,
     /// Whether AWS is a local cloud, whose services have no names.
     is_local: bool,
 }
@@ -41,7 +53,6 @@ impl Settings {
             task_role_arn: environment.setting("TASK_ROLE_ARN")?,
             execution_role_arn: environment.setting("EXECUTION_ROLE_ARN")?,
             log_group: environment.setting("LOG_GROUP")?,
-            architecture: environment.setting("ARCHITECTURE")?,
             is_local: environment.sdk().endpoint_url().is_some(),
         })
     }
@@ -93,7 +104,7 @@ impl Step for RegisterTask {
             .network_mode(NetworkMode::Awsvpc)
             .runtime_platform(
                 RuntimePlatform::builder()
-                    .cpu_architecture(settings.architecture.clone())
+                    .cpu_architecture(CpuArchitecture::from(container.architecture.name()))
                     .operating_system_family(OsFamily::Linux)
                     .build(),
             )
@@ -102,7 +113,8 @@ impl Step for RegisterTask {
             .set_ephemeral_storage(container.storage_gib.map(storage).transpose()?)
             .set_task_role_arn(plan.work().map(|_| settings.task_role_arn.clone()))
             .execution_role_arn(&settings.execution_role_arn)
-            .container_definitions(container_definition(settings, &plan)?)
+            .set_container_definitions(Some(container_definitions(settings, &plan)?))
+            .set_volumes(Some(volumes(&plan).map(|(name, _)| Volume::builder().name(name).build()).collect()))
             .set_tags(Some(mayfly_ecs::tags(&plan.tags)))
             .send()
             .await
@@ -123,7 +135,9 @@ async fn find(ecs: &Client, stack: &str, plan: &Plan) -> Result<Option<String>, 
     Ok(own.map(|(arn, _)| arn))
 }
 
-fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDefinition, Error> {
+/// The container of a service, which is the image as it is; or that of the work, and before it the one that brings the worker
+/// into it, whatever image it has.
+fn container_definitions(settings: &Settings, plan: &Plan) -> Result<Vec<ContainerDefinition>, Error> {
     let log = LogConfiguration::builder()
         .log_driver(LogDriver::Awslogs)
         .options("awslogs-group", &settings.log_group)
@@ -134,39 +148,128 @@ fn container_definition(settings: &Settings, plan: &Plan) -> Result<ContainerDef
         .options("mode", "blocking")
         .build()
         .map_err(|error| Error::internal("describe the container's log", error))?;
-    let container = ContainerDefinition::builder()
-        .image(&plan.container.image)
-        .essential(true)
-        .log_configuration(log)
-        .stop_timeout(STOP_TIMEOUT_SECONDS);
+    let container = image_container(plan)?.log_configuration(log.clone());
     if let Some(service) = plan.service() {
-        // Its image may bring an init process of its own, which has to be PID 1.
-        // Source: github.com/just-containers/s6-overlay/issues/535, on Fargate.
-        return Ok(container
-            .name(SERVICE_CONTAINER)
-            .set_entry_point(service.entry_point.clone())
-            .set_command(service.command.clone())
-            .set_port_mappings(Some(service.ports.iter().copied().map(mapping).collect()))
-            .set_health_check(health_check(service)?)
-            .set_environment(Some(variables(plan, str::to_owned).collect()))
-            .set_secrets(Some(secrets(plan, str::to_owned)?))
-            .build());
+        return Ok(vec![service_container(container, plan, service)?]);
     }
+    let worker_image = plan.container.worker_image.as_ref();
+    let worker_image = worker_image
+        .ok_or_else(|| Error::internal("install the worker", "the plan does not say which image has it"))?;
+    let install = ContainerDefinition::builder()
+        .name(INSTALL_CONTAINER)
+        .image(worker_image)
+        .essential(false)
+        .command("install")
+        .command(PROGRAM.1)
+        .mount_points(mount(PROGRAM).build())
+        .readonly_root_filesystem(true)
+        .start_timeout(START_TIMEOUT_SECONDS)
+        .log_configuration(log);
+    Ok(vec![install.build(), work_container(container, settings, plan)?])
+}
+
+/// What both have: the document's `container`.
+fn image_container(plan: &Plan) -> Result<ContainerDefinitionBuilder, Error> {
+    let given = &plan.container;
+    let credentials = |secret: &String| {
+        let credentials = RepositoryCredentials::builder().credentials_parameter(secret).build();
+        credentials.map_err(|error| Error::internal("describe the registry's credentials", error))
+    };
+    let ulimit = |limit: &job::Ulimit| {
+        let job::Ulimit { name: job::UlimitName::Nofile, soft_limit, hard_limit } = *limit;
+        let ulimit = Ulimit::builder().name(UlimitName::Nofile);
+        let ulimit = ulimit.soft_limit(limit_number(soft_limit)?).hard_limit(limit_number(hard_limit)?);
+        ulimit.build().map_err(|error| Error::internal("describe the container's limits", error))
+    };
+    let mounts = volumes(plan).map(|volume| mount(volume).read_only(volume == PROGRAM).build());
+    Ok(ContainerDefinition::builder()
+        .image(&given.image)
+        .essential(true)
+        .set_repository_credentials(given.repository_credentials.as_ref().map(credentials).transpose()?)
+        .set_ulimits(Some(given.ulimits.iter().map(ulimit).collect::<Result<_, _>>()?))
+        .set_mount_points(Some(mounts.collect()))
+        .readonly_root_filesystem(given.read_only))
+}
+
+fn service_container(
+    container: ContainerDefinitionBuilder,
+    plan: &Plan,
+    service: &PlannedService,
+) -> Result<ContainerDefinition, Error> {
+    let given = &plan.container;
+    let directory = given.working_directory.clone().filter(|directory| directory != IMAGES);
+    // Its image may bring an init process of its own, which has to be PID 1.
+    // Source: github.com/just-containers/s6-overlay/issues/535, on Fargate.
+    Ok(container
+        .name(SERVICE_CONTAINER)
+        .set_user(given.user.clone())
+        .set_working_directory(directory)
+        .stop_timeout(limit_number(given.stop_timeout.unwrap_or(STOP_TIMEOUT_SECONDS))?)
+        .set_entry_point(service.entry_point.clone())
+        .set_command(service.command.clone())
+        .set_port_mappings(Some(service.ports.iter().copied().map(mapping).collect()))
+        .set_health_check(health_check(service)?)
+        .set_environment(Some(variables(plan, str::to_owned).collect()))
+        .set_secrets(Some(secrets(plan, str::to_owned)?))
+        .build())
+}
+
+fn work_container(
+    container: ContainerDefinitionBuilder,
+    settings: &Settings,
+    plan: &Plan,
+) -> Result<ContainerDefinition, Error> {
+    let given = &plan.container;
+    let stop_timeout = given.stop_timeout.map(|seconds| seconds.to_string());
     let own = [
-        ("MAYFLY_JOB", &plan.job),
-        ("MAYFLY_MAILBOX_URL", &plan.mailbox_url),
-        ("MAYFLY_DONE_QUEUE_URL", &settings.done_queue_url),
-    ];
-    let queue_endpoints = queue_endpoints(settings, plan);
-    let queue_endpoints = queue_endpoints.iter().map(|value| ("MAYFLY_QUEUE_ENDPOINTS", value));
-    let own = own.into_iter().chain(queue_endpoints).map(|(name, value)| variable(name, value));
+        ("MAYFLY_JOB", Some(plan.job.as_str())),
+        ("MAYFLY_MAILBOX_URL", Some(&plan.mailbox_url)),
+        ("MAYFLY_DONE_QUEUE_URL", Some(&settings.done_queue_url)),
+        ("MAYFLY_QUEUE_ENDPOINTS", queue_endpoints(settings, plan).as_deref()),
+        ("MAYFLY_FOLDER", Some(FILES.1)),
+        ("MAYFLY_USER", given.user.as_deref()),
+        ("MAYFLY_WORKING_DIRECTORY", given.working_directory.as_deref()),
+        ("MAYFLY_STOP_TIMEOUT", stop_timeout.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some(variable(name, value?)))
+    .chain(variables(plan, commands))
+    .collect();
+    let installed = ContainerDependency::builder()
+        .container_name(INSTALL_CONTAINER)
+        .condition(ContainerCondition::Success)
+        .build()
+        .map_err(|error| Error::internal("describe the containers' order", error))?;
     Ok(container
         .name(WORKER_CONTAINER)
+        .depends_on(installed)
+        // The worker is root for one reason: to run the command as another user, who can then read neither its environment nor
+        // that of the init process above it, where the task's credentials and queues are named.
+        .user("0:0")
+        .entry_point(format!("{}/mayfly-worker", PROGRAM.1))
+        // Without a command of its own the image's might come after the entry point.
+        .command("work")
+        // The worker needs the rest of it to report.
+        .stop_timeout(limit_number(STOP_TIMEOUT_SECONDS)?)
         // Whatever the command leaves behind is reaped, and the worker is no init process.
         .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
-        .set_environment(Some(own.chain(variables(plan, commands)).collect()))
+        .set_environment(Some(own))
         .set_secrets(Some(secrets(plan, commands)?))
         .build())
+}
+
+/// The volumes of the task, and where its main container has them.
+fn volumes(plan: &Plan) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of_work = [PROGRAM, FILES].into_iter().filter(|_| plan.work().is_some());
+    of_work.chain(plan.container.read_only.then_some(TEMPORARY))
+}
+
+fn mount((volume, path): (&str, &str)) -> MountPointBuilder {
+    MountPoint::builder().source_volume(volume).container_path(path)
+}
+
+fn limit_number(number: u32) -> Result<i32, Error> {
+    i32::try_from(number).map_err(|error| Error::internal("describe the container's limits", error))
 }
 
 /// By which names of SQS's the worker may call it where it has IPv6 alone: AWS's pages contradict each other on the one that
@@ -232,6 +335,10 @@ mod tests {
     }
 
     fn container_of(plan: &str, change: impl FnOnce(&mut Plan)) -> ContainerDefinition {
+        containers_of(plan, change).pop().unwrap()
+    }
+
+    fn containers_of(plan: &str, change: impl FnOnce(&mut Plan)) -> Vec<ContainerDefinition> {
         let mut plan: Plan = serde_json::from_str(plan).unwrap();
         change(&mut plan);
         let settings = Settings {
@@ -241,10 +348,62 @@ mod tests {
             task_role_arn: "arn:aws:iam::123456789012:role/task".into(),
             execution_role_arn: "arn:aws:iam::123456789012:role/execution".into(),
             log_group: "/mayfly/mayfly/jobs".into(),
-            architecture: CpuArchitecture::X8664,
             is_local: false,
         };
-        container_definition(&settings, &plan).unwrap()
+        container_definitions(&settings, &plan).unwrap()
+    }
+
+    #[test]
+    fn the_worker_is_brought_into_an_image_that_it_cannot_be_changed_in() {
+        let [install, worker] = &containers_of(include_str!("../../../events/plan.public.json"), |plan| {
+            plan.container.image = "alpine".into();
+            plan.container.worker_image = Some("worker:1".into());
+            plan.container.user = Some("app".into());
+            plan.container.working_directory = Some(IMAGES.into());
+            plan.container.read_only = true;
+            plan.container.stop_timeout = Some(90);
+            plan.container.ulimits =
+                vec![job::Ulimit { name: job::UlimitName::Nofile, soft_limit: 1024, hard_limit: 65536 }];
+            plan.container.repository_credentials = Some("arn:aws:secretsmanager:::secret:registry".into());
+        })[..] else {
+            panic!("two containers")
+        };
+        assert_eq!((install.image(), worker.image()), (Some("worker:1"), Some("alpine")));
+        assert_eq!((install.essential(), worker.essential()), (Some(false), Some(true)));
+        assert_eq!(install.command(), ["install", "/mayfly/bin"]);
+        assert_eq!(install.start_timeout(), Some(120));
+        let [dependency] = worker.depends_on() else { panic!("{worker:?}") };
+        assert_eq!(
+            (dependency.container_name(), dependency.condition()),
+            (INSTALL_CONTAINER, &ContainerCondition::Success)
+        );
+        assert_eq!(
+            (worker.user(), worker.working_directory()),
+            (Some("0:0"), None),
+            "the worker finds out both"
+        );
+        assert_eq!(worker.entry_point(), ["/mayfly/bin/mayfly-worker"]);
+        assert_eq!(worker.stop_timeout(), Some(120), "it needs time to report");
+        let mounts = |container: &ContainerDefinition| {
+            let mounts = container.mount_points().iter();
+            let mount = |mount: &MountPoint| (mount.container_path().map(str::to_owned), mount.read_only());
+            mounts.map(mount).collect::<Vec<_>>()
+        };
+        let mounted = |path: &str, read_only| (Some(path.to_owned()), read_only);
+        assert_eq!(mounts(install), [mounted("/mayfly/bin", None)]);
+        let expected = [("/mayfly/bin", true), ("/mayfly/files", false), ("/tmp", false)];
+        assert_eq!(mounts(worker), expected.map(|(path, read_only)| mounted(path, Some(read_only))));
+        assert_eq!(worker.readonly_root_filesystem(), Some(true));
+        let [limit] = worker.ulimits() else { panic!("{worker:?}") };
+        assert_eq!((limit.soft_limit(), limit.hard_limit()), (1024, 65536));
+        let credentials = worker.repository_credentials().map(RepositoryCredentials::credentials_parameter);
+        assert_eq!(credentials, Some("arn:aws:secretsmanager:::secret:registry"));
+        let own =
+            [("MAYFLY_USER", "app"), ("MAYFLY_WORKING_DIRECTORY", "image"), ("MAYFLY_STOP_TIMEOUT", "90")];
+        for (name, value) in own {
+            let given = worker.environment().iter().find(|variable| variable.name() == Some(name));
+            assert_eq!(given.and_then(KeyValuePair::value), Some(value), "{name}");
+        }
     }
 
     #[test]
@@ -281,9 +440,8 @@ mod tests {
             plan.container.secrets = [("SSL_CERT_FILE".into(), secret.into())].into();
         });
         let names: Vec<_> = container.environment().iter().filter_map(KeyValuePair::name).collect();
-        let expected =
-            ["MAYFLY_JOB", "MAYFLY_MAILBOX_URL", "MAYFLY_DONE_QUEUE_URL", "MAYFLY_VAR_HTTPS_PROXY"];
-        assert_eq!(names, expected);
+        let own = ["MAYFLY_JOB", "MAYFLY_MAILBOX_URL", "MAYFLY_DONE_QUEUE_URL", "MAYFLY_FOLDER"];
+        assert_eq!(names, [&own[..], &["MAYFLY_VAR_HTTPS_PROXY"]].concat());
         assert_eq!(container.secrets()[0].name(), "MAYFLY_VAR_SSL_CERT_FILE");
     }
 

@@ -20,12 +20,14 @@ const NEAR_EXPIRY: Duration = Duration::from_mins(5);
 /// What surrounds each stand-in: where the other services are, the account that all serve, its time and its randomness.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// MiniStack's origin, `http://127.0.0.1:PORT`; every service but the six below.
+    /// MiniStack's origin, `http://127.0.0.1:PORT`; every service but the seven below.
     pub ministack: String,
     /// The EC2 stand-in's origin.
     pub ec2: String,
     /// The ECS stand-in's origin.
     pub ecs: String,
+    /// The ECR stand-in's origin.
+    pub ecr: String,
     /// The Elastic Load Balancing stand-in's origin.
     pub elb: String,
     /// The S3 stand-in's origin.
@@ -112,6 +114,7 @@ impl Upstream {
         Self {
             ministack: String::new(),
             ec2: String::new(),
+            ecr: String::new(),
             ecs: String::new(),
             elb: String::new(),
             s3: String::new(),

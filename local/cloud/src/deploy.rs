@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::Cloud;
+use crate::{Cloud, images};
 
 const ARTIFACTS: &str = "mayfly-artifacts";
 /// The template's own default of ReportGraceSeconds, which MiniStack's queues would take in real time.
@@ -80,7 +80,17 @@ impl Cloud {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
-        Ok(())
+        let repository = self.physical_id(stack, "Repository").await?;
+        Ok(images::publish(&self.registry, &repository)?)
+    }
+
+    /// What CloudFormation has made as `resource` of the stack.
+    async fn physical_id(&self, stack: &str, resource: &str) -> Result<String> {
+        let cloudformation = aws_sdk_cloudformation::Client::new(&self.sdk_config());
+        let asked = cloudformation.describe_stack_resource().stack_name(stack).logical_resource_id(resource);
+        let detail = asked.send().await?.stack_resource_detail;
+        let id = detail.and_then(|detail| detail.physical_resource_id);
+        id.with_context(|| format!("the stack {stack} has no {resource}"))
     }
 
     /// The ARN of the sample's secret, which is made where it is not there.
@@ -130,7 +140,6 @@ impl Cloud {
     /// # Errors
     /// When the stack is not there.
     pub async fn fill_in(&self, document: &str, stack: &str) -> Result<String> {
-        let cloudformation = aws_sdk_cloudformation::Client::new(&self.sdk_config());
         let mut filled = document.replace("${SECRET_ARN}", &self.secret().await?);
         filled = filled.replace("${PARAMETER_ARN}", &self.parameter().await?);
         if filled.contains("${CERTIFICATE_ARN}") {
@@ -139,15 +148,7 @@ impl Cloud {
         for (name, resource) in
             [("${SUBNET}", "FirstPublicSubnet"), ("${SECURITY_GROUP}", "TaskSecurityGroup")]
         {
-            let described = cloudformation
-                .describe_stack_resource()
-                .stack_name(stack)
-                .logical_resource_id(resource)
-                .send()
-                .await?;
-            let id = described.stack_resource_detail.and_then(|detail| detail.physical_resource_id);
-            filled =
-                filled.replace(name, &id.with_context(|| format!("the stack {stack} has no {resource}"))?);
+            filled = filled.replace(name, &self.physical_id(stack, resource).await?);
         }
         Ok(filled)
     }

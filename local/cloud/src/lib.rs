@@ -4,6 +4,7 @@
 pub mod deploy;
 pub mod ffmpeg;
 mod folder;
+mod images;
 pub mod leftovers;
 mod ministack;
 mod sts;
@@ -27,6 +28,7 @@ use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Cache, Ecs, Images, Level, Processes};
 use local_elb::Elb;
+use local_registry::{Ecr, EcrConfig, Kind, Registry};
 use local_s3::S3;
 use local_states::StepFunctions;
 use nix::sys::statvfs::statvfs;
@@ -75,6 +77,8 @@ pub struct Cloud {
     ecs_faults: local_ecs::Faults,
     ec2_faults: local_ec2::Faults,
     elb_faults: local_elb::Faults,
+    registry: Registry,
+    _images: local_registry::Server,
     folder: CloudFolder,
     stop: CancellationToken,
     running: Mutex<Running>,
@@ -96,11 +100,13 @@ impl Cloud {
         check_disk(folder.path())?;
         let [ec2, ecs, elb] = [listen().await?, listen().await?, listen().await?];
         let [s3, states, sts] = [listen().await?, listen().await?, listen().await?];
+        let ecr = listen().await?;
         let agent = listen().await?;
         let clock = options.clock;
         let random = Random::default();
         let mut upstream = Upstream {
             ec2: origin(&ec2)?,
+            ecr: origin(&ecr)?,
             ecs: origin(&ecs)?,
             elb: origin(&elb)?,
             s3: origin(&s3)?,
@@ -148,6 +154,22 @@ impl Cloud {
             quotas: options.ecs_quotas,
             agent: origin(&agent)?,
         });
+        let (images, password) =
+            (folder.path().join("images"), format!("{:032x}", upstream.random.value::<u128>()));
+        std::fs::create_dir(&images)?;
+        let registry = Registry::new(local_registry::Config {
+            kind: Kind::Account { account: ACCOUNT.to_owned(), password: password.clone() },
+            folder: images,
+        });
+        let images = local_registry::Server::start(registry.clone()).await?;
+        let repositories = Ecr::new(EcrConfig {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            store: Arc::new(registry.clone()),
+            registry: (format!("http://{}", images.host), password),
+            origin: upstream.ecr.clone(),
+        });
         let objects = folder.path().join("objects");
         std::fs::create_dir(&objects)?;
         let storage = S3::new(local_s3::Config {
@@ -166,6 +188,7 @@ impl Cloud {
         let mut servers = JoinSet::new();
         servers.spawn(serve(sts, Sts::new(upstream.clone())?, stop.clone()));
         servers.spawn(serve(ec2, network, stop.clone()));
+        servers.spawn(serve(ecr, repositories, stop.clone()));
         servers.spawn(serve(agent, containers.agent(), stop.clone()));
         servers.spawn(serve(ecs, containers, stop.clone()));
         servers.spawn(serve(elb, balancing, stop.clone()));
@@ -180,6 +203,8 @@ impl Cloud {
             ecs_faults,
             ec2_faults,
             elb_faults,
+            registry,
+            _images: images,
             folder,
             stop,
             running,
@@ -307,6 +332,7 @@ fn environment(upstream: &Upstream) -> Vec<(String, String)> {
     [
         ("AWS_ENDPOINT_URL", upstream.ministack.as_str()),
         ("AWS_ENDPOINT_URL_EC2", &upstream.ec2),
+        ("AWS_ENDPOINT_URL_ECR", &upstream.ecr),
         ("AWS_ENDPOINT_URL_ECS", &upstream.ecs),
         ("AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", &upstream.elb),
         ("AWS_ENDPOINT_URL_S3", &upstream.s3),
@@ -346,6 +372,7 @@ fn images(options: &Options, folder: &Path) -> Result<Images> {
     let places = [
         ("WORKER", worker),
         ("FFMPEG_DIR", above(&ffmpeg)),
+        ("FFMPEG", ffmpeg),
         ("TOOLS", options.tools.clone()),
         ("TOOLS_HOME", above(&options.tools)),
         ("PYTHON_HOME", above(&above(&python))),

@@ -6,6 +6,7 @@
 
 mod access;
 mod blobs;
+mod ecr;
 mod error;
 mod limits;
 mod manifests;
@@ -24,6 +25,7 @@ use crate::access::Token;
 use crate::manifests::Manifest;
 use crate::uploads::Upload;
 
+pub use crate::ecr::{Ecr, EcrConfig, NoRepository, Store};
 pub use crate::error::ApiError;
 pub use crate::server::Server;
 

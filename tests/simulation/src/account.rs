@@ -14,6 +14,7 @@ use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::Ecs;
 use local_elb::Elb;
+use local_registry::{Ecr, EcrConfig};
 use local_states::StepFunctions;
 use mayfly_lambda::SdkConfig;
 use serde_json::Value;
@@ -21,12 +22,13 @@ use serde_json::Value;
 use crate::bus::{Bus, Rule};
 use crate::circumstance::{Circumstance, Events};
 use crate::dynamodb::DynamoDb;
+use crate::images::Images;
 use crate::json::Surroundings;
 use crate::lambda::{Lambda, Ran, Runs};
 use crate::logs::CloudWatchLogs;
 use crate::phases::Phases;
 use crate::poller::Poller;
-use crate::router::{MINISTACK, Router, Services};
+use crate::router::{LAYERS, MINISTACK, Router, Services};
 use crate::s3::{Bucket, S3};
 use crate::sqs::Sqs;
 use crate::stack::{DATA_BUCKET, Stack};
@@ -191,12 +193,21 @@ impl Account {
         });
         let witness = router.witness.clone();
         let dynamodb = DynamoDb::new(around.clone());
+        let ecr = Ecr::new(EcrConfig {
+            upstream: upstream.clone(),
+            guard: guard.clone(),
+            calls: calls.clone(),
+            store: Arc::new(Images),
+            registry: ("https://registry".to_owned(), "nobody signs in".to_owned()),
+            origin: LAYERS.to_owned(),
+        });
         let (sts, s3) = (sts(&around, stacks.clone()), s3(&around));
         let sqs = Sqs::new(around.clone());
         let logs = CloudWatchLogs::new(around);
         router.open(
             Services::default()
                 .with("dynamodb", dynamodb.clone())
+                .with("ecr", ecr)
                 .with("sqs", sqs.clone())
                 .with("logs", logs.clone())
                 .with("s3", s3)

@@ -17,22 +17,14 @@ use crate::run::Scenario;
 use crate::stack::DATA_BUCKET;
 use crate::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
 
-/// The image of jobs that name none.
-pub const WORKER_IMAGE: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/mayfly-worker:1";
-/// The same as a container that has IPv6 alone names it.
-pub const WORKER_IMAGE_BY_IPV6: &str = "123456789012.dkr-ecr.eu-central-1.on.aws/mayfly-worker:1";
 /// The image of services.
 pub const SERVICE_IMAGE: &str = "docker.io/library/nginx:stable";
 /// The same in the Region's own registry.
 pub const SERVICE_IMAGE_IN_REGION: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/nginx:stable";
 
 /// What is set in the stack.
-pub const PARAMETERS: [(&str, &str); 4] = [
-    ("DataBuckets", DATA_BUCKET),
-    ("DefaultImage", WORKER_IMAGE),
-    ("ExistingSubnets", "*"),
-    ("ExistingSecurityGroups", "*"),
-];
+pub const PARAMETERS: [(&str, &str); 3] =
+    [("DataBuckets", DATA_BUCKET), ("ExistingSubnets", "*"), ("ExistingSecurityGroups", "*")];
 
 /// The kinds of job that a matrix is made for.
 pub const MODES: [&str; 9] = [

@@ -264,7 +264,7 @@ impl Lambda {
         let random = upstream.random.clone();
         let environment = Environment::new(
             variables,
-            wire.client(),
+            wire.connector(),
             Clock::new(phases.clock()),
             Randomness::new(move |bytes| bytes.iter_mut().for_each(|byte| *byte = random.value())),
             recipe.sdk_retries,

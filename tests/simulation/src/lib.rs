@@ -8,6 +8,7 @@ pub mod circumstance;
 pub mod draw;
 pub mod dynamodb;
 pub mod faults;
+mod images;
 pub mod json;
 pub mod lambda;
 pub mod left;

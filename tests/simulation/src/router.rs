@@ -15,6 +15,9 @@ use crate::witness::Witness;
 /// The host that the stand-ins take for MiniStack's, where the stack's own networks and clusters would be.
 pub const MINISTACK: &str = "http://ministack";
 
+/// The host that gives out the layers of ECR's images, whose URLs are signed in themselves.
+pub const LAYERS: &str = "https://layers";
+
 type Answer = dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> + Send + Sync;
 
 /// All services of the account. Clones share them.
@@ -82,6 +85,9 @@ impl Service for Router {
 
 /// The service in the scope of the request's signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
 pub fn service(request: &Request<Bytes>) -> String {
+    if request.uri().host().is_some_and(|host| LAYERS.ends_with(&format!("/{host}"))) {
+        return "ecr".to_owned();
+    }
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let scope = authorization.and_then(|text| text.split_once("Credential=")).map(|(_, scope)| scope);
     scope.and_then(|scope| scope.split('/').nth(3)).unwrap_or_default().to_owned()
@@ -106,6 +112,9 @@ pub fn action(request: &Request<Bytes>) -> String {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
     if let Some((_, action)) = target.and_then(|target| target.rsplit_once('.')) {
         return action.to_owned();
+    }
+    if service(request) == "ecr" {
+        return "GetLayer".to_owned();
     }
     let form = std::str::from_utf8(request.body()).unwrap_or_default();
     let action = form.split('&').find_map(|field| field.strip_prefix("Action="));

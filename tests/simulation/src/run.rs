@@ -15,7 +15,7 @@ use tracing::subscriber::DefaultGuard;
 
 use crate::account::{Account, JOB, Quotas};
 use crate::circumstance::Circumstance;
-use crate::draw::{SERVICE_IMAGE, SERVICE_IMAGE_IN_REGION, WORKER_IMAGE, WORKER_IMAGE_BY_IPV6};
+use crate::draw::{SERVICE_IMAGE, SERVICE_IMAGE_IN_REGION};
 use crate::faults::{Fault, Faults, Made};
 use crate::said::Said;
 use crate::sqs::Depth;
@@ -479,8 +479,9 @@ pub(crate) fn account(
     director: Arc<dyn Director>,
 ) -> (Account, Stage) {
     let images = [
-        (WORKER_IMAGE, Image::Worker),
-        (WORKER_IMAGE_BY_IPV6, Image::Worker),
+        // In the repository of whichever stack, by either name of its registry.
+        (":default", Image::Worker),
+        (":worker", Image::Init),
         (SERVICE_IMAGE, Image::Service),
         (SERVICE_IMAGE_IN_REGION, Image::Service),
     ];

@@ -57,7 +57,7 @@ pub enum Image {
 pub struct Config {
     /// The account: its time, its randomness, and the way to its SQS.
     pub upstream: Upstream,
-    /// What is in the registry, by reference.
+    /// What is in registries, by how references to it end.
     pub images: BTreeMap<String, Image>,
     /// Who says what the containers do.
     pub director: Arc<dyn Director>,
@@ -83,6 +83,11 @@ impl Stage {
         Self { config, agent: Arc::default(), truth: Truth::default() }
     }
 
+    fn image(&self, reference: &str) -> Option<Image> {
+        let mut images = self.config.images.iter();
+        images.find(|(end, _)| reference.ends_with(end.as_str())).map(|(_, image)| *image)
+    }
+
     /// Has `agent` answer the containers from now on: the one of the ECS that this is the runtime of.
     ///
     /// # Panics
@@ -103,12 +108,12 @@ impl Stage {
 
 impl Runtime for Stage {
     fn pull<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<(), NoImage>> {
-        async { self.config.images.get(&wanted.image).map(drop).ok_or(NoImage::NotFound) }.boxed()
+        async { self.image(&wanted.image).map(drop).ok_or(NoImage::NotFound) }.boxed()
     }
 
     fn start(&self, launch: Launch) -> BoxFuture<'_, anyhow::Result<Box<dyn Container>>> {
         async move {
-            let image = *self.config.images.get(&launch.image).context("no such image")?;
+            let image = self.image(&launch.image).context("no such image")?;
             let clock = self.config.upstream.clock;
             let (truth, task) = (Some(self.truth.clone()), launch.task.clone());
             if image != Image::Init {

@@ -8,7 +8,9 @@ use std::net::Ipv4Addr;
 
 use url::Url;
 
-use super::{Container, Input, JobDocument, Limits, Network, NetworkMode, Output, S3Uri, Work, folders};
+use super::{
+    Container, IMAGES, Input, JobDocument, Limits, Network, NetworkMode, Output, S3Uri, Ulimit, Work, folders,
+};
 use crate::shown::shown;
 use crate::tags;
 
@@ -17,7 +19,7 @@ const FILES_LIMIT: usize = 100;
 /// Seven days.
 const WEEK_IN_MINUTES: u32 = 7 * 24 * 60;
 /// The least and the greatest number in each field.
-const RANGES: [(&str, u32, u32); 6] = [
+const RANGES: [(&str, u32, u32); 7] = [
     ("timeoutMinutes", 1, WEEK_IN_MINUTES),
     ("attempts", 1, 10),
     ("queueMinutes", 0, WEEK_IN_MINUTES),
@@ -25,6 +27,8 @@ const RANGES: [(&str, u32, u32); 6] = [
     ("service.count", 1, 10),
     // Source: ECS API Reference, `EphemeralStorage`; 20 is what a task has without asking.
     ("container.storageGiB", 20, 200),
+    // Source: ECS API Reference, `ContainerDefinition`, `stopTimeout` on Fargate.
+    ("container.stopTimeout", 2, 120),
 ];
 /// Source: ECS API Reference, `AwsVpcConfiguration`, `subnets`.
 const SUBNETS_LIMIT: usize = 16;
@@ -41,6 +45,14 @@ const FILE_LIMIT: usize = 1024;
 const FILE_PART_LIMIT: usize = 255;
 /// Source: S3 user guide, "Naming Amazon S3 objects": 1,024 bytes of UTF-8.
 pub(super) const KEY_LIMIT: usize = 1024;
+
+/// Of the seconds that Fargate leaves a container, the most that a command may have.
+const WORK_STOP_LIMIT: u32 = 100;
+/// Source: useradd(8), the longest name of a user.
+const USER_LIMIT: usize = 32;
+/// What the kernel has as `fs.nr_open` by itself, beyond which no process starts.
+/// Source: proc_sys_fs(5), `nr_open`.
+const NOFILE_LIMIT: u32 = 1_048_576;
 
 /// Of a header that an object is served with, in characters; a limit of our own.
 const HEADER_LIMIT: usize = 255;
@@ -127,7 +139,15 @@ pub(super) fn check(job: &JobDocument, limits: &Limits) -> Check {
     }
     match (&job.work, &job.service) {
         (_, Some(service)) => service::check_service(job, service)?,
-        (Some(work), None) => check_work(work, limits)?,
+        (Some(work), None) => {
+            check_work(work, limits)?;
+            let stop_timeout = job.container.as_ref().and_then(|container| container.stop_timeout);
+            let allowed = format!(
+                "at most {WORK_STOP_LIMIT} for a task; the worker needs the rest of Fargate's 120 s to report"
+            );
+            let stop_timeout = stop_timeout.unwrap_or_default();
+            require(stop_timeout <= WORK_STOP_LIMIT, "container.stopTimeout", stop_timeout, allowed)?;
+        }
         (None, None) => {
             return Err(
                 "task: missing; a job has a task, which ends by itself, or a service, which is called".into(),
@@ -256,6 +276,53 @@ fn check_container(container: &Container, limits: &Limits) -> Check {
         )?;
         limits.check_secret(&field, value)?;
     }
+    if let Some(credentials) = &container.repository_credentials {
+        const FIELD: &str = "container.repositoryCredentials";
+        let right = credentials.starts_with("arn:") && credentials.contains(":secretsmanager:");
+        require(
+            right,
+            FIELD,
+            "something that is no ARN of a Secrets Manager secret",
+            "the ARN of a secret that holds {\"username\": …, \"password\": …}",
+        )?;
+        limits.check_secret(FIELD, credentials)?;
+    }
+    check_range("container.stopTimeout", container.stop_timeout)?;
+    check_run(container)
+}
+
+/// As whom, where and within what the container's processes run.
+fn check_run(container: &Container) -> Check {
+    if let Some(user) = &container.user {
+        let part = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        let is_name = |name: &str| !name.is_empty() && name.len() <= USER_LIMIT && name.chars().all(part);
+        let (name, group) =
+            user.split_once(':').map_or((user.as_str(), None), |(name, group)| (name, Some(group)));
+        let right = is_name(name) && group.is_none_or(is_name);
+        require(
+            right,
+            "container.user",
+            user,
+            "a user or USER:GROUP, each a number or a name that the image knows",
+        )?;
+    }
+    if let Some(directory) = &container.working_directory {
+        const FIELD: &str = "container.workingDirectory";
+        let allowed = format!("an absolute path in the image, or {IMAGES} for the image's own");
+        require(directory.starts_with('/') || directory == IMAGES, FIELD, directory, allowed)?;
+        check_text(FIELD, directory)?;
+        require(directory.len() <= FILE_LIMIT, FIELD, directory, format!("at most {FILE_LIMIT} bytes"))?;
+    }
+    let mut names = Vec::new();
+    for (i, Ulimit { name, soft_limit, hard_limit }) in container.ulimits.iter().enumerate() {
+        let field = format!("container.ulimits[{i}]");
+        let given = format!("softLimit {soft_limit} and hardLimit {hard_limit}");
+        let allowed = format!("1 to {NOFILE_LIMIT}, and a softLimit that is not above the hardLimit");
+        let right = (1..=*hard_limit).contains(soft_limit) && *hard_limit <= NOFILE_LIMIT;
+        require(right, &field, given, allowed)?;
+        require(!names.contains(name), &format!("{field}.name"), "nofile", "a name that is given only once")?;
+        names.push(*name);
+    }
     Ok(())
 }
 
@@ -301,8 +368,12 @@ fn check_variable(field: &str, name: &str) -> Check {
 }
 
 fn check_work(work: &Work, limits: &Limits) -> Check {
-    require(!work.command.is_empty(), "task.command", "an empty list", "a program and its arguments")?;
-    require(!work.command[0].is_empty(), "task.command[0]", "", "a program")?;
+    require(
+        work.command.first().is_none_or(|program| !program.is_empty()),
+        "task.command[0]",
+        "",
+        "a program",
+    )?;
     for (i, argument) in work.command.iter().enumerate() {
         check_text(&format!("task.command[{i}]"), argument)?;
     }

@@ -739,3 +739,73 @@ fn no_more_rules_are_planned_than_a_group_takes() {
         blocks.into_iter().take(30).chain((0..30).map(|n| format!("2001:db8:{n:x}::/48"))).collect();
     assert!(parse(&service(json!({ "allowFrom": both, "ports": ports }), json!({})).to_string()).is_ok());
 }
+
+fn container(field: &str, value: Value) -> Value {
+    with("container", json!({ "image": "alpine", field: value }))
+}
+
+#[test]
+fn a_container_says_as_whom_where_and_within_what_its_command_runs() {
+    for (field, value) in [
+        ("user", json!("1000")),
+        ("user", json!("app:video")),
+        ("user", json!("0:0")),
+        ("workingDirectory", json!("/app")),
+        ("workingDirectory", json!("image")),
+        ("readOnly", json!(true)),
+        ("architecture", json!("ARM64")),
+        ("stopTimeout", json!(2)),
+        ("stopTimeout", json!(100)),
+        ("ulimits", json!([{ "name": "nofile", "softLimit": 1, "hardLimit": 1_048_576 }])),
+    ] {
+        parse(&container(field, value).to_string()).unwrap();
+    }
+    for (field, value, words) in [
+        ("user", json!(""), "container.user: given an empty text; allowed: a user or USER:GROUP"),
+        ("user", json!("a:b:c"), "container.user: given a:b:c"),
+        ("user", json!("a b"), "container.user: given a b"),
+        ("user", json!("app:"), "container.user: given app:"),
+        (
+            "workingDirectory",
+            json!("app"),
+            "container.workingDirectory: given app; allowed: an absolute path",
+        ),
+        ("readOnly", json!("yes"), "container.readOnly: given a text yes"),
+        ("architecture", json!("arm64"), "container.architecture: given arm64; allowed: "),
+        ("stopTimeout", json!(1), "container.stopTimeout: given 1; allowed: 2 to 120"),
+        ("stopTimeout", json!(101), "container.stopTimeout: given 101; allowed: at most 100 for a task"),
+        (
+            "ulimits",
+            json!([{ "name": "nofile", "softLimit": 2, "hardLimit": 1 }]),
+            "container.ulimits[0]: given softLimit 2 and hardLimit 1; allowed: 1 to 1048576",
+        ),
+        ("ulimits", json!([["nofile", 1, 1]]), "container.ulimits[0]: given a list; allowed: an object"),
+        (
+            "ulimits",
+            json!([{ "name": "core", "softLimit": 1, "hardLimit": 1 }]),
+            "container.ulimits[0].name: given",
+        ),
+        ("repositoryCredentials", json!("secret"), "container.repositoryCredentials: given"),
+    ] {
+        let message = refused(&container(field, value));
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn credentials_of_a_registry_are_the_stacks_to_allow_and_are_not_repeated() {
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:registry-a1b2c3";
+    let document = container("repositoryCredentials", json!(arn)).to_string();
+    let message = parse(&document).unwrap_err();
+    assert!(message.contains("SecretArns") && !message.contains("a1b2c3"), "{message}");
+    let limits = Limits { secrets: vec![arn.to_owned()], ..limits() };
+    parse_within(&limits, &document).unwrap();
+}
+
+#[test]
+fn a_task_without_a_command_runs_what_its_image_does() {
+    let document = parse(r#"{ "task": {} }"#).unwrap();
+    assert_eq!(document.work.unwrap().command, Vec::<String>::new());
+    let message = refused(&json!({ "task": { "command": [""] } }));
+    assert!(message.contains("task.command[0]: given"), "{message}");
+}

@@ -11,7 +11,8 @@ pub(super) fn refuse_lists(document: &Value) -> Result<(), String> {
         ["network", "container", "task", "service"].map(|name| (name.to_owned(), document.get(name)));
     let in_service = ["healthCheck", "loadBalancer"]
         .map(|name| (format!("service.{name}"), document.pointer(&format!("/service/{name}"))));
-    let items = [("task", "inputs"), ("task", "outputs"), ("service", "ports")].into_iter();
+    let items =
+        [("container", "ulimits"), ("task", "inputs"), ("task", "outputs"), ("service", "ports")].into_iter();
     let items = items.flat_map(|(parent, name)| {
         let items = document.pointer(&format!("/{parent}/{name}")).and_then(Value::as_array);
         let named = move |(i, item)| (format!("{parent}.{name}[{i}]"), Some(item));
@@ -44,8 +45,9 @@ pub(super) fn explain(path: &str, message: &str) -> String {
     let prefixes = ["unknown variant ", "invalid type: ", "invalid value: "];
     let given = prefixes.iter().find_map(|prefix| problem.strip_prefix(prefix)).unwrap_or(problem);
     // What stands in the place of a secret may be one.
-    let is_secret =
-        ["container.environment", "container.secrets"].iter().any(|place| path.starts_with(place));
+    let is_secret = ["container.environment", "container.secrets", "container.repositoryCredentials"]
+        .iter()
+        .any(|place| path.starts_with(place));
     let (kind, value) = parts(given);
     let given = if is_secret { kind.to_owned() } else { value };
     format!("{field}: given {given}; allowed: {}", allowed(path, expected))

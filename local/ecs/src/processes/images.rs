@@ -28,8 +28,8 @@ pub(crate) struct Image {
     pub working_dir: PathBuf,
     /// Its file tree.
     pub tree: Option<PathBuf>,
-    /// What it has of this machine, at the same places, and cannot write.
-    pub files: Vec<PathBuf>,
+    /// What it has of this machine, and where, and cannot write.
+    pub files: Vec<(PathBuf, PathBuf)>,
 }
 
 /// An image of the table, which is made of what is on this machine.
@@ -43,7 +43,7 @@ struct Entry {
     /// Folders that come first in the container's `PATH`; it has them.
     #[serde(default)]
     path: Vec<String>,
-    /// Other files and folders that it has.
+    /// Other files and folders that it has: at the same place, or at the one after a colon.
     #[serde(default)]
     files: Vec<String>,
     /// Whether it has no more than these; else it has this machine's programs and libraries too.
@@ -80,7 +80,7 @@ impl Entry {
         let path = self.path.iter().map(String::as_str).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":");
         let system = if self.is_bare { [].as_slice() } else { &SYSTEM };
         let files =
-            system.iter().map(PathBuf::from).chain(self.path.iter().chain(&self.files).map(PathBuf::from));
+            system.iter().copied().chain(self.path.iter().chain(&self.files).map(String::as_str)).map(placed);
         Image {
             entrypoint: self.entrypoint,
             command: self.command,
@@ -93,6 +93,12 @@ impl Entry {
     }
 }
 
+/// `FILE` or `FILE:PLACE`.
+fn placed(text: &str) -> (PathBuf, PathBuf) {
+    let (from, to) = text.split_once(':').unwrap_or((text, text));
+    (from.into(), to.into())
+}
+
 impl Image {
     /// The variables of a container, but for its definition's.
     pub fn environment(&self) -> BTreeMap<String, String> {
@@ -103,8 +109,8 @@ impl Image {
 
     /// The files and folders of this machine that it has.
     pub fn binds(&self) -> Vec<Bind> {
-        let found = self.files.iter().filter(|file| file.exists() && !file.is_symlink());
-        found.map(|file| Bind { from: file.clone(), to: file.clone(), is_read_only: true }).collect()
+        let found = self.files.iter().filter(|(from, _)| from.exists() && !from.is_symlink());
+        found.map(|(from, to)| Bind { from: from.clone(), to: to.clone(), is_read_only: true }).collect()
     }
 
     /// Writes what an image has that is made by hand and by nobody else, where it has no tree: who its users are, and a folder for
@@ -127,7 +133,7 @@ impl Image {
 
     /// The same for those that are symbolic links there, as `/bin` is to `/usr/bin`.
     pub fn links(&self) -> Vec<(PathBuf, PathBuf)> {
-        self.files.iter().filter_map(|file| Some((file.clone(), file.read_link().ok()?))).collect()
+        self.files.iter().filter_map(|(from, to)| Some((to.clone(), from.read_link().ok()?))).collect()
     }
 
     /// The argument vector of a container whose definition overrides `entrypoint` and `command`.
@@ -249,11 +255,11 @@ mod tests {
     fn the_checked_in_table_needs_a_value_for_every_placeholder() {
         let error = Images::checked_in(&BTreeMap::new()).unwrap_err();
         assert!(format!("{error:#}").contains("no value for ${"), "{error:#}");
-        let values = ["WORKER", "FFMPEG_DIR", "TOOLS", "TOOLS_HOME", "PYTHON_HOME"]
+        let values = ["WORKER", "FFMPEG", "FFMPEG_DIR", "TOOLS", "TOOLS_HOME", "PYTHON_HOME"]
             .map(|name| (name.to_owned(), format!("/opt/{name}")));
         let images = Images::checked_in(&values.into()).unwrap();
         for (reference, arguments) in [
-            ("1.dkr.ecr.r.amazonaws.com/s-repository-x:latest", ["/opt/WORKER"].as_slice()),
+            ("1.dkr.ecr.r.amazonaws.com/s-repository-x:worker", ["/opt/WORKER"].as_slice()),
             ("docker.io/library/python:3.13-slim", &["python3"]),
             ("public.ecr.aws/docker/library/nginx:alpine", &["python3", "-m", "http.server", "80"]),
         ] {
