@@ -12,6 +12,9 @@ use crate::events::{End, Status};
 use crate::view::{Line, Tone};
 use crate::words::duration;
 
+/// What is to be said of a log from which something is missing.
+const LOG_TRUNCATED: &str = "a part of the log may be missing, since CloudWatch Logs stood still";
+
 /// The outcome in an execution's output or cause; none in the cause of an execution that was cut off, for example by
 /// a time-out.
 pub fn read(document: &str) -> Option<Outcome> {
@@ -35,11 +38,12 @@ pub fn lines_of(end: &outcome::End) -> Vec<Line> {
 
 /// What the job made.
 fn result(result: &JobResult) -> Vec<Line> {
-    let JobResult { exit_code, attempt, capacity, seconds, outputs, .. } = result;
+    let JobResult { exit_code, attempt, capacity, seconds, outputs, log_truncated, .. } = result;
     let (capacity, seconds) = (capacity.name(), duration(*seconds));
     let mut lines =
         vec![format!("exit code {exit_code}, attempt {attempt}, {capacity}, {seconds} in the container")];
     lines.extend(outputs.iter().map(delivered));
+    lines.extend(log_truncated.then(|| LOG_TRUNCATED.to_owned()));
     section("result", Tone::Plain, lines)
 }
 
@@ -70,6 +74,9 @@ fn failure(failure: &JobFailure) -> Vec<Line> {
     let details: Vec<_> = [attempt, exit_code, failure.task_arn.clone()].into_iter().flatten().collect();
     if !details.is_empty() {
         lines.extend(section("", Tone::Plain, vec![details.join(", ")]));
+    }
+    if failure.log_truncated {
+        lines.extend(section("", Tone::Plain, vec![LOG_TRUNCATED.to_owned()]));
     }
     let there: Vec<_> = failure.outputs.iter().map(delivered).collect();
     if !there.is_empty() {

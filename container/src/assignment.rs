@@ -7,7 +7,6 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::Arc;
@@ -38,6 +37,7 @@ use crate::folder::{self, Folder};
 use crate::http::{Http, Tries, Trouble, is_signed, place};
 use crate::list::OutputList;
 use crate::listing::{Listing, unavailable};
+use crate::log::Log;
 use crate::measure::{self, Output, gigabytes, upload_failure};
 use crate::program::{self, PATH, Places};
 use crate::progress::{LINE_LIMIT, percent};
@@ -47,6 +47,8 @@ use crate::upload;
 use crate::urls::{Pace, UrlDesk};
 use crate::user::User;
 
+/// How long the last lines of the log may still take before it counts as truncated.
+const LOG_TIME: Duration = Duration::from_secs(2);
 /// How long the list of what was uploaded may still take when the rest has failed.
 const LIST_TIME: Duration = Duration::from_secs(10);
 
@@ -71,6 +73,8 @@ pub struct Tools {
     pub stop_timeout: Duration,
     /// Who ends what a command leaves behind.
     pub subreaper: Option<Subreaper>,
+    /// Where what a command prints goes.
+    pub log: Log,
 }
 
 /// Carries `assignment` out to its end, whatever that is; tells how it ended, and the folder that it leaves behind.
@@ -106,7 +110,8 @@ pub async fn carry_out(
         Err(failure) => Err(failure.clone()),
     };
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-    (Finished { seconds, failure: result.err(), ..course.finished }, folder.ok())
+    let log_truncated = !course.tools.log.is_whole(LOG_TIME).await;
+    (Finished { seconds, failure: result.err(), log_truncated, ..course.finished }, folder.ok())
 }
 
 /// Reports the progress at once and then every `period`.
@@ -325,14 +330,13 @@ impl Course {
             disk::failure(Class::Internal, format!("the inputs could not be handed over: {error}"), &error)
         })?;
         let (work, temporary) = (folder.work(), folder.temporary());
-        let Tools { cgroup, user, directory, launcher, stop_timeout, subreaper, .. } = &self.tools;
+        let Tools { cgroup, user, directory, launcher, stop_timeout, subreaper, log, .. } = &self.tools;
         let image = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let directory = match directory {
             Directory::Files => &work,
             Directory::Image => &image,
             Directory::Of(directory) => directory,
         };
-        let stdout = io::stdout();
         let place = Place {
             directory,
             work: &work,
@@ -343,7 +347,7 @@ impl Course {
             cgroup,
             free,
             subreaper: *subreaper,
-            console: stdout.as_fd(),
+            log,
         };
         let command = &self.assignment.command;
         let ended = command::run(program, command, place, self.progress.clone(), &self.stop).await?;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::future::pending;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::fchown;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -18,13 +17,14 @@ use mayfly_model::message::{Failure, Phase, Progress};
 use mayfly_model::shown::shown;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, geteuid};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
@@ -32,6 +32,7 @@ use crate::descendants::Subreaper;
 use crate::disk::DiskWatch;
 use crate::environment::of_command;
 use crate::launch::{self, Obstacle};
+use crate::log::Log;
 use crate::oom::OomWatch;
 use crate::output::{Piece, Splitter, Tail};
 use crate::program::PATH;
@@ -76,8 +77,8 @@ pub struct Place<'a> {
     /// Who ends what the command leaves behind; none where this process has children of its own, whose end that would be
     /// too. Then only the command's process group ends with it.
     pub subreaper: Option<Subreaper>,
-    /// Where what it prints is passed on to; a slow reader holds up the command, not the worker.
-    pub console: BorrowedFd<'a>,
+    /// Where what it prints goes; a log that is slow holds up the command, not the worker.
+    pub log: &'a Log,
 }
 
 /// How the command ended.
@@ -107,8 +108,9 @@ pub async fn run(
     prefer_to_kill(group);
     let observer =
         Arc::new(Mutex::new(Observer { progress, tail: Tail::default(), meter: Meter::default() }));
-    let console = place.console.try_clone_to_owned().ok().map(|console| File::from(console).into());
-    let mut pump = AbortOnDropHandle::new(tokio::spawn(pump(printed, console, observer.clone())));
+    let has_ended = CancellationToken::new();
+    let pump = pump(printed, place.log.clone(), observer.clone(), has_ended.clone());
+    let mut pump = AbortOnDropHandle::new(tokio::spawn(pump));
 
     let burials = async {
         match place.subreaper {
@@ -127,6 +129,7 @@ pub async fn run(
     if let Some(subreaper) = place.subreaper {
         subreaper.end_all().await;
     }
+    has_ended.cancel();
     if timeout(DRAIN, &mut pump).await.is_err() {
         warn!("output not read to its end in time");
     }
@@ -286,8 +289,8 @@ impl Observer {
     }
 }
 
-/// Passes on what is printed, each line as it was last, to `console`.
-async fn pump(mut printed: Receiver, mut console: Option<tokio::fs::File>, observer: Arc<Mutex<Observer>>) {
+/// Passes on what is printed, each line as it was last, to `log`, and waits for that as long as the command works.
+async fn pump(mut printed: Receiver, log: Log, observer: Arc<Mutex<Observer>>, has_ended: CancellationToken) {
     let mut splitter = Splitter::default();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -307,19 +310,13 @@ async fn pump(mut printed: Receiver, mut console: Option<tokio::fs::File>, obser
         } else {
             splitter.push(&chunk[..read], each);
         }
-        if let Some(file) = &mut console
-            && let Err(error) = write(file, &lines).await
-        {
-            warn!("output not passed on any more: {error}");
-            console = None;
-        }
+        log.push(&lines);
         if read == 0 {
             return;
         }
+        select! {
+            () = log.room() => {}
+            () = has_ended.cancelled() => {}
+        }
     }
-}
-
-async fn write(console: &mut tokio::fs::File, lines: &[u8]) -> io::Result<()> {
-    console.write_all(lines).await?;
-    console.flush().await
 }

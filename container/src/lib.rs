@@ -17,6 +17,7 @@ pub mod launch;
 pub mod links;
 pub mod list;
 pub mod listing;
+pub mod log;
 pub mod mailbox;
 pub mod measure;
 pub mod oom;

@@ -89,8 +89,7 @@ mod tests {
         }
         let path = format!("/nowhere:{}", folder("bin").display());
         let (directory, inputs) = (folder("app"), ["sub/script"]);
-        let places =
-            Places { path: Some(&path), image: &directory, work: Path::new("/work"), inputs: &inputs };
+        let places = Places { path: &path, image: &directory, work: Path::new("/work"), inputs: &inputs };
         let found = |name: &str| find(name, places);
         assert_eq!(found("tool").unwrap(), Path::new("tool"));
         assert_eq!(found("./run").unwrap(), folder("app/run"));

@@ -18,6 +18,7 @@ use crate::assignment::{self, Tools};
 use crate::descendants::Subreaper;
 use crate::done::DoneQueue;
 use crate::http::Http;
+use crate::log::Log;
 use crate::settings::Settings;
 use crate::stop::{Stop, StopRequest};
 use crate::trust::Trust;
@@ -39,11 +40,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Finds out which task this is and opens the mailbox; none where the container was told to stop first.
+    /// Finds out which task this is and opens the mailbox; what commands print goes to `log`. None where the container was told to stop first.
     ///
     /// # Errors
     /// Fails where the metadata endpoint stays silent.
-    pub async fn start(settings: Settings) -> anyhow::Result<Option<Self>> {
+    pub async fn start(settings: Settings, log: Log) -> anyhow::Result<Option<Self>> {
         let told_to_stop = stop_on_signals()?;
         let subreaper = Some(Subreaper::begin()?);
         let Settings {
@@ -109,6 +110,7 @@ impl Worker {
                 launcher: "/proc/self/exe".into(),
                 stop_timeout,
                 subreaper,
+                log,
             },
             told_to_stop,
             latest_start: 0,

@@ -16,6 +16,7 @@ use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Download, Failure, Finished, News, Order, SignedUrls, Upload};
 use mayfly_worker::assignment::{self, Tools};
 use mayfly_worker::folder::Folder;
+use mayfly_worker::log::Log;
 use mayfly_worker::settings::Directory;
 use mayfly_worker::stop::StopRequest;
 use mayfly_worker::urls::Pace;
@@ -79,6 +80,7 @@ pub fn tools(place: &Url, pace: Pace) -> Tools {
         launcher: env!("CARGO_BIN_EXE_mayfly-worker").into(),
         stop_timeout: Duration::from_secs(20),
         subreaper: None,
+        log: Log::start(io::sink(), env::temp_dir()).unwrap(),
     }
 }
 

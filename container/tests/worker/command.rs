@@ -1,8 +1,8 @@
 //! Commands: small real programs.
 
 use std::env;
-use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Failure, Phase, Progress};
 use mayfly_worker::command::{self, Ended, Place};
+use mayfly_worker::log::Log;
 use mayfly_worker::program::{self, Places};
 use mayfly_worker::stop::{Stop, StopRequest, StopSignal};
 use tempfile::TempDir;
@@ -44,8 +45,7 @@ impl Stage {
         let argv: Vec<String> = argv.iter().map(ToString::to_string).collect();
         let stop = StopSignal::new(self.request.signal(), Instant::now(), self.timeout);
         let folder = self.folder.path();
-        let nowhere = File::options().write(true).open("/dev/null").unwrap();
-        let console = nowhere.as_fd();
+        let log = Log::start(io::sink(), env::temp_dir()).unwrap();
         let path = env::var("PATH").unwrap();
         let places = Places { path: &path, image: folder, work: folder, inputs: &[] };
         let program = program::find(&argv[0], places)?;
@@ -59,7 +59,7 @@ impl Stage {
             cgroup: folder,
             free,
             subreaper: None,
-            console,
+            log: &log,
         };
         command::run(&program, &argv, place, self.progress.clone(), &stop).await
     }

@@ -76,6 +76,29 @@ async fn a_tree_of_any_depth_is_removed_after_the_report_and_the_worker_lives_on
     assert_eq!(cloud.ended().await.0.code(), Some(0));
 }
 
+#[tokio::test]
+async fn a_log_that_stands_still_keeps_nothing_back() {
+    let mut cloud = Cloud::start().await;
+    // Nobody reads the log before the worker's end, so the command is held up when its time is over.
+    cloud.order(&Order::Run(Assignment {
+        timeout_seconds: 3,
+        ..assignment(1, "yes | head -c 3000000; sleep 1000")
+    }));
+    cloud.report(|news| matches!(news, News::Heartbeat(progress) if progress.line.is_some())).await;
+    let (_, finished) = cloud.finished().await;
+    assert_eq!((finished.failure.unwrap().class, finished.log_truncated), (Class::TimedOut, true));
+    let outputs = vec!["out".to_owned()];
+    cloud.order(&Order::Run(Assignment { outputs, ..assignment(2, "echo ok > out") }));
+    cloud.sign_upload(2, "out", "bucket", &[]).await;
+    let (_, finished) = cloud.finished().await;
+    assert_eq!((finished.failure, finished.outputs.len(), finished.log_truncated), (None, 1, true));
+    cloud.terminate();
+    // What came in time is there after all.
+    let (status, log) = cloud.ended().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(log.matches("y\n").count() > 500_000 && log.contains("worker stopped"), "{} bytes", log.len());
+}
+
 /// Starts a daemon as daemons do: two forks, a session of its own, and no terminal. It goes on making files.
 const DAEMON: &str = "
 import os, sys, time

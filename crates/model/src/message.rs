@@ -212,6 +212,9 @@ pub struct Finished {
     /// Why it failed; absent where it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Whether a part of what the command printed has not come to the log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub log_truncated: bool,
 }
 
 /// Why the work failed, or a start was lost.

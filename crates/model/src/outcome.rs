@@ -122,7 +122,7 @@ impl End {
         let outputs = delivered(&finished, outputs);
         if let Some(failure) = finished.failure {
             let failure = JobFailure::of_start(turn, failure, finished.exit_code, task_arn);
-            return Self::Failed(JobFailure { outputs, ..failure });
+            return Self::Failed(JobFailure { outputs, log_truncated: finished.log_truncated, ..failure });
         }
         Self::Succeeded(Success::Work(JobResult {
             exit_code: finished.exit_code.unwrap_or_default(),
@@ -131,6 +131,7 @@ impl End {
             seconds: finished.seconds,
             task_arn: task_arn.unwrap_or_default(),
             outputs,
+            log_truncated: finished.log_truncated,
         }))
     }
 }
@@ -190,6 +191,9 @@ pub struct JobResult {
     pub task_arn: String,
     /// What was delivered.
     pub outputs: Vec<Delivered>,
+    /// Whether a part of what the command printed is not in the log: CloudWatch Logs stood still for too long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub log_truncated: bool,
 }
 
 /// How a service went.
@@ -258,20 +262,30 @@ pub struct JobFailure {
     /// What is in its place all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Delivered>,
+    /// Whether a part of what the command printed is not in the log: CloudWatch Logs stood still for too long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub log_truncated: bool,
 }
 
 impl JobFailure {
     /// The failure of a job, of no start in particular.
     pub fn of_job(error: Class, message: String) -> Self {
-        let outputs = Vec::new();
-        Self { error, message, attempt: None, exit_code: None, task_arn: None, output: None, outputs }
+        Self {
+            error,
+            message,
+            attempt: None,
+            exit_code: None,
+            task_arn: None,
+            output: None,
+            outputs: Vec::new(),
+            log_truncated: false,
+        }
     }
 
     /// The failure of the start `turn`.
     pub fn of_start(turn: Turn, failure: Failure, exit_code: Option<i32>, task_arn: Option<String>) -> Self {
         let Failure { class, message, output } = failure;
-        let (attempt, outputs) = (Some(turn.attempt), Vec::new());
-        Self { error: class, message, attempt, exit_code, task_arn, output, outputs }
+        Self { attempt: Some(turn.attempt), exit_code, task_arn, output, ..Self::of_job(class, message) }
     }
 }
 
