@@ -92,8 +92,8 @@ pub struct Ended {
     disk_full: bool,
 }
 
-/// Runs `program` with the arguments `argv` at its `place`, without a shell, and passes its output on to the worker's own. `progress` follows it. At
-/// `stop` the command is asked to end, and then killed. Whatever it has started ends with it.
+/// Runs `program` with the arguments `argv` at its `place`, without a shell, and passes its output on to the log. `progress`
+/// follows it. At `stop` the command is asked to end, and then killed. Whatever it has started ends with it.
 pub async fn run(
     program: &Path,
     argv: &[String],

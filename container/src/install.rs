@@ -1,5 +1,5 @@
-//! Puts this program, and the authorities that it believes, where the job's container finds it, whatever image that has: the first container of a task does so, in a
-//! volume that both have.
+//! Puts this program, and the authorities that it believes, where the job's container finds them, whatever image that has: the
+//! first container of a task does so, in a volume that both have.
 
 use std::env;
 use std::fs::{self, File, Permissions};

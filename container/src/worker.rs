@@ -40,7 +40,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Finds out which task this is and opens the mailbox; what commands print goes to `log`. None where the container was told to stop first.
+    /// Finds out which task this is and opens the mailbox; what commands print goes to `log`. None where the container was told
+    /// to stop first.
     ///
     /// # Errors
     /// Fails where the metadata endpoint stays silent.

@@ -1,6 +1,5 @@
-# What a hostile command would try on the worker, its parent. $1 is `other` where it runs as another user than the worker, and `root` where
-# both are root;
-# $2 and $3 together are what every URL of the worker's holds.
+# What a hostile command would try on the worker, its parent. $1 is `other` where it runs as another user than the worker, and
+# `root` where both are root; $2 and $3 together are what every URL of the worker's holds.
 worker=$PPID
 secret=$2$3
 
