@@ -1,14 +1,15 @@
-//! Downloads a file, going on where a broken connection left off.
+//! Downloads a file, going on where a broken connection left off; a large one from S3 in ranges, side by side.
 
 use std::fs::File;
 use std::io::SeekFrom;
 
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue};
+use reqwest::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderValue};
 use reqwest::{Response, StatusCode};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
 use url::Url;
 
-use crate::http::{Http, Tries, Trouble};
+use crate::http::{Http, Tries, Trouble, Wanted, is_signed};
+use crate::ranges::Ranges;
 
 const BUFFER: usize = 1024 * 1024;
 
@@ -23,13 +24,15 @@ pub struct Partial {
     tag: Option<HeaderValue>,
     /// The entity tag of the one version that is wanted.
     version: Option<HeaderValue>,
+    /// Of an object that comes in ranges, what has arrived; it is in none of the other fields until all has.
+    ranges: Option<Ranges>,
 }
 
 impl Partial {
     /// Nothing of `file` has arrived.
     pub fn new(file: File) -> Self {
         let file = BufWriter::with_capacity(BUFFER, tokio::fs::File::from_std(file));
-        Self { file, written: 0, furthest: 0, tag: None, version: None }
+        Self { file, written: 0, furthest: 0, tag: None, version: None, ranges: None }
     }
 
     /// The same, for the version that has this entity tag and no other.
@@ -44,12 +47,13 @@ impl Partial {
 
     /// The most that has ever arrived, in bytes; a file that changes on its way begins again.
     pub fn furthest(&self) -> u64 {
-        self.furthest
+        self.furthest.max(self.ranges.as_ref().map_or(0, Ranges::bytes))
     }
 
     /// Forgets what has arrived.
     async fn restart(&mut self) -> Result<(), Trouble> {
-        if self.written == 0 {
+        self.furthest = self.furthest();
+        if self.ranges.take().is_none() && self.written == 0 {
             return Ok(());
         }
         self.file.seek(SeekFrom::Start(0)).await?;
@@ -66,7 +70,7 @@ impl Partial {
 }
 
 /// Which part of which length `response` is; empty where it is the whole. Source: RFC 9110, 14.4.
-fn content_range(response: &Response) -> &str {
+pub fn content_range(response: &Response) -> &str {
     let range =
         response.headers().get(CONTENT_RANGE).filter(|_| response.status() == StatusCode::PARTIAL_CONTENT);
     range.and_then(|range| range.to_str().ok()).unwrap_or_default()
@@ -89,23 +93,71 @@ pub async fn fetch(
     progress: impl Fn(u64, Option<u64>),
 ) -> Result<(), Trouble> {
     loop {
-        let before = partial.furthest;
-        let Err(trouble) = fetch_once(http, url, partial, &progress).await else { return Ok(()) };
-        if partial.furthest > before {
+        let before = partial.furthest();
+        let begun = match &partial.ranges {
+            Some(_) => Ok(None),
+            None => match fetch_once(http, url, partial, &progress).await {
+                Ok(None) => return Ok(()),
+                begun => begun,
+            },
+        };
+        let trouble = match begun {
+            Err(trouble) => trouble,
+            Ok(begun) => {
+                // Each range has had its tries.
+                if fetch_ranges(http, url, partial, begun, &tries, &progress).await? {
+                    return Ok(());
+                }
+                Trouble::Transient("the file has changed meanwhile".into())
+            }
+        };
+        if partial.furthest() > before {
             tries.renew();
         }
         tries.wait(url, trouble).await?;
     }
 }
 
+/// Brings what is missing of an object that comes in ranges; false where it has changed meanwhile. `begun` is an answer that
+/// begins with the first range.
+async fn fetch_ranges(
+    http: &Http,
+    url: &Url,
+    partial: &mut Partial,
+    begun: Option<Response>,
+    tries: &Tries,
+    progress: impl Fn(u64, Option<u64>),
+) -> Result<bool, Trouble> {
+    let Some(ranges) = &partial.ranges else { return Ok(true) };
+    let total = ranges.length();
+    let file = partial.file.get_ref().try_clone().await?.into_std().await;
+    let is_whole = ranges.fetch(http, url, file, begun, tries, |bytes| progress(bytes, Some(total))).await?;
+    if is_whole {
+        partial.written = total;
+    } else {
+        partial.restart().await?;
+    }
+    Ok(is_whole)
+}
+
+/// The ranges of an object whose whole `response` is, where they are worth their while: more connections to S3 bring more.
+/// Source: S3 user guide, "Performance guidelines for Amazon S3", horizontal scaling and byte-range fetches.
+fn ranges(url: &Url, response: &Response, tag: Option<&HeaderValue>) -> Option<Ranges> {
+    let takes_ranges = response.headers().get(ACCEPT_RANGES).is_some_and(|unit| unit == "bytes");
+    let length = response.content_length().filter(|_| is_signed(url) && takes_ranges)?;
+    Ranges::of(length, tag?.clone())
+}
+
+/// Gives the answer back, unread, where its object is to come in ranges.
 async fn fetch_once(
     http: &Http,
     url: &Url,
     partial: &mut Partial,
     progress: impl Fn(u64, Option<u64>),
-) -> Result<(), Trouble> {
-    let rest = partial.tag.as_ref().filter(|_| partial.written > 0).map(|tag| (partial.written, tag));
-    let (mut response, secrets) = http.get(url, rest, partial.version.as_ref()).await?;
+) -> Result<Option<Response>, Trouble> {
+    let rest = partial.tag.as_ref().filter(|_| partial.written > 0);
+    let wanted = rest.map_or(Wanted::Whole, |tag| Wanted::Rest(partial.written, tag));
+    let (mut response, secrets) = http.get(url, &wanted, partial.version.as_ref()).await?;
     match response.status() {
         StatusCode::PRECONDITION_FAILED if partial.version.is_some() => {
             return Err(Trouble::Definite("it has changed since it was listed".into()));
@@ -120,6 +172,10 @@ async fn fetch_once(
             partial.restart().await?;
             partial.tag =
                 response.headers().get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")).cloned();
+            partial.ranges = ranges(url, &response, partial.tag.as_ref());
+            if partial.ranges.is_some() {
+                return Ok(Some(response));
+            }
         }
         _ => return Err(Trouble::of(response, secrets).await),
     }
@@ -136,6 +192,6 @@ async fn fetch_once(
     // A server may send less than the rest that it was asked for.
     match total {
         Some(total) if partial.written < total => Err(Trouble::Transient("a part came".into())),
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }

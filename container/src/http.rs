@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::str;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -45,7 +46,8 @@ const SECRET_RUN: usize = 8;
 /// The clients for files.
 #[derive(Clone, Debug)]
 pub struct Http {
-    down: Client,
+    /// For what comes back, be it a file or an answer.
+    pub down: Client,
     /// For uploads; follows no redirects, since a body that streams from disk cannot be sent twice.
     pub up: Client,
     plain: PlainHttp,
@@ -68,16 +70,15 @@ impl Http {
         })
     }
 
-    /// Asks for the file at `url`, or, if its entity tag still is the one in `rest`, for what follows its first so many
-    /// bytes; and, where `version` is its entity tag, for that version and no other. Follows redirects to places that are allowed.
-    /// Tells besides what of the requests was secret.
+    /// Asks for the file at `url`, or for a part of it; and, where `version` is its entity tag, for that version and no other.
+    /// Follows redirects to places that are allowed. Tells besides what of the requests was secret.
     ///
     /// Cookies that are set on the way are sent back on the way, and then forgotten: without, some servers redirect for
     /// ever.
     pub async fn get(
         &self,
         url: &Url,
-        rest: Option<(u64, &HeaderValue)>,
+        wanted: &Wanted<'_>,
         version: Option<&HeaderValue>,
     ) -> Result<(Response, Vec<String>), Trouble> {
         let (mut cookies, mut secrets) = (Cookies::default(), Vec::new());
@@ -85,11 +86,16 @@ impl Http {
         for _ in 0..=REDIRECTS {
             // Without a Referer: the place that a redirect leads to must not learn what the first URL was signed with.
             let mut request = self.down.get(url.clone());
-            // Source: RFC 9110, 13.1.5 and 14.2.
-            if let Some((bytes, tag)) = rest {
-                request = request.header(RANGE, format!("bytes={bytes}-")).header(IF_RANGE, tag);
-            }
-            // Source: RFC 9110, 13.1.1.
+            // Source: RFC 9110, 13.1 and 14.2.
+            request = match wanted {
+                Wanted::Whole => request,
+                Wanted::Rest(bytes, tag) => {
+                    request.header(RANGE, format!("bytes={bytes}-")).header(IF_RANGE, *tag)
+                }
+                Wanted::Range(range) => {
+                    request.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1))
+                }
+            };
             if let Some(version) = version {
                 request = request.header(IF_MATCH, version);
             }
@@ -119,6 +125,17 @@ impl Http {
         }
         Err(Trouble::Definite(format!("{} is refused: only https is allowed", place(&url))))
     }
+}
+
+/// What is asked for of a file.
+#[derive(Debug)]
+pub enum Wanted<'a> {
+    /// All of it.
+    Whole,
+    /// What follows its first so many bytes, if it still is the one with this entity tag; else all of it.
+    Rest(u64, &'a HeaderValue),
+    /// These bytes.
+    Range(Range<u64>),
 }
 
 /// The origins that may be called in plain http, if any.
@@ -166,7 +183,7 @@ impl Cookies {
 }
 
 /// What of `url` a server may repeat and nobody else may.
-fn secrets_of(url: &Url) -> Vec<String> {
+pub fn secrets_of(url: &Url) -> Vec<String> {
     let raw = url.query().unwrap_or_default().split('&');
     let raw = raw.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
     // A query without names is a value.
@@ -289,6 +306,11 @@ impl Tries {
     /// As many as `backoff` says, within `time`.
     pub fn new(backoff: ExponentialBuilder, time: Duration) -> Self {
         Self { backoff, delays: backoff.build(), began: Instant::now(), time }
+    }
+
+    /// As many again, within the same time.
+    pub fn anew(&self) -> Self {
+        Self { delays: self.backoff.build(), began: self.began, ..*self }
     }
 
     /// Counts from the first again, for a transfer that has got further.

@@ -25,6 +25,7 @@ pub mod output;
 pub mod program;
 pub mod progress;
 pub mod queues;
+mod ranges;
 pub mod settings;
 pub mod stop;
 pub mod tree;
