@@ -18,6 +18,7 @@ use mayfly_model::message::{
     Assignment, Download, Failure, FileSize, Finished, FolderSize, Listed, News, OUTPUT_LIST, Order, Phase,
     Progress, Room, Upload,
 };
+use mayfly_model::parts::PARTS_FROM;
 use mayfly_model::shown::shown;
 use tokio::select;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -43,9 +44,9 @@ use crate::program::{self, PATH, Places};
 use crate::progress::{LINE_LIMIT, percent};
 use crate::settings::Directory;
 use crate::stop::{Stop, StopSignal};
-use crate::upload;
 use crate::urls::{Pace, UrlDesk};
 use crate::user::User;
+use crate::{parts, upload};
 
 /// How long the last lines of the log may still take before it counts as truncated.
 const LOG_TIME: Duration = Duration::from_secs(2);
@@ -417,7 +418,15 @@ impl Course {
         let what = format!("the output {}", shown(&file.file));
         let open = || folder.open_file(&file.file).map(|(file, _)| file);
         let name = file.file.clone();
-        let etag = self.upload(&what, file, upload, open, desk, move |sent| progress(&name, sent)).await?;
+        let progress = move |sent| progress(&name, sent);
+        let etag = if goes_in_parts(file) {
+            let (http, tries) = (&self.tools.http, || self.tries());
+            let mut course = parts::Course { http, desk, file, open, tries, progress };
+            let uploaded = Box::pin(course.upload()).await;
+            uploaded.map_err(|trouble| upload_failure(format!("{what} could not be uploaded: {trouble}")))?
+        } else {
+            self.upload(&what, file, upload, open, desk, progress).await?
+        };
         info!(file = shown(&file.file), bytes = file.bytes, "output uploaded");
         if let Some(list) = &mut self.list {
             let key = upload.fields.get("key").cloned().unwrap_or_default();
@@ -506,6 +515,11 @@ impl Course {
             upload = desk.uploads(slice::from_ref(file)).await.ok_or_else(no_answer)?.remove(0);
         }
     }
+}
+
+/// Whether the file is too large for one request, or faster in several.
+fn goes_in_parts(file: &FileSize) -> bool {
+    file.bytes > PARTS_FROM
 }
 
 /// Whether the files of the two go to one place.

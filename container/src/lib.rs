@@ -22,6 +22,7 @@ pub mod mailbox;
 pub mod measure;
 pub mod oom;
 pub mod output;
+pub mod parts;
 pub mod program;
 pub mod progress;
 pub mod queues;

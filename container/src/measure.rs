@@ -71,15 +71,17 @@ fn files(name: &str, pattern: &Pattern<'_>, folder: &Folder) -> io::Result<Outpu
     Ok(Output::Files { output: name.to_owned(), below: pattern.folder().len(), files })
 }
 
-/// Refuses a file that one POST cannot upload, or not under its name.
+/// Refuses a file of a folder that one POST cannot upload, and any that it cannot upload under its name.
 fn checked(output: Output) -> Result<Output, Failure> {
     let files = match &output {
         Output::File(file) => slice::from_ref(file),
         Output::Files { files, .. } => files,
     };
+    // A file that is an output of its own goes up in parts.
+    let is_alone = matches!(output, Output::File(_));
     for FileSize { file, bytes } in files {
         let name = shown(file);
-        if *bytes > POST_LIMIT {
+        if *bytes > POST_LIMIT && !is_alone {
             let size = gigabytes(*bytes);
             return Err(upload_failure(format!(
                 "the output {name} has {size} ({bytes} bytes); S3 takes at most 5 GB in one POST; split it"

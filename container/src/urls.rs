@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backon::ExponentialBuilder;
 use mayfly_model::message::{FileSize, News, Order, Page, SignedUrls, Upload};
+use mayfly_model::parts::{PartsWanted, SignedParts};
 use tokio::select;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{interval, timeout};
@@ -63,6 +64,17 @@ impl UrlDesk {
         let question = News::PageWanted { folder: folder.clone(), after: after.clone() };
         self.converse(question, |answer| match answer {
             Order::Page(page) if is_it(&page) => Some(page),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The parts of a file that are wanted, signed, and where its upload is completed; none where no answer came.
+    pub async fn parts(&mut self, wanted: &PartsWanted) -> Option<SignedParts> {
+        let question = News::PartsWanted(wanted.clone());
+        let is_it = |parts: &SignedParts| parts.file == wanted.file && parts.from == wanted.from;
+        self.converse(question, |answer| match answer {
+            Order::Parts(parts) if is_it(&parts) => Some(parts),
             _ => None,
         })
         .await

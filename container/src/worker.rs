@@ -147,7 +147,7 @@ impl Worker {
             match order {
                 Some(Order::Run(assignment)) if self.take_on(&assignment) => return Ok(Some(assignment)),
                 Some(Order::Run(_)) => {}
-                Some(Order::Urls(_) | Order::Page(_)) => info!("late urls ignored"),
+                Some(Order::Urls(_) | Order::Page(_) | Order::Parts(_)) => info!("late urls ignored"),
                 None => bail!("the mailbox closed"),
             }
         }

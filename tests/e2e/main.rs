@@ -15,6 +15,7 @@ mod egress; // a private job without a NAT gateway
 mod expiry; // signed URLs expire, and a job that outlives them delivers all the same
 mod folders; // all that is below a prefix comes, and what is in a folder goes
 mod invalid_documents; // what cannot run is refused in words, before anything is created
+mod large; // an output that no single request can take goes up in parts
 mod many_files; // a job may have as many files, with as long keys, as its document holds
 mod names; // every name that Step Functions takes is a job's
 mod networks; // a job runs in the network that it names
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         plug::trials,
         private::trials,
         egress::trials,
+        large::trials,
         many_files::trials,
         folders::trials,
         names::trials,

@@ -8,6 +8,7 @@ mod network; // a network of a job's own, and what the roles are for that make i
 mod services; // what the roles are for of the functions that only a service has
 mod stack; // the stack whose roles are changed
 mod strangers; // two stacks in one account never touch each other
+mod uploads; // what the rights to uploads in parts are for
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -63,6 +63,7 @@ const FUNCTIONS: &[(&str, Option<&str>)] = &[
     ("find-leftovers", None),
     ("delete-service", Some("StillInUse")),
     ("delete-task", None),
+    ("abort-uploads", None),
     ("delete-cluster", Some("StillInUse")),
     ("delete-nat-gateway", Some("StillInUse")),
     ("delete-endpoints", Some("StillInUse")),

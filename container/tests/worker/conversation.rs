@@ -343,6 +343,7 @@ fn told(report: &Report) -> String {
             }
         }
         News::UrlsWanted { uploads, .. } => write!(told, "wants to store {}", names(uploads)).unwrap(),
+        News::PartsWanted(wanted) => write!(told, "wants parts of {}", wanted.file).unwrap(),
         News::Finished(finished) => {
             told.push_str("finished");
             if let Some(code) = finished.exit_code {

@@ -8,6 +8,7 @@ mod conversations;
 mod download;
 mod environment;
 mod folders;
+mod parts;
 mod secrets;
 mod security;
 mod server;

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Download, FileSize, News, Order, SignedUrls, Upload};
+use mayfly_model::parts::PartsWanted;
 
 use crate::cloud::{Cloud, KEYS, NONCE, TASK_ARN, assignment, is_alive};
 
@@ -247,16 +248,15 @@ async fn a_link_that_is_no_output_is_told_with_where_it_leads() {
 }
 
 #[tokio::test]
-async fn an_output_beyond_the_limit_of_a_post_is_refused() {
+async fn an_output_that_is_too_large_for_one_request_is_asked_for_in_parts() {
     let mut cloud = Cloud::start().await;
     let job = Assignment { outputs: vec!["big".to_owned()], ..assignment(1, "truncate -s 5368709121 big") };
     cloud.order(&Order::Run(job));
-    let (_, finished) = cloud.finished().await;
-    let failure = finished.failure.unwrap();
-    assert_eq!(failure.class, Class::UploadFailed);
-    let expected =
-        "the output big has 5.1 GB (5368709121 bytes); S3 takes at most 5 GB in one POST; split it";
-    assert_eq!(failure.message, expected);
+    let News::PartsWanted(wanted) = cloud.report(|news| matches!(news, News::PartsWanted(_))).await.news
+    else {
+        unreachable!()
+    };
+    assert_eq!(wanted, PartsWanted { file: "big".to_owned(), bytes: 5_368_709_121, from: 1 });
 }
 
 #[tokio::test]

@@ -13,8 +13,10 @@ use mayfly_model::job::Egress;
 use mayfly_model::message::{Loss, News, Progress, Report};
 use mayfly_model::plan::Plan;
 use mayfly_model::record::{
-    CAPACITY, IPV6, JOB, LOSS, MAILBOX, NONCE, PROGRESS, RESULT, START, Stored, TOKEN, TTL, TURN, WORK,
+    CAPACITY, EXECUTION, IPV6, JOB, LOSS, MAILBOX, NONCE, PROGRESS, RESULT, START, Stored, TOKEN, TTL, TURN,
+    WORK,
 };
+use mayfly_model::tags;
 use mayfly_model::turn::Turn;
 use serde::Serialize;
 
@@ -28,8 +30,8 @@ pub const ENDED_TASKS_LIMIT: usize = 100;
 
 /// The stack's `Jobs` table.
 pub struct Jobs {
-    dynamodb: Client,
-    table: String,
+    pub(crate) dynamodb: Client,
+    pub(crate) table: String,
 }
 
 impl Jobs {
@@ -118,6 +120,8 @@ impl Jobs {
             .item(WORK, json(&plan.work())?)
             .item(TTL, number(forget_at(plan)?));
         let put = ipv6.into_iter().fold(put, |put, ipv6| put.item(IPV6, ipv6));
+        let execution = plan.tags.get(tags::EXECUTION).into_iter();
+        let put = execution.fold(put, |put, execution| put.item(EXECUTION, text(execution)));
         put.send().await.map(drop).map_err(Error::aws("write the job's record"))
     }
 
@@ -257,8 +261,8 @@ pub(crate) fn forget_at(plan: &Plan) -> Result<i64, Error> {
 #[cfg(test)]
 mod tests {
     use mayfly_model::record::{
-        ADDRESSES, BEGUN, CONCLUDED, CONTAINERS, END, ENDED_TASKS, ENDING, ENTRANCE, EXECUTION, EXTENSIONS,
-        FAILURE, TASK_ARN, WORKED,
+        ADDRESSES, BEGUN, CONCLUDED, CONTAINERS, END, ENDED_TASKS, ENDING, ENTRANCE, EXTENSIONS, FAILURE,
+        TASK_ARN, TORN_DOWN, UPLOADING, UPLOADS, WORKED,
     };
 
     use super::*;
@@ -291,6 +295,10 @@ mod tests {
             "failure",
             "ending",
             "ttl",
+            "uploads",
+            "uploading",
+            "tornDown",
+            "job",
         ];
         let known = [
             TOKEN,
@@ -315,6 +323,10 @@ mod tests {
             FAILURE,
             ENDING,
             TTL,
+            UPLOADS,
+            UPLOADING,
+            TORN_DOWN,
+            JOB,
         ];
         assert_eq!(written, known);
     }

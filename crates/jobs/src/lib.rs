@@ -6,9 +6,11 @@ mod listing;
 mod record;
 mod services;
 pub mod signing;
+mod uploads;
 
 pub use data_role::DataRole;
 pub use jobs::{ENDED_TASKS_LIMIT, Jobs};
 pub use listing::Listing;
 pub use record::Record;
 pub use services::{ServiceRecord, Told};
+pub use uploads::Uploading;

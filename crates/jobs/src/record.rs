@@ -6,9 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use mayfly_lambda::error::Error;
 use mayfly_model::job::{Capacity, Work};
 use mayfly_model::message::Loss;
+use mayfly_model::parts::PartedUpload;
 use mayfly_model::record::{
     CAPACITY, CONCLUDED, ENDED_TASKS, IPV6, LOSS, MAILBOX, NONCE, RESULT, Stored, TASK_ARN, TOKEN, TURN,
-    WORK, WORKED,
+    UPLOADS, WORK, WORKED,
 };
 use mayfly_model::turn::Turn;
 use serde::de::DeserializeOwned;
@@ -46,6 +47,8 @@ pub struct Record {
     pub has_worked: bool,
     /// Whether the job was concluded without a result.
     pub is_concluded: bool,
+    /// The uploads in parts that were begun for it.
+    pub uploads: Vec<PartedUpload>,
 }
 
 impl Record {
@@ -70,6 +73,7 @@ impl Record {
             result: json(item, RESULT)?,
             has_worked: item.contains_key(WORKED),
             is_concluded: item.contains_key(CONCLUDED),
+            uploads: json(item, UPLOADS)?.unwrap_or_default(),
         })
     }
 }

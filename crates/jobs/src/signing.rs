@@ -17,6 +17,7 @@ use mayfly_lambda::Clock;
 use mayfly_lambda::error::Error;
 use mayfly_model::job::S3Uri;
 use mayfly_model::message::{POST_LIMIT, encoded};
+use mayfly_model::parts::{Cut, PartsWanted, SignedParts};
 
 /// How long a session of the data role lives, and so the longest that a URL is good for: the most for a role that
 /// assumes another.
@@ -47,14 +48,19 @@ pub enum Access {
     List,
     /// `s3:PutObject`
     Write,
+    /// What an upload in parts takes from its beginning to its end, and to see how it has ended where an answer was lost.
+    /// Source: S3 user guide, "Uploading and copying objects using multipart upload", permissions.
+    Parts,
 }
 
 impl Access {
     /// What S3 does with the KMS key of what is read or written.
-    fn of_kms(self) -> &'static str {
+    fn of_kms(self) -> &'static [&'static str] {
         match self {
-            Self::Read | Self::List => "kms:Decrypt",
-            Self::Write => "kms:GenerateDataKey",
+            Self::Read | Self::List => &["kms:Decrypt"],
+            Self::Write => &["kms:GenerateDataKey"],
+            // "Amazon S3 must decrypt and read data from the encrypted file parts before it completes the multipart upload."
+            Self::Parts => &["kms:GenerateDataKey", "kms:Decrypt"],
         }
     }
 }
@@ -110,7 +116,7 @@ impl<'a> KeyGroup<'a> {
     /// Source: IAM user guide, "Policies and permissions", session policies.
     pub fn policy(&self) -> String {
         let mut statements = self.of_keys();
-        statements.push(allow(self.access.of_kms(), "*"));
+        statements.push(allow(self.access.of_kms(), json!("*")));
         document(&statements)
     }
 
@@ -130,22 +136,33 @@ impl<'a> KeyGroup<'a> {
         let objects: Vec<String> = self.uris.iter().map(object).collect();
         let buckets: BTreeSet<String> =
             self.uris.iter().map(|uri| format!("arn:aws:s3:::{}", uri.bucket)).collect();
-        let mut list = allow("s3:ListBucket", json!(buckets));
+        let mut list = allow(&["s3:ListBucket"], json!(buckets));
         match self.access {
-            Access::Read => vec![allow("s3:GetObject", objects), list],
+            Access::Read => vec![allow(&["s3:GetObject"], json!(objects)), list],
             Access::List => {
                 // The same as equal, but for what the policy has no room or no characters for.
                 let prefixes: Vec<_> = self.uris.iter().map(|uri| self.pattern(uri.key)).collect();
                 list["Condition"] = json!({ "StringLike": { "s3:prefix": prefixes } });
-                vec![allow("s3:GetObject", objects), list]
+                vec![allow(&["s3:GetObject"], json!(objects)), list]
             }
-            Access::Write => vec![allow("s3:PutObject", objects)],
+            Access::Write => vec![allow(&["s3:PutObject"], json!(objects))],
+            Access::Parts => {
+                let of_key = [
+                    "s3:PutObject",
+                    "s3:GetObject",
+                    "s3:AbortMultipartUpload",
+                    "s3:ListMultipartUploadParts",
+                ];
+                let of_bucket = ["s3:ListBucketMultipartUploads"];
+                vec![allow(&of_key, json!(objects)), allow(&of_bucket, json!(buckets))]
+            }
         }
     }
 }
 
-fn allow(action: &str, resources: impl Into<Value>) -> Value {
-    json!({ "Effect": "Allow", "Action": action, "Resource": resources.into() })
+fn allow(actions: &[&str], resources: Value) -> Value {
+    let action = if let [action] = actions { json!(action) } else { json!(actions) };
+    json!({ "Effect": "Allow", "Action": action, "Resource": resources })
 }
 
 fn document(statements: &[Value]) -> String {
@@ -212,9 +229,8 @@ impl Signer<'_> {
     /// # Errors
     /// [`Error::Internal`] where the key cannot be signed.
     pub fn get(&self, uri: &S3Uri<'_>) -> Result<String, Error> {
-        let (mut url, signature) = self.signed_get(uri, self.clock.now())?;
-        url.query_pairs_mut().append_pair(SIGNATURE, &signature);
-        Ok(url.into())
+        let (url, signature) = self.presign("GET", uri, &[], &[], self.clock.now())?;
+        Ok(with_signature(url, &signature))
     }
 
     /// URLs that get what is below the prefix `folder`: what they have in common, which is that of the prefix without its
@@ -230,18 +246,69 @@ impl Signer<'_> {
         let now = self.clock.now();
         let signature = |name: &str| {
             let key = format!("{}{name}", folder.key);
-            Ok(self.signed_get(&S3Uri { bucket: folder.bucket, key: &key }, now)?.1)
+            Ok(self.presign("GET", &S3Uri { bucket: folder.bucket, key: &key }, &[], &[], now)?.1)
         };
         let signatures = names.into_iter().map(signature).collect::<Result<_, Error>>()?;
-        Ok((self.signed_get(folder, now)?.0.into(), signatures))
+        Ok((self.presign("GET", folder, &[], &[], now)?.0.into(), signatures))
     }
 
-    /// A URL that gets the object from `now` on, but for its signature, and that.
-    fn signed_get(&self, uri: &S3Uri<'_>, now: Timestamp) -> Result<(Url, String), Error> {
-        let failed = |error: &dyn std::fmt::Display| Error::internal("sign a download", error);
+    /// Everything that a worker needs for an upload of `bytes` bytes with this id: its parts from `from` on, as many as one answer
+    /// signs.
+    /// Source: S3 API Reference, `UploadPart`, `CompleteMultipartUpload`, `HeadObject`, and "Authenticating requests: using query
+    /// parameters".
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the key cannot be signed.
+    pub fn parts(
+        &self,
+        uri: &S3Uri<'_>,
+        id: &str,
+        wanted: &PartsWanted,
+        start: u32,
+    ) -> Result<SignedParts, Error> {
+        let cut = Cut::of(wanted.bytes);
+        let (mut url, mut signatures) = (String::new(), Vec::new());
+        let now = self.clock.now();
+        for part in cut.batch(wanted.from) {
+            let (number, length) = (part.to_string(), cut.length(part).to_string());
+            let query = [("uploadId", id), ("partNumber", number.as_str())];
+            let (signed, signature) =
+                self.presign("PUT", uri, &query, &[("content-length", length.as_str())], now)?;
+            signatures.push(signature);
+            url = without_part(&signed);
+        }
+        let size = wanted.bytes.to_string();
+        let complete =
+            self.presign("POST", uri, &[("uploadId", id)], &[("x-amz-mp-object-size", size.as_str())], now)?;
+        let look = self.presign("HEAD", uri, &[], &[], now)?;
+        Ok(SignedParts {
+            start,
+            file: wanted.file.clone(),
+            id: id.to_owned(),
+            url,
+            from: wanted.from.max(1),
+            signatures,
+            complete: with_signature(complete.0, &complete.1),
+            look: with_signature(look.0, &look.1),
+        })
+    }
+
+    /// A URL for a request of this kind, good from `now` on, without its signature, and that. Whoever sends the request has to send `headers` with it.
+    fn presign(
+        &self,
+        method: &str,
+        uri: &S3Uri<'_>,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        now: Timestamp,
+    ) -> Result<(Url, String), Error> {
+        let failed = |error: &dyn std::fmt::Display| Error::internal("sign a URL", error);
         let mut url = self.bucket_url(uri.bucket)?;
         let bucket = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{bucket}/{}", encoded(uri.key)));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(self.lifetime);
@@ -259,11 +326,16 @@ impl Signer<'_> {
             .build()
             .map_err(|error| failed(&error))?
             .into();
-        let request =
-            SignableRequest::new("GET", url.as_str(), std::iter::empty(), SignableBody::UnsignedPayload)
-                .map_err(|error| failed(&error))?;
+        let request = SignableRequest::new(
+            method,
+            url.as_str(),
+            headers.iter().copied(),
+            SignableBody::UnsignedPayload,
+        )
+        .map_err(|error| failed(&error))?;
         let (instructions, signature) = sign(request, &params).map_err(|error| failed(&error))?.into_parts();
-        for (name, value) in instructions.params().iter().filter(|(name, _)| *name != SIGNATURE) {
+        let unsigned = instructions.params().iter().filter(|(name, _)| *name != SIGNATURE);
+        for (name, value) in unsigned {
             url.query_pairs_mut().append_pair(name, value);
         }
         Ok((url, signature))
@@ -361,8 +433,23 @@ impl Signer<'_> {
     }
 }
 
+fn with_signature(mut url: Url, signature: &str) -> String {
+    url.query_pairs_mut().append_pair(SIGNATURE, signature);
+    url.into()
+}
+
+/// What the URLs of all parts have in common.
+fn without_part(url: &Url) -> String {
+    let mut common = url.clone();
+    let pairs = url.query_pairs().filter(|(name, _)| name != "partNumber");
+    common.query_pairs_mut().clear().extend_pairs(pairs);
+    common.into()
+}
+
 #[cfg(test)]
 mod tests {
+    use mayfly_model::parts::PARTS_FROM;
+
     use super::*;
 
     fn uri(key: &str) -> S3Uri<'_> {
@@ -398,6 +485,24 @@ mod tests {
         }
         let local = Signer { endpoint: Some("http://127.0.0.1:4566"), ..signer };
         assert!(local.get(&uri("a")).unwrap().starts_with("http://127.0.0.1:4566/bucket/a?"));
+    }
+
+    #[test]
+    fn the_parts_of_a_file_have_one_url_and_a_signature_each() {
+        let clock = Clock::default();
+        let signer = signer(&clock, Hosts::Ipv4);
+        let wanted = PartsWanted { file: "a".into(), bytes: PARTS_FROM + 1, from: 2 };
+        let parts = signer.parts(&uri("a b"), "up.load_1", &wanted, 3).unwrap();
+        let [(2, second), (3, third)] = parts.parts().collect::<Vec<_>>()[..] else { panic!("{parts:?}") };
+        assert_ne!(second, third);
+        let place = "https://bucket.s3.eu-central-1.amazonaws.com/a%20b?";
+        for url in [&parts.url, &parts.complete, &parts.look] {
+            assert!(url.starts_with(place), "{url}");
+        }
+        assert!(parts.url.contains("uploadId=up.load_1&") && !parts.url.contains("partNumber"));
+        assert!(parts.url.contains("X-Amz-SignedHeaders=content-length%3Bhost"), "{}", parts.url);
+        assert!(!parts.url.contains("X-Amz-Signature") && parts.look.contains("X-Amz-Signature="));
+        assert!(parts.complete.contains("X-Amz-SignedHeaders=host%3Bx-amz-mp-object-size"));
     }
 
     fn groups(keys: &[String]) -> Vec<KeyGroup<'_>> {

@@ -107,7 +107,7 @@ impl Class {
                  sign-in."
             }
             Self::UploadFailed => {
-                "See that the command writes each output under its very name, at most 5 GB, or marks it `optional`, and that the bucket's \
+                "See that the command writes each output under its very name, or marks it `optional`, and that the bucket's \
                  policy lets the stack write."
             }
             Self::DiskFull => {

@@ -41,12 +41,17 @@ pub enum Kind {
     TargetGroup,
     /// A security group.
     SecurityGroup,
+    /// An upload in parts.
+    Upload,
     /// Whatever a teardown that could not say what it found may have left.
     Unproven,
 }
 
 /// What is said of a resource whose kind has no states.
 pub const EXISTS: &str = "EXISTS";
+
+/// What is said of an upload that was completed or aborted.
+pub const ENDED: &str = "ENDED";
 
 /// What is said of a resource whose state was not told.
 pub const UNKNOWN: &str = "UNKNOWN";
@@ -74,6 +79,8 @@ impl Kind {
             Self::TaskDefinition => state == "DELETE_IN_PROGRESS",
             // Find-leftovers says so of a queue whose deletion SQS has accepted.
             Self::Queue => state == "DELETED",
+            // Find-leftovers says so of an upload that S3 does not know any more.
+            Self::Upload => state == ENDED,
             // Not described any more once deleted.
             Self::NetworkInterface
             | Self::Vpc
@@ -204,6 +211,8 @@ mod tests {
             (Kind::LoadBalancer, "provisioning", false),
             (Kind::LoadBalancer, "failed", false),
             (Kind::TargetGroup, "EXISTS", false),
+            (Kind::Upload, "EXISTS", false),
+            (Kind::Upload, ENDED, true),
         ];
         for (kind, state, gone) in table {
             assert_eq!(kind.is_gone(state), gone, "{kind:?} {state}");

@@ -9,6 +9,7 @@ pub mod job;
 pub mod message;
 pub mod names;
 pub mod outcome;
+pub mod parts;
 pub mod plan;
 pub mod record;
 pub mod service;

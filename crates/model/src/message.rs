@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::class::Class;
+use crate::parts::{PartsWanted, SignedParts};
 use crate::turn::Turn;
 
 pub use folders::{FolderSize, Listed, OUTPUT_LIST, Object, Page, Room, encoded, kind_of};
@@ -26,6 +27,8 @@ pub enum Order {
     Urls(SignedUrls),
     /// The objects of a folder that the worker asked for.
     Page(Page),
+    /// The parts of a large output that the worker asked for.
+    Parts(SignedParts),
 }
 
 impl Order {
@@ -35,6 +38,7 @@ impl Order {
             Self::Run(assignment) => assignment.turn.start,
             Self::Urls(urls) => urls.start,
             Self::Page(page) => page.start,
+            Self::Parts(parts) => parts.start,
         }
     }
 }
@@ -141,6 +145,8 @@ pub enum News {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<String>,
     },
+    /// The worker needs a large output's parts signed.
+    PartsWanted(PartsWanted),
     /// The work is over, well or not.
     Finished(Finished),
     /// What no container can report itself: ECS says that the task has ended, or cannot be placed.

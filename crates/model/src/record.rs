@@ -39,9 +39,16 @@ pub const LOSS: &str = "loss";
 pub const RESULT: &str = "result";
 /// The start whose container has reported last, a number; absent where nobody knows of a container that has worked.
 pub const WORKED: &str = "worked";
+/// The uploads in parts that were begun for the job: the JSON of a list of [`PartedUpload`](crate::parts::PartedUpload), at most
+/// one of each output.
+pub const UPLOADS: &str = "uploads";
+/// True while one of them may not be over: no tag can be on an upload, so this is how the sweeper finds it.
+pub const UPLOADING: &str = "uploading";
+/// True from when the job is torn down: no upload is begun for it any more.
+pub const TORN_DOWN: &str = "tornDown";
 /// True where the job was concluded without a result: one that is stored from then on is too late.
 pub const CONCLUDED: &str = "concluded";
-/// The ARN of a service's execution.
+/// The ARN of the job's execution.
 pub const EXECUTION: &str = "execution";
 /// When a service was ready, RFC 3339 UTC.
 pub const BEGUN: &str = "begun";

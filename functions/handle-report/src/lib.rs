@@ -3,6 +3,7 @@
 //! nonce changes nothing.
 
 mod bounds;
+mod parts;
 mod signing;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
@@ -12,16 +13,18 @@ use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
 use futures_util::future::join_all;
 use mayfly_jobs::{DataRole, Jobs, Record};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Clock, Environment, SdkConfig, Step};
 use mayfly_model::class::Class;
 use mayfly_model::job::Capacity;
 use mayfly_model::message::{Failure, FileSize, Finished, Loss, News, Order, Progress, Report, SignedUrls};
+use mayfly_model::parts::PartsWanted;
 use mayfly_model::record::Stored;
 use mayfly_model::shown::shown;
 use mayfly_sqs::repeats::hidden_for;
 use tracing::Instrument;
 
 use crate::bounds::bounded;
+use crate::parts::Beginner;
 
 /// The step.
 pub struct HandleReport {
@@ -29,6 +32,8 @@ pub struct HandleReport {
     sfn: aws_sdk_sfn::Client,
     sqs: aws_sdk_sqs::Client,
     data_role: DataRole,
+    sdk: SdkConfig,
+    clock: Clock,
     done_queue_url: String,
 }
 
@@ -42,6 +47,8 @@ impl Step for HandleReport {
             sfn: aws_sdk_sfn::Client::new(environment.sdk()),
             sqs: aws_sdk_sqs::Client::new(environment.sdk()),
             data_role: DataRole::new(environment, "handle-report")?,
+            sdk: environment.sdk().clone(),
+            clock: environment.clock(),
             done_queue_url: environment.setting("DONE_QUEUE_URL")?,
         })
     }
@@ -110,6 +117,7 @@ impl HandleReport {
             News::Heartbeat(progress) => self.note_progress(&job, &report, progress).await,
             News::UrlsWanted { downloads, uploads } => self.answer(&job, downloads, uploads).await,
             News::PageWanted { folder, after } => self.list(&job, folder, after.as_deref()).await,
+            News::PartsWanted(wanted) => self.answer_parts(&job, wanted).await,
             News::Finished(Finished { failure: Some(failure), .. }) if failure.class.is_retryable() => {
                 self.lose(&job, &report, &Loss { failure: failure.clone(), given_up: false }).await
             }
@@ -158,6 +166,18 @@ impl HandleReport {
         let objects = page.objects.len();
         if self.order(job, &Order::Page(page)).await? {
             tracing::info!(objects, "page sent");
+        }
+        Ok(())
+    }
+
+    async fn answer_parts(&self, job: &Record, wanted: &PartsWanted) -> Result<(), Error> {
+        let Self { jobs, data_role: role, sdk, clock, .. } = self;
+        let Some(signed) = (Beginner { role, jobs, sdk, clock }).answer(job, wanted).await? else {
+            return Ok(());
+        };
+        let parts = signed.signatures.len();
+        if self.order(job, &Order::Parts(signed)).await? {
+            tracing::info!(parts, from = wanted.from, "parts sent");
         }
         Ok(())
     }

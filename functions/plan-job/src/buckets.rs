@@ -4,15 +4,8 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::Config;
-use mayfly_lambda::SdkConfig;
 use mayfly_lambda::error::{Error, Undone};
 use mayfly_model::job::{S3Uri, Work};
-
-/// A local cloud has no host name per bucket.
-pub fn config(sdk: &SdkConfig) -> Config {
-    Config::from(sdk).to_builder().force_path_style(sdk.endpoint_url().is_some()).build()
-}
 
 pub async fn check(s3: &Client, region: &str, work: &Work) -> Result<(), Error> {
     let places = work.outputs.iter().map(|output| &output.to).chain(&work.output_list);

@@ -53,7 +53,7 @@ impl Step for PlanJob {
             ec2: aws_sdk_ec2::Client::new(environment.sdk()),
             ecr: aws_sdk_ecr::Client::new(environment.sdk()),
             http: environment.http(),
-            s3: aws_sdk_s3::Client::from_conf(buckets::config(environment.sdk())),
+            s3: aws_sdk_s3::Client::from_conf(mayfly_s3::config(environment.sdk())),
             settings: Settings::new(environment)?,
             randomness: environment.randomness(),
         })

@@ -7,6 +7,7 @@ use aws_sdk_ec2::types::{
 };
 use jiff::Timestamp;
 use mayfly_ec2::find::{self, Described};
+use mayfly_jobs::Uploading;
 use mayfly_lambda::error::Error;
 use mayfly_lambda::search::Search;
 use mayfly_model::names::job_id;
@@ -79,6 +80,12 @@ impl SweepExpired {
         search.add(self.parts::<Vpc>().await);
         search.add(self.parts::<SecurityGroup>().await);
         search
+    }
+
+    /// Those of which an upload in parts may not be over.
+    pub async fn uploading(&self) -> Result<BTreeSet<Job>, Error> {
+        let uploading = self.jobs.uploading().await?.into_iter();
+        Ok(uploading.map(|Uploading { job: id, execution, expiry }| Job { id, execution, expiry }).collect())
     }
 
     async fn parts<T: Described>(&self) -> Result<Vec<Tagged>, Error> {

@@ -96,6 +96,12 @@ impl Step for SweepExpired {
         sweep.take(mailboxes_of_stack(&self.sqs, &self.stack).await).await;
         sweep.take(mayfly_elb::of_stack::target_groups(&self.elb).await).await;
         sweep.take(of_stack::task_definitions(&self.ecs, &self.stack).await).await;
+        sweep
+            .take_found(match self.uploading().await {
+                Ok(jobs) => Found { jobs, ..Found::default() },
+                Err(error) => Found { failures: vec![error], ..Found::default() },
+            })
+            .await;
         let Sweep { swept, failure, .. } = sweep;
         let Swept { found, stopped, torn_down, strays } = &swept;
         tracing::info!(found = found.len(), ?stopped, ?torn_down, strays = strays.len(), "jobs swept");
@@ -115,7 +121,11 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     /// Sweeps what a search has found and no other before it.
     async fn take(&mut self, search: Search<Tagged>) {
-        let Found { jobs, strays, failures } = self.step.owners(search);
+        let found = self.step.owners(search);
+        self.take_found(found).await;
+    }
+
+    async fn take_found(&mut self, Found { jobs, strays, failures }: Found) {
         for error in failures {
             tracing::error!(%error, "search failed");
             self.failure.get_or_insert(error);

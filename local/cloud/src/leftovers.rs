@@ -7,8 +7,10 @@ use anyhow::Result;
 use aws_sdk_ec2::types::NatGatewayState;
 use aws_sdk_ecs::error::ProvideErrorMetadata;
 use aws_sdk_ecs::types::{ClusterField, DesiredStatus, ServiceField, TaskDefinitionStatus, TaskField};
+use aws_sdk_s3::types::MultipartUpload;
 
 use crate::Cloud;
+use crate::deploy::DATA_BUCKET;
 
 /// Source: Elastic Load Balancing API Reference, `DescribeTags`, `ResourceArns`.
 const ARNS_PER_CALL: usize = 20;
@@ -43,6 +45,20 @@ impl Cloud {
         let mut left = self.belongings().await?;
         left.retain(|belonging| belonging.is_of(job));
         Ok(left.into_iter().map(|belonging| belonging.id).collect())
+    }
+
+    /// The uploads in parts to the data bucket that are neither completed nor aborted, whoever has begun them.
+    ///
+    /// # Errors
+    /// When a look fails.
+    pub async fn uploads(&self) -> Result<Vec<String>> {
+        let listed = self.s3().list_multipart_uploads().bucket(DATA_BUCKET).send().await?;
+        let key = |upload: &MultipartUpload| upload.key().unwrap_or_default().to_owned();
+        Ok(listed
+            .uploads()
+            .iter()
+            .map(|upload| format!("upload of s3://{DATA_BUCKET}/{}", key(upload)))
+            .collect())
     }
 
     /// Everything in the account that carries a tag `mayfly:job` and still exists, whatever its stack and job.

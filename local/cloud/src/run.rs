@@ -1,5 +1,6 @@
 //! One job on the local cloud, from a test video to the receipt.
 
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitCode, ExitStatus};
@@ -13,6 +14,7 @@ use mayfly_model::job::{Pattern, S3Uri};
 use mayfly_model::outcome::{Delivered, Outcome, Status};
 use mayfly_model::visible::visible;
 use serde_json::Value;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -82,7 +84,9 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
         let place = fetch_output(&s3, output, to).await?;
         eprintln!("The output is in  {}", visible(&place.display().to_string()));
     }
-    let left = cloud.leftovers(&name).await?;
+    let mut left = cloud.leftovers(&name).await?;
+    // No other job is here, and no tag can say whose one is.
+    left.extend(cloud.uploads().await?);
     for what in &left {
         eprintln!("left behind: {}", visible(what));
     }
@@ -191,14 +195,23 @@ async fn fetch_output(s3: &aws_sdk_s3::Client, output: &Delivered, to: &Path) ->
     Ok(folder)
 }
 
+/// What is zero becomes a hole: an output may be of many gigabytes with next to nothing in it.
 async fn fetch(s3: &aws_sdk_s3::Client, uri: &S3Uri<'_>, file: &Path) -> Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let object = s3.get_object().bucket(uri.bucket).key(uri.key).send().await?;
-    let mut body = object.body.into_async_read();
+    let mut object = s3.get_object().bucket(uri.bucket).key(uri.key).send().await?;
     let mut file = tokio::fs::File::create(file).await?;
-    tokio::io::copy(&mut body, &mut file).await?;
-    tokio::io::AsyncWriteExt::flush(&mut file).await?;
+    let mut length = 0;
+    while let Some(piece) = object.body.try_next().await? {
+        length += piece.len() as u64;
+        if piece.iter().all(|byte| *byte == 0) {
+            file.seek(SeekFrom::Start(length)).await?;
+        } else {
+            file.write_all(&piece).await?;
+        }
+    }
+    file.flush().await?;
+    file.set_len(length).await?;
     Ok(())
 }

@@ -20,6 +20,7 @@ use super::network::{Network, balanced};
 
 use super::services;
 use super::stack::{Failed, NAME, PRIVATE, SOLO, Stack, denies, execution, pascal};
+use super::uploads;
 use crate::support::world::{self, until};
 
 /// In an order in which each finds what those before it have made. Neither `sweep-expired` nor those that make a
@@ -53,6 +54,7 @@ const FUNCTIONS: &[&str] = &[
     "release-address",
     "delete-route-tables",
     "delete-egress-only-internet-gateway",
+    "abort-uploads",
 ];
 /// Jobs that wait for a container that never comes, so that their tokens are good.
 const HELD: &str = "rights-held";
@@ -81,7 +83,9 @@ pub async fn prove(stack: &Stack) -> Result<Rights> {
         if function == "handle-report" {
             let role = "HandleReportFunctionRole";
             proven.entry(role.to_owned()).or_default().insert(needed_to_come_back(stack, role).await?);
-            proven.insert("DataRole".to_owned(), needed_for_urls(stack).await?);
+            let mut of_data = needed_for_urls(stack).await?;
+            of_data.extend(uploads::needed(stack, HELD).await?);
+            proven.insert("DataRole".to_owned(), of_data);
         }
     }
     Ok(proven)
@@ -332,6 +336,11 @@ async fn payload(stack: &Stack, network: &Network, function: &str, scene: u32) -
             stack.mailbox(SOLO, LONG_AHEAD).await?;
             json!({ "job": SOLO })
         }
+        // Its dispatch has left a record of it.
+        ("abort-uploads", 0) | ("find-leftovers", 2) => {
+            uploads::begin(stack, SOLO).await?;
+            json!({ "job": SOLO })
+        }
         ("delete-task", 0) => {
             stack.call("register-task", &json!({ "plan": stack.plan(SOLO).await? })).await?;
             json!({ "job": SOLO })
@@ -375,7 +384,7 @@ fn finished(class: Option<Class>) -> News {
 }
 
 /// The event that brings a report, with the nonce and the turn that the table has.
-async fn report(stack: &Stack, job: &str, news: News) -> Result<Value> {
+pub async fn report(stack: &Stack, job: &str, news: News) -> Result<Value> {
     let record = stack.record(job).await?;
     let turn = serde_json::from_str(&record["turn"])?;
     let nonce = record["nonce"].clone();

@@ -29,6 +29,7 @@ use crate::logs::CloudWatchLogs;
 use crate::phases::Phases;
 use crate::poller::Poller;
 use crate::router::{LAYERS, MINISTACK, Router, Services};
+use crate::s3::objects::Objects;
 use crate::s3::{Bucket, S3};
 use crate::sqs::Sqs;
 use crate::stack::{DATA_BUCKET, Stack};
@@ -89,6 +90,8 @@ pub struct Config {
     pub runs: Arc<dyn Runs>,
     /// What runs containers.
     pub runtime: Arc<dyn local_ecs::Runtime>,
+    /// What is in its buckets.
+    pub objects: Objects,
     /// What is wrong around everything.
     pub circumstances: Vec<Circumstance>,
 }
@@ -125,7 +128,8 @@ pub struct Account {
 impl Account {
     /// An account without anything in it. Whoever makes it runs in a Tokio runtime whose clock is paused.
     pub fn new(config: Config) -> Self {
-        let Config { upstream: (upstream, router), quotas, fates, runs, runtime, circumstances } = config;
+        let Config { upstream: (upstream, router), quotas, fates, runs, runtime, objects, circumstances } =
+            config;
         let (of_networks, of_balancers, of_tasks) = faults(&circumstances);
         let seed: u64 = upstream.random.value();
         let clock = upstream.clock;
@@ -201,7 +205,7 @@ impl Account {
             registry: ("https://registry".to_owned(), "nobody signs in".to_owned()),
             origin: LAYERS.to_owned(),
         });
-        let (sts, s3) = (sts(&around, stacks.clone()), s3(&around));
+        let (sts, s3) = (sts(&around, stacks.clone()), s3(&around, objects));
         let sqs = Sqs::new(around.clone());
         let logs = CloudWatchLogs::new(around);
         router.open(
@@ -320,11 +324,11 @@ const FRAMES_PREFIX: &str = "frames/";
 const FRAMES: [&str; 5] = ["1.png", "2.png", "a b/3.png", "ä.png", "ö.png"];
 
 /// The bucket of the jobs.
-fn s3(around: &Surroundings) -> S3 {
+fn s3(around: &Surroundings, objects: Objects) -> S3 {
     let keys = FRAMES.iter().map(|name| format!("{FRAMES_PREFIX}{name}")).collect();
     let data = Bucket { region: REGION.to_owned(), foreign: false, keys };
     let buckets = BTreeMap::from([(DATA_BUCKET.to_owned(), data)]);
-    S3::new(crate::s3::Config { around: around.clone(), buckets })
+    S3::new(crate::s3::Config { around: around.clone(), buckets, objects })
 }
 
 /// What circumstances make of networks, load balancers and tasks.

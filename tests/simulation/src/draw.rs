@@ -27,8 +27,9 @@ pub const PARAMETERS: [(&str, &str); 3] =
     [("DataBuckets", DATA_BUCKET), ("ExistingSubnets", "*"), ("ExistingSecurityGroups", "*")];
 
 /// The kinds of job that a matrix is made for.
-pub const MODES: [&str; 9] = [
+pub const MODES: [&str; 10] = [
     "public",
+    LARGE,
     "existing",
     "nat",
     "endpoints",
@@ -41,6 +42,10 @@ pub const MODES: [&str; 9] = [
 
 /// A job in the network `public` whose inputs and outputs are folders.
 const FOLDERS: &str = "folders";
+/// Work whose output goes up in parts.
+const LARGE: &str = "large";
+/// The name of such an output.
+const LARGE_OUTPUT: &str = "large.mp4";
 
 /// A service whose network has no way out but endpoints, and a way in of its own for its load balancer: none that a matrix is
 /// made for.
@@ -54,7 +59,7 @@ pub const RESTARTED: &str = "restarted-service";
 /// Where there is no such mode.
 pub fn clean(mode: &str) -> Value {
     let network = match mode {
-        "public" | "service" | "load-balancer" | RESTARTED | FOLDERS => json!({ "mode": "public" }),
+        "public" | LARGE | "service" | "load-balancer" | RESTARTED | FOLDERS => json!({ "mode": "public" }),
         "existing" => json!({
             "mode": "existing", "subnets": ["${FirstPublicSubnet}"],
             "securityGroups": ["${TaskSecurityGroup}"], "assignPublicIp": true
@@ -80,12 +85,16 @@ pub fn clean(mode: &str) -> Value {
             },
         });
     }
+    let (file, to) = match mode {
+        LARGE => (LARGE_OUTPUT, "s3://mayfly-data/${Job}/large.mp4"),
+        _ => ("out.mp4", "s3://mayfly-data/out.mp4"),
+    };
     let mut document = json!({
         "network": network,
         "task": {
             "inputs": [{ "file": "in.mp4", "from": "s3://mayfly-data/in.mp4" }],
             "command": ["work"],
-            "outputs": [{ "file": "out.mp4", "to": "s3://mayfly-data/out.mp4" }],
+            "outputs": [{ "file": file, "to": to }],
         },
         "timeoutMinutes": 60,
     });
@@ -180,6 +189,10 @@ const SHORT_LIFE: Duration = Duration::from_secs(160);
 
 /// How many files an output has that is a folder: more than an outcome names.
 const FOLDER_FILES: u64 = 120;
+/// How large an output is that goes up in parts: a few of them, or more than are signed at a time.
+const LARGE_BYTES: [u64; 2] = [300 << 20, 15 << 30];
+/// How long that takes in a clean job.
+const CLEAN_UPLOAD: Duration = Duration::from_mins(1);
 
 /// How long the work of a clean job takes.
 const CLEAN_WORK: Duration = Duration::from_mins(2);
@@ -200,11 +213,18 @@ impl Director for Cast {
 
     fn behaviour(&self, _: &str, assignment: &Assignment) -> Behaviour {
         let turn = &assignment.turn;
+        let is_large = assignment.outputs.iter().any(|output| output == LARGE_OUTPUT);
         let Some(random) = self.random((turn.attempt, turn.start)) else {
-            return Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(CLEAN_WORK) };
+            let works = Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(CLEAN_WORK) };
+            return if is_large { works.bringing(LARGE_BYTES[0], CLEAN_UPLOAD) } else { works };
         };
         let seconds = |from: u64, to: u64| Duration::from_secs(random.range(from..to));
-        let works = Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(seconds(1, 600)) };
+        let works = if is_large {
+            let bytes = LARGE_BYTES[random.range(0..LARGE_BYTES.len())];
+            Behaviour::success(seconds(1, 60)).bringing(bytes, seconds(1, 600))
+        } else {
+            Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(seconds(1, 600)) }
+        };
         let failed = |class| Failure { class, message: "as the seed says".to_owned(), output: None };
         match random.range(0..18) {
             0 => works.failing(Some(1), failed(Class::CommandFailed)),
@@ -222,6 +242,7 @@ impl Director for Cast {
             9 => works.with(Quirk::Garbles("{\"job\":".to_owned())),
             10 => works.with(Quirk::IgnoresTerm),
             11 => works.with(Quirk::Forges),
+            13 => works.with(Quirk::LosesCompletion),
             12 => works.failing(Some(1), failed(Class::CommandFailed)).with(Quirk::Forges),
             _ => works,
         }

@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result};
 use aws_sdk_ecs::types::{DesiredStatus, TaskDefinitionStatus};
 use mayfly_lambda::SdkConfig;
 
+use crate::stack::DATA_BUCKET;
+
 /// Every resource that lives, as `KIND ID`. What AWS describes for a while after it has gone is none.
 ///
 /// # Errors
@@ -14,9 +16,20 @@ pub async fn everything(root: &SdkConfig) -> Result<BTreeSet<String>> {
     let mut all = Box::pin(networks(&aws_sdk_ec2::Client::new(root))).await.context("EC2")?;
     all.extend(tasks(&aws_sdk_ecs::Client::new(root)).await.context("ECS")?);
     all.extend(balancers(&aws_sdk_elasticloadbalancingv2::Client::new(root)).await.context("ELB")?);
+    all.extend(uploads(&aws_sdk_s3::Client::new(root)).await.context("S3")?);
     let queues = aws_sdk_sqs::Client::new(root).list_queues().into_paginator().items().send();
     all.extend(queues.collect::<Result<Vec<_>, _>>().await.context("SQS")?.into_iter().map(named("queue")));
     Ok(all)
+}
+
+/// As a receipt names them.
+async fn uploads(s3: &aws_sdk_s3::Client) -> Result<BTreeSet<String>> {
+    let page = s3.list_multipart_uploads().bucket(DATA_BUCKET).send().await?;
+    let named = page.uploads().iter().map(|upload| {
+        let (key, id) = (upload.key().unwrap_or_default(), upload.upload_id().unwrap_or_default());
+        format!("upload s3://{DATA_BUCKET}/{key}?uploadId={id}")
+    });
+    Ok(named.collect())
 }
 
 fn named(kind: &'static str) -> impl Fn(String) -> String {

@@ -117,8 +117,25 @@ pub fn action(request: &Request<Bytes>) -> String {
         return "GetLayer".to_owned();
     }
     let form = std::str::from_utf8(request.body()).unwrap_or_default();
-    let action = form.split('&').find_map(|field| field.strip_prefix("Action="));
+    let action = form.split('&').find_map(|field| field.strip_prefix("Action=")).or_else(|| of_s3(request));
     action.map_or_else(|| format!("{} {}", request.method(), request.uri().path()), str::to_owned)
+}
+
+/// What a request to S3 asks for, of what functions ask.
+fn of_s3(request: &Request<Bytes>) -> Option<&'static str> {
+    let is_of_s3 = service(request) == "s3";
+    let query = request.uri().query().unwrap_or_default();
+    let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    match request.method().as_str() {
+        _ if !is_of_s3 => None,
+        "POST" if has("uploads") => Some("CreateMultipartUpload"),
+        "DELETE" if has("uploadId") => Some("AbortMultipartUpload"),
+        "GET" if has("uploadId") => Some("ListParts"),
+        "GET" if has("uploads") => Some("ListMultipartUploads"),
+        "GET" if has("list-type") => Some("ListObjectsV2"),
+        "HEAD" => Some("HeadBucket"),
+        _ => None,
+    }
 }
 
 fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Bytes> {

@@ -17,6 +17,7 @@ use crate::account::{Account, JOB, Quotas};
 use crate::circumstance::Circumstance;
 use crate::draw::{SERVICE_IMAGE, SERVICE_IMAGE_IN_REGION};
 use crate::faults::{Fault, Faults, Made};
+use crate::s3::objects::Objects;
 use crate::said::Said;
 use crate::sqs::Depth;
 use crate::stack::Stack;
@@ -487,13 +488,17 @@ pub(crate) fn account(
     ];
     let images = images.map(|(name, image)| (name.to_owned(), image)).into();
     let upstream = account::upstream(seed);
-    let stage = Stage::new(StageConfig { upstream: upstream.0.clone(), images, director });
+    let objects = Objects::default();
+    let upstream_of_stage = upstream.0.clone();
+    let stage =
+        Stage::new(StageConfig { upstream: upstream_of_stage, images, director, objects: objects.clone() });
     let account = Account::new(account::Config {
         upstream,
         quotas,
         fates: Arc::new(faults.clone()),
         runs: Arc::new(faults.clone()),
         runtime: Arc::new(stage.clone()),
+        objects,
         circumstances: circumstances.to_vec(),
     });
     stage.ask(account.ecs.agent());
@@ -505,7 +510,7 @@ pub(crate) fn account(
 /// # Errors
 /// Where Step Functions refuses it.
 pub async fn start(account: &Account, stack: &Stack, job: &str, document: &Value) -> Result<Arc<Execution>> {
-    let mut document = document.to_string();
+    let mut document = document.to_string().replace("${Job}", job);
     for (logical, resource) in &stack.physical {
         document = document.replace(&format!("${{{logical}}}"), &resource.id);
     }

@@ -1,16 +1,23 @@
-//! S3, for the two calls that functions make: `HeadBucket`, which tells a bucket's Region, and `ListObjectsV2`.
+//! S3, for the calls that functions make: `HeadBucket`, which tells a bucket's Region, `ListObjectsV2`, and those about uploads in
+//! parts. What containers put there does not come this way.
+
+pub mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use aws_smithy_types::date_time::{DateTime, Format};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
+use local_aws::auth::Caller;
 use local_aws::policy::Context;
 use local_aws::server::Service;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::form_urlencoded;
 
 use crate::json::Surroundings;
+use crate::router;
+use crate::s3::objects::{NoSuchUpload, Objects};
 
 /// What S3 works with.
 #[derive(Clone, Debug)]
@@ -19,6 +26,8 @@ pub struct Config {
     pub around: Surroundings,
     /// All buckets there are, by name.
     pub buckets: BTreeMap<String, Bucket>,
+    /// What is in them.
+    pub objects: Objects,
 }
 
 /// A bucket, as others see it.
@@ -40,67 +49,169 @@ const PAGE: usize = 2;
 #[derive(Clone, Debug)]
 pub struct S3(Config);
 
+/// A status, and what is said besides.
+type Said = (StatusCode, String);
+
 impl S3 {
     /// One with the buckets of `config`.
     pub fn new(config: Config) -> Self {
         Self(config)
     }
 
+    async fn caller(&self, request: &Request<Bytes>) -> Option<Caller> {
+        match self.0.around.guard.authenticate("s3", request).await {
+            Ok(caller) => Some(caller),
+            Err(refusal) => {
+                tracing::error!(%refusal, "a request to S3 is not signed as it has to be");
+                None
+            }
+        }
+    }
+
     /// What the status says is all that is said: the answer to a HEAD has no body. Which of several reasons S3 gives, no
     /// page says; that a bucket that is not there is a 404 to everybody is a guess.
     /// Source: S3 API Reference, `HeadBucket`.
-    async fn head(&self, request: &Request<Bytes>, bucket: &str) -> (String, StatusCode) {
-        let Config { around: Surroundings { guard, upstream, .. }, buckets } = &self.0;
-        let caller = match guard.authenticate("s3", request).await {
-            Ok(caller) => caller,
-            Err(refusal) => {
-                tracing::error!(%refusal, "a request to S3 is not signed as it has to be");
-                return (String::new(), StatusCode::FORBIDDEN);
-            }
-        };
-        let found = buckets.get(bucket);
-        let status = match found {
+    async fn head(&self, caller: &Caller, bucket: &str) -> StatusCode {
+        let Config { around: Surroundings { guard, upstream, .. }, buckets, .. } = &self.0;
+        match buckets.get(bucket) {
             None => StatusCode::NOT_FOUND,
             Some(found) if found.region != upstream.region => StatusCode::MOVED_PERMANENTLY,
             Some(found) if found.foreign => StatusCode::FORBIDDEN,
             Some(_) => {
                 // The same page, "Permissions".
                 let arn = format!("arn:aws:s3:::{bucket}");
-                match guard.authorize(&caller, "s3:ListBucket", &arn, &Context::new()).await {
+                match guard.authorize(caller, "s3:ListBucket", &arn, &Context::new()).await {
                     Ok(()) => StatusCode::OK,
                     Err(_) => StatusCode::FORBIDDEN,
                 }
             }
+        }
+    }
+
+    /// What is answered about uploads in parts. Which right each call takes: S3 user guide, "Uploading and copying objects using
+    /// multipart upload", permissions.
+    async fn of_uploads(&self, caller: &Caller, action: &str, asked: &Asked) -> Said {
+        let Config { around: Surroundings { guard, upstream, .. }, objects, buckets } = &self.0;
+        let (right, resource) = match action {
+            "CreateMultipartUpload" => ("PutObject", asked.arn()),
+            "AbortMultipartUpload" => ("AbortMultipartUpload", asked.arn()),
+            "ListParts" => ("ListMultipartUploadParts", asked.arn()),
+            _ => ("ListBucketMultipartUploads", format!("arn:aws:s3:::{}", asked.bucket)),
         };
-        (caller.arn, status)
+        if !buckets.contains_key(&asked.bucket) {
+            return error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
+        }
+        if let Err(refusal) =
+            guard.authorize(caller, &format!("s3:{right}"), &resource, &Context::new()).await
+        {
+            return error(StatusCode::FORBIDDEN, "AccessDenied", &refusal.message);
+        }
+        let (place, id) = (asked.place(), asked.given("uploadId"));
+        let gone = |_: NoSuchUpload| {
+            let message = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been \
+                           aborted or completed.";
+            error(StatusCode::NOT_FOUND, "NoSuchUpload", message)
+        };
+        match action {
+            "CreateMultipartUpload" => {
+                let id = upstream.random.uuid().simple().to_string();
+                objects.begin(&place, &id, upstream.clock.now());
+                (
+                    StatusCode::OK,
+                    format!(
+                        "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
+                    ),
+                )
+            }
+            "AbortMultipartUpload" => match objects.abort(&place, id) {
+                Ok(()) => (StatusCode::NO_CONTENT, String::new()),
+                Err(missing) => gone(missing),
+            },
+            "ListParts" => match objects.open().get(id).filter(|upload| upload.place == place) {
+                Some(_) => {
+                    (StatusCode::OK, format!("<ListPartsResult><UploadId>{id}</UploadId></ListPartsResult>"))
+                }
+                None => gone(NoSuchUpload),
+            },
+            _ => {
+                let start = format!("{}/{}", asked.bucket, asked.given("prefix"));
+                let mut uploads = String::new();
+                for (id, upload) in
+                    objects.open().iter().filter(|(_, upload)| upload.place.starts_with(&start))
+                {
+                    let key = upload.place.split_once('/').map_or("", |(_, key)| key);
+                    let initiated = DateTime::from_secs(upload.initiated.as_second());
+                    let initiated = initiated.fmt(Format::DateTime).unwrap_or_default();
+                    let _ = write!(
+                        uploads,
+                        "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{initiated}</Initiated></Upload>"
+                    );
+                }
+                (
+                    StatusCode::OK,
+                    format!("<ListMultipartUploadsResult>{uploads}</ListMultipartUploadsResult>"),
+                )
+            }
+        }
+    }
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Said {
+    (status, format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+}
+
+/// What a request is about.
+#[derive(Debug)]
+struct Asked {
+    bucket: String,
+    key: String,
+    query: BTreeMap<String, String>,
+}
+
+impl Asked {
+    /// The bucket is in the host, or in the path where a host of S3's has none.
+    /// Source: S3 user guide, "Virtual hosting of general purpose buckets".
+    fn read(request: &Request<Bytes>, region: &str) -> Option<Self> {
+        let host = request.headers().get(header::HOST)?.to_str().ok()?;
+        let path = request.uri().path().trim_start_matches('/');
+        let hosts = [format!("s3.{region}.amazonaws.com"), format!("s3.dualstack.{region}.amazonaws.com")];
+        let (bucket, key) = hosts.iter().find_map(|of_s3| match host.strip_suffix(of_s3.as_str())? {
+            "" => Some(path.split_once('/').unwrap_or((path, ""))),
+            named => Some((named.strip_suffix('.')?, path)),
+        })?;
+        let query = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+        let query = query.into_owned().collect();
+        (!bucket.is_empty()).then(|| Self { bucket: bucket.to_owned(), key: key.to_owned(), query })
+    }
+
+    fn given(&self, name: &str) -> &str {
+        self.query.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    fn place(&self) -> String {
+        format!("{}/{}", self.bucket, self.key)
+    }
+
+    fn arn(&self) -> String {
+        format!("arn:aws:s3:::{}", self.place())
     }
 }
 
 impl S3 {
     /// A page of what begins with a prefix.
     /// Source: S3 API Reference, `ListObjectsV2`, and "Error responses".
-    async fn list(&self, request: &Request<Bytes>, bucket: &str) -> (String, StatusCode, String) {
-        let Config { around: Surroundings { guard, .. }, buckets } = &self.0;
-        let error = |code: &str| format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>");
-        let caller = match guard.authenticate("s3", request).await {
-            Ok(caller) => caller,
-            Err(refusal) => {
-                tracing::error!(%refusal, "a request to S3 is not signed as it has to be");
-                return (String::new(), StatusCode::FORBIDDEN, error("SignatureDoesNotMatch"));
-            }
+    async fn list(&self, caller: &Caller, asked: &Asked) -> Said {
+        let Config { around: Surroundings { guard, .. }, buckets, .. } = &self.0;
+        let (prefix, after) = (asked.given("prefix"), asked.query.get("start-after"));
+        let Some(found) = buckets.get(&asked.bucket) else {
+            return error(StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist");
         };
-        let query = request.uri().query().unwrap_or_default();
-        let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let (prefix, after) = (query.get("prefix").cloned().unwrap_or_default(), query.get("start-after"));
-        let Some(found) = buckets.get(bucket) else {
-            return (caller.arn, StatusCode::NOT_FOUND, error("NoSuchBucket"));
-        };
-        let context = Context::from([("s3:prefix".to_owned(), vec![prefix.clone()])]);
-        let arn = format!("arn:aws:s3:::{bucket}");
-        if found.foreign || guard.authorize(&caller, "s3:ListBucket", &arn, &context).await.is_err() {
-            return (caller.arn, StatusCode::FORBIDDEN, error("AccessDenied"));
+        let context = Context::from([("s3:prefix".to_owned(), vec![prefix.to_owned()])]);
+        let arn = format!("arn:aws:s3:::{}", asked.bucket);
+        if found.foreign || guard.authorize(caller, "s3:ListBucket", &arn, &context).await.is_err() {
+            return error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied");
         }
-        let matching = found.keys.iter().filter(|key| key.starts_with(&prefix));
+        let matching = found.keys.iter().filter(|key| key.starts_with(prefix));
         let mut rest = matching.filter(|key| after.is_none_or(|after| *key > after)).peekable();
         let mut contents = String::new();
         for key in rest.by_ref().take(PAGE) {
@@ -112,57 +223,45 @@ impl S3 {
         }
         let is_truncated = rest.peek().is_some();
         let told = format!("<IsTruncated>{is_truncated}</IsTruncated>{contents}");
-        (caller.arn, StatusCode::OK, format!("<ListBucketResult>{told}</ListBucketResult>"))
+        (StatusCode::OK, format!("<ListBucketResult>{told}</ListBucketResult>"))
     }
 }
 
 impl Service for S3 {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
-        let Config { around: Surroundings { upstream, calls, .. }, buckets } = &self.0;
-        let bucket = bucket(&request, &upstream.region);
-        let lists = request.uri().query().is_some_and(|query| query.contains("list-type=2"));
-        let (action, caller, status, body) = match (request.method(), &bucket) {
-            (&Method::HEAD, Some(bucket)) => {
-                let (caller, status) = self.head(&request, bucket).await;
-                ("s3:HeadBucket", caller, status, String::new())
+        let Config { around: Surroundings { upstream, calls, .. }, buckets, .. } = &self.0;
+        let asked = Asked::read(&request, &upstream.region);
+        let action = router::action(&request);
+        let bucket = asked.as_ref().map(|asked| asked.bucket.clone()).unwrap_or_default();
+        let caller = self.caller(&request).await;
+        let (status, body) = match (&asked, &caller, action.as_str()) {
+            (Some(asked), Some(caller), "HeadBucket") if asked.key.is_empty() => {
+                (self.head(caller, &asked.bucket).await, String::new())
             }
-            (&Method::GET, Some(bucket)) if lists => {
-                let (caller, status, body) = self.list(&request, bucket).await;
-                ("s3:ListObjectsV2", caller, status, body)
-            }
-            (method, _) => {
-                tracing::error!(%method, uri = %request.uri(), "S3 is asked for what it does not do");
-                ("s3:HeadBucket", String::new(), StatusCode::NOT_IMPLEMENTED, String::new())
+            (Some(asked), Some(caller), "ListObjectsV2") => self.list(caller, asked).await,
+            (
+                Some(asked),
+                Some(caller),
+                "CreateMultipartUpload" | "AbortMultipartUpload" | "ListParts" | "ListMultipartUploads",
+            ) => self.of_uploads(caller, &action, asked).await,
+            (Some(_), None, _) => (StatusCode::FORBIDDEN, String::new()),
+            _ => {
+                tracing::error!(method = %request.method(), uri = %request.uri(), "S3 is asked for what it does not do");
+                (StatusCode::NOT_IMPLEMENTED, String::new())
             }
         };
-        let bucket = bucket.unwrap_or_default();
-        calls.record(action, &caller, &format!("arn:aws:s3:::{bucket}"), status.as_str());
+        let caller = caller.map(|caller| caller.arn).unwrap_or_default();
+        calls.record(&format!("s3:{action}"), &caller, &format!("arn:aws:s3:::{bucket}"), status.as_str());
         let mut response = Response::builder()
             .status(status)
             .header(header::CONTENT_TYPE, "application/xml")
             .header("x-amz-request-id", upstream.random.uuid().simple().to_string());
         // "Regardless of the permissions on the bucket" (S3 API Reference, `HeadBucket`).
-        if let Some(bucket) = buckets.get(&bucket) {
+        if let Some(bucket) = buckets.get(&bucket).filter(|_| request.method() == Method::HEAD) {
             response = response.header("x-amz-bucket-region", &bucket.region);
         }
         response.body(body.into()).expect("the headers are valid")
     }
-}
-
-/// The bucket that the request is about and nothing in it: by its host, or by its path where a host of S3's has no bucket.
-/// Source: S3 user guide, "Virtual hosting of general purpose buckets".
-fn bucket(request: &Request<Bytes>, region: &str) -> Option<String> {
-    let host = request.headers().get(header::HOST)?.to_str().ok()?;
-    let path = request.uri().path().trim_matches('/');
-    let hosts = [format!("s3.{region}.amazonaws.com"), format!("s3.dualstack.{region}.amazonaws.com")];
-    hosts.iter().find_map(|of_s3| {
-        let bucket = match host.strip_suffix(of_s3.as_str())? {
-            "" => path,
-            named if path.is_empty() => named.strip_suffix('.')?,
-            _ => return None,
-        };
-        (!bucket.is_empty() && !bucket.contains('/')).then(|| bucket.to_owned())
-    })
 }
 
 #[cfg(test)]
@@ -186,7 +285,11 @@ mod tests {
         let bucket = |(name, region, foreign): (&str, &str, _)| {
             (name.to_owned(), Bucket { region: region.to_owned(), foreign, keys: keys.clone() })
         };
-        S3::new(Config { around: bench.around.clone(), buckets: buckets.map(bucket).into() })
+        S3::new(Config {
+            around: bench.around.clone(),
+            buckets: buckets.map(bucket).into(),
+            objects: Objects::default(),
+        })
     }
 
     fn rights() -> Value {

@@ -53,6 +53,7 @@ fn recipe<S: Step + Send + Sync + 'static>() -> Recipe {
 #[allow(clippy::too_many_lines, reason = "a line for each function")]
 pub fn step(function: &str) -> Option<Recipe> {
     Some(match function {
+        "abort-uploads" => recipe::<abort_uploads::AbortUploads>(),
         "allocate-address" => recipe::<allocate_address::AllocateAddress>(),
         "associate-route-table" => recipe::<associate_route_table::AssociateRouteTable>(),
         "attach-internet-gateway" => recipe::<attach_internet_gateway::AttachInternetGateway>(),

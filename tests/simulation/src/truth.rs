@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::circumstance::Circumstance;
 use crate::faults::{Fault, What};
 use crate::sqs::TAGS_SEEN;
-use crate::witness::{Creation, Refusal};
+use crate::witness::{Creation, Refusal, UPLOAD};
 use crate::worker::{Life, Start};
 
 pub use crate::truth::whole::{Whole, check as check_whole};
@@ -216,8 +216,8 @@ fn is_unproven(outcome: &Outcome) -> bool {
 }
 
 /// What is told as created is all that was, unless the first search was denied, in vain or an older one, or a queue was too new
-/// for it, or ECS has forgotten a service, or an address was given back because there was no room for an internet gateway; and each of it is told as
-/// deleted or as left.
+/// for it, or ECS has forgotten a service, or an address was given back because there was no room for an internet gateway, or an
+/// upload has made room for another; and each of it is told as deleted or as left.
 fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
     let Some(outcome) = seen.outcome else { return };
     let receipt = &outcome.receipt;
@@ -248,10 +248,15 @@ fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
         let is_long_gone = last.zip(creation.gone).is_some_and(|(last, gone)| last - gone > FORGOTTEN);
         is_long_gone && creation.action == "CreateService"
     };
-    let told = creations(seen)
-        .filter(|creation| !is_new(creation) && !is_returned(creation) && !is_forgotten(creation));
+    // What handle-report has found that another one had begun, or for an earlier start.
+    let is_replaced = |creation: &Creation| {
+        creation.action == UPLOAD && creation.gone_by.as_deref() == Some("handle-report")
+    };
+    let told = creations(seen).filter(|creation| {
+        !is_new(creation) && !is_returned(creation) && !is_forgotten(creation) && !is_replaced(creation)
+    });
     for Creation { action, id, .. } in told {
-        if !receipt.created.iter().any(|named| named.id == *id) {
+        if !receipt.created.iter().any(|named| named.id.ends_with(id)) {
             violations.push(format!("untrue receipt: {action} has created {id}, which is not told"));
         }
     }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answers;
 use crate::phases::Phases;
 use crate::router::{self, Router};
-use crate::witness::OnBehalfOf;
+use crate::witness::{By, OnBehalfOf};
 
 /// One run of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +128,7 @@ impl Wire {
             Some(running) => {
                 running.calls += 1;
                 request.extensions_mut().insert(running.on_behalf_of.clone());
+                request.extensions_mut().insert(By(running.invocation.function.clone()));
                 let called = Called {
                     by: running.invocation.clone(),
                     index: running.calls - 1,

@@ -29,6 +29,8 @@ pub struct Creation {
     pub at: Instant,
     /// When it was deleted for the first time; a service that needs time for that has begun then.
     pub gone: Option<Instant>,
+    /// The function that has deleted it for the first time, by its folder.
+    pub gone_by: Option<String>,
     /// How often it was deleted.
     pub deletions: usize,
     /// Of a queue, how old it was when queues were first listed after that.
@@ -75,6 +77,10 @@ struct Owned {
 #[derive(Clone, Debug)]
 pub struct OnBehalfOf(BTreeSet<String>);
 
+/// The function that makes a request, by its folder.
+#[derive(Clone, Debug)]
+pub struct By(pub String);
+
 impl OnBehalfOf {
     /// Those in an input.
     pub fn read(input: &str) -> Self {
@@ -85,13 +91,17 @@ impl OnBehalfOf {
     }
 }
 
+/// The call that begins an upload in parts, on which no tag can be: the key says whose it is.
+pub const UPLOAD: &str = "CreateMultipartUpload";
+
 /// Of each call that creates: what its answer has around the id of what it has created.
-const CREATIONS: [(&str, &str, &str); 15] = [
+const CREATIONS: [(&str, &str, &str); 16] = [
     ("AllocateAddress", "<allocationId>", "</"),
     ("CreateCluster", "\"clusterArn\":\"", "\""),
     ("CreateEgressOnlyInternetGateway", "<egressOnlyInternetGatewayId>", "</"),
     ("CreateInternetGateway", "<internetGatewayId>", "</"),
     ("CreateLoadBalancer", "<LoadBalancerArn>", "</"),
+    (UPLOAD, "<UploadId>", "</"),
     ("CreateNatGateway", "<natGatewayId>", "</"),
     ("CreateQueue", "\"QueueUrl\":\"", "\""),
     ("CreateRouteTable", "<routeTableId>", "</"),
@@ -105,8 +115,9 @@ const CREATIONS: [(&str, &str, &str); 15] = [
 ];
 
 /// The call by which what another has created goes again, where it is not of the same name.
-const UNDONE_BY: [(&str, &str); 3] = [
+const UNDONE_BY: [(&str, &str); 4] = [
     ("AllocateAddress", "ReleaseAddress"),
+    (UPLOAD, "AbortMultipartUpload"),
     ("CreateVpcEndpoint", "DeleteVpcEndpoints"),
     ("RegisterTaskDefinition", "DeleteTaskDefinitions"),
 ];
@@ -127,7 +138,12 @@ const JOB: &str = "job-";
 
 /// The value of the tag in a body without escapes.
 fn tagged(body: &str) -> Option<String> {
-    let (_, rest) = body.split_once(TAG)?.1.split_once(JOB)?;
+    numbered(body.split_once(TAG)?.1)
+}
+
+/// The first job that a text names.
+fn numbered(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once(JOB)?;
     let number = rest.split(|c: char| !c.is_ascii_digit()).next()?;
     Some(format!("{JOB}{number}"))
 }
@@ -213,11 +229,13 @@ impl Witness {
         if LOOKS.iter().any(|look| action.starts_with(look)) {
             return None;
         }
-        let body = plain(request.body());
+        let is_of_s3 = router::service(request) == "s3";
+        let body = if is_of_s3 { request.uri().to_string() } else { plain(request.body()) };
         if let Some(OnBehalfOf(jobs)) = by_function.filter(|OnBehalfOf(jobs)| has_begun && !jobs.is_empty()) {
             self.lock().touches(jobs, &router::service(request), &action, &body);
         }
-        let job = tagged(&body);
+        let job = if is_of_s3 { numbered(&body) } else { tagged(&body) };
+        let by = request.extensions().get::<By>().cloned();
         let witness = self.clone();
         Some(move |response: &Response<Bytes>| {
             let answer = String::from_utf8_lossy(response.body());
@@ -228,7 +246,7 @@ impl Witness {
                 }
                 return;
             }
-            seen.undone(&action, &body);
+            seen.undone(&action, &body, by.as_ref());
             let around = CREATIONS.into_iter().find(|(name, ..)| *name == action);
             let id = around.and_then(|(_, before, after)| {
                 answer.split_once(before).and_then(|(_, rest)| rest.split_once(after))
@@ -241,6 +259,7 @@ impl Witness {
                     expiry: expiry(&body),
                     at: Instant::now(),
                     gone: None,
+                    gone_by: None,
                     deletions: 0,
                     listed: None,
                 });
@@ -287,10 +306,13 @@ impl Seen {
     }
 
     /// Notes what a call has taken away.
-    fn undone(&mut self, action: &str, body: &str) {
+    fn undone(&mut self, action: &str, body: &str, by: Option<&By>) {
         let is_it = |creation: &&mut Creation| undoes(action, &creation.action) && names(body, &creation.id);
         for creation in self.creations.iter_mut().filter(is_it) {
-            creation.gone.get_or_insert_with(Instant::now);
+            if creation.gone.is_none() {
+                creation.gone = Some(Instant::now());
+                creation.gone_by = by.map(|By(function)| function.clone());
+            }
             creation.deletions += 1;
         }
     }

@@ -7,6 +7,7 @@ mod folders;
 mod life;
 mod log;
 mod mailbox;
+mod parts;
 mod reports;
 mod service;
 mod truth;
@@ -30,6 +31,7 @@ use local_aws::server::Service;
 use local_aws::upstream::Upstream;
 use local_ecs::{Container, Launch, NoImage, Runtime, Wanted};
 
+use crate::s3::objects::Objects;
 use crate::worker::body::{Body, Played};
 use crate::worker::service::Served;
 
@@ -61,6 +63,8 @@ pub struct Config {
     pub images: BTreeMap<String, Image>,
     /// Who says what the containers do.
     pub director: Arc<dyn Director>,
+    /// Where large files go.
+    pub objects: Objects,
 }
 
 /// A runtime whose containers are played. Clones share all of it.

@@ -17,6 +17,7 @@ pub enum Call {
     Get(GetItem),
     Put(PutItem),
     Update(UpdateItem),
+    Scan(Scan),
 }
 
 #[derive(Debug, Deserialize)]
@@ -25,6 +26,17 @@ pub struct GetItem {
     pub table_name: String,
     pub key: Item,
     #[serde(default)]
+    pub consistent_read: bool,
+}
+
+/// All of a table is one page here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Scan {
+    pub table_name: String,
+    pub filter_expression: String,
+    pub projection_expression: String,
+    pub expression_attribute_names: BTreeMap<String, String>,
     pub consistent_read: bool,
 }
 
@@ -76,6 +88,7 @@ impl Call {
         let mut body = asked.body.clone();
         Ok(match asked.action.as_str() {
             "GetItem" => Self::Get(read(body)?),
+            "Scan" => Self::Scan(read(body)?),
             "PutItem" => Self::Put(PutItem { item: take(&mut body, "Item")?, write: read(body)? }),
             "UpdateItem" => Self::Update(UpdateItem {
                 key: take(&mut body, "Key")?,
@@ -90,6 +103,7 @@ impl Call {
     pub fn table(&self) -> &str {
         match self {
             Self::Get(call) => &call.table_name,
+            Self::Scan(call) => &call.table_name,
             Self::Put(PutItem { write, .. }) | Self::Update(UpdateItem { write, .. }) => &write.table_name,
         }
     }

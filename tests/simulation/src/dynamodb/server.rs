@@ -30,6 +30,10 @@ impl DynamoDb {
         let table = tables.get_mut(call.table()).ok_or_else(error::no_table)?;
         Ok(match call {
             Call::Get(call) => named("Item", table.get(&call, now)?),
+            Call::Scan(call) => {
+                let items = table.scan(call, now)?;
+                json!({ "Count": items.len(), "ScannedCount": items.len(), "Items": items })
+            }
             Call::Put(call) => named("Attributes", table.put(call, now)?),
             Call::Update(call) => named("Attributes", table.update(call, now)?),
         })

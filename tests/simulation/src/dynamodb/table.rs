@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use local_aws::random::Random;
 
 use super::error::{self, Result};
-use super::expression::{Condition, Update};
-use super::requests::{GetItem, PutItem, ReturnValues, UpdateItem};
+use super::expression::{Condition, Given, Update};
+use super::requests::{GetItem, PutItem, ReturnValues, Scan, UpdateItem};
 use super::value::{Item, Value, size};
 
 /// The largest item, in bytes.
@@ -72,6 +72,23 @@ impl Table {
         let lag =
             if call.consistent_read { Duration::ZERO } else { now.random.range(Duration::ZERO..=STALE) };
         Ok(self.version(key, now.time - lag).map(|version| version.item.clone()))
+    }
+
+    /// The items that the filter holds for, with what is wanted of them: top-level attributes behind placeholders.
+    /// Source: DynamoDB API Reference, `Scan`.
+    pub fn scan(&self, call: Scan, now: Now<'_>) -> Result<Vec<Item>> {
+        if !call.consistent_read {
+            return Err(error::unsupported("a scan that may see an older state"));
+        }
+        let names = call.expression_attribute_names;
+        let wanted = call.projection_expression.split(',').map(|name| names.get(name.trim()).cloned());
+        let wanted: Option<Vec<String>> = wanted.collect();
+        let wanted = wanted.ok_or_else(|| error::unsupported("a projection without placeholders"))?;
+        let mut given = Given::new(names, Item::new());
+        let filter = Condition::parse(&call.filter_expression, &mut given)?;
+        let items = self.items(now.time).into_values().filter(|item| filter.holds(item));
+        let of_item = |item: Item| item.into_iter().filter(|(name, _)| wanted.contains(name)).collect();
+        Ok(items.map(of_item).collect())
     }
 
     /// Writes the item as a whole; returns what was asked for of it.

@@ -71,6 +71,12 @@ impl Behaviour {
         }
     }
 
+    /// The same, with outputs of so many bytes, each of which takes so long.
+    #[must_use]
+    pub fn bringing(self, output_bytes: u64, upload: Duration) -> Self {
+        Self { output_bytes, upload, ..self }
+    }
+
     /// The same, but that the command fails.
     #[must_use]
     pub fn failing(self, exit_code: Option<i32>, failure: Failure) -> Self {
@@ -123,6 +129,8 @@ pub enum Quirk {
     /// Before it works, the worker sends what others may send who can write to the done queue: the same result, but with a
     /// guessed nonce, and as another job's; a token of its own making; and texts that are no reports.
     Forges,
+    /// The answer to the completion of a large output is lost.
+    LosesCompletion,
     /// The worker takes no notice of SIGTERM while it works.
     IgnoresTerm,
     /// The worker takes no notice of how long the attempt may take, nor of SIGTERM while it works.

@@ -235,7 +235,7 @@ impl Worker {
             match order {
                 Order::Run(assignment) if self.take_on(&assignment) => return Ok(Some(assignment)),
                 Order::Run(_) => {}
-                Order::Urls(_) | Order::Page(_) => self.reporter.log.info("late urls ignored", Value::Null),
+                _ => self.reporter.log.info("late urls ignored", Value::Null),
             }
         }
     }

@@ -134,7 +134,8 @@ impl Play {
             ..Upstream::new("eu-west-1", "111122223333", root, clock, Random::seeded(1))
         };
         let images = [("worker".to_owned(), Image::Worker), ("nginx".to_owned(), Image::Service)].into();
-        let stage = Stage::new(Config { upstream, images, director: Arc::new(Shell(quirk)) });
+        let objects = Objects::default();
+        let stage = Stage::new(Config { upstream, images, director: Arc::new(Shell(quirk)), objects });
         stage.ask(Local);
         let environment = [
             ("MAYFLY_JOB", JOB),
@@ -422,7 +423,8 @@ async fn a_service_serves_its_page_until_it_is_told_to_stop() {
     let root = Credentials::from_keys("AKIA", "secret", None);
     let upstream = Upstream::new("eu-west-1", "111122223333", root, clock, Random::seeded(1));
     let images = [("nginx".to_owned(), Image::Service)].into();
-    let stage = Stage::new(Config { upstream, images, director: Arc::new(Slow) });
+    let objects = Objects::default();
+    let stage = Stage::new(Config { upstream, images, director: Arc::new(Slow), objects });
     let wanted = |image: &str| Wanted { image: image.to_owned(), architecture: "amd64", credentials: None };
     assert_eq!(stage.pull(&wanted("nginx")).await, Ok(()));
     assert_eq!(stage.pull(&wanted("worker")).await, Err(NoImage::NotFound));

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use mayfly_model::message::Upload;
+use mayfly_model::parts::SignedParts;
 use serde_json::Value;
 use url::Url;
 
@@ -51,6 +52,51 @@ pub(super) fn download(url: &str, now: Timestamp) -> Verdict {
 /// What comes of a POST of `bytes` at `now`. Source: S3 API Reference, "Creating a POST policy".
 pub(super) fn upload(upload: &Upload, bytes: u64, now: Timestamp) -> Verdict {
     verdict(try_upload(upload, bytes, now))
+}
+
+/// What comes of a part that is put at `now`, by a URL that has its number and signature added.
+/// Source: S3 API Reference, `UploadPart`.
+pub(super) fn part(parts: &SignedParts, part: u16, signature: &str, now: Timestamp) -> Verdict {
+    let number = part.to_string();
+    let url = with_query(&parts.url, &[("partNumber", number.as_str()), ("X-Amz-Signature", signature)]);
+    let demands = [("uploadId", parts.id.as_str()), ("partNumber", number.as_str())];
+    verdict(url.and_then(|url| try_upload_url(&url, &demands, "content-length", now)))
+}
+
+/// What comes of an upload's completion at `now`. Source: S3 API Reference, `CompleteMultipartUpload`.
+pub(super) fn completion(parts: &SignedParts, now: Timestamp) -> Verdict {
+    let demands = [("uploadId", parts.id.as_str())];
+    verdict(try_upload_url(&parts.complete, &demands, "x-amz-mp-object-size", now))
+}
+
+/// The object that a URL is about, as `BUCKET/KEY`.
+pub(super) fn object_of(url: &str) -> Option<String> {
+    let (bucket, key) = object(&Url::parse(url).ok()?).ok()?;
+    Some(format!("{bucket}/{key}"))
+}
+
+fn with_query(url: &str, pairs: &[(&str, &str)]) -> Result<String, String> {
+    let mut url = Url::parse(url).map_err(|error| error.to_string())?;
+    url.query_pairs_mut().extend_pairs(pairs);
+    Ok(url.into())
+}
+
+fn try_upload_url(url: &str, demands: &[(&str, &str)], header: &str, now: Timestamp) -> Result<bool, String> {
+    let parsed = Url::parse(url).map_err(|error| error.to_string())?;
+    let query: BTreeMap<_, _> = parsed.query_pairs().collect();
+    for (name, value) in demands {
+        if query.get(*name).map(AsRef::as_ref) != Some(*value) {
+            return Err(format!("its {name} is not {value}"));
+        }
+    }
+    let signed = query.get("X-Amz-SignedHeaders").map(AsRef::as_ref).unwrap_or_default();
+    if !signed.split(';').any(|signed| signed == header) {
+        return Err(format!("its {header} is not signed"));
+    }
+    if query.get("X-Amz-Signature").is_none() {
+        return Err("it has no signature".to_owned());
+    }
+    try_download(url, now)
 }
 
 fn verdict(checked: Result<bool, String>) -> Verdict {

@@ -13,11 +13,13 @@ use mayfly_model::message::{
     Assignment, Download, Failure, FileSize, Finished, News, OUTPUT_LIST, Order, Phase, Progress, Room,
     SignedUrls, Upload,
 };
+use mayfly_model::parts::PARTS_FROM;
 use serde_json::{Value, json};
 use tokio::select;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::s3::objects::Objects;
 use crate::worker::behaviour::{Behaviour, End, Moment, Quirk};
 use crate::worker::life::Worker;
 use crate::worker::reports::Reporter;
@@ -25,8 +27,8 @@ use crate::worker::truth::{Signed, Start, Stored};
 use crate::worker::urls::{self, Verdict};
 
 /// The worker's own patience with questions for URLs: between two of them, and with all.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
-const GIVE_UP: Duration = Duration::from_mins(5);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(30);
+pub(super) const GIVE_UP: Duration = Duration::from_mins(5);
 /// Longer than any job, and short enough to be added to any time.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
@@ -140,7 +142,9 @@ impl Worker {
         let (told_to_stop, reporter) = (self.body.told_to_stop.clone(), self.reporter.clone());
         let stop = watch::Sender::new(None);
         let (urls, answers) = mpsc::unbounded_channel();
-        let course = Course::new(assignment.clone(), behaviour, reporter.clone(), answers, stop.subscribe());
+        let objects = self.config.objects.clone();
+        let course =
+            Course::new(assignment.clone(), behaviour, reporter.clone(), objects, answers, stop.subscribe());
         // On the heap, since it holds the state of everything that is done for the assignment.
         let mut work = Box::pin(course.work());
         let mut superseded_by = None;
@@ -229,7 +233,8 @@ pub(super) struct Course {
     pub assignment: Assignment,
     pub behaviour: Behaviour,
     pub reporter: Reporter,
-    answers: mpsc::UnboundedReceiver<Order>,
+    pub objects: Objects,
+    pub answers: mpsc::UnboundedReceiver<Order>,
     pub end: Stopping,
     began: Instant,
     progress: watch::Sender<Progress>,
@@ -284,6 +289,7 @@ impl Course {
         assignment: Assignment,
         behaviour: Behaviour,
         reporter: Reporter,
+        objects: Objects,
         answers: mpsc::UnboundedReceiver<Order>,
         request: watch::Receiver<Option<Stop>>,
     ) -> Self {
@@ -304,6 +310,7 @@ impl Course {
             assignment,
             behaviour,
             reporter,
+            objects,
             answers,
         }
     }
@@ -420,7 +427,11 @@ impl Course {
             if Pattern::parse(&output.file).is_some() {
                 self.deliver(&output, upload).await?;
             } else {
-                self.upload(&output, upload).await?;
+                if output.bytes > PARTS_FROM {
+                    self.upload_in_parts(&output).await?;
+                } else {
+                    self.upload(&output, upload).await?;
+                }
                 self.note_listed(&output.file, output.bytes);
                 self.finished.outputs.push(output);
             }

@@ -1,0 +1,5 @@
+//! Serves [`abort_uploads`] to Lambda.
+
+fn main() -> Result<(), mayfly_lambda::ServeError> {
+    mayfly_lambda::serve::<abort_uploads::AbortUploads>()
+}
