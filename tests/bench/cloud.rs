@@ -1,25 +1,26 @@
-//! A server that answers just what is asked of it here: Lambda's runtime API, four AWS services, and a bucket. The services
-//! speak TLS where a certificate is given; the runtime API never does.
+//! A server that answers just what is asked of it here: Lambda's runtime API and four AWS services, which speak TLS where a
+//! certificate is given; the runtime API never does.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::serve::ListenerExt;
-use futures_util::{StreamExt, stream};
-use mayfly_model::message::{News, Order, Report, SignedUrls, Upload};
+use mayfly_model::message::{FileSize, News, Order, Report, SignedUrls, Upload};
+use mayfly_model::parts::PartsWanted;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::bucket::Bucket;
 use crate::tls::Certificate;
-use crate::transfer::MEGABYTES;
+use crate::transfer::OUTPUT;
 
 /// Where the samples' queues are said to be; the calls go to the server all the same.
 pub const QUEUES: &str = "http://localhost/123456789012";
@@ -33,8 +34,6 @@ pub enum Event {
     Failed(String),
     /// A function waits for its next invocation.
     Idle,
-    /// A file has been read, or written.
-    Moved(Duration),
     /// A worker has finished.
     Finished(Box<Report>),
 }
@@ -49,27 +48,30 @@ pub struct Cloud {
 }
 
 struct State {
-    url: String,
     /// The payload of the one invocation.
     invocation: Mutex<Option<Value>>,
     /// What waits in the mailbox.
     mail: Mutex<Vec<Order>>,
     events: mpsc::UnboundedSender<Event>,
+    /// Where a worker's output goes, and the id of its upload.
+    bucket: Option<Arc<Bucket>>,
+    upload: tokio::sync::OnceCell<String>,
 }
 
 impl Cloud {
-    /// A server with one invocation for a function and, in the mailbox, one order for a worker.
+    /// A server with one invocation for a function and, in the mailbox, one order for a worker, whose outputs go to the bucket.
     pub async fn start(
         certificate: Option<&Certificate>,
         invocation: Option<Value>,
-        order: impl FnOnce(&str) -> Option<Order>,
+        order: Option<Order>,
+        bucket: Option<Arc<Bucket>>,
     ) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let (sender, events) = mpsc::unbounded_channel();
-        let mail = Mutex::new(order(&url).into_iter().collect());
-        let state =
-            Arc::new(State { url: url.clone(), invocation: Mutex::new(invocation), mail, events: sender });
+        let (invocation, mail) = (Mutex::new(invocation), Mutex::new(order.into_iter().collect()));
+        let upload = tokio::sync::OnceCell::new();
+        let state = Arc::new(State { invocation, mail, events: sender, bucket, upload });
         let router = Router::new().fallback(move |request| answer(state.clone(), request));
         let (mut servers, mut services) = (JoinSet::new(), url.clone());
         if let Some(certificate) = certificate {
@@ -110,8 +112,6 @@ async fn answer(state: Arc<State>, request: Request) -> Response {
             "Token": "token",
             "Expiration": "2999-12-31T23:59:59Z",
         })),
-        ("GET", "/bucket/in", _) => file(state),
-        ("POST", "/bucket", _) => upload(&state, request).await,
         (method, path, _) => panic!("nobody here answers {method} {path}"),
     }
 }
@@ -148,7 +148,7 @@ async fn service(state: &State, target: &str, request: Request) -> Response {
         "SendMessage" => {
             let message = body["MessageBody"].as_str().unwrap_or_default();
             if let Ok(report) = serde_json::from_str::<Report>(message) {
-                state.hear(report);
+                state.hear(report).await;
             }
             reply(&json!({ "MessageId": "1" }))
         }
@@ -172,52 +172,43 @@ impl State {
         let _ = self.events.send(event);
     }
 
-    fn hear(&self, report: Report) {
+    async fn hear(&self, report: Report) {
         match &report.news {
-            News::UrlsWanted { uploads, .. } => {
-                let upload = |file: &str| Upload {
-                    file: file.to_owned(),
-                    url: format!("{}/bucket", self.url),
-                    fields: [("key".to_owned(), "out".to_owned())].into(),
-                };
-                let uploads = uploads.iter().map(|wanted| upload(&wanted.file)).collect();
-                let urls = SignedUrls { start: report.turn.start, downloads: Vec::new(), uploads };
-                self.mail.lock().expect("no thread has panicked").push(Order::Urls(urls));
+            News::PartsWanted(wanted) => {
+                let order = self.sign(wanted, report.turn.start).await.expect("a bucket that signs");
+                self.mail.lock().expect("no thread has panicked").push(order);
             }
             News::Finished(_) => self.tell(Event::Finished(Box::new(report))),
-            News::Heartbeat(_) | News::PageWanted { .. } | News::Lost(_) => {}
+            News::UrlsWanted { .. } => {
+                // Asked for with every output; a large one goes up in parts.
+                let urls = SignedUrls {
+                    start: report.turn.start,
+                    downloads: Vec::new(),
+                    uploads: self.forms(&report),
+                };
+                self.mail.lock().expect("no thread has panicked").push(Order::Urls(urls));
+            }
+            News::PageWanted { .. } => panic!("nobody here lists a bucket"),
+            News::Heartbeat(_) | News::Lost(_) => {}
         }
     }
-}
 
-/// The file, timed from the request until its last part is taken.
-fn file(state: Arc<State>) -> Response {
-    let began = Instant::now();
-    let part = Bytes::from(vec![7; 1 << 20]);
-    let parts = stream::iter(1..=MEGABYTES).map(move |number| {
-        if number == MEGABYTES {
-            state.tell(Event::Moved(began.elapsed()));
-        }
-        Ok::<_, std::io::Error>(part.clone())
-    });
-    Response::builder()
-        .header("content-length", MEGABYTES << 20)
-        .header("etag", "\"1\"")
-        .body(Body::from_stream(parts))
-        .expect("a response")
-}
-
-/// Takes a form with a file, timed from the request until its last part has come.
-async fn upload(state: &State, request: Request) -> Response {
-    let began = Instant::now();
-    let mut parts = request.into_body().into_data_stream();
-    let mut bytes = 0;
-    while let Some(Ok(part)) = parts.next().await {
-        bytes += part.len();
+    /// A form for each output that is asked for.
+    fn forms(&self, report: &Report) -> Vec<Upload> {
+        let News::UrlsWanted { uploads, .. } = &report.news else { return Vec::new() };
+        let form = |wanted: &FileSize| Upload {
+            file: wanted.file.clone(),
+            url: "http://nobody.posts".to_owned(),
+            fields: [("key".to_owned(), OUTPUT.to_owned())].into(),
+        };
+        uploads.iter().map(form).collect()
     }
-    assert!(bytes > MEGABYTES << 20, "the file has arrived whole");
-    state.tell(Event::Moved(began.elapsed()));
-    status(StatusCode::NO_CONTENT)
+
+    async fn sign(&self, wanted: &PartsWanted, start: u32) -> Result<Order> {
+        let bucket = self.bucket.as_ref().expect("a worker has a bucket");
+        let id = self.upload.get_or_try_init(|| bucket.begin(OUTPUT)).await?;
+        Ok(Order::Parts(bucket.sign(OUTPUT, id, wanted, start)?))
+    }
 }
 
 async fn text(request: Request) -> String {

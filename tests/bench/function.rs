@@ -144,7 +144,7 @@ impl Sides<'_> {
 
     /// From the start of the process to its first answer; then its memory while it waits for the next invocation.
     async fn start(&self, function: &str, words: &[OsString], share: Option<&Share>) -> Result<Start> {
-        let mut cloud = Cloud::start(Some(&self.certificate), Some(payload(function)?), |_| None).await?;
+        let mut cloud = Cloud::start(Some(&self.certificate), Some(payload(function)?), None, None).await?;
         let api = cloud.url.trim_start_matches("http://").to_owned();
         let mut program = command(words, share);
         program.env_clear().envs(environment(&cloud, self.certificate.root()));
@@ -162,7 +162,7 @@ impl Sides<'_> {
                 Event::Answered(at) => answered = Some(at),
                 Event::Failed(error) => bail!("the function failed: {error}"),
                 Event::Idle => break,
-                Event::Moved(_) | Event::Finished(_) => {}
+                Event::Finished(_) => {}
             }
         }
         let answered = answered.context("the function has not answered")?;

@@ -1,59 +1,89 @@
-//! The worker moves a file in and out, and so does curl.
+//! The worker moves a file in and out, and so does boto3's CRT client, by connections that are as slow as S3's.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
 use mayfly_model::message::{Assignment, Download, News, Order};
 use mayfly_model::turn::{Provider, Turn};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::bucket::{BUCKET, Bucket, speed};
 use crate::cloud::{Cloud, Event};
 use crate::median;
 use crate::process::memory;
 
-/// The size of the file in MiB.
-pub const MEGABYTES: usize = 1024;
+/// The size of the file.
+pub const GIGABYTES: u64 = 2;
+const BYTES: u64 = GIGABYTES << 30;
 /// How often each side moves it.
 const TURNS: usize = 3;
 const PATIENCE: Duration = Duration::from_mins(3);
+/// What the file is called in the bucket, and in the working directory.
+const FILE: &str = "in";
+/// Where the worker's output goes.
+pub const OUTPUT: &str = "out";
+/// By how much the server must be able to do more than its clients ask for, or all come out alike.
+const ROOM: f64 = 3.0;
 
-/// One file in and out.
+/// One file in and out, in bytes per second.
+#[derive(Clone, Copy)]
 struct Moved {
-    down: Duration,
-    up: Duration,
+    down: f64,
+    up: f64,
 }
 
-pub async fn table(programs: &Path) -> Result<()> {
-    let (mut ours, mut curls, mut peak) = (Vec::new(), Vec::new(), 0.0_f64);
+pub async fn table(programs: &Path, tools: &Path) -> Result<()> {
+    let bucket = Arc::new(Bucket::start().await?);
+    bucket.fill(FILE, BYTES).await?;
+    let (down, up) = bucket.ceiling(FILE, BYTES).await.context("the server's ceiling")?;
+    let ceiling = Moved { down, up };
+    let (mut ours, mut theirs, mut peaks) = (Vec::new(), Vec::new(), (0.0_f64, 0.0_f64));
     for _ in 0..TURNS {
-        let (moved, memory) = worker(&programs.join("mayfly-worker")).await.context("the worker")?;
+        let (moved, peak) = worker(&programs.join("mayfly-worker"), &bucket).await.context("the worker")?;
         ours.push(moved);
-        peak = peak.max(memory);
-        curls.push(curl().await.context("curl")?);
+        peaks.0 = peaks.0.max(peak);
+        let (moved, peak) = crt(&tools.join("python"), &bucket).await.context("boto3's CRT client")?;
+        theirs.push(moved);
+        peaks.1 = peaks.1.max(peak);
     }
-    println!("{:<16}{:>14}{:>14}{:>9}", "", "worker", "curl", "ratio");
-    let line = |name: &str, time: fn(&Moved) -> Duration| {
-        let speed = |all: &[Moved]| {
-            let seconds = median(all.iter().map(time).collect()).as_secs_f64();
-            f64::from(u32::try_from(MEGABYTES).unwrap_or(u32::MAX)) / seconds
+    println!("{:<12}{:>13}{:>13}{:>9}{:>13}", "", "worker", "CRT", "ratio", "server");
+    let mut counts = true;
+    for (name, of) in [("download", (|moved| moved.down) as fn(Moved) -> f64), ("upload", |moved| moved.up)] {
+        let middle = |all: &[Moved]| {
+            median(all.iter().map(|moved| Duration::from_secs_f64(of(*moved) / 1e9)).collect()).as_secs_f64()
+                * 1e9
         };
-        let (ours, curls) = (speed(&ours), speed(&curls));
-        println!("{name:<16}{ours:>8.0} MiB/s{curls:>8.0} MiB/s{:>8.2}x", ours / curls);
-    };
-    line("download", |moved| moved.down);
-    line("upload", |moved| moved.up);
-    println!("{:<16}{peak:>11.1} MB", "peak");
-    println!("\nmedian speed and largest peak of {TURNS} turns each; goal: peak 50 MB");
+        let (ours, theirs, most) = (middle(&ours), middle(&theirs), of(ceiling));
+        counts &= most >= ROOM * ours.max(theirs);
+        let [ours_mb, theirs_mb, most_mb] = [ours, theirs, most].map(|speed| speed / 1e6);
+        println!(
+            "{name:<12}{ours_mb:>8.0} MB/s{theirs_mb:>8.0} MB/s{:>8.2}x{most_mb:>8.0} MB/s",
+            ours / theirs
+        );
+    }
+    println!("{:<12}{:>10.1} MB{:>10.1} MB", "peak", peaks.0, peaks.1);
+    println!("\nmedian speed and largest peak of {TURNS} turns each; goal: 0.90x, peak 64 MB");
+    if !counts {
+        println!(
+            "This run does not count: the server's own ceiling on this machine is below {ROOM} times what its clients \
+             ask for, so they wait for it and not for their connections."
+        );
+    }
     Ok(())
 }
 
 /// One job that takes the file and gives it back; then the worker's peak.
-async fn worker(program: &Path) -> Result<(Moved, f64)> {
-    let mut cloud = Cloud::start(None, None, |url| Some(order(url))).await?;
+async fn worker(program: &Path, bucket: &Arc<Bucket>) -> Result<(Moved, f64)> {
+    let get = bucket.get(FILE)?;
+    let mut cloud = Cloud::start(None, None, Some(order(get)), Some(bucket.clone())).await?;
     let folder = tempfile::tempdir()?;
     // As in the image, where the command's user may enter the folder.
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
@@ -64,63 +94,70 @@ async fn worker(program: &Path) -> Result<(Moved, f64)> {
         .env("AWS_REGION", "us-east-1")
         .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/credentials", cloud.url))
         .env("MAYFLY_ENDPOINT_URL", &cloud.url)
+        .env("MAYFLY_S3_ENDPOINT_URL", &bucket.origin)
         .env("ECS_CONTAINER_METADATA_URI_V4", format!("{}/metadata", cloud.url))
         .env("MAYFLY_JOB", "bench")
         .env("MAYFLY_MAILBOX_URL", format!("{}/123456789012/mailbox", cloud.url))
         .env("MAYFLY_DONE_QUEUE_URL", format!("{}/123456789012/done", cloud.url))
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let moved = moved(&mut cloud).await?;
-    let Event::Finished(report) = next(&mut cloud).await? else { bail!("the worker does not finish") };
-    let News::Finished(finished) = report.news else { bail!("the report is no result") };
+    let stdout = child.stdout.take().context("its output")?;
+    let report = timeout(PATIENCE, async {
+        loop {
+            if let Event::Finished(report) = cloud.events.recv().await.context("the server has ended")? {
+                return Ok::<_, anyhow::Error>(report);
+            }
+        }
+    });
+    let News::Finished(finished) = report.await??.news else { bail!("the report is no result") };
     ensure!(finished.failure.is_none(), "the job failed: {:?}", finished.failure);
     let peak = memory(&child, "VmHWM")?;
     child.kill().await?;
-    Ok((moved, peak))
+    let mut lines = BufReader::new(stdout).lines();
+    let mut said = Vec::new();
+    while let Some(line) = lines.next_line().await? {
+        let line: Value = serde_json::from_str(&line).unwrap_or_default();
+        let at = line["timestamp"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        said.extend(at.zip(line["message"].as_str().map(str::to_owned)));
+    }
+    let at = |what: &str| {
+        let found = said.iter().find(|(_, message)| message == what).map(|(at, _)| *at);
+        found.with_context(|| format!("the worker has not said: {what}"))
+    };
+    let time =
+        |from: &str, to: &str| Ok::<_, anyhow::Error>(Duration::try_from(at(to)?.duration_since(at(from)?))?);
+    let down = speed(BYTES, time("assignment taken on", "input downloaded")?);
+    let up = speed(BYTES, time("command ended", "output uploaded")?);
+    Ok((Moved { down, up }, peak))
 }
 
-async fn curl() -> Result<Moved> {
-    let mut cloud = Cloud::start(None, None, |_| None).await?;
+async fn crt(python: &Path, bucket: &Bucket) -> Result<(Moved, f64)> {
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("in");
-    let (get, form) = (format!("{}/bucket/in", cloud.url), format!("file=@{}", file.display()));
-    let post = format!("{}/bucket", cloud.url);
-    for arguments in
-        [vec!["--output", file.to_str().context("a folder's name")?, &get], vec!["--form", &form, &post]]
-    {
-        let status =
-            Command::new("curl").args(["--silent", "--show-error", "--fail"]).args(arguments).status();
-        ensure!(status.await.context("curl is not installed")?.success(), "curl failed");
-    }
-    moved(&mut cloud).await
+    let file = folder.path().join(FILE);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/transfer.py");
+    let mut command = Command::new(python);
+    command.arg(script).args([&bucket.origin, "us-east-1", BUCKET, FILE, "out-crt"]).arg(&file);
+    command.env("AWS_ACCESS_KEY_ID", "AKIABENCH").env("AWS_SECRET_ACCESS_KEY", "secret");
+    command.env("AWS_EC2_METADATA_DISABLED", "true").kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await??;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout)?;
+    let number = |name: &str| said[name].as_f64().with_context(|| format!("a number: {name}"));
+    let of = |seconds: f64| speed(BYTES, Duration::from_secs_f64(seconds));
+    Ok((Moved { down: of(number("down")?), up: of(number("up")?) }, number("peak")?))
 }
 
-async fn moved(cloud: &mut Cloud) -> Result<Moved> {
-    let mut times = Vec::new();
-    while times.len() < 2 {
-        match next(cloud).await? {
-            Event::Moved(time) => times.push(time),
-            other => bail!("{other:?} was not expected"),
-        }
-    }
-    Ok(Moved { down: times[0], up: times[1] })
-}
-
-async fn next(cloud: &mut Cloud) -> Result<Event> {
-    timeout(PATIENCE, cloud.events.recv()).await?.context("the server has ended")
-}
-
-fn order(url: &str) -> Order {
+fn order(url: String) -> Order {
     Order::Run(Assignment {
         job: "bench".into(),
         turn: Turn::first(Provider::OnDemand),
         nonce: "nonce".into(),
         command: vec!["true".into()],
-        inputs: vec![Download { file: "in".into(), url: format!("{url}/bucket/in") }],
+        inputs: vec![Download { file: FILE.into(), url }],
         input_folders: Vec::new(),
-        outputs: vec!["in".into()],
+        outputs: vec![FILE.into()],
         optional_outputs: Vec::new(),
         lists_outputs: false,
         timeout_seconds: 600,
