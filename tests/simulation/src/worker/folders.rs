@@ -91,24 +91,13 @@ impl Course {
         for n in 0..self.behaviour.folder_files {
             let name = format!("{n}.ts");
             let file = FileSize { file: format!("{below}{name}"), bytes: self.behaviour.output_bytes };
-            let mut was_refused = false;
-            let why = loop {
+            let complete = |form: &Upload| {
                 let mut its = form.clone();
                 its.fields.entry("key".to_owned()).or_default().push_str(&name);
                 its.fields.entry("Content-Type".to_owned()).or_insert_with(|| "video/mp2t".to_owned());
-                match self.post(&file.file, file.bytes, &its).await {
-                    Verdict::Good => break String::new(),
-                    Verdict::Expired if !was_refused => was_refused = true,
-                    Verdict::Expired => break "its fresh signature has expired too".to_owned(),
-                    Verdict::Bad(why) => break why,
-                }
-                let fresh = self.ask(&[], slice::from_ref(output)).await;
-                let Some(fresh) = fresh.and_then(|fresh| fresh.uploads.into_iter().next()) else {
-                    break "no fresh URL came".to_owned();
-                };
-                form = fresh;
+                its
             };
-            if !why.is_empty() {
+            if let Err(why) = self.upload_by(&mut form, output, &file, complete).await {
                 let message = format!("the output {} could not be uploaded: {name}: {why}", output.file);
                 return Err(upload_failure(&message));
             }

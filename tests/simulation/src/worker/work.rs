@@ -463,27 +463,36 @@ impl Course {
         Ok(there)
     }
 
-    /// Brings one file to its place.
-    pub async fn upload(&mut self, file: &FileSize, mut form: Upload) -> Result<(), Failure> {
+    /// Brings one output to its place.
+    async fn upload(&mut self, output: &FileSize, mut form: Upload) -> Result<(), Failure> {
+        let uploaded = self.upload_by(&mut form, output, output, Upload::clone).await;
+        let message = |why| format!("the output {} could not be uploaded: {why}", output.file);
+        uploaded.map_err(|why| upload_failure(&message(why)))
+    }
+
+    /// Brings `file`, which is of `output`, to its place by the form of that, which `complete` makes the file's; tells why not.
+    pub async fn upload_by(
+        &mut self,
+        form: &mut Upload,
+        output: &FileSize,
+        file: &FileSize,
+        complete: impl Fn(&Upload) -> Upload,
+    ) -> Result<(), String> {
         let mut was_refused = false;
-        let why = loop {
-            match self.post(&file.file, file.bytes, &form).await {
+        loop {
+            match self.post(&file.file, file.bytes, &complete(form)).await {
                 Verdict::Good => return Ok(()),
                 Verdict::Expired if !was_refused => was_refused = true,
-                Verdict::Expired => break "its fresh signature has expired too".to_owned(),
-                Verdict::Bad(why) => break why,
+                Verdict::Expired => return Err("its fresh signature has expired too".to_owned()),
+                Verdict::Bad(why) => return Err(why),
             }
-            let fresh = self.ask(&[], slice::from_ref(file)).await;
-            let Some(fresh) = fresh.and_then(|fresh| fresh.uploads.into_iter().next()) else {
-                break "no fresh URL came".to_owned();
-            };
-            form = fresh;
-        };
-        Err(upload_failure(&format!("the output {} could not be uploaded: {why}", file.file)))
+            let fresh = self.ask(&[], slice::from_ref(output)).await;
+            *form = fresh.and_then(|fresh| fresh.uploads.into_iter().next()).ok_or("no fresh URL came")?;
+        }
     }
 
     /// What comes of one POST, which is noted.
-    pub async fn post(&self, file: &str, bytes: u64, form: &Upload) -> Verdict {
+    async fn post(&self, file: &str, bytes: u64, form: &Upload) -> Verdict {
         let verdict = urls::upload(form, bytes, self.reporter.clock.now());
         let key = form.fields.get("key").map(String::as_str).unwrap_or_default();
         let place = format!("{} {key}", urls::place(&form.url));
