@@ -430,7 +430,8 @@ async fn remove(folder: PathBuf) -> io::Result<()> {
     if_there(spawn_blocking(move || tree::remove(&folder)).await?)
 }
 
-fn if_there(removed: io::Result<()>) -> io::Result<()> {
+/// What is gone already is removed.
+pub(super) fn if_there(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 

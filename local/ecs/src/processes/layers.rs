@@ -15,6 +15,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tar::{Archive, Entry, EntryType};
 
+use super::container::if_there;
 use super::root::inside;
 
 /// What the names begin with of what a layer takes away.
@@ -140,12 +141,11 @@ fn plain(name: &Path) -> anyhow::Result<PathBuf> {
 
 /// Removes whatever is there.
 fn remove(place: &Path) -> io::Result<()> {
-    let removed = match place.symlink_metadata() {
+    if_there(match place.symlink_metadata() {
         Ok(found) if found.is_dir() => fs::remove_dir_all(place),
         Ok(_) => fs::remove_file(place),
         Err(error) => Err(error),
-    };
-    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    })
 }
 
 #[cfg(test)]

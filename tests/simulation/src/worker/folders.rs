@@ -1,7 +1,5 @@
 //! Folders, as a worker fills and delivers them: nothing is moved here, but every URL and form is looked at.
 
-use std::slice;
-
 use mayfly_model::class::Class;
 use mayfly_model::job::Pattern;
 use mayfly_model::message::{Failure, FileSize, FolderSize, News, Order, Page, Upload};
