@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use libtest_mimic::Trial;
+use local_ecs::Level;
 use mayfly_model::class::Class;
 use serde_json::{Value, json};
 
@@ -41,6 +42,11 @@ fn document(container: &Value, command: &[&str]) -> Value {
 }
 
 async fn as_whom_and_where(world: Arc<World>, job: String) -> Result<()> {
+    let level = world.cloud().level();
+    if level != Level::Users {
+        eprintln!("NOT RUN, a command of another user: {level}");
+        return Ok(());
+    }
     let script = "import os, pathlib\n\
         assert (os.getuid(), os.getgid(), os.getgroups()) == (4242, 4243, []), (os.getuid(), os.getgid(), os.getgroups())\n\
         assert os.getcwd() == '/usr', os.getcwd()\n\

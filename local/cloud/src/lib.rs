@@ -79,6 +79,7 @@ pub struct Cloud {
     elb_faults: local_elb::Faults,
     registry: Registry,
     _images: local_registry::Server,
+    level: Level,
     folder: CloudFolder,
     stop: CancellationToken,
     running: Mutex<Running>,
@@ -205,6 +206,7 @@ impl Cloud {
             elb_faults,
             registry,
             _images: images,
+            level,
             folder,
             stop,
             running,
@@ -248,6 +250,11 @@ impl Cloud {
     /// The calls that the stand-ins have answered.
     pub fn calls(&self) -> &CallLog {
         &self.calls
+    }
+
+    /// What its containers have of their own on this machine.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// What goes wrong with which job's tasks.
