@@ -250,6 +250,11 @@ mod tests {
                           maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send \
                           failed, Post \"https://api.ecr.eu-west-1.amazonaws.com/\": dial tcp 192.0.2.1:443: i/o timeout";
 
+    /// What a task says whose log group is gone.
+    const NO_LOG_GROUP: &str = "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 \
+                                times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log \
+                                group does not exist. : exit status 1";
+
     const CONFIGURATION: &str = "SERVICE_TASK_CONFIGURATION_FAILURE";
     const IMPAIRED: &str = "SERVICE_TASK_START_IMPAIRED";
 
@@ -285,6 +290,7 @@ mod tests {
             ),
             ("TaskFailedToStart", &pull("dial tcp: i/o timeout"), None, "", Class::StartFailed),
             ("TaskFailedToStart", NO_WAY, None, "", Class::StartFailed),
+            ("TaskFailedToStart", NO_LOG_GROUP, None, "", Class::StartFailed),
             ("TaskFailedToStart", "Capacity is unavailable at this time.", None, "", Class::NoCapacity),
             ("TaskFailedToStart", "ECS was unable to assume the role 'r'", None, "", Class::AccessDenied),
             (
