@@ -28,14 +28,13 @@ pub async fn copy(
     platforms: Vec<Option<Platform>>,
     username: Option<String>,
 ) -> Result<()> {
-    let (image, tag) = match image {
-        Some(image) => (image, tag(image)?),
-        None => {
-            let image = stack.default_image.as_deref();
-            let image =
-                image.with_context(|| format!("the stack `{}` has no parameter DefaultImage", stack.name))?;
-            (image, DEFAULT_TAG.to_owned())
-        }
+    let (image, tag) = if let Some(image) = image {
+        (image, tag(image)?)
+    } else {
+        let image = stack.default_image.as_deref();
+        let image =
+            image.with_context(|| format!("the stack `{}` has no parameter DefaultImage", stack.name))?;
+        (image, DEFAULT_TAG.to_owned())
     };
     let target = target(stack, &tag).await?;
     let credentials = match username {

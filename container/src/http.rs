@@ -309,6 +309,7 @@ impl Tries {
     }
 
     /// As many again, within the same time.
+    #[must_use]
     pub fn anew(&self) -> Self {
         Self { delays: self.backoff.build(), began: self.began, ..*self }
     }

@@ -186,17 +186,15 @@ impl State {
         if self.buffer.is_empty()
             && let Some(overflow) = &mut self.overflow
         {
-            match overflow.take() {
-                Some(content) => self.hold(content),
+            if let Some(content) = overflow.take() {
+                self.hold(content);
+            } else {
+                let lost = overflow.lost;
                 // From here on there is room in memory again.
-                None => {
-                    let lost = self.overflow.take().map_or(0, |overflow| overflow.lost);
-                    if lost > 0 {
-                        self.is_truncated = true;
-                        self.hold(
-                            format!("{lost} bytes of the log are missing here: it stood still\n").into(),
-                        );
-                    }
+                self.overflow = None;
+                if lost > 0 {
+                    self.is_truncated = true;
+                    self.hold(format!("{lost} bytes of the log are missing here: it stood still\n").into());
                 }
             }
         }

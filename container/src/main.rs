@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Log::start(io::stdout(), folder).context("it cannot write its log")
     });
     match begun {
-        Ok(log) => live(log),
+        Ok(log) => live(&log),
         Err(error) => {
             eprintln!("the worker cannot go on: {error:#}");
             ExitCode::FAILURE
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 
 // One thread: the worker waits and copies, and the container's CPUs are the command's.
 #[tokio::main(flavor = "current_thread")]
-async fn live(log: Log) -> ExitCode {
+async fn live(log: &Log) -> ExitCode {
     log_as_json(log.clone());
     let lived = match install::run_if_asked() {
         Ok(false) => run(log.clone()).await,

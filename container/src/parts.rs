@@ -154,11 +154,12 @@ where
     }
 
     async fn complete_once(&self, url: &Url, tags: &BTreeMap<u16, String>) -> Completed {
-        let parts: String = tags
-            .iter()
-            .map(|(part, tag)| format!("<Part><PartNumber>{part}</PartNumber><ETag>\"{tag}\"</ETag></Part>"))
-            .collect();
-        let document = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+        let mut document = "<CompleteMultipartUpload>".to_owned();
+        for (part, tag) in tags {
+            let part = format!("<Part><PartNumber>{part}</PartNumber><ETag>\"{tag}\"</ETag></Part>");
+            document.push_str(&part);
+        }
+        document.push_str("</CompleteMultipartUpload>");
         let request = self.http.down.post(url.clone()).header("x-amz-mp-object-size", self.file.bytes);
         let response = match request.header(CONTENT_TYPE, "application/xml").body(document).send().await {
             Ok(response) => response,
@@ -278,12 +279,9 @@ fn is_tag_of(tag: &str, tags: &BTreeMap<u16, String>, is_encrypted: bool) -> boo
     }
     let mut md5 = Md5::new();
     for tag in tags.values() {
-        let bytes: Option<Vec<u8>> =
-            (0..tag.len()).step_by(2).map(|at| u8::from_str_radix(tag.get(at..at + 2)?, 16).ok()).collect();
-        md5.update(bytes.unwrap_or_default());
+        md5.update(hex::decode(tag).unwrap_or_default());
     }
-    let expected: String = md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    is_encrypted || whole == expected
+    is_encrypted || whole == hex::encode(md5.finalize())
 }
 
 #[cfg(test)]
@@ -300,7 +298,7 @@ mod tests {
             let mut md5 = Md5::new();
             md5.update(Md5::digest(b"a"));
             md5.update(Md5::digest(b"b"));
-            md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            hex::encode(md5.finalize())
         };
         assert!(is_tag_of(&format!("{whole}-2"), &tags, false));
         assert!(!is_tag_of(&format!("{whole}-3"), &tags, false) && !is_tag_of(&whole, &tags, false));

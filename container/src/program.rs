@@ -31,14 +31,13 @@ pub struct Places<'a> {
 pub fn find(name: &str, places: Places<'_>) -> Result<PathBuf, Failure> {
     if !name.contains('/') {
         let mut files = places.path.split(':').map(|folder| Path::new(folder).join(name));
-        return match files.any(|file| is_program(&file)) {
-            true => Ok(name.into()),
-            false => Err(missing(format!(
-                "the image has no program `{}` in any folder of its PATH, which is {}",
-                shown(name),
-                shown(places.path)
-            ))),
-        };
+        if files.any(|file| is_program(&file)) {
+            return Ok(name.into());
+        }
+        let (name, path) = (shown(name), shown(places.path));
+        return Err(missing(&format!(
+            "the image has no program `{name}` in any folder of its PATH, which is {path}"
+        )));
     }
     let normal: PathBuf = Path::new(name).components().filter(|part| *part != Component::CurDir).collect();
     let is_in =
@@ -49,11 +48,11 @@ pub fn find(name: &str, places: Places<'_>) -> Result<PathBuf, Failure> {
     let file = places.image.join(normal);
     match fs::metadata(&file) {
         Ok(metadata) if metadata.is_file() && is_executable(&metadata) => Ok(file),
-        Ok(_) => Err(missing(format!(
+        Ok(_) => Err(missing(&format!(
             "{} in the image is no program that can be executed",
             shown(&file.to_string_lossy())
         ))),
-        Err(_) => Err(missing(format!(
+        Err(_) => Err(missing(&format!(
             "neither the image nor the inputs have the program `{}`; in the image it would be {}",
             shown(name),
             shown(&file.to_string_lossy())
@@ -69,7 +68,7 @@ fn is_executable(metadata: &fs::Metadata) -> bool {
     metadata.permissions().mode() & 0o111 != 0
 }
 
-fn missing(what: String) -> Failure {
+fn missing(what: &str) -> Failure {
     let message = format!("{what}; correct task.command, or take an image that has it");
     Failure { class: Class::CommandFailed, message, output: None }
 }

@@ -106,26 +106,25 @@ impl Ranges {
         file: &Arc<File>,
         progress: &impl Fn(u64),
     ) -> Result<Result<(), Changed>, Trouble> {
-        let mut response = match begun {
-            Some(response) => response,
-            None => {
-                let missing = self.missing(number);
-                let begin = format!("bytes {}-", missing.start);
-                let (response, secrets) = http.get(url, &Wanted::Range(missing), Some(&self.tag)).await?;
-                match response.status() {
-                    StatusCode::PARTIAL_CONTENT => {
-                        let is_it = response.headers().get(ETAG) == Some(&self.tag);
-                        if !is_it || !content_range(&response).starts_with(&begin) {
-                            return Ok(Err(Changed));
-                        }
-                    }
-                    StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::OK => {
+        let mut response = if let Some(response) = begun {
+            response
+        } else {
+            let missing = self.missing(number);
+            let begin = format!("bytes {}-", missing.start);
+            let (response, secrets) = http.get(url, &Wanted::Range(missing), Some(&self.tag)).await?;
+            match response.status() {
+                StatusCode::PARTIAL_CONTENT => {
+                    let is_it = response.headers().get(ETAG) == Some(&self.tag);
+                    if !is_it || !content_range(&response).starts_with(&begin) {
                         return Ok(Err(Changed));
                     }
-                    _ => return Err(Trouble::of(response, secrets).await),
                 }
-                response
+                StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::OK => {
+                    return Ok(Err(Changed));
+                }
+                _ => return Err(Trouble::of(response, secrets).await),
             }
+            response
         };
         let mut buffer = Vec::new();
         loop {

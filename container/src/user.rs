@@ -62,22 +62,19 @@ impl User {
                 unknown("user", user, "/etc/passwd", entries(passwd).map(|entry| entry.name))
             })?;
         let name = entry.as_ref().map(|entry| entry.name);
-        let (primary, groups) = match named_group {
-            Some(named) => {
-                let number = named.parse::<u32>().ok();
-                let found = all_groups(group).find(|group| group.name == named || Some(group.id) == number);
-                let id = found.map(|group| group.id).or(number).ok_or_else(|| {
-                    unknown("group", named, "/etc/group", all_groups(group).map(|group| group.name))
-                })?;
-                (id, Vec::new())
-            }
-            None => {
-                let has_member = |group: &Group<'_>| {
-                    name.is_some_and(|name| group.members.split(',').any(|member| member == name))
-                };
-                let groups = all_groups(group).filter(has_member).map(|group| group.id).collect();
-                (entry.as_ref().map_or(0, |entry| entry.group), groups)
-            }
+        let (primary, groups) = if let Some(named) = named_group {
+            let number = named.parse::<u32>().ok();
+            let found = all_groups(group).find(|group| group.name == named || Some(group.id) == number);
+            let id = found.map(|group| group.id).or(number).ok_or_else(|| {
+                unknown("group", named, "/etc/group", all_groups(group).map(|group| group.name))
+            })?;
+            (id, Vec::new())
+        } else {
+            let has_member = |group: &Group<'_>| {
+                name.is_some_and(|name| group.members.split(',').any(|member| member == name))
+            };
+            let groups = all_groups(group).filter(has_member).map(|group| group.id).collect();
+            (entry.as_ref().map_or(0, |entry| entry.group), groups)
         };
         let home = entry.as_ref().map(|entry| entry.home).filter(|home| !home.is_empty());
         Ok(Self { id, group: primary, groups, name: name.map(str::to_owned), home: home.map(PathBuf::from) })

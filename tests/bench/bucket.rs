@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use local_aws::auth::{Guard, Rights};
@@ -166,9 +165,8 @@ impl Bucket {
             let pieces = (0..length.div_ceil(1 << 20)).map({
                 let piece = piece.clone();
                 move |number| {
-                    Ok::<_, std::io::Error>(
-                        piece.slice(..piece.len().min((length - (number << 20)) as usize)),
-                    )
+                    let rest = usize::try_from(length - (number << 20)).unwrap_or(usize::MAX);
+                    Ok::<_, std::io::Error>(piece.slice(..piece.len().min(rest)))
                 }
             });
             let body = reqwest::Body::wrap_stream(stream::iter(pieces.collect::<Vec<_>>()));

@@ -181,11 +181,8 @@ impl State {
             News::Finished(_) => self.tell(Event::Finished(Box::new(report))),
             News::UrlsWanted { .. } => {
                 // Asked for with every output; a large one goes up in parts.
-                let urls = SignedUrls {
-                    start: report.turn.start,
-                    downloads: Vec::new(),
-                    uploads: self.forms(&report),
-                };
+                let urls =
+                    SignedUrls { start: report.turn.start, downloads: Vec::new(), uploads: forms(&report) };
                 self.mail.lock().expect("no thread has panicked").push(Order::Urls(urls));
             }
             News::PageWanted { .. } => panic!("nobody here lists a bucket"),
@@ -193,22 +190,22 @@ impl State {
         }
     }
 
-    /// A form for each output that is asked for.
-    fn forms(&self, report: &Report) -> Vec<Upload> {
-        let News::UrlsWanted { uploads, .. } = &report.news else { return Vec::new() };
-        let form = |wanted: &FileSize| Upload {
-            file: wanted.file.clone(),
-            url: "http://nobody.posts".to_owned(),
-            fields: [("key".to_owned(), OUTPUT.to_owned())].into(),
-        };
-        uploads.iter().map(form).collect()
-    }
-
     async fn sign(&self, wanted: &PartsWanted, start: u32) -> Result<Order> {
         let bucket = self.bucket.as_ref().expect("a worker has a bucket");
         let id = self.upload.get_or_try_init(|| bucket.begin(OUTPUT)).await?;
         Ok(Order::Parts(bucket.sign(OUTPUT, id, wanted, start)?))
     }
+}
+
+/// A form for each output that is asked for.
+fn forms(report: &Report) -> Vec<Upload> {
+    let News::UrlsWanted { uploads, .. } = &report.news else { return Vec::new() };
+    let form = |wanted: &FileSize| Upload {
+        file: wanted.file.clone(),
+        url: "http://nobody.posts".to_owned(),
+        fields: [("key".to_owned(), OUTPUT.to_owned())].into(),
+    };
+    uploads.iter().map(form).collect()
 }
 
 async fn text(request: Request) -> String {

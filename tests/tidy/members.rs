@@ -1,6 +1,5 @@
 //! Every member of the workspace is made the same way.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 

@@ -116,7 +116,7 @@ impl<'a> KeyGroup<'a> {
     /// Source: IAM user guide, "Policies and permissions", session policies.
     pub fn policy(&self) -> String {
         let mut statements = self.of_keys();
-        statements.push(allow(self.access.of_kms(), json!("*")));
+        statements.push(allow(self.access.of_kms(), &json!("*")));
         document(&statements)
     }
 
@@ -136,16 +136,16 @@ impl<'a> KeyGroup<'a> {
         let objects: Vec<String> = self.uris.iter().map(object).collect();
         let buckets: BTreeSet<String> =
             self.uris.iter().map(|uri| format!("arn:aws:s3:::{}", uri.bucket)).collect();
-        let mut list = allow(&["s3:ListBucket"], json!(buckets));
+        let mut list = allow(&["s3:ListBucket"], &json!(buckets));
         match self.access {
-            Access::Read => vec![allow(&["s3:GetObject"], json!(objects)), list],
+            Access::Read => vec![allow(&["s3:GetObject"], &json!(objects)), list],
             Access::List => {
                 // The same as equal, but for what the policy has no room or no characters for.
                 let prefixes: Vec<_> = self.uris.iter().map(|uri| self.pattern(uri.key)).collect();
                 list["Condition"] = json!({ "StringLike": { "s3:prefix": prefixes } });
-                vec![allow(&["s3:GetObject"], json!(objects)), list]
+                vec![allow(&["s3:GetObject"], &json!(objects)), list]
             }
-            Access::Write => vec![allow(&["s3:PutObject"], json!(objects))],
+            Access::Write => vec![allow(&["s3:PutObject"], &json!(objects))],
             Access::Parts => {
                 let of_key = [
                     "s3:PutObject",
@@ -154,13 +154,13 @@ impl<'a> KeyGroup<'a> {
                     "s3:ListMultipartUploadParts",
                 ];
                 let of_bucket = ["s3:ListBucketMultipartUploads"];
-                vec![allow(&of_key, json!(objects)), allow(&of_bucket, json!(buckets))]
+                vec![allow(&of_key, &json!(objects)), allow(&of_bucket, &json!(buckets))]
             }
         }
     }
 }
 
-fn allow(actions: &[&str], resources: Value) -> Value {
+fn allow(actions: &[&str], resources: &Value) -> Value {
     let action = if let [action] = actions { json!(action) } else { json!(actions) };
     json!({ "Effect": "Allow", "Action": action, "Resource": resources })
 }
@@ -559,7 +559,8 @@ mod tests {
         let (url, signatures) = signer.get_below(&uri("in/"), ["a b", "ü"]).unwrap();
         for (name, signature) in ["a b", "ü"].iter().zip(signatures) {
             let made = mayfly_model::message::Page::url_of(&url, name, &signature);
-            let (alone, its) = signer.signed_get(&uri(&format!("in/{name}")), stamp(&url)).unwrap();
+            let key = format!("in/{name}");
+            let (alone, its) = signer.presign("GET", &uri(&key), &[], &[], stamp(&url)).unwrap();
             assert_eq!(made, format!("{alone}&X-Amz-Signature={its}"));
         }
         assert!(!url.contains(SIGNATURE), "{url}");

@@ -37,7 +37,7 @@ impl Jobs {
         let demand =
             format!("#nonce = :nonce AND #start = :start AND attribute_not_exists(#tornDown) AND {same}");
         let set = "SET #uploads = :uploads, #uploading = :true";
-        self.update(&record.job, set, &demand, values.into_iter().chain(before)).await
+        self.update(&record.job, set, &demand, values.into_iter().chain([(":before", before)])).await
     }
 
     /// Lets no upload be begun for the job any more; false where the job has no record of work.
@@ -56,7 +56,7 @@ impl Jobs {
     pub async fn end_uploads(&self, record: &Record) -> Result<bool, Error> {
         let (same, before) = same_as_in(record)?;
         let demand = format!("attribute_exists(#tornDown) AND {same}");
-        self.update(&record.job, "REMOVE #uploading", &demand, before).await
+        self.update(&record.job, "REMOVE #uploading", &demand, [(":before", before)]).await
     }
 
     /// The jobs of which an upload may not be over.
@@ -85,9 +85,9 @@ impl Jobs {
     }
 }
 
-/// The condition that the uploads written down are still those of `record`.
-fn same_as_in(record: &Record) -> Result<(&'static str, [(&'static str, AttributeValue); 1]), Error> {
-    let before = [(":before", json(&record.uploads)?)];
+/// The condition that the uploads written down are still those of `record`, and its `:before`.
+fn same_as_in(record: &Record) -> Result<(&'static str, AttributeValue), Error> {
+    let before = json(&record.uploads)?;
     if record.uploads.is_empty() {
         return Ok(("(attribute_not_exists(#uploads) OR #uploads = :before)", before));
     }

@@ -137,6 +137,7 @@ mod tests {
             outputs,
             folders,
             failure: Some(failure.clone()),
+            log_truncated: true,
         }));
         let ended = job().ended_tasks.concat().len();
         let work = serde_json::to_string(&job().work).unwrap().len();

@@ -28,7 +28,7 @@ use local_aws::upstream::Upstream;
 use local_ec2::Ec2;
 use local_ecs::{Cache, Ecs, Images, Level, Processes};
 use local_elb::Elb;
-use local_registry::{Ecr, EcrConfig, Kind, Registry};
+use local_registry::Registry;
 use local_s3::S3;
 use local_states::StepFunctions;
 use nix::sys::statvfs::statvfs;
@@ -101,10 +101,8 @@ impl Cloud {
         check_disk(folder.path())?;
         let [ec2, ecs, elb] = [listen().await?, listen().await?, listen().await?];
         let [s3, states, sts] = [listen().await?, listen().await?, listen().await?];
-        let ecr = listen().await?;
-        let agent = listen().await?;
-        let clock = options.clock;
-        let random = Random::default();
+        let [ecr, agent] = [listen().await?, listen().await?];
+        let (clock, random) = (options.clock, Random::default());
         let mut upstream = Upstream {
             ec2: origin(&ec2)?,
             ecr: origin(&ecr)?,
@@ -155,22 +153,8 @@ impl Cloud {
             quotas: options.ecs_quotas,
             agent: origin(&agent)?,
         });
-        let (images, password) =
-            (folder.path().join("images"), format!("{:032x}", upstream.random.value::<u128>()));
-        std::fs::create_dir(&images)?;
-        let registry = Registry::new(local_registry::Config {
-            kind: Kind::Account { account: ACCOUNT.to_owned(), password: password.clone() },
-            folder: images,
-        });
-        let images = local_registry::Server::start(registry.clone()).await?;
-        let repositories = Ecr::new(EcrConfig {
-            upstream: upstream.clone(),
-            guard: guard.clone(),
-            calls: calls.clone(),
-            store: Arc::new(registry.clone()),
-            registry: (format!("http://{}", images.host), password),
-            origin: upstream.ecr.clone(),
-        });
+        let (registry, images, repositories) =
+            images::start(folder.path(), &upstream, &guard, &calls).await?;
         let objects = folder.path().join("objects");
         std::fs::create_dir(&objects)?;
         let storage = S3::new(local_s3::Config {

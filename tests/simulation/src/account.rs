@@ -197,15 +197,7 @@ impl Account {
         });
         let witness = router.witness.clone();
         let dynamodb = DynamoDb::new(around.clone());
-        let ecr = Ecr::new(EcrConfig {
-            upstream: upstream.clone(),
-            guard: guard.clone(),
-            calls: calls.clone(),
-            store: Arc::new(Images),
-            registry: ("https://registry".to_owned(), "nobody signs in".to_owned()),
-            origin: LAYERS.to_owned(),
-        });
-        let (sts, s3) = (sts(&around, stacks.clone()), s3(&around, objects));
+        let (ecr, sts, s3) = (ecr(&around), sts(&around, stacks.clone()), s3(&around, objects));
         let sqs = Sqs::new(around.clone());
         let logs = CloudWatchLogs::new(around);
         router.open(
@@ -317,6 +309,17 @@ fn concurrency(quotas: &Quotas, circumstances: &[Circumstance]) -> usize {
 fn sts(around: &Surroundings, stacks: Stacks) -> Sts {
     let trust = move |role: &str| stacks.find(|stack| stack.trust.get(role).cloned());
     Sts::new(crate::sts::Config { around: around.clone(), trust: Arc::new(trust) })
+}
+
+fn ecr(around: &Surroundings) -> Ecr {
+    Ecr::new(EcrConfig {
+        upstream: around.upstream.clone(),
+        guard: around.guard.clone(),
+        calls: around.calls.clone(),
+        store: Arc::new(Images),
+        registry: ("https://registry".to_owned(), "nobody signs in".to_owned()),
+        origin: LAYERS.to_owned(),
+    })
 }
 
 /// What is below a prefix of the bucket, in more than one page.

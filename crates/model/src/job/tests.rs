@@ -740,7 +740,7 @@ fn no_more_rules_are_planned_than_a_group_takes() {
     assert!(parse(&service(json!({ "allowFrom": both, "ports": ports }), json!({})).to_string()).is_ok());
 }
 
-fn container(field: &str, value: Value) -> Value {
+fn container(field: &str, value: &Value) -> Value {
     with("container", json!({ "image": "alpine", field: value }))
 }
 
@@ -758,7 +758,7 @@ fn a_container_says_as_whom_where_and_within_what_its_command_runs() {
         ("stopTimeout", json!(100)),
         ("ulimits", json!([{ "name": "nofile", "softLimit": 1, "hardLimit": 1_048_576 }])),
     ] {
-        parse(&container(field, value).to_string()).unwrap();
+        parse(&container(field, &value).to_string()).unwrap();
     }
     for (field, value, words) in [
         ("user", json!(""), "container.user: given an empty text; allowed: a user or USER:GROUP"),
@@ -787,7 +787,7 @@ fn a_container_says_as_whom_where_and_within_what_its_command_runs() {
         ),
         ("repositoryCredentials", json!("secret"), "container.repositoryCredentials: given"),
     ] {
-        let message = refused(&container(field, value));
+        let message = refused(&container(field, &value));
         assert!(message.contains(words), "{message}");
     }
 }
@@ -795,7 +795,7 @@ fn a_container_says_as_whom_where_and_within_what_its_command_runs() {
 #[test]
 fn credentials_of_a_registry_are_the_stacks_to_allow_and_are_not_repeated() {
     let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:registry-a1b2c3";
-    let document = container("repositoryCredentials", json!(arn)).to_string();
+    let document = container("repositoryCredentials", &json!(arn)).to_string();
     let message = parse(&document).unwrap_err();
     assert!(message.contains("SecretArns") && !message.contains("a1b2c3"), "{message}");
     let limits = Limits { secrets: vec![arn.to_owned()], ..limits() };

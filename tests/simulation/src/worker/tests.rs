@@ -453,7 +453,8 @@ async fn what_brings_the_worker_ends_by_itself_and_is_no_life_of_its_task() {
     let root = Credentials::from_keys("AKIA", "secret", None);
     let upstream = Upstream::new("eu-west-1", "111122223333", root, clock, Random::seeded(1));
     let images = [("init".to_owned(), Image::Init)].into();
-    let stage = Stage::new(Config { upstream, images, director: Arc::new(Slow) });
+    let objects = Objects::default();
+    let stage = Stage::new(Config { upstream, images, director: Arc::new(Slow), objects });
     let container = stage.start(launch("init", BTreeMap::new())).await.unwrap();
     assert_eq!(timeout(Duration::from_secs(5), container.exit_code()).await, Ok(0));
     assert!(stage.truth().lives().is_empty());
