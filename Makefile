@@ -17,9 +17,6 @@ PROGRAMS := $(FUNCTIONS) mayfly mayfly-cloud mayfly-worker
 PROCESSOR := --$(subst _,-,$(shell sed -n 's/^ *Architectures: \[\(.*\)\]/\1/p' template.yaml))
 # The worker's, which runs in images of any kind: without a library of theirs, on either of Fargate's processors.
 STATIC := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
-# The same for a local cloud, where this machine's libc can be linked so; without it the worker runs in images that have one.
-STATICALLY = $(if $(filter /%,$(shell cc -print-file-name=libc.a)),cargo rustc --quiet --profile $(PROFILE) \
-  --package mayfly-worker --bin mayfly-worker -- -C target-feature=+crt-static,true)
 # Two clones may prepare the same cache at the same time.
 LOCKED := $(if $(shell command -v flock),flock --close $(MAYFLY_CACHE)/lock,)
 # Cargo tells a member's sources apart by time, not by clone: another clone's build must not pass for this one's.
@@ -158,6 +155,6 @@ programs: tools
 	@mkdir -p $(MAYFLY_PROGRAMS) $(CARGO_TARGET_DIR)
 	@test -n "$(wildcard $(BUILT)/deps/libaws_sdk_ec2-*.rlib)" || echo "The first build takes 5 to 12 minutes" \
 	  "on two cores, and that of the tests twice as long, most of it for aws-sdk-ec2; later ones compile only what has changed."
-	@$(LOCKED) sh -c '$(CLAIMED); $(TICKING); cargo build --profile $(PROFILE) && $(STATICALLY) && for program in $(PROGRAMS); do \
+	@$(LOCKED) sh -c '$(CLAIMED); $(TICKING); cargo build --profile $(PROFILE) && for program in $(PROGRAMS); do \
 	  test $(MAYFLY_PROGRAMS)/$$program -nt $(BUILT)/$$program \
 	  || strip -o $(MAYFLY_PROGRAMS)/$$program $(BUILT)/$$program || exit 1; done'
