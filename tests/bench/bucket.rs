@@ -19,6 +19,7 @@ use local_s3::{Config, Faults, S3, serve};
 use mayfly_jobs::signing::{Hosts, SESSION, Signer};
 use mayfly_lambda::Clock;
 use mayfly_model::job::S3Uri;
+use mayfly_model::message::{Object, Page, Upload};
 use mayfly_model::parts::{Cut, PartsWanted, SignedParts};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -111,13 +112,52 @@ impl Bucket {
         Ok(self.signer(&self.origin).get(&S3Uri { bucket: BUCKET, key })?)
     }
 
-    /// Makes an object of so many zeros, of which nothing is kept.
-    pub async fn fill(&self, key: &str, bytes: u64) -> Result<()> {
-        let file = tempfile::NamedTempFile::new()?;
+    /// Makes objects of so many zeros each, of which nothing is kept.
+    pub async fn fill(&self, keys: impl IntoIterator<Item = String>, bytes: u64) -> Result<()> {
+        let (client, file) = (self.client(), tempfile::NamedTempFile::new()?);
         file.as_file().set_len(bytes)?;
-        let body = ByteStream::from_path(file.path()).await?;
-        self.client().put_object().bucket(BUCKET).key(key).body(body).send().await?;
-        Ok(())
+        let put = |key: String| {
+            let (put, path) = (client.put_object().bucket(BUCKET).key(key), file.path());
+            async move {
+                put.body(ByteStream::from_path(path).await?).send().await?;
+                Ok::<_, anyhow::Error>(())
+            }
+        };
+        stream::iter(keys).map(put).buffer_unordered(SIDE_BY_SIDE).try_collect().await
+    }
+
+    /// What handle-report would tell a worker of what is below the prefix `key`.
+    pub async fn page(&self, key: &str, start: u32, folder: &str, after: Option<&str>) -> Result<Page> {
+        let list = self.client().list_objects_v2().bucket(BUCKET).prefix(key);
+        let listed = list.set_start_after(after.map(|after| format!("{key}{after}"))).send().await?;
+        let object = |object: &aws_sdk_s3::types::Object| {
+            Some(Object {
+                name: object.key()?.strip_prefix(key)?.to_owned(),
+                bytes: object.size()?.try_into().ok()?,
+                tag: object.e_tag()?.to_owned(),
+                signature: String::new(),
+            })
+        };
+        let mut objects: Vec<_> = listed.contents().iter().filter_map(object).collect();
+        let names = objects.iter().map(|object| object.name.as_str());
+        let (url, signatures) = self.signer(&self.origin).get_below(&S3Uri { bucket: BUCKET, key }, names)?;
+        for (object, signature) in objects.iter_mut().zip(signatures) {
+            object.signature = signature;
+        }
+        Ok(Page {
+            start,
+            folder: folder.to_owned(),
+            after: after.map(str::to_owned),
+            url,
+            objects,
+            has_more: listed.is_truncated() == Some(true),
+        })
+    }
+
+    /// What posts the files of the output `file` below the prefix `key`.
+    pub fn form(&self, key: &str, file: &str) -> Result<Upload> {
+        let (url, fields) = self.signer(&self.origin).post_below(&S3Uri { bucket: BUCKET, key }, [])?;
+        Ok(Upload { file: file.to_owned(), url, fields })
     }
 
     /// Begins an upload in parts.

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::bucket::Bucket;
 use crate::tls::Certificate;
-use crate::transfer::OUTPUT;
+use crate::transfer::{FOLDER, INPUTS, OUTPUT, OUTPUTS};
 
 /// Where the samples' queues are said to be; the calls go to the server all the same.
 pub const QUEUES: &str = "http://localhost/123456789012";
@@ -179,33 +179,40 @@ impl State {
                 self.mail.lock().expect("no thread has panicked").push(order);
             }
             News::Finished(_) => self.tell(Event::Finished(Box::new(report))),
-            News::UrlsWanted { .. } => {
-                // Asked for with every output; a large one goes up in parts.
-                let urls =
-                    SignedUrls { start: report.turn.start, downloads: Vec::new(), uploads: forms(&report) };
+            News::UrlsWanted { uploads, .. } => {
+                let uploads = uploads.iter().map(|wanted| self.form(wanted)).collect();
+                let urls = SignedUrls { start: report.turn.start, downloads: Vec::new(), uploads };
                 self.mail.lock().expect("no thread has panicked").push(Order::Urls(urls));
             }
-            News::PageWanted { .. } => panic!("nobody here lists a bucket"),
+            News::PageWanted { folder, after } => {
+                let page = self.bucket().page(INPUTS, report.turn.start, folder, after.as_deref()).await;
+                let page = Order::Page(page.expect("a bucket that lists"));
+                self.mail.lock().expect("no thread has panicked").push(page);
+            }
             News::Heartbeat(_) | News::Lost(_) => {}
         }
     }
 
     async fn sign(&self, wanted: &PartsWanted, start: u32) -> Result<Order> {
-        let bucket = self.bucket.as_ref().expect("a worker has a bucket");
-        let id = self.upload.get_or_try_init(|| bucket.begin(OUTPUT)).await?;
-        Ok(Order::Parts(bucket.sign(OUTPUT, id, wanted, start)?))
+        let id = self.upload.get_or_try_init(|| self.bucket().begin(OUTPUT)).await?;
+        Ok(Order::Parts(self.bucket().sign(OUTPUT, id, wanted, start)?))
     }
-}
 
-/// A form for each output that is asked for.
-fn forms(report: &Report) -> Vec<Upload> {
-    let News::UrlsWanted { uploads, .. } = &report.news else { return Vec::new() };
-    let form = |wanted: &FileSize| Upload {
-        file: wanted.file.clone(),
-        url: "http://nobody.posts".to_owned(),
-        fields: [("key".to_owned(), OUTPUT.to_owned())].into(),
-    };
-    uploads.iter().map(form).collect()
+    /// Asked for with every output; a large one goes up in parts.
+    fn form(&self, wanted: &FileSize) -> Upload {
+        if wanted.file == FOLDER {
+            return self.bucket().form(OUTPUTS, FOLDER).expect("a bucket that signs");
+        }
+        Upload {
+            file: wanted.file.clone(),
+            url: "http://nobody.posts".to_owned(),
+            fields: [("key".to_owned(), OUTPUT.to_owned())].into(),
+        }
+    }
+
+    fn bucket(&self) -> &Bucket {
+        self.bucket.as_ref().expect("a worker has a bucket")
+    }
 }
 
 async fn text(request: Request) -> String {

@@ -24,8 +24,7 @@ async fn main() -> Result<()> {
     println!("Idle: resident memory of the process after that.\n");
     function::table(&programs, &folder("MAYFLY_TOOLS")?, &functions()?).await?;
     println!(
-        "\nMoving one file of {} GiB between S3 and the disk, in the same run as boto3's CRT client, by connections of 80 MB/s.",
-        transfer::GIGABYTES
+        "\nMoving files between S3 and the disk, in the same run as boto3's CRT client, by connections of 80 MB/s."
     );
     println!(
         "Peak: the most resident memory of the process in all turns. Server: what it can do without that limit.\n"

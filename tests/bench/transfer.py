@@ -1,4 +1,4 @@
-"""boto3's CRT client moves a file in and out: prints the seconds of each, and the most resident memory in MB.
+"""boto3's CRT client moves files in and out: prints the seconds of each, and the most resident memory in MB.
 
 boto3 itself makes that client for https alone (`boto3.crt`), so it is made here as boto3 makes it, but for http.
 """
@@ -17,7 +17,7 @@ from s3transfer.crt import (
     create_s3_crt_client,
 )
 
-endpoint, region, bucket, source, target, file = sys.argv[1:]
+endpoint, region, bucket, source, target, file, *suffixes = sys.argv[1:]
 session = botocore.session.Session()
 config = Config(s3={"addressing_style": "path"})
 serializer = BotocoreCRTRequestSerializer(
@@ -28,11 +28,12 @@ client = create_s3_crt_client(region, crt_credentials_provider=keys, use_ssl=Fal
 seconds = []
 with CRTTransferManager(client, serializer) as manager:
     for move in (
-        lambda: manager.download(bucket, source, file),
-        lambda: manager.upload(file, bucket, target),
+        lambda suffix: manager.download(bucket, source + suffix, file + suffix),
+        lambda suffix: manager.upload(file + suffix, bucket, target + suffix),
     ):
         began = time.monotonic()
-        move().result()
+        for moved in [move(suffix) for suffix in suffixes]:
+            moved.result()
         seconds.append(time.monotonic() - began)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 print(json.dumps({"down": seconds[0], "up": seconds[1], "peak": peak}))
