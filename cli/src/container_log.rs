@@ -23,6 +23,11 @@ pub struct LogStream {
 }
 
 impl LogStream {
+    /// Whether they are of the same container.
+    pub fn is(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+
     /// The id of the container's task.
     pub fn task(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or_default()

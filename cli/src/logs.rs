@@ -68,7 +68,7 @@ impl Log {
     /// Prints what is new; returns whether anything was.
     async fn print_news(&mut self, stack: &Stack, job: &str) -> Result<bool> {
         for stream in container_log::streams(stack, job, None).await? {
-            if !self.streams.iter().any(|known| known.task() == stream.task()) {
+            if !self.streams.iter().any(|known| known.is(&stream)) {
                 self.streams.push(stream);
             }
         }
