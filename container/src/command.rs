@@ -38,7 +38,7 @@ use crate::output::{Piece, Splitter, Tail};
 use crate::program::PATH;
 use crate::progress::Meter;
 use crate::stop::StopSignal;
-use crate::user::User;
+use crate::user::{USERS, User};
 
 /// What is still in the pipe when the command has ended arrives in this time; a process that could not be killed may hold
 /// it open for ever.
@@ -226,7 +226,9 @@ fn environment(place: Place<'_>) -> BTreeMap<OsString, OsString> {
     // Programs ask the environment first, and then the table of users, where an image may have nobody of this number.
     let name = match place.user {
         Some(user) => user.name.clone(),
-        None => nix::unistd::User::from_uid(geteuid()).ok().flatten().map(|user| user.name),
+        None => User::find(&geteuid().to_string(), &fs::read_to_string(USERS).unwrap_or_default(), "")
+            .ok()
+            .and_then(|user| user.name),
     };
     let name = name.unwrap_or_else(|| USER_NAME.to_owned());
     for variable in ["USER", "LOGNAME"] {

@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use mayfly_model::shown::shown;
 use serde::{Deserialize, Serialize};
 
+/// Where an image has its table of users.
+pub const USERS: &str = "/etc/passwd";
+/// Where it has that of groups.
+pub const GROUPS: &str = "/etc/group";
 /// How many names a message lists.
 const LISTED: usize = 20;
 

@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::stop::{Stop, StopRequest};
 use crate::trust::Trust;
 use crate::urls::Pace;
-use crate::user::User;
+use crate::user::{GROUPS, USERS, User};
 use crate::{done, http, mailbox, queues};
 
 /// The worker with all that it talks to.
@@ -63,7 +63,7 @@ impl Worker {
             stop_timeout,
         } = settings;
         let read = |table: &str| fs::read_to_string(table).unwrap_or_default();
-        let user = user.map(|user| User::find(&user, &read("/etc/passwd"), &read("/etc/group"))).transpose();
+        let user = user.map(|user| User::find(&user, &read(USERS), &read(GROUPS))).transpose();
         let trust = Trust::beside_program();
         let http = Arc::new(Http::new(&trust, endpoint.iter().chain(&s3_endpoint))?);
         let tries = ExponentialBuilder::new().with_jitter().with_max_times(7);
