@@ -1,5 +1,5 @@
 //! Puts this program, and the authorities that it believes, where the job's container finds them, whatever image that has: the
-//! first container of a task does so, in a volume that both have.
+//! first container of a task does so, in volumes that both have.
 
 use std::env;
 use std::fs::{self, File, Permissions};
@@ -12,14 +12,16 @@ use tempfile::NamedTempFile;
 
 use crate::trust;
 
-/// The first argument of a process that does so; the second is the folder.
+/// The first argument of a process that does so; the second is the folder, and any others are volumes that every user of the job's
+/// container may write: by themselves they are root's.
+/// Source: ECS developer guide, "Use bind mounts with Amazon ECS".
 pub const ARGUMENT: &str = "install";
 /// What the program is called there.
 const NAME: &str = "mayfly-worker";
 /// Where this program's image has the authorities.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Copies both into the folder that the arguments name, where they say so; tells whether they did.
+/// Does what the arguments say, where they say so; tells whether they did.
 ///
 /// # Errors
 /// Names the folder that cannot be written.
@@ -30,7 +32,12 @@ pub fn run_if_asked() -> anyhow::Result<bool> {
     }
     let folder = arguments.next().context("it is to be installed nowhere: the folder is missing")?;
     let folder = Path::new(&folder);
-    install(folder).with_context(|| format!("the worker cannot write its volume at {}", folder.display()))?;
+    let unwritable = |folder: &Path| format!("the worker cannot write its volume at {}", folder.display());
+    install(folder).with_context(|| unwritable(folder))?;
+    for volume in arguments {
+        let volume = Path::new(&volume);
+        fs::set_permissions(volume, Permissions::from_mode(0o1777)).with_context(|| unwritable(volume))?;
+    }
     Ok(true)
 }
 

@@ -26,6 +26,8 @@ const STOP_TIMEOUT_SECONDS: u32 = 120;
 /// Source: ECS API Reference, `ContainerDefinition`, `startTimeout`.
 const START_TIMEOUT_SECONDS: i32 = 120;
 
+/// What the worker's program is told to do in the container before the job's; its volumes follow.
+const INSTALL: &str = "install";
 /// The volume with the worker, which the command cannot write, and where it is.
 const PROGRAM: (&str, &str) = ("worker", "/mayfly/bin");
 /// The one with the job's files.
@@ -155,13 +157,15 @@ fn container_definitions(settings: &Settings, plan: &Plan) -> Result<Vec<Contain
     let worker_image = plan.container.worker_image.as_ref();
     let worker_image = worker_image
         .ok_or_else(|| Error::internal("install the worker", "the plan does not say which image has it"))?;
+    let prepared = || [PROGRAM].into_iter().chain(temporary(plan));
     let install = ContainerDefinition::builder()
         .name(INSTALL_CONTAINER)
         .image(worker_image)
         .essential(false)
-        .command("install")
-        .command(PROGRAM.1)
-        .mount_points(mount(PROGRAM).build())
+        .set_command(Some(
+            [INSTALL].into_iter().chain(prepared().map(|(_, path)| path)).map(str::to_owned).collect(),
+        ))
+        .set_mount_points(Some(prepared().map(|volume| mount(volume).build()).collect()))
         .readonly_root_filesystem(true)
         .start_timeout(START_TIMEOUT_SECONDS)
         .log_configuration(log);
@@ -261,7 +265,11 @@ fn work_container(
 /// The volumes of the task, and where its main container has them.
 fn volumes(plan: &Plan) -> impl Iterator<Item = (&'static str, &'static str)> {
     let of_work = [PROGRAM, FILES].into_iter().filter(|_| plan.work().is_some());
-    of_work.chain(plan.container.read_only.then_some(TEMPORARY))
+    of_work.chain(temporary(plan))
+}
+
+fn temporary(plan: &Plan) -> Option<(&'static str, &'static str)> {
+    plan.container.read_only.then_some(TEMPORARY)
 }
 
 fn mount((volume, path): (&str, &str)) -> MountPointBuilder {
@@ -390,7 +398,8 @@ mod tests {
             mounts.map(mount).collect::<Vec<_>>()
         };
         let mounted = |path: &str, read_only| (Some(path.to_owned()), read_only);
-        assert_eq!(mounts(install), [mounted("/mayfly/bin", None)]);
+        assert_eq!(mounts(install), [mounted("/mayfly/bin", None), mounted("/tmp", None)]);
+        assert_eq!(install.command(), ["install", "/mayfly/bin", "/tmp"]);
         let expected = [("/mayfly/bin", true), ("/mayfly/files", false), ("/tmp", false)];
         assert_eq!(mounts(worker), expected.map(|(path, read_only)| mounted(path, Some(read_only))));
         assert_eq!(worker.readonly_root_filesystem(), Some(true));
