@@ -17,4 +17,5 @@ pub use crate::platform::Platform;
 pub use crate::program::{Program, push_program};
 pub use crate::pull::{Found, Layer, find};
 pub use crate::remote::{Credentials, Remote};
+pub use crate::roots::roots;
 pub use crate::tag::tag;

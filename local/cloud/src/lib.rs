@@ -356,12 +356,15 @@ fn image_cache() -> Result<PathBuf> {
 fn images(options: &Options, folder: &Path) -> Result<Images> {
     let ffmpeg = ffmpeg::install(&options.tools, &folder.join("image/bin"))?;
     let worker = program(options, "mayfly-worker")?;
+    let roots = folder.join("image/ca-certificates.crt");
+    std::fs::write(&roots, mayfly_images::roots())?;
     // The tools are a virtual environment, whose Python is elsewhere.
     let python = options.tools.join("python").canonicalize();
     let python = python.with_context(|| format!("no Python in {}", options.tools.display()))?;
     let above = |path: &Path| path.parent().unwrap_or(path).to_owned();
     let places = [
         ("WORKER", worker),
+        ("ROOTS", roots),
         ("FFMPEG_DIR", above(&ffmpeg)),
         ("FFMPEG", ffmpeg),
         ("TOOLS", options.tools.clone()),

@@ -255,7 +255,7 @@ mod tests {
     fn the_checked_in_table_needs_a_value_for_every_placeholder() {
         let error = Images::checked_in(&BTreeMap::new()).unwrap_err();
         assert!(format!("{error:#}").contains("no value for ${"), "{error:#}");
-        let values = ["WORKER", "FFMPEG", "FFMPEG_DIR", "TOOLS", "TOOLS_HOME", "PYTHON_HOME"]
+        let values = ["WORKER", "ROOTS", "FFMPEG", "FFMPEG_DIR", "TOOLS", "TOOLS_HOME", "PYTHON_HOME"]
             .map(|name| (name.to_owned(), format!("/opt/{name}")));
         let images = Images::checked_in(&values.into()).unwrap();
         for (reference, arguments) in [
