@@ -19,10 +19,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("an_image_without_worker_and_shell_runs", without_worker_and_shell),
         harness.trial("a_command_runs_as_whom_and_where_the_document_says", as_whom_and_where),
-        harness.trial(
-            "what_an_image_does_not_have_is_told_before_anything_is_downloaded",
-            what_it_does_not_have,
-        ),
+        harness.trial("what_an_image_does_not_have_is_told_before_any_download", what_it_does_not_have),
     ]
 }
 

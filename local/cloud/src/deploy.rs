@@ -81,7 +81,15 @@ impl Cloud {
             String::from_utf8_lossy(&output.stderr)
         );
         let repository = self.physical_id(stack, "Repository").await?;
-        Ok(images::publish(&self.registry, &repository)?)
+        self.publish(&repository)
+    }
+
+    /// Puts the images of a stack's own repository into the one called `repository`, which is made where it is not there.
+    ///
+    /// # Errors
+    /// When the registry's folder cannot be written.
+    pub fn publish(&self, repository: &str) -> Result<()> {
+        Ok(images::publish(&self.registry, repository)?)
     }
 
     /// What CloudFormation has made as `resource` of the stack.

@@ -267,6 +267,7 @@ async fn payload(stack: &Stack, network: &Network, function: &str, scene: u32) -
         ("plan-job", 0) => stack.submission(SOLO)?,
         // Whether a load balancer in these subnets can be called from the internet.
         ("plan-job", 1) => services::submission(stack, SOLO, "python:3.13-slim", true)?,
+        ("plan-job", 2) => stack.submission_of_image(SOLO)?,
         ("create-queue", 0) => json!({ "plan": stack.plan(SOLO).await? }),
         // It looks at the definition of another run, and makes one for this.
         ("register-task", 0) => {

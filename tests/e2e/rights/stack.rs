@@ -35,6 +35,8 @@ pub const PRIVATE: &str = "rights-private";
 pub const PREFIXES: [&str; 2] = ["mayfly-data/in.mp4", "mayfly-data/mayfly-rights/"];
 /// The images that its jobs may name.
 pub const IMAGES: &str = "tools/*";
+/// The repository of one that is there.
+const PUBLISHED: &str = "tools/published";
 
 /// A deployed stack.
 pub struct Stack {
@@ -227,6 +229,15 @@ impl Stack {
             "startTime": "2100-01-01T00:00:00Z",
             "document": { "network": network, "task": task },
         })
+    }
+
+    /// The same of a job whose image is none of the stack's own.
+    pub fn submission_of_image(&self, job: &str) -> Result<Value> {
+        self.world.cloud().publish(PUBLISHED)?;
+        let mut submission = self.submission(job)?;
+        let image = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{PUBLISHED}:default");
+        submission["document"]["container"] = json!({ "image": image });
+        Ok(submission)
     }
 
     /// The plan of a new run of the job, with a mailbox that nobody has made yet.
