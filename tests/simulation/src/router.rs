@@ -67,7 +67,7 @@ impl Router {
 impl Service for Router {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let service = service(&request);
-        if is_ministacks(&request) && matches!(service.as_str(), "ec2" | "ecs") {
+        if is_of(&request, MINISTACK) && matches!(service.as_str(), "ec2" | "ecs") {
             return nothing(&request);
         }
         if let Some(answer) = self.services.get().and_then(|services| services.get(service.as_str())) {
@@ -85,7 +85,7 @@ impl Service for Router {
 
 /// The service in the scope of the request's signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
 pub fn service(request: &Request<Bytes>) -> String {
-    if request.uri().host().is_some_and(|host| LAYERS.ends_with(&format!("/{host}"))) {
+    if is_of(request, LAYERS) {
         return "ecr".to_owned();
     }
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -93,9 +93,9 @@ pub fn service(request: &Request<Bytes>) -> String {
     scope.and_then(|scope| scope.split('/').nth(3)).unwrap_or_default().to_owned()
 }
 
-fn is_ministacks(request: &Request<Bytes>) -> bool {
+fn is_of(request: &Request<Bytes>, origin: &str) -> bool {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    host.is_some_and(|host| MINISTACK.ends_with(&format!("/{host}")))
+    host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, named)| named == host))
 }
 
 /// That MiniStack has no networks and no clusters: the stack's are made in the stand-ins.

@@ -150,6 +150,13 @@ struct Job {
     execution: Arc<Execution>,
 }
 
+impl Job {
+    fn of(id: &str, execution: &Arc<Execution>) -> Result<Self> {
+        let document = serde_json::from_str(&execution.input)?;
+        Ok(Self { id: id.to_owned(), document, execution: Arc::clone(execution) })
+    }
+}
+
 impl Run {
     /// Deploys the stack of `scenario`. No job runs yet.
     ///
@@ -188,8 +195,7 @@ impl Run {
     pub async fn start(&mut self, job: &str, document: &Value) -> Result<Arc<Execution>> {
         self.account.phases.begin();
         let execution = start(&self.account, &self.stacks[0], job, document).await?;
-        let (id, document) = (job.to_owned(), document.clone());
-        self.jobs.push(Job { id, document, execution: Arc::clone(&execution) });
+        self.jobs.push(Job::of(job, &execution)?);
         Ok(execution)
     }
 
@@ -408,7 +414,7 @@ impl Run {
                         let (id, stack) = (format!("job-{}", number + 1), &stacks[usize::from(elsewhere)]);
                         let document = draw::clean(&mode);
                         let execution = start(&account, stack, &id, &document).await?;
-                        return Ok(Some(Job { id, document, execution }));
+                        return Ok(Some(Job::of(&id, &execution)?));
                     }
                     _ => {}
                 }

@@ -339,8 +339,8 @@ async fn keys_and_values_are_as_dynamodb_has_them() {
     }
     let other = world.client.get_item().table_name("other").key("job", text("a")).send().await;
     assert!(other.expect_err("no table").into_service_error().is_resource_not_found_exception());
-    let scan = world.client.scan().table_name("jobs").send().await;
-    assert!(refusal(scan).starts_with("UnknownOperationException"));
+    let query = world.client.query().table_name("jobs").send().await;
+    assert!(refusal(query).starts_with("UnknownOperationException"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -71,15 +71,16 @@ impl Course {
 
     /// Makes the object. Where the answer to that is lost, the upload is unknown at the next try, and the object is there.
     fn complete(&self, cut: Cut, file: &FileSize, signed: &SignedParts) -> Result<(), NoSuchUpload> {
-        let place = urls::object_of(&signed.look).ok_or(NoSuchUpload)?;
+        let (bucket, key) = urls::object_of(&signed.look).ok_or(NoSuchUpload)?;
         let complete = || self.objects.complete(&signed.id, cut.count(), file.bytes);
         if self.behaviour.quirk == Some(Quirk::LosesCompletion) {
             let _lost = complete();
         }
         let completed = complete();
-        if completed.is_err() && self.objects.size(&place) != Some(file.bytes) {
+        if completed.is_err() && self.objects.size(&format!("{bucket}/{key}")) != Some(file.bytes) {
             return completed;
         }
+        let place = format!("{} {key}", urls::place(&signed.look));
         let stored = Stored { at: self.reporter.clock.now(), file: file.file.clone(), place };
         self.reporter.truth.of_start(&self.reporter.task, |start| start.stored.push(stored));
         self.reporter.log.info("output uploaded", json!({ "file": file.file, "bytes": file.bytes }));

@@ -69,10 +69,9 @@ pub(super) fn completion(parts: &SignedParts, now: Timestamp) -> Verdict {
     verdict(try_upload_url(&parts.complete, &demands, "x-amz-mp-object-size", now))
 }
 
-/// The object that a URL is about, as `BUCKET/KEY`.
-pub(super) fn object_of(url: &str) -> Option<String> {
-    let (bucket, key) = object(&Url::parse(url).ok()?).ok()?;
-    Some(format!("{bucket}/{key}"))
+/// The bucket and the key of the object that a URL is about.
+pub(super) fn object_of(url: &str) -> Option<(String, String)> {
+    object(&Url::parse(url).ok()?).ok()
 }
 
 fn with_query(url: &str, pairs: &[(&str, &str)]) -> Result<String, String> {
