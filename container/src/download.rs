@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io::SeekFrom;
 
-use reqwest::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderValue};
+use reqwest::header::{ACCEPT_RANGES, ETAG, HeaderValue};
 use reqwest::{Response, StatusCode};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
 use url::Url;
 
-use crate::http::{Http, Tries, Trouble, Wanted, is_signed};
+use crate::http::{Http, Tries, Trouble, Wanted, content_range, is_signed};
 use crate::ranges::Ranges;
 
 const BUFFER: usize = 1024 * 1024;
@@ -67,13 +67,6 @@ impl Partial {
         let is_next = content_range(response).starts_with(&format!("bytes {}-", self.written));
         is_next && self.tag.is_some() && response.headers().get(ETAG) == self.tag.as_ref()
     }
-}
-
-/// Which part of which length `response` is; empty where it is the whole. Source: RFC 9110, 14.4.
-pub fn content_range(response: &Response) -> &str {
-    let range =
-        response.headers().get(CONTENT_RANGE).filter(|_| response.status() == StatusCode::PARTIAL_CONTENT);
-    range.and_then(|range| range.to_str().ok()).unwrap_or_default()
 }
 
 /// The length of the whole that `response` is a part of, where it says that.

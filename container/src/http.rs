@@ -12,8 +12,8 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder, Retryable};
 use futures_util::TryStreamExt;
 use mayfly_model::shown::shown;
 use reqwest::header::{
-    CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, IF_MATCH, IF_RANGE, LOCATION, RANGE, RETRY_AFTER,
-    SET_COOKIE,
+    CONTENT_RANGE, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, IF_MATCH, IF_RANGE, LOCATION, RANGE,
+    RETRY_AFTER, SET_COOKIE,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
@@ -418,6 +418,13 @@ pub async fn task_arn(metadata_url: &Url, backoff: ExponentialBuilder) -> anyhow
         Ok(task.task_arn)
     };
     ask.retry(backoff).await
+}
+
+/// Which part of which length `response` is; empty where it is the whole. Source: RFC 9110, 14.4.
+pub fn content_range(response: &Response) -> &str {
+    let range =
+        response.headers().get(CONTENT_RANGE).filter(|_| response.status() == StatusCode::PARTIAL_CONTENT);
+    range.and_then(|range| range.to_str().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -13,8 +13,7 @@ use reqwest::{Response, StatusCode};
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use crate::download::content_range;
-use crate::http::{Http, Tries, Trouble, Wanted};
+use crate::http::{Http, Tries, Trouble, Wanted, content_range};
 
 /// A smaller object comes by one connection.
 const RANGES_FROM: u64 = 64 * 1024 * 1024;
