@@ -84,7 +84,8 @@ fn checked(output: Output) -> Result<Output, Failure> {
         if *bytes > POST_LIMIT && !is_alone {
             let size = gigabytes(*bytes);
             return Err(upload_failure(format!(
-                "the output {name} has {size} ({bytes} bytes); S3 takes at most 5 GB in one POST; split it"
+                "the output {name} has {size} ({bytes} bytes); S3 takes at most 5 GB in one POST; make it an output \
+                 of its own, or split it"
             )));
         }
         if file.contains(REPLACED) {

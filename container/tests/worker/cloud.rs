@@ -33,6 +33,8 @@ pub const NONCE: &str = "0123456789abcdef";
 pub const KEYS: [&str; 3] = ["ASIAOFTHEWORKER", "secretofthesecretkey", "tokenofthetaskrole"];
 /// Nothing in these tests takes longer.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How many lines are shown of the log of a worker that does not report in time.
+const LAST: usize = 20;
 
 /// What answers requests for files.
 pub type Files = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
@@ -121,6 +123,11 @@ impl Queues {
 
     /// The next report that is `wanted`.
     pub async fn report(&mut self, wanted: impl Fn(&News) -> bool) -> Report {
+        self.next(wanted).await.expect("the worker reports in time")
+    }
+
+    /// The same; none where it does not come in time.
+    async fn next(&mut self, wanted: impl Fn(&News) -> bool) -> Option<Report> {
         let next = async {
             loop {
                 let report = self.reports.recv().await.unwrap();
@@ -129,7 +136,7 @@ impl Queues {
                 }
             }
         };
-        timeout(DEADLINE, next).await.expect("the worker reports in time")
+        timeout(DEADLINE, next).await.ok()
     }
 }
 
@@ -236,7 +243,16 @@ impl Cloud {
 
     /// The next report that is `wanted`.
     pub async fn report(&mut self, wanted: impl Fn(&News) -> bool) -> Report {
-        self.queues.report(wanted).await
+        if let Some(report) = self.queues.next(wanted).await {
+            return report;
+        }
+        self.worker.start_kill().unwrap();
+        let log = self.output().await;
+        let lines: Vec<_> = log.lines().collect();
+        panic!(
+            "the worker does not report in time; it said last:\n{}",
+            lines[lines.len().saturating_sub(LAST)..].join("\n")
+        );
     }
 
     /// The next result, with the start that it is of.
@@ -279,14 +295,19 @@ impl Cloud {
 
     /// Waits for the worker's end; tells its exit status and what it printed on both its outputs.
     pub async fn ended(mut self) -> (ExitStatus, String) {
+        let end = async {
+            let log = self.output().await;
+            (self.worker.wait().await.unwrap(), log)
+        };
+        timeout(DEADLINE, end).await.expect("the worker ends in time")
+    }
+
+    /// What it prints on both its outputs until its end.
+    async fn output(&mut self) -> String {
         let (mut log, mut errors) = (String::new(), String::new());
         let (mut out, mut err) = (self.worker.stdout.take().unwrap(), self.worker.stderr.take().unwrap());
-        let end = async {
-            tokio::try_join!(out.read_to_string(&mut log), err.read_to_string(&mut errors)).unwrap();
-            self.worker.wait().await.unwrap()
-        };
-        let status = timeout(DEADLINE, end).await.expect("the worker ends in time");
-        (status, log + &errors)
+        tokio::try_join!(out.read_to_string(&mut log), err.read_to_string(&mut errors)).unwrap();
+        log + &errors
     }
 }
 

@@ -192,7 +192,10 @@ async fn a_signature_that_stands_in_a_name_is_not_told() {
         Assignment { inputs: vec![input], ..job(1, "exit 0") },
         Assignment { outputs: vec![name.clone()], ..job(2, "exit 0") },
         Assignment { outputs: vec![name.clone()], ..job(3, &format!("ln -s /etc/passwd '{name}'")) },
-        Assignment { outputs: vec![name.clone()], ..job(4, &format!("truncate -s 5368709121 '{name}'")) },
+        Assignment {
+            outputs: vec!["deep/".to_owned()],
+            ..job(4, &format!("truncate -s 5368709121 'deep/{name}'"))
+        },
         // As wget names what it has brought.
         Assignment { outputs: vec!["in.mp4".to_owned()], ..job(5, &format!("touch '{name}'")) },
         Assignment { outputs: vec![format!("../{name}")], ..job(6, "exit 0") },

@@ -252,6 +252,7 @@ async fn an_output_that_is_too_large_for_one_request_is_asked_for_in_parts() {
     let mut cloud = Cloud::start().await;
     let job = Assignment { outputs: vec!["big".to_owned()], ..assignment(1, "truncate -s 5368709121 big") };
     cloud.order(&Order::Run(job));
+    cloud.sign_upload(1, "big", "bucket", &[("key", "big")]).await;
     let News::PartsWanted(wanted) = cloud.report(|news| matches!(news, News::PartsWanted(_))).await.news
     else {
         unreachable!()
