@@ -31,6 +31,7 @@ PROFILE := dev
 BUILT = $(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))
 TEST = cargo test --profile $(TESTED) --workspace --quiet
 SIMULATE = $(TEST) --test simulate
+THOUSANDS = $(subst cargo test,cargo test --config tests/simulation/thousands.toml,$(SIMULATE))
 JOB ?= events/run-job.json
 STACK ?= mayfly
 EGRESS ?= nat
@@ -72,13 +73,13 @@ fuzz: ## Feed the parsers with what nobody has thought of: make fuzz [TARGET=doc
 	  $(MAYFLY_CACHE)/fuzz/corpus/$$target fuzz/corpus/$$target events -- -max_total_time=$(SECONDS); done
 
 simulate: ## Run jobs on virtual time while everything goes wrong: make simulate [SEED=1] [RUNS=10000] [MODE=public]
-	@$(SIMULATE) -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
+	@$(THOUSANDS) -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
 
 load: ## See what an account of 20 vCPUs carries: make load [JOBS=1000]
-	@$(SIMULATE) -- --load $(JOBS)
+	@$(THOUSANDS) -- --load $(JOBS)
 
 mutants: ## See that the simulation finds mistakes that are made again in a copy of the product; ARGS='NAME' picks some
-	@$(SIMULATE) -- --mutants $(ARGS)
+	@$(THOUSANDS) -- --mutants $(ARGS)
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
 	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker
