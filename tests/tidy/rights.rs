@@ -226,19 +226,17 @@ fn granted(template: &Value) -> Rights {
 
 #[test]
 fn the_stack_has_the_outputs_that_are_read() {
+    const FILE: &str = "cli/src/stack.rs";
     let template = template();
-    for (file, reading) in [("cli/src/stack.rs", r#"output\("(\w+)"\)"#), ("Makefile", r"OutputKey=='(\w+)'")]
-    {
-        let text = read(file);
-        let reading = Regex::new(reading).expect("a regular expression");
-        let names: Vec<_> = reading.captures_iter(&text).map(|found| found.extract::<1>().1[0]).collect();
-        assert!(!names.is_empty(), "{file} reads no output in the way that {} looks for", file!());
-        for name in names {
-            assert!(
-                template["Outputs"].get(name).is_some(),
-                "template.yaml: {file} reads the output {name}; add it"
-            );
-        }
+    let text = read(FILE);
+    let reading = Regex::new(r#"output\("(\w+)"\)"#).expect("a regular expression");
+    let names: Vec<_> = reading.captures_iter(&text).map(|found| found.extract::<1>().1[0]).collect();
+    assert!(!names.is_empty(), "{FILE} reads no output in the way that {} looks for", file!());
+    for name in names {
+        assert!(
+            template["Outputs"].get(name).is_some(),
+            "template.yaml: {FILE} reads the output {name}; add it"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::project::{entries, toml};
 
 /// What only functions share.
-const OF_FUNCTIONS: [&str; 8] = ["ec2", "ecs", "elb", "events", "jobs", "lambda", "logs", "sqs"];
+const OF_FUNCTIONS: [&str; 9] = ["ec2", "ecs", "elb", "events", "jobs", "lambda", "logs", "s3", "sqs"];
 
 /// The dependencies of each member, by the member's folder; those that are members themselves by their folders too. What
 /// tests alone use does not count.
