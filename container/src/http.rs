@@ -397,14 +397,20 @@ impl Reason {
 ///
 /// # Errors
 /// Where `backoff` has no more tries. The URL, which nobody but the worker may know, is not told.
-pub async fn task_arn(metadata_url: &Url, backoff: ExponentialBuilder) -> anyhow::Result<String> {
+pub async fn task_arn(
+    trust: &Trust,
+    metadata_url: &Url,
+    backoff: ExponentialBuilder,
+) -> anyhow::Result<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Task {
         #[serde(rename = "TaskARN")]
         task_arn: String,
     }
-    let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(CONNECT).build()?;
+    // A client wants authorities even where nothing is encrypted.
+    let client =
+        trust.files(Client::builder())?.no_proxy().redirect(Policy::none()).timeout(CONNECT).build()?;
     let url = format!("{}/task", metadata_url.as_str().trim_end_matches('/'));
     let ask = async || {
         let response = client.get(&url).send().await.and_then(Response::error_for_status);

@@ -68,7 +68,7 @@ impl Worker {
         let http = Arc::new(Http::new(&trust, endpoint.iter().chain(&s3_endpoint))?);
         let tries = ExponentialBuilder::new().with_jitter().with_max_times(7);
         let task_arn = select! {
-            task_arn = http::task_arn(&metadata_url, tries) => task_arn.context("the task's metadata could not be read")?,
+            task_arn = http::task_arn(&trust, &metadata_url, tries) => task_arn.context("the task's metadata could not be read")?,
             () = told_to_stop.cancelled() => return Ok(None),
         };
         // Without a limit a dead connection would hold up a heartbeat for ever; 20 s are a long poll's own.
