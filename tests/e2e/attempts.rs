@@ -111,13 +111,14 @@ async fn works_on(world: Arc<World>, job: String) -> Result<()> {
 
     // The first one's files go with it.
     let mut last = String::new();
-    let second = until("the command to begin again", async || {
+    let (second, begun) = until("the command to begin again", async || {
         last = std::fs::read_to_string(&first).unwrap_or(mem::take(&mut last));
-        Ok(files(&tasks, &times).into_iter().find(|file| *file != first))
-    })
-    .await?;
-    let begun = until("its first sign", async || {
-        Ok(std::fs::read_to_string(&second).ok().filter(|times| times.contains('\n')))
+        let has_begun = |file: PathBuf| {
+            let times = std::fs::read_to_string(&file).ok().filter(|times| times.contains('\n'))?;
+            // While it is removed, the first one's is elsewhere.
+            (times.lines().next() != last.lines().next()).then_some((file, times))
+        };
+        Ok(files(&tasks, &times).into_iter().filter(|file| *file != first).find_map(has_begun))
     })
     .await?;
     std::fs::write(second.with_file_name("end"), "")?;
