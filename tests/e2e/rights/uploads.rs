@@ -10,29 +10,29 @@ use mayfly_model::parts::{PARTS_FROM, PartedUpload, PartsWanted};
 use mayfly_model::record::{UPLOADS, WORK};
 
 use super::functions::report;
-use super::stack::{Stack, denies};
+use super::stack::{PREFIXES, Stack, denies};
 use crate::support::world::until;
 
 /// The data role's actions with which handle-report ends what an earlier start has begun, and looks for what nobody knows.
 const ACTIONS: [&str; 3] =
     ["s3:AbortMultipartUpload", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"];
 
-/// Begins an upload of the job's output and writes it down as one of an earlier start, beside which there may be another.
+/// Begins an upload of the job's output, and another, and writes them down as those of an earlier start, beside which there may
+/// be more.
 pub async fn begin(stack: &Stack, job: &str) -> Result<()> {
     let work: Work = serde_json::from_str(&stack.record(job).await?[WORK])?;
     let output = work.outputs.into_iter().next().context("an output")?;
-    let place = S3Uri::parse(&output.to).context("a place")?;
-    let begun = stack.world.s3.create_multipart_upload().bucket(place.bucket).key(place.key).send().await?;
-    let upload = PartedUpload {
-        file: output.file.clone(),
-        to: output.to.clone(),
-        start: 0,
-        bytes: 1,
-        id: begun.upload_id,
-        asked: 0,
-        unknown_since: Some(0),
-    };
-    let uploads = AttributeValue::S(serde_json::to_string(&[upload])?);
+    // Below each of the prefixes.
+    let places = [(output.file, output.to), ("other".to_owned(), format!("s3://{}.other", PREFIXES[0]))];
+    let mut uploads = Vec::new();
+    for (file, to) in places {
+        let place = S3Uri::parse(&to).context("a place")?;
+        let begun =
+            stack.world.s3.create_multipart_upload().bucket(place.bucket).key(place.key).send().await?;
+        let (id, unknown_since) = (begun.upload_id, Some(0));
+        uploads.push(PartedUpload { file, to, start: 0, bytes: 1, id, asked: 0, unknown_since });
+    }
+    let uploads = AttributeValue::S(serde_json::to_string(&uploads)?);
     let update = stack.world.dynamodb.update_item().table_name(stack.id("JobsTable")?);
     let update = update.key("job", AttributeValue::S(job.to_owned()));
     let update = update.update_expression("SET #uploads = :uploads");
