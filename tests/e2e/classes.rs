@@ -23,7 +23,7 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial("class_heartbeat_lost_a_worker_that_is_killed", worker_killed),
         harness.trial("class_timed_out_a_command_that_takes_too_long", command_takes_too_long),
         harness.trial("class_out_of_memory_a_command_that_takes_all", command_takes_all),
-        harness.trial("class_image_pull_failed_an_image_that_does_not_exist", image_does_not_exist),
+        harness.trial("class_invalid_job_an_image_that_the_registry_does_not_have", image_does_not_exist),
         harness.trial("class_input_unavailable_an_object_that_does_not_exist", object_does_not_exist),
         harness.trial("class_upload_failed_a_place_that_is_closed", place_is_closed),
     ]
@@ -31,17 +31,13 @@ pub fn trials(harness: &Harness) -> Vec<Trial> {
 
 async fn image_does_not_exist(world: Arc<World>, job: String) -> Result<()> {
     let course = sample("run-job.image-missing.json")?.run(&world, &job).await?;
-    let failure = course.failure(Class::ImagePullFailed, Some(1))?;
-    // In the account's own registry, which is here; of others nothing is known where there is no network.
-    let image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/no-such-image:latest";
+    let failure = course.failure(Class::InvalidJob, None)?;
     assert_eq!(
         failure.message,
-        format!(
-            "Fargate could not pull the image: CannotPullContainerError: pull image manifest has been retried 1 time(s): \
-             failed to resolve ref {image}: {image}: not found"
-        )
+        "container.image: given 123456789012.dkr.ecr.eu-central-1.amazonaws.com/no-such-image:latest, an image that the \
+         account's registry does not have; allowed: one that was pushed"
     );
-    assert_eq!(course.starts_and_launches(), (1, 1), "it will not exist the next time either");
+    assert_eq!((course.outcome.receipt.created.len(), course.starts_and_launches()), (0, (0, 0)));
     Ok(())
 }
 

@@ -121,7 +121,11 @@ fn whole_documents() -> Result<Table> {
             json!({}),
             "task: missing; a job has a task, which ends by itself, or a service, which is called",
         ),
-        row(json!({ "task": {} }), "task.command: missing; it is required"),
+        row(
+            json!({ "task": {}, "container": { "image": "alpine" } }),
+            "task.command: missing, and what an image runs by itself is known of those in the account's own registry alone; \
+             say a program and its arguments",
+        ),
         row(json!({ "task": [[], ["true"], []] }), "task: given a list; allowed: an object"),
         row(job_with("retries", json!(2)), format!("retries: there is no such field; allowed: {fields}")),
         row(
