@@ -248,9 +248,12 @@ fn whole_receipt(seen: &Seen<'_>, violations: &mut Vec<String>) {
         let is_long_gone = last.zip(creation.gone).is_some_and(|(last, gone)| last - gone > FORGOTTEN);
         is_long_gone && creation.action == "CreateService"
     };
-    // What handle-report has found that another one had begun, or for an earlier start.
+    // What handle-report has found that another one had begun, or for an earlier start, which may have completed it.
+    let last_upload = creations(seen).filter(|creation| creation.action == UPLOAD).last();
     let is_replaced = |creation: &Creation| {
-        creation.action == UPLOAD && creation.gone_by.as_deref() == Some("handle-report")
+        let is_last = last_upload.is_some_and(|last| last.id == creation.id);
+        let is_by_handle_report = creation.gone_by.as_deref() == Some("handle-report");
+        creation.action == UPLOAD && (is_by_handle_report || creation.gone.is_none() && !is_last)
     };
     let told = creations(seen).filter(|creation| {
         !is_new(creation) && !is_returned(creation) && !is_forgotten(creation) && !is_replaced(creation)
