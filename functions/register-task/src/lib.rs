@@ -378,7 +378,6 @@ mod tests {
         };
         assert_eq!((install.image(), worker.image()), (Some("worker:1"), Some("alpine")));
         assert_eq!((install.essential(), worker.essential()), (Some(false), Some(true)));
-        assert_eq!(install.command(), ["install", "/mayfly/bin"]);
         assert_eq!(install.start_timeout(), Some(120));
         let [dependency] = worker.depends_on() else { panic!("{worker:?}") };
         assert_eq!(

@@ -772,7 +772,11 @@ fn a_container_says_as_whom_where_and_within_what_its_command_runs() {
         ),
         ("readOnly", json!("yes"), "container.readOnly: given \"yes\"; allowed: a boolean"),
         ("architecture", json!("arm64"), "container.architecture: given arm64; allowed: "),
-        ("stopTimeout", json!(1), "container.stopTimeout: given 1; allowed: 2 to 120"),
+        (
+            "stopTimeout",
+            json!(1),
+            "container.stopTimeout: given 1; allowed: a whole number in digits alone, 2 to 120",
+        ),
         ("stopTimeout", json!(101), "container.stopTimeout: given 101; allowed: at most 100 for a task"),
         (
             "ulimits",
