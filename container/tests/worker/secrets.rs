@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Download, News, Order, SignedUrls};
 use mayfly_worker::http;
+use mayfly_worker::trust::Trust;
 
 use crate::cloud::{Cloud, KEYS, NONCE, assignment};
 use crate::server::{header, no_content, quick, s3_error_saying, serve};
@@ -177,7 +178,9 @@ async fn the_metadata_endpoint_is_not_told() {
         places.push(serve(move |_| async move { answer() }).await);
     }
     for place in places {
-        let error = http::task_arn(&place.join("unguessable").unwrap(), quick()).await.unwrap_err();
+        let error = http::task_arn(&Trust::beside_program(), &place.join("unguessable").unwrap(), quick())
+            .await
+            .unwrap_err();
         assert!(!format!("{error:#}").contains("unguessable"), "{error:#}");
     }
 }
