@@ -84,6 +84,7 @@ impl Stack {
             .cloud()
             .deploy(repository(), NAME, &[&parameters[..], &["ReportEverySeconds=1"]].concat())
             .await?;
+        world.cloud().publish(PUBLISHED)?;
 
         let cloudformation = aws_sdk_cloudformation::Client::new(&config);
         let pages = cloudformation.list_stack_resources().stack_name(NAME).into_paginator();
@@ -233,7 +234,6 @@ impl Stack {
 
     /// The same of a job whose image is none of the stack's own.
     pub fn submission_of_image(&self, job: &str) -> Result<Value> {
-        self.world.cloud().publish(PUBLISHED)?;
         let mut submission = self.submission(job)?;
         let image = format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{PUBLISHED}:default");
         submission["document"]["container"] = json!({ "image": image });

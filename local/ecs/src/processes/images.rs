@@ -147,9 +147,9 @@ impl Image {
 }
 
 /// The table of images. The worker's is the program itself; `python` has what is on this machine, and `nginx` is played by
-/// Python: it serves an empty folder on port 80, by its own entry point. `static-ffmpeg` has this machine's
-/// libraries, since the ffmpeg that plays it is not static, and no program beside it. An entry is a pattern of `repository[:tag]` to a
-/// program. A pattern without a tag stands for every tag, and `*` for any characters.
+/// Python: it serves an empty folder on port 80, by its own entry point. `static-ffmpeg` has this machine's libraries, since the
+/// ffmpeg that plays it is not static, and no program beside it. An entry is a pattern of `repository[:tag]` to a program. A
+/// pattern without a tag stands for every tag, and `*` for any characters.
 #[derive(Clone, Debug)]
 pub struct Images(Vec<(Glob, Image)>);
 
