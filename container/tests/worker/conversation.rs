@@ -1,5 +1,5 @@
 //! What is said between the worker and those it works for. The simulator's worker, which is played, has to hold the same
-//! conversations (tests/simulation/src/worker/tests.rs).
+//! conversations (tests/stand-ins/src/worker/tests.rs).
 
 use std::fmt::Write as _;
 

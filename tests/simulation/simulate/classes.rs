@@ -6,7 +6,7 @@ use local_ecs::{Fault, Refusal, Rule, SpotStopCode, Stage};
 use mayfly_model::class::Class;
 use mayfly_model::turn::SPOT_LOSSES_LIMIT;
 use mayfly_simulation::account::JOB;
-use mayfly_simulation::worker::Quirk;
+use mayfly_stand_ins::worker::Quirk;
 use serde_json::json;
 
 use crate::support::behaviour::{Behaviour, behaviour};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use mayfly_model::message::Assignment;
 use mayfly_simulation::account::JOB;
-use mayfly_simulation::worker::{Behaviour as Work, Director};
+use mayfly_stand_ins::worker::{Behaviour as Work, Director};
 use serde_json::json;
 
 use crate::support::behaviour::{Behaviour, behaviour};

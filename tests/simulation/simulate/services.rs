@@ -18,7 +18,7 @@ use mayfly_model::turn::Provider;
 use mayfly_simulation::account::{ACCOUNT, JOB, REGION};
 use mayfly_simulation::draw::SERVICE_IMAGE;
 use mayfly_simulation::run::STACK;
-use mayfly_simulation::worker::{Behaviour as Work, Director, ServiceBehaviour};
+use mayfly_stand_ins::worker::{Behaviour as Work, Director, ServiceBehaviour};
 use serde_json::{Value, json};
 
 use crate::support::behaviour::{Behaviour, behaviour};

@@ -17,23 +17,25 @@ use local_elb::Elb;
 use local_registry::{Ecr, EcrConfig};
 use local_states::StepFunctions;
 use mayfly_lambda::SdkConfig;
+use mayfly_stand_ins::bus::{Bus, Rule};
+use mayfly_stand_ins::dynamodb::DynamoDb;
+use mayfly_stand_ins::json::Surroundings;
+use mayfly_stand_ins::logs::CloudWatchLogs;
+use mayfly_stand_ins::poller::Poller;
+use mayfly_stand_ins::request::LAYERS;
+use mayfly_stand_ins::s3::objects::Objects;
+use mayfly_stand_ins::s3::{Bucket, S3};
+use mayfly_stand_ins::sqs::Sqs;
+use mayfly_stand_ins::sts::Sts;
+use mayfly_stand_ins::{bus, s3, sts};
 use serde_json::Value;
 
-use crate::bus::{Bus, Rule};
 use crate::circumstance::{Circumstance, Events};
-use crate::dynamodb::DynamoDb;
 use crate::images::Images;
-use crate::json::Surroundings;
 use crate::lambda::{Lambda, Ran, Runs};
-use crate::logs::CloudWatchLogs;
 use crate::phases::Phases;
-use crate::poller::Poller;
-use crate::router::{LAYERS, MINISTACK, Router, Services};
-use crate::s3::objects::Objects;
-use crate::s3::{Bucket, S3};
-use crate::sqs::Sqs;
+use crate::router::{MINISTACK, Router, Services};
 use crate::stack::{DATA_BUCKET, Stack};
-use crate::sts::Sts;
 use crate::wire::Fates;
 use crate::witness::Witness;
 use crate::world::{Machines, Reached, Stacks};
@@ -167,7 +169,7 @@ impl Account {
             upstream: upstream.clone(),
         };
         let around = Surroundings { upstream: upstream.clone(), guard: guard.clone(), calls: calls.clone() };
-        let bus = Bus::new(crate::bus::Config {
+        let bus = Bus::new(bus::Config {
             around: around.clone(),
             targets: Arc::new(reached),
             delivery: Arc::new(Events::new(&circumstances, seed)),
@@ -308,7 +310,7 @@ fn concurrency(quotas: &Quotas, circumstances: &[Circumstance]) -> usize {
 /// What lends roles to those whom they trust.
 fn sts(around: &Surroundings, stacks: Stacks) -> Sts {
     let trust = move |role: &str| stacks.find(|stack| stack.trust.get(role).cloned());
-    Sts::new(crate::sts::Config { around: around.clone(), trust: Arc::new(trust) })
+    Sts::new(sts::Config { around: around.clone(), trust: Arc::new(trust) })
 }
 
 fn ecr(around: &Surroundings) -> Ecr {
@@ -331,7 +333,7 @@ fn s3(around: &Surroundings, objects: Objects) -> S3 {
     let keys = FRAMES.iter().map(|name| format!("{FRAMES_PREFIX}{name}")).collect();
     let data = Bucket { region: REGION.to_owned(), foreign: false, keys };
     let buckets = BTreeMap::from([(DATA_BUCKET.to_owned(), data)]);
-    S3::new(crate::s3::Config { around: around.clone(), buckets, objects })
+    S3::new(s3::Config { around: around.clone(), buckets, objects })
 }
 
 /// What circumstances make of networks, load balancers and tasks.

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use local_aws::random::Random;
 use local_ecs::{Fault as OfTask, Refusal, Rule, SpotStopCode, Stage};
+use mayfly_stand_ins::bus::Delivery;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::bus::Delivery;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use local_aws::random::Random;
 use local_ecs::{Fault as OfTask, Rule};
 use mayfly_model::class::Class;
 use mayfly_model::message::{Assignment, Failure};
+use mayfly_stand_ins::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
 use serde_json::{Value, json};
 
 use crate::account::Quotas;
@@ -15,7 +16,6 @@ use crate::circumstance::Circumstance;
 use crate::faults::{Fault, Faults, Rates};
 use crate::run::Scenario;
 use crate::stack::DATA_BUCKET;
-use crate::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
 
 /// The image of services.
 pub const SERVICE_IMAGE: &str = "docker.io/library/nginx:stable";

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Result;
 use local_aws::calls::Call;
 use local_states::execution::Status;
+use mayfly_stand_ins::sqs::DELETION;
 use serde_json::json;
 
 use crate::account::Quotas;
 use crate::draw;
 use crate::left;
 use crate::run::{STACK, account, start};
-use crate::sqs::DELETION;
 
 /// How many jobs come at once, and how often.
 const BURST: usize = 50;

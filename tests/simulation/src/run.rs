@@ -9,6 +9,9 @@ use jiff::Timestamp;
 use local_states::execution::{Execution, Status};
 use mayfly_model::names::Names;
 use mayfly_model::outcome::Outcome;
+use mayfly_stand_ins::s3::objects::Objects;
+use mayfly_stand_ins::sqs::Depth;
+use mayfly_stand_ins::worker::{Config as StageConfig, Director, Image, Life, Stage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
@@ -17,13 +20,10 @@ use crate::account::{Account, JOB, Quotas};
 use crate::circumstance::Circumstance;
 use crate::draw::{SERVICE_IMAGE, SERVICE_IMAGE_IN_REGION};
 use crate::faults::{Fault, Faults, Made};
-use crate::s3::objects::Objects;
 use crate::said::Said;
-use crate::sqs::Depth;
 use crate::stack::Stack;
 use crate::strangers::{Taken, guard};
 use crate::witness::Creation;
-use crate::worker::{Config as StageConfig, Director, Image, Life, Stage};
 use crate::{account, draw, left, truth};
 
 /// The name of the stack.

@@ -19,13 +19,13 @@ use mayfly_model::class::Class;
 use mayfly_model::inventory::{Kind, Named};
 use mayfly_model::message::Assignment;
 use mayfly_model::outcome::{End, Outcome, Success};
+use mayfly_stand_ins::sqs::TAGS_SEEN;
+use mayfly_stand_ins::worker::{Life, Start};
 use serde_json::Value;
 
 use crate::circumstance::Circumstance;
 use crate::faults::{Fault, What};
-use crate::sqs::TAGS_SEEN;
 use crate::witness::{Creation, Refusal, UPLOAD};
-use crate::worker::{Life, Start};
 
 pub use crate::truth::whole::{Whole, check as check_whole};
 

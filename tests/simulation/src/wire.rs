@@ -13,11 +13,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use local_aws::clock::Clock;
 use local_aws::server::{Service, received, sent};
+use mayfly_stand_ins::request;
 use tokio_util::sync::CancellationToken;
 
 use crate::answers;
 use crate::phases::Phases;
-use crate::router::{self, Router};
+use crate::router::Router;
 use crate::witness::{By, OnBehalfOf};
 
 /// One run of a function.
@@ -132,8 +133,8 @@ impl Wire {
                 let called = Called {
                     by: running.invocation.clone(),
                     index: running.calls - 1,
-                    service: router::service(&request),
-                    action: router::action(&request),
+                    service: request::service(&request),
+                    action: request::action(&request),
                 };
                 (called, running.death.clone())
             }

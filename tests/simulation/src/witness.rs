@@ -8,11 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
+use mayfly_stand_ins::request;
 use serde_json::Value;
 use tokio::time::Instant;
 use url::form_urlencoded;
-
-use crate::router;
 
 /// One creation that a service has said it has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,7 +217,7 @@ impl Witness {
         if by_function.is_none() && has_begun {
             return None;
         }
-        let action = router::action(request);
+        let action = request::action(request);
         if action == "ListQueues" {
             for creation in
                 self.lock().creations.iter_mut().filter(|creation| creation.action == "CreateQueue")
@@ -229,10 +228,10 @@ impl Witness {
         if LOOKS.iter().any(|look| action.starts_with(look)) {
             return None;
         }
-        let is_of_s3 = router::service(request) == "s3";
+        let is_of_s3 = request::service(request) == "s3";
         let body = if is_of_s3 { request.uri().to_string() } else { plain(request.body()) };
         if let Some(OnBehalfOf(jobs)) = by_function.filter(|OnBehalfOf(jobs)| has_begun && !jobs.is_empty()) {
-            self.lock().touches(jobs, &router::service(request), &action, &body);
+            self.lock().touches(jobs, &request::service(request), &action, &body);
         }
         let job = if is_of_s3 { numbered(&body) } else { tagged(&body) };
         let by = request.extensions().get::<By>().cloned();

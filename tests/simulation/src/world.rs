@@ -13,10 +13,10 @@ use local_aws::policy::{Context, Policy};
 use local_aws::upstream::{Session, Upstream};
 use local_states::language::failure::Failure;
 use local_states::world::{Invoked, Source, World};
+use mayfly_stand_ins::bus::{Bus, Run, Targets, Undelivered};
 use serde_json::Value;
 
 use crate::account::REGION;
-use crate::bus::{Bus, Run, Targets, Undelivered};
 use crate::lambda::{Lambda, NotRun, Ran};
 use crate::stack::Stack;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly_model::message::Assignment;
-use mayfly_simulation::worker::{Behaviour, Director};
+use mayfly_stand_ins::worker::{Behaviour, Director};
 
 /// Longer than any job.
 const ENDLESS: Duration = Duration::from_hours(24 * 30);

@@ -12,7 +12,7 @@ use mayfly_simulation::circumstance::Circumstance;
 use mayfly_simulation::draw;
 use mayfly_simulation::faults::{Fault, Faults};
 use mayfly_simulation::run::{Run, Scenario, teardown};
-use mayfly_simulation::worker::{Behaviour, Director};
+use mayfly_stand_ins::worker::{Behaviour, Director};
 use serde_json::{Value, json};
 
 use crate::support::containers::{doing, works};

@@ -1,12 +1,12 @@
 //! What must hold of the account as a whole, whichever jobs were in it.
 
+use mayfly_stand_ins::sqs::Depth;
+use mayfly_stand_ins::worker::Life;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::secrets;
 use crate::circumstance::Circumstance;
 use crate::faults::Fault;
-use crate::sqs::Depth;
-use crate::worker::Life;
 
 /// How often a report is received before it is put with the dead letters: the template's `maxReceiveCount` of `DoneQueue`.
 const RECEIVES: usize = 20;

@@ -27,10 +27,10 @@ use crate::sqs::messages::Chances;
 use crate::sqs::queue::{Attributes, Queue};
 
 pub use crate::sqs::messages::{Depth, Received};
-pub(crate) use crate::sqs::queue::TAGS_SEEN;
+pub use crate::sqs::queue::TAGS_SEEN;
 
 /// How long a queue's name cannot be used again, and the queue itself may answer (`DeleteQueue`).
-pub(crate) const DELETION: Duration = Duration::from_mins(1);
+pub const DELETION: Duration = Duration::from_mins(1);
 /// One message in so many is delivered again though it is hidden or deleted, and each once at most. That it happens "on rare
 /// occasions" is from the developer guide, "Amazon SQS at-least-once delivery"; how rare they are, and that once is all, is a
 /// guess.

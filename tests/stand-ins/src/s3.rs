@@ -16,7 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::form_urlencoded;
 
 use crate::json::Surroundings;
-use crate::router;
+use crate::request;
 use crate::s3::objects::{NoSuchUpload, Objects};
 
 /// What S3 works with.
@@ -231,7 +231,7 @@ impl Service for S3 {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let Config { around: Surroundings { upstream, calls, .. }, buckets, .. } = &self.0;
         let asked = Asked::read(&request, &upstream.region);
-        let action = router::action(&request);
+        let action = request::action(&request);
         let bucket = asked.as_ref().map(|asked| asked.bucket.clone()).unwrap_or_default();
         let caller = self.caller(&request).await;
         let (status, body) = match (&asked, &caller, action.as_str()) {

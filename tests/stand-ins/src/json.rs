@@ -14,7 +14,7 @@ use local_aws::upstream::Upstream;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::router;
+use crate::request;
 
 /// The one service that once spoke AWS's query protocol, of whose codes SDKs still read its errors.
 /// Source: Smithy, "AWS query compatible" trait.
@@ -140,7 +140,7 @@ pub async fn answer<F>(
 where
     F: Future<Output = Result<Value, Refused>>,
 {
-    let action = router::action(&request);
+    let action = request::action(&request);
     let body = serde_json::from_slice(request.body()).unwrap_or_default();
     let resource = resource(&action, &body);
     let (caller, result) = match around.guard.authenticate(service, &request).await {

@@ -15,7 +15,7 @@ use crate::json::Refused;
 const CREATION: Duration = Duration::from_secs(1);
 /// How late a new queue's tags are seen where rights are evaluated. A guess: `SetQueueAttributes` says as much of most
 /// attributes, and others met denials because tags were seen late (terraform-provider-aws#32966, #44689).
-pub(crate) const TAGS_SEEN: Duration = Duration::from_mins(1);
+pub const TAGS_SEEN: Duration = Duration::from_mins(1);
 /// One queue in so many has tags that are seen later than it is itself: a guess.
 const TAGS_LATE_ONE_IN: u32 = 8;
 
