@@ -217,10 +217,10 @@ impl Life {
         &self.definition.request.container_definitions
     }
 
-    /// Gets all that the containers need from elsewhere, before the first of them is started. That each image is pulled by then,
-    /// and that none can be missing, is a guess about Fargate.
+    /// Gets all that the containers need from elsewhere, before the first of them is started. That what is secret of each comes
+    /// before a log of any, that each image is pulled by then, and that none can be missing, are guesses about Fargate.
     async fn prepare(&mut self) -> Result<Vec<Prepared>, StartFailure> {
-        let (mut prepared, mut wanted) = (Vec::new(), Vec::new());
+        let (mut environments, mut prepared, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         for definition in self.definitions() {
             self.authorize_pull(Registry::of(&definition.image)).await?;
             wanted.push(Wanted {
@@ -228,7 +228,9 @@ impl Life {
                 architecture: self.definition.architecture(),
                 credentials: self.fetch_credentials(definition).await?,
             });
-            let environment = self.fetch_secrets(definition).await?;
+            environments.push(self.fetch_secrets(definition).await?);
+        }
+        for (definition, environment) in self.definitions().iter().zip(environments) {
             prepared.push(Prepared { environment, logs: self.create_log_stream(definition).await? });
         }
         self.pull(&wanted).await?;

@@ -235,7 +235,8 @@ fn containers() -> Table {
         row(
             container(json!({ "memory": 2048 })),
             "container.memory: there is no such field; \
-             allowed: image, cpu, memoryMiB, storageGiB, environment, secrets",
+             allowed: image, cpu, memoryMiB, storageGiB, environment, secrets, architecture, user, workingDirectory, \
+             readOnly, stopTimeout, ulimits, repositoryCredentials",
         ),
         row(container(json!({ "cpu": "1024" })), format!("container.cpu: given \"1024\"; allowed: {sizes}")),
         row(container(json!({ "cpu": 1.5 })), format!("container.cpu: given 1.5; allowed: {sizes}")),
