@@ -46,7 +46,7 @@ async fn refused(world: &mut World, job: &str, document: &Value, message: &str) 
     let looks = |action: &str| {
         let (service, action) = action.split_once(':').unwrap_or_default();
         ["states", "sts"].contains(&service)
-            || ["Describe", "Get", "List"].iter().any(|look| action.starts_with(look))
+            || ["BatchGet", "Describe", "Get", "List"].iter().any(|look| action.starts_with(look))
     };
     let mut changes = world.run.account.calls.snapshot().split_off(calls);
     // What its condition refuses has changed nothing: of this job there is no record.
@@ -320,7 +320,6 @@ fn containers() -> Table {
 
 fn commands() -> Table {
     vec![
-        row(command(&[]), "task.command: given an empty list; allowed: a program and its arguments"),
         row(command(&[""]), "task.command[0]: given an empty text; allowed: a program"),
         row(
             command(&["echo", "a\0b"]),
