@@ -79,7 +79,7 @@ load: ## See what an account of 20 vCPUs carries: make load [JOBS=1000]
 	@$(THOUSANDS) -- --load $(JOBS)
 
 mutants: ## See that the simulation finds mistakes that are made again in a copy of the product; ARGS='NAME' picks some
-	@$(THOUSANDS) -- --mutants $(ARGS)
+	@$(SIMULATE) -- --mutants $(ARGS)
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
 	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker
