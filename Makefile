@@ -83,7 +83,7 @@ mutants: ## See that the simulation finds mistakes that are made again in a copy
 
 bench: tools ## Measure cold starts and the worker's transfers, in release builds; ARGS='create-queue' picks functions
 	cargo build --release --package create-queue --package dispatch-job --package register-task --package mayfly-worker
-	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release cargo test --workspace --quiet --bench bench -- $(ARGS)
+	@MAYFLY_PROGRAMS=$(CARGO_TARGET_DIR)/release $(TEST) --bench bench -- $(ARGS)
 
 critical-path: programs ## See how long a job with a private network waits for its container, and for whom: make critical-path [EGRESS=nat]
 	@cargo test --workspace --quiet --bench critical-path -- $(EGRESS)
