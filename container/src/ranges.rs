@@ -19,9 +19,9 @@ use crate::http::{Http, Tries, Trouble, Wanted, content_range};
 const RANGES_FROM: u64 = 64 * 1024 * 1024;
 const RANGE: u64 = 16 * 1024 * 1024;
 /// How many ranges are on their way at a time: as many as parts of an upload.
-const SIDE_BY_SIDE: usize = 32;
+const SIDE_BY_SIDE: usize = 16;
 /// So much of a range is held in memory until it is written, and a piece of the network's.
-const BUFFER: usize = 512 * 1024;
+const BUFFER: usize = 256 * 1024;
 
 /// An object that comes in ranges, and what has arrived of each.
 #[derive(Debug)]
