@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use mayfly_model::message::{Assignment, Download, News, Order};
 use mayfly_model::turn::{Provider, Turn};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
+use tokio::select;
 use tokio::time::timeout;
 
 use crate::bucket::{BUCKET, Bucket, speed};
@@ -152,21 +153,34 @@ async fn worker(program: &Path, bucket: &Arc<Bucket>, load: &Load) -> Result<(Mo
         .env("MAYFLY_S3_ENDPOINT_URL", &bucket.origin)
         .env("ECS_CONTAINER_METADATA_URI_V4", format!("{}/metadata", cloud.url))
         .env("MAYFLY_JOB", "bench")
+        .env("MAYFLY_FOLDER", folder.path())
         .env("MAYFLY_MAILBOX_URL", format!("{}/123456789012/mailbox", cloud.url))
         .env("MAYFLY_DONE_QUEUE_URL", format!("{}/123456789012/done", cloud.url))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let stdout = child.stdout.take().context("its output")?;
-    let report = timeout(PATIENCE, async {
+    let mut stdout = child.stdout.take().context("its output")?;
+    let finished = timeout(PATIENCE, async {
         loop {
-            if let Event::Finished(report) = cloud.events.recv().await.context("the server has ended")? {
-                return Ok::<_, anyhow::Error>(report);
+            select! {
+                event = cloud.events.recv() => match event {
+                    Some(Event::Finished(report)) => return Some(report),
+                    Some(_) => {}
+                    None => return None,
+                },
+                _ = child.wait() => return None,
             }
         }
     });
-    let News::Finished(finished) = report.await??.news else { bail!("the report is no result") };
+    let Some(report) = finished.await.ok().flatten() else {
+        // It may have ended by itself.
+        child.kill().await.ok();
+        let mut said = String::new();
+        stdout.read_to_string(&mut said).await?;
+        bail!("it has not finished its job, and said:\n{said}");
+    };
+    let News::Finished(finished) = report.news else { bail!("the report is no result") };
     ensure!(finished.failure.is_none(), "the job failed: {:?}", finished.failure);
     let peak = memory(&child, "VmHWM")?;
     child.kill().await?;
