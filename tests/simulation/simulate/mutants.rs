@@ -19,8 +19,14 @@ use crate::{Found, Order, all, elsewhere, seeds, show, trials};
 /// How many runs it may take to find a mistake.
 const MOST_RUNS: usize = 2000;
 
+/// How many single faults are tried for each of everything else: most mistakes are found by one, and they are the most.
+const SINGLE: usize = 4;
+
 /// The mistakes: what each brings back, in words, and the change to the product.
 const PATCHES: &str = "tests/simulation/mutants";
+
+/// What a run is made of beside the functions, and how it is made faster.
+const FAST: &str = "tests/simulation/thousands.toml";
 
 /// So much of what was found is in the table, in characters.
 const TOLD: usize = 100;
@@ -59,8 +65,8 @@ pub fn find_all(names: &[String]) -> Result<ExitCode> {
     Ok(if survivors == 0 && product.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every mode without a fault, jobs that fail while functions are at making something, then one of each in turn: single
-/// faults, circumstances, behaviours and seeds.
+/// Every mode without a fault, jobs that fail while functions are at making something, then in turn single faults,
+/// [`SINGLE`] at a time, a circumstance, a behaviour and a seed.
 fn orders() -> Result<Vec<Order>> {
     let clean = MODES.map(|mode| Order { mode: Some(mode.to_owned()), ..Order::default() });
     // In this one what ends well has no part: what the conclusion looks for, and what is made of a failure.
@@ -85,7 +91,7 @@ fn orders() -> Result<Vec<Order>> {
     let mut behaviours = names.map(|behaviour| Order { behaviour, ..Order::default() });
     let mut single = single.into_iter().map(|(_, order)| order);
     for seed in seeds(1, MOST_RUNS as u64) {
-        orders.extend(single.next().into_iter().chain(around.next()).chain(behaviours.next()));
+        orders.extend(single.by_ref().take(SINGLE).chain(around.next()).chain(behaviours.next()));
         orders.push(seed);
     }
     orders.truncate(MOST_RUNS);
@@ -205,6 +211,9 @@ impl Workshop {
         }
         let mut build = self.cargo("test");
         build.args(["--profile", "simulation", "--workspace", "--test", "simulate", "--no-run", "--quiet"]);
+        // That is compiled once, but for the simulation itself, which is with any function.
+        let not_itself = "profile.simulation.package.mayfly-simulation.opt-level=0";
+        build.args(["--config", FAST, "--config", not_itself]);
         let messages = told(build.arg("--message-format=json-render-diagnostics"))?;
         let program = messages.lines().find_map(|line| {
             let message: Value = serde_json::from_str(line).ok()?;
@@ -218,7 +227,7 @@ impl Workshop {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.arg(command).current_dir(self.folder.join("tree"));
         cargo.env("CARGO_TARGET_DIR", self.folder.join("target"));
-        // Half of the time goes into builds: of the members only what has changed is compiled, and nothing made faster.
+        // Half of the time goes into builds: of the functions only what has changed is compiled, and nothing made faster.
         cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_SIMULATION_OPT_LEVEL", "0");
         cargo
     }
