@@ -19,10 +19,10 @@ use url::Url;
 use crate::http::{Http, Tries, Trouble, secrets_of};
 use crate::urls::UrlDesk;
 
-/// How many parts are on their way at a time: one connection of S3's carries some 80 MB a second, whatever the network can, and
-/// so many carry 10 gigabits.
+/// How many parts, or ranges of a download, are on their way at a time: one connection of S3's carries some 80 MB a second,
+/// whatever the network can, and so many carry 10 gigabits.
 /// Source: S3 user guide, "Performance guidelines for Amazon S3", horizontal scaling.
-const SIDE_BY_SIDE: usize = 16;
+pub const SIDE_BY_SIDE: usize = 16;
 const CHUNK: usize = 256 * 1024;
 /// More of what S3 says to a completion is not read.
 const ANSWER: u64 = 1024 * 1024;

@@ -14,12 +14,11 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use crate::http::{Http, Tries, Trouble, Wanted, content_range};
+use crate::parts::SIDE_BY_SIDE;
 
 /// A smaller object comes by one connection.
 const RANGES_FROM: u64 = 64 * 1024 * 1024;
 const RANGE: u64 = 16 * 1024 * 1024;
-/// How many ranges are on their way at a time: as many as parts of an upload.
-const SIDE_BY_SIDE: usize = 16;
 /// So much of a range is held in memory until it is written, and a piece of the network's.
 const BUFFER: usize = 256 * 1024;
 

@@ -108,6 +108,8 @@ fn output(file: &str, to: &str) -> Value {
 }
 
 fn whole_documents() -> Result<Table> {
+    let nothing_to_run = "task.command: missing, and what an image runs by itself is known of those in the account's own \
+                          registry alone; say a program and its arguments";
     let object = "the job document must be a JSON object such as {\"task\": {\"command\": [\"true\"]}}";
     let fields =
         "network, container, capacity, task, service, timeoutMinutes, attempts, queueMinutes, user, tags";
@@ -122,11 +124,8 @@ fn whole_documents() -> Result<Table> {
             json!({}),
             "task: missing; a job has a task, which ends by itself, or a service, which is called",
         ),
-        row(
-            json!({ "task": {}, "container": { "image": "alpine" } }),
-            "task.command: missing, and what an image runs by itself is known of those in the account's own registry alone; \
-             say a program and its arguments",
-        ),
+        row(json!({ "task": {}, "container": { "image": "alpine" } }), nothing_to_run),
+        row(json!({ "task": { "command": [] }, "container": { "image": "alpine" } }), nothing_to_run),
         row(json!({ "task": [[], ["true"], []] }), "task: given a list; allowed: an object"),
         row(job_with("retries", json!(2)), format!("retries: there is no such field; allowed: {fields}")),
         row(

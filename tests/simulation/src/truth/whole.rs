@@ -1,8 +1,9 @@
 //! What must hold of the account as a whole, whichever jobs were in it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mayfly_stand_ins::sqs::Depth;
 use mayfly_stand_ins::worker::Life;
-use std::collections::{BTreeMap, BTreeSet};
 
 use super::secrets;
 use crate::circumstance::Circumstance;
