@@ -32,6 +32,7 @@ BUILT = $(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))
 TEST = cargo test --profile $(TESTED) --workspace --quiet
 SIMULATE = $(TEST) --test simulate
 THOUSANDS = $(SIMULATE) --config tests/simulation/thousands.toml
+LINT ?= cargo clippy --profile $(TESTED) --workspace --all-targets --quiet -- -D warnings
 JOB ?= events/run-job.json
 STACK ?= mayfly
 EGRESS ?= nat
@@ -58,7 +59,7 @@ cloud: programs ## Keep a local cloud up and print the environment to export
 # The others wait most of the time: meanwhile the simulation has the processors, as long as none of them wants one.
 test: PROFILE := $(TESTED)
 test: programs ## Run all tests; ARGS='name' picks some
-	@$(LOCKED) sh -c '$(TICKING); $(TEST) --no-run && $(SIMULATE) --no-run'
+	@$(LOCKED) sh -c '$(TICKING); $(TEST) --no-run && $(SIMULATE) --no-run && $(TEST) --no-run --bench "*"'
 	@told=$$(mktemp) && trap "rm $$told" EXIT; nice $(SIMULATE) -- $(ARGS) > $$told 2>&1 & simulation=$$!; \
 	  $(TEST) --no-fail-fast -- $(ARGS); ended=$$?; wait $$simulation; simulated=$$?; cat $$told; exit $$((ended | simulated))
 
@@ -97,7 +98,7 @@ fmt: ## Lay out the sources and the state machines
 
 check: tools ## Formatting, lints and the template
 	cargo fmt --all --check
-	cargo clippy --profile $(TESTED) --workspace --all-targets --quiet -- -D warnings
+	$(LINT)
 	AWS_DEFAULT_REGION=us-east-1 sam validate --lint
 
 # SAM's builder links one function after the other, and compiles the SDKs twice since plan-job has them with other features.
