@@ -61,8 +61,11 @@ fn a_function_is_folder_package_and_resource_of_one_name() {
             "{file}: a library and a program of the package's name; what has no tests links no program for them"
         );
         let main = format!("functions/{name}/src/main.rs");
-        let serves = format!("mayfly_lambda::serve::<{}::{}>()", name.replace('-', "_"), pascal(&name));
+        let serves = format!("mayfly_lambda::serve(&{}::STEP)", name.replace('-', "_"));
         assert!(read(&main).contains(&serves), "{main}: {serves} and nothing else");
+        let (library, of) =
+            (format!("functions/{name}/src/lib.rs"), format!("Recipe::of::<{}>()", pascal(&name)));
+        assert!(read(&library).contains(&of), "{library}: call the step like its function");
         let id = format!("{}Function", pascal(&name));
         let resource = &template["Resources"][&id];
         let folder = format!("functions/{name}");

@@ -14,4 +14,4 @@ pub use environment::{Clock, Environment, Randomness};
 pub use http::Http;
 pub use lambda_runtime::Error as ServeError;
 pub use sdk::SdkConfig;
-pub use step::{Step, invoke, serve};
+pub use step::{Handler, Recipe, Step, invoke, serve};

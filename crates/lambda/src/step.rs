@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use futures_util::future::BoxFuture;
 use lambda_runtime::{Diagnostic, LambdaEvent, run, service_fn, tracing};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,15 +52,44 @@ pub async fn invoke<S: Step>(step: &S, payload: &str) -> Result<Box<RawValue>, D
     output.map_err(|error| Error::internal("write the step's output", error).into())
 }
 
+/// How a step is made. Each function has its own as a `static`: so all that its step does is compiled with it, once, and not in
+/// every program that calls it, as what is asynchronous is.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe {
+    /// [`Step::SDK_RETRIES`].
+    pub sdk_retries: bool,
+    /// Makes it in a new execution environment.
+    pub new: fn(&Environment) -> Result<Box<dyn Handler>, String>,
+}
+
+impl Recipe {
+    /// That of the step `S`.
+    pub const fn of<S: Step + Send + Sync + 'static>() -> Self {
+        Self { sdk_retries: S::SDK_RETRIES, new: |environment| Ok(Box::new(S::new(environment)?)) }
+    }
+}
+
+/// A step in an execution environment of its function.
+pub trait Handler: Send + Sync {
+    /// [Calls](invoke) it as Lambda does.
+    fn invoke<'a>(&'a self, payload: &'a str) -> BoxFuture<'a, Result<Box<RawValue>, Diagnostic>>;
+}
+
+impl<S: Step + Send + Sync> Handler for S {
+    fn invoke<'a>(&'a self, payload: &'a str) -> BoxFuture<'a, Result<Box<RawValue>, Diagnostic>> {
+        Box::pin(invoke(self, payload))
+    }
+}
+
 /// Serves the step to Lambda for as long as this execution environment lives.
 ///
 /// # Errors
 /// Where the step cannot be made, or Lambda's runtime API cannot be reached.
-pub fn serve<S: Step>() -> Result<(), lambda_runtime::Error> {
+pub fn serve(recipe: &Recipe) -> Result<(), lambda_runtime::Error> {
     tracing::init_default_subscriber();
-    let step = S::new(&Environment::of_lambda(S::SDK_RETRIES)?)?;
+    let step = (recipe.new)(&Environment::of_lambda(recipe.sdk_retries)?)?;
     let step = &step;
     let handler =
-        service_fn(async |event: LambdaEvent<Box<RawValue>>| invoke(step, event.payload.get()).await);
+        service_fn(async |event: LambdaEvent<Box<RawValue>>| step.invoke(event.payload.get()).await);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(handler))
 }

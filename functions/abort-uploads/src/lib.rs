@@ -4,8 +4,11 @@
 use aws_sdk_s3::Client;
 use mayfly_jobs::Jobs;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::teardown::{Deleted, Target};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<AbortUploads>();
 
 /// The step.
 pub struct AbortUploads {

@@ -1,5 +1,5 @@
 //! Serves [`abort_uploads`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<abort_uploads::AbortUploads>()
+    mayfly_lambda::serve(&abort_uploads::STEP)
 }

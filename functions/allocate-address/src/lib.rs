@@ -4,10 +4,13 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
 use mayfly_ec2::{creating, find, tag_specification};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<AllocateAddress>();
 
 /// The step.
 pub struct AllocateAddress {

@@ -6,12 +6,15 @@ use aws_sdk_ec2::types::InternetGateway;
 use mayfly_ec2::creating_once;
 use mayfly_ec2::find::{self, Described};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
 
 const DOING: &str = "attach the job's internet gateway";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<AttachInternetGateway>();
 
 /// The step.
 pub struct AttachInternetGateway {

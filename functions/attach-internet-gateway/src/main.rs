@@ -1,5 +1,5 @@
 //! Serves [`attach_internet_gateway`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<attach_internet_gateway::AttachInternetGateway>()
+    mayfly_lambda::serve(&attach_internet_gateway::STEP)
 }

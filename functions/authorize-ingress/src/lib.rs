@@ -5,10 +5,13 @@ use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType, UserIdGroupPair};
 use mayfly_ec2::{creating, tag_specification};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::job::Protocol;
 use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<AuthorizeIngress>();
 
 /// The step.
 pub struct AuthorizeIngress {

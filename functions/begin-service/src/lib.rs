@@ -5,10 +5,13 @@ use jiff::Timestamp;
 use mayfly_events::Bus;
 use mayfly_jobs::{Jobs, ServiceRecord};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use mayfly_model::service::{Address, Entrance, Ready};
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<BeginService>();
 
 /// The step.
 pub struct BeginService {

@@ -6,12 +6,15 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::VpcEndpoint;
 use mayfly_ec2::find::{self, Described};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
 
 const DOING: &str = "prepare the job's endpoints";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CheckEndpoints>();
 
 /// The step.
 pub struct CheckEndpoints {

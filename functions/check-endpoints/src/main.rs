@@ -1,5 +1,5 @@
 //! Serves [`check_endpoints`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<check_endpoints::CheckEndpoints>()
+    mayfly_lambda::serve(&check_endpoints::STEP)
 }

@@ -8,12 +8,15 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use mayfly_elb::creating;
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::balancing::MadeTargetGroup;
 use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 const DOING: &str = "prepare the job's load balancer";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CheckLoadBalancer>();
 
 /// The step.
 pub struct CheckLoadBalancer {

@@ -6,11 +6,14 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{NatGateway, NatGatewayState};
 use mayfly_ec2::creating;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 const DOING: &str = "prepare the job's NAT gateway";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CheckNatGateway>();
 
 /// The step.
 pub struct CheckNatGateway {

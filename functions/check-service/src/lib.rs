@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, DesiredStatus, Heal
 use mayfly_ecs::{classify, tasks_of_service};
 use mayfly_jobs::Jobs;
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_logs::ContainerLog;
 use mayfly_model::class::Class;
 use mayfly_model::names::Names;
@@ -17,6 +17,9 @@ use mayfly_model::outcome::JobFailure;
 use mayfly_model::plan::{Plan, PlannedService};
 use mayfly_model::turn::Turn;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CheckService>();
 
 /// The step.
 pub struct CheckService {

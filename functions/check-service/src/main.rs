@@ -1,5 +1,5 @@
 //! Serves [`check_service`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<check_service::CheckService>()
+    mayfly_lambda::serve(&check_service::STEP)
 }

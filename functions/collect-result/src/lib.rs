@@ -6,7 +6,7 @@ mod next;
 use jiff::Timestamp;
 use mayfly_jobs::{Jobs, Record};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::class::Class;
 use mayfly_model::ending::{Ending, Next};
 use mayfly_model::message::Failure;
@@ -15,6 +15,9 @@ use mayfly_model::plan::Plan;
 use mayfly_model::record::Stored;
 use mayfly_model::turn::{Provider, Turn};
 use serde::Deserialize;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CollectResult>();
 
 /// The step.
 pub struct CollectResult {

@@ -4,7 +4,7 @@ mod late;
 
 use mayfly_jobs::Jobs;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::class::Class;
 use mayfly_model::ending::Ending;
 use mayfly_model::inventory::{Kind, Receipt, Resource};
@@ -17,6 +17,9 @@ use serde_json::Value;
 /// How many outputs a shortened failure names: with the longest names and keys that a document has room for, 32 KB for a hundred,
 /// less than a third of a `Cause`.
 const DELIVERED_LIMIT: usize = 10;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<ConcludeJob>();
 
 /// The step.
 pub struct ConcludeJob {

@@ -1,5 +1,5 @@
 //! Serves [`conclude_job`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<conclude_job::ConcludeJob>()
+    mayfly_lambda::serve(&conclude_job::STEP)
 }

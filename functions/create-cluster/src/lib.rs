@@ -4,11 +4,14 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::ProvideErrorMetadata;
 use aws_sdk_ecs::types::{ClusterSetting, ClusterSettingName};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::names::Names;
 use mayfly_model::plan::Plan;
 use mayfly_model::turn::Provider;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateCluster>();
 
 /// The step.
 pub struct CreateCluster {

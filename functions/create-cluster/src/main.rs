@@ -1,5 +1,5 @@
 //! Serves [`create_cluster`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_cluster::CreateCluster>()
+    mayfly_lambda::serve(&create_cluster::STEP)
 }

@@ -1,5 +1,5 @@
 //! Serves [`create_egress_only_internet_gateway`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_egress_only_internet_gateway::CreateEgressOnlyInternetGateway>()
+    mayfly_lambda::serve(&create_egress_only_internet_gateway::STEP)
 }

@@ -7,10 +7,13 @@ use aws_sdk_ec2::operation::create_vpc_endpoint::builders::CreateVpcEndpointFlue
 use aws_sdk_ec2::types::{ResourceType, VpcEndpoint, VpcEndpointType};
 use mayfly_ec2::{creating_once, find, service_name, tag_specification};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateEndpoints>();
 
 /// The step.
 pub struct CreateEndpoints {

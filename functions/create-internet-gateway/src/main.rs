@@ -1,5 +1,5 @@
 //! Serves [`create_internet_gateway`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_internet_gateway::CreateInternetGateway>()
+    mayfly_lambda::serve(&create_internet_gateway::STEP)
 }

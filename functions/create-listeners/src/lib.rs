@@ -4,7 +4,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{Action, ActionTypeEnum, Certificate, ProtocolEnum};
 use mayfly_elb::{creating, tags};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::balancing::MadeTargetGroup;
 use mayfly_model::plan::{Plan, TargetProtocol};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ const DOING: &str = "create the listeners of the job's load balancer";
 /// TLS 1.2 and 1.3; without a policy named, the API takes one of 2016 that knows TLS 1.0.
 /// Source: Network Load Balancers guide, "Security policies for your Network Load Balancer".
 const SSL_POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-2021-06";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateListeners>();
 
 /// The step.
 pub struct CreateListeners {

@@ -7,7 +7,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use mayfly_elb::{check_owner, creating, tags};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ const DOING: &str = "create the job's load balancer";
 /// Source: Elastic Load Balancing API Reference, `LoadBalancerAttribute`: off by default, and no member of
 /// `CreateLoadBalancer`.
 const ATTRIBUTE: (&str, &str) = ("load_balancing.cross_zone.enabled", "true");
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateLoadBalancer>();
 
 /// The step.
 pub struct CreateLoadBalancer {

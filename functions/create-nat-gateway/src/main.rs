@@ -1,5 +1,5 @@
 //! Serves [`create_nat_gateway`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_nat_gateway::CreateNatGateway>()
+    mayfly_lambda::serve(&create_nat_gateway::STEP)
 }

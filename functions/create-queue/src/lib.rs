@@ -3,7 +3,7 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 const RETENTION_SECONDS: &str = "1209600";
 /// A worker deletes an order as soon as it has it; one that dies in between keeps it from the next for no longer.
 const VISIBILITY_SECONDS: &str = "5";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateQueue>();
 
 /// The step.
 pub struct CreateQueue {

@@ -1,5 +1,5 @@
 //! Serves [`create_queue`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_queue::CreateQueue>()
+    mayfly_lambda::serve(&create_queue::STEP)
 }

@@ -5,9 +5,12 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::ResourceType;
 use mayfly_ec2::{creating, tag_specification};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateRouteTable>();
 
 /// The step.
 pub struct CreateRouteTable {

@@ -1,5 +1,5 @@
 //! Serves [`create_route_table`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_route_table::CreateRouteTable>()
+    mayfly_lambda::serve(&create_route_table::STEP)
 }

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{Route, RouteTable};
 use mayfly_ec2::creating_once;
 use mayfly_ec2::find::{self, Described};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 const EVERYWHERE: &str = "0.0.0.0/0";
 const EVERYWHERE_IPV6: &str = "::/0";
 const DOING: &str = "create a route of the job";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateRoute>();
 
 /// The step.
 pub struct CreateRoute {

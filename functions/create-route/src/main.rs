@@ -1,5 +1,5 @@
 //! Serves [`create_route`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_route::CreateRoute>()
+    mayfly_lambda::serve(&create_route::STEP)
 }

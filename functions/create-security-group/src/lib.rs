@@ -12,11 +12,14 @@ use aws_sdk_ec2::types::{IpPermission, ResourceType, SecurityGroup};
 use jiff::Timestamp;
 use mayfly_ec2::{creating, creating_once, find, tag_specification};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::names::Names;
 use mayfly_model::plan::{Plan, PlannedNetwork, PrivateNetwork};
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateSecurityGroup>();
 
 /// The step.
 pub struct CreateSecurityGroup {

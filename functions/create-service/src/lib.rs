@@ -8,7 +8,7 @@ use aws_sdk_ecs::types::{
     ThresholdConfiguration, ThresholdType,
 };
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::names::{Names, SERVICE_CONTAINER};
 use mayfly_model::plan::{JoinedNetwork, Plan};
 use mayfly_model::turn::{Provider, Turn};
@@ -23,6 +23,9 @@ const FAILED_TASKS_LIMIT: i32 = 3;
 /// What ECS says of a cluster of the job's own that is still PROVISIONING, because it is given its capacity providers.
 /// Source: ECS API Reference, `Cluster`, `status`; the words are those that `PutClusterCapacityProviders` is refused with.
 const NOT_ACTIVE: &str = "not ACTIVE";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateService>();
 
 /// The step.
 pub struct CreateService {

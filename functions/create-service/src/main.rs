@@ -1,5 +1,5 @@
 //! Serves [`create_service`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_service::CreateService>()
+    mayfly_lambda::serve(&create_service::STEP)
 }

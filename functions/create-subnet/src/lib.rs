@@ -6,12 +6,15 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Subnet};
 use mayfly_ec2::{creating, creating_once, find, tag_specification};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
 
 const DOING: &str = "create a subnet of the job";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateSubnet>();
 
 /// The step.
 pub struct CreateSubnet {

@@ -5,7 +5,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetGroupAttribute, TargetTypeEnum};
 use mayfly_elb::{check_owner, creating, tags};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::balancing::MadeTargetGroup;
 use mayfly_model::plan::{Plan, PlannedTargets};
 use mayfly_model::tags::Owner;
@@ -24,6 +24,9 @@ const THRESHOLD: i32 = 2;
 /// would take five minutes longer.
 /// Source: Elastic Load Balancing API Reference, `TargetGroupAttribute`; it is no member of `CreateTargetGroup`.
 const ATTRIBUTE: (&str, &str) = ("deregistration_delay.timeout_seconds", "0");
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateTargetGroups>();
 
 /// The step.
 pub struct CreateTargetGroups {

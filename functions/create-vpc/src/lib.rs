@@ -5,11 +5,14 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, Vpc};
 use mayfly_ec2::{creating, find, tag_specification};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::job::Egress;
 use mayfly_model::plan::{Plan, PrivateNetwork};
 use mayfly_model::tags::Owner;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<CreateVpc>();
 
 /// The step.
 pub struct CreateVpc {

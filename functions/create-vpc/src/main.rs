@@ -1,5 +1,5 @@
 //! Serves [`create_vpc`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<create_vpc::CreateVpc>()
+    mayfly_lambda::serve(&create_vpc::STEP)
 }

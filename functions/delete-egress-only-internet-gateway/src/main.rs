@@ -1,5 +1,5 @@
 //! Serves [`delete_egress_only_internet_gateway`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<delete_egress_only_internet_gateway::DeleteEgressOnlyInternetGateway>()
+    mayfly_lambda::serve(&delete_egress_only_internet_gateway::STEP)
 }

@@ -1,5 +1,5 @@
 //! Serves [`delete_endpoints`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<delete_endpoints::DeleteEndpoints>()
+    mayfly_lambda::serve(&delete_endpoints::STEP)
 }

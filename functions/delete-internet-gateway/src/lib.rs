@@ -6,9 +6,12 @@ use aws_sdk_ec2::types::InternetGateway;
 use mayfly_ec2::find::{self, Described};
 use mayfly_ec2::{delete_each, deleted};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::{Deleted, Target};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<DeleteInternetGateway>();
 
 /// The step.
 pub struct DeleteInternetGateway {

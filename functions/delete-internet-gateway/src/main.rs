@@ -1,5 +1,5 @@
 //! Serves [`delete_internet_gateway`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<delete_internet_gateway::DeleteInternetGateway>()
+    mayfly_lambda::serve(&delete_internet_gateway::STEP)
 }

@@ -5,9 +5,12 @@ use aws_sdk_ec2::types::NetworkInterface;
 use mayfly_ec2::find::{self, Described};
 use mayfly_elb::{deleting, load_balancers};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::{Deleted, Target};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<DeleteLoadBalancer>();
 
 /// The step.
 pub struct DeleteLoadBalancer {

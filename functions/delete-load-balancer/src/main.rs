@@ -1,5 +1,5 @@
 //! Serves [`delete_load_balancer`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<delete_load_balancer::DeleteLoadBalancer>()
+    mayfly_lambda::serve(&delete_load_balancer::STEP)
 }

@@ -2,9 +2,12 @@
 
 use aws_sdk_sqs::Client;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::{DeletedQueues, Target};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<DeleteQueue>();
 
 /// The step.
 pub struct DeleteQueue {

@@ -1,5 +1,5 @@
 //! Serves [`delete_queue`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<delete_queue::DeleteQueue>()
+    mayfly_lambda::serve(&delete_queue::STEP)
 }

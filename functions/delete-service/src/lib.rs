@@ -5,9 +5,12 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::Service;
 use mayfly_ecs::Described;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::{Deleted, Target};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<DeleteService>();
 
 /// The step.
 pub struct DeleteService {

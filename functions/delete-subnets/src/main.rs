@@ -1,5 +1,5 @@
 //! Serves [`delete_subnets`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<delete_subnets::DeleteSubnets>()
+    mayfly_lambda::serve(&delete_subnets::STEP)
 }

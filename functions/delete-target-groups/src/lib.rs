@@ -3,9 +3,12 @@
 use aws_sdk_elasticloadbalancingv2::Client;
 use mayfly_elb::{deleting, target_groups};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::{Deleted, Target};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<DeleteTargetGroups>();
 
 /// The step.
 pub struct DeleteTargetGroups {

@@ -4,12 +4,15 @@ use aws_sdk_ecs::Client;
 use aws_sdk_ecs::types::TaskDefinitionStatus;
 use mayfly_ecs::task_definitions;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::{Deleted, Target};
 
 /// Source: ECS API Reference, `DeleteTaskDefinitions`, `taskDefinitions`.
 const DELETIONS_PER_CALL: usize = 10;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<DeleteTask>();
 
 /// The step.
 pub struct DeleteTask {

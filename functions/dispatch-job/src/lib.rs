@@ -9,12 +9,15 @@ use aws_sdk_sqs::operation::send_message::SendMessageError;
 use mayfly_jobs::signing::Hosts;
 use mayfly_jobs::{DataRole, Jobs};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Randomness, Step};
+use mayfly_lambda::{Environment, Randomness, Recipe, Step};
 use mayfly_model::job::Egress;
 use mayfly_model::message::{Assignment, Order};
 use mayfly_model::plan::{Plan, Purpose};
 use mayfly_model::turn::Turn;
 use serde::Deserialize;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<DispatchJob>();
 
 /// The step.
 pub struct DispatchJob {

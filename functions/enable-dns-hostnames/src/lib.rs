@@ -7,9 +7,12 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::AttributeBooleanValue;
 use mayfly_ec2::creating;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<EnableDnsHostnames>();
 
 /// The step.
 pub struct EnableDnsHostnames {

@@ -3,7 +3,7 @@
 
 use mayfly_jobs::{Jobs, ServiceRecord};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::class::Class;
 use mayfly_model::ending::{Ending, Next};
 use mayfly_model::job::Capacity;
@@ -11,6 +11,9 @@ use mayfly_model::outcome::{End, JobFailure, ServiceResult, Success, message_of}
 use mayfly_model::plan::Plan;
 use mayfly_model::turn::{Provider, Turn};
 use serde::Deserialize;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<EndService>();
 
 /// The step.
 pub struct EndService {

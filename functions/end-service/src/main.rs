@@ -1,5 +1,5 @@
 //! Serves [`end_service`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<end_service::EndService>()
+    mayfly_lambda::serve(&end_service::STEP)
 }

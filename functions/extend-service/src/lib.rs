@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use mayfly_jobs::{Jobs, ServiceRecord};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::names::deserialize_job_id;
 use mayfly_model::service::{LONGEST, Ready};
 use serde::Deserialize;
@@ -16,6 +16,9 @@ const EXTENSIONS_LIMIT: u32 = 500;
 
 /// How often the end is put off anew because others put it off at the same time.
 const TRIES: usize = 5;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<ExtendService>();
 
 /// The step.
 pub struct ExtendService {

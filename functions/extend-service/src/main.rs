@@ -1,5 +1,5 @@
 //! Serves [`extend_service`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<extend_service::ExtendService>()
+    mayfly_lambda::serve(&extend_service::STEP)
 }

@@ -8,12 +8,15 @@ mod uploads;
 
 use mayfly_jobs::Jobs;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::inventory::{Receipt, Resource};
 use mayfly_model::outcome::cause;
 use mayfly_model::tags::Owner;
 use mayfly_model::teardown::{Found, Search};
 use tokio::try_join;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<FindLeftovers>();
 
 /// The step.
 pub struct FindLeftovers {

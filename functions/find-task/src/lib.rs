@@ -4,12 +4,15 @@ use aws_sdk_ecs::types::{DesiredStatus, Task};
 use mayfly_ec2::public_addresses;
 use mayfly_ecs::{interface_details, tasks_of_service};
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::names::Names;
 use mayfly_model::plan::Plan;
 use mayfly_model::service::Address;
 use mayfly_model::turn::Turn;
 use serde::{Deserialize, Serialize};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<FindTask>();
 
 /// The step.
 pub struct FindTask {

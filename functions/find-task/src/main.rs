@@ -1,5 +1,5 @@
 //! Serves [`find_task`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<find_task::FindTask>()
+    mayfly_lambda::serve(&find_task::STEP)
 }

@@ -13,7 +13,7 @@ use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
 use futures_util::future::join_all;
 use mayfly_jobs::{DataRole, Jobs, Record};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, SdkConfig, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, SdkConfig, Step};
 use mayfly_model::class::Class;
 use mayfly_model::job::Capacity;
 use mayfly_model::message::{Failure, FileSize, Finished, Loss, News, Order, Progress, Report, SignedUrls};
@@ -25,6 +25,9 @@ use tracing::Instrument;
 
 use crate::bounds::bounded;
 use crate::parts::Beginner;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<HandleReport>();
 
 /// The step.
 pub struct HandleReport {

@@ -8,9 +8,12 @@ use mayfly_ecs::service_of;
 use mayfly_events::Bus;
 use mayfly_jobs::{Jobs, Told};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::service::Address;
 use serde::Serialize;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<HandleRunningTask>();
 
 /// The step.
 pub struct HandleRunningTask {

@@ -10,12 +10,15 @@ use mayfly_ecs::event::Event;
 use mayfly_ecs::{ServiceOfJob, service_of};
 use mayfly_jobs::{Jobs, Record};
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_logs::ContainerLog;
 use mayfly_model::class::Class;
 use mayfly_model::message::{News, Report};
 use mayfly_model::names::Names;
 use serde::Serialize;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<HandleStoppedTask>();
 
 /// The step.
 pub struct HandleStoppedTask {

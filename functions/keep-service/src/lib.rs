@@ -3,9 +3,12 @@
 
 use mayfly_jobs::Jobs;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::plan::Plan;
 use serde::Deserialize;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<KeepService>();
 
 /// The step.
 pub struct KeepService {

@@ -10,7 +10,7 @@ mod plan;
 mod service;
 
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Http, Randomness, Step};
+use mayfly_lambda::{Environment, Http, Randomness, Recipe, Step};
 use mayfly_model::job::JobDocument;
 use mayfly_model::names::new_job_id;
 use mayfly_model::plan::Plan;
@@ -18,6 +18,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::plan::Settings;
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<PlanJob>();
 
 /// The step.
 pub struct PlanJob {

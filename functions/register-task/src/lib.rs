@@ -10,7 +10,7 @@ use aws_sdk_ecs::types::{
 };
 use mayfly_ecs::pairs;
 use mayfly_lambda::error::{Error, given};
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::job::{self, Egress, IMAGES, Port, Protocol};
 use mayfly_model::names::{COMMAND_VARIABLE, INSTALL_CONTAINER, SERVICE_CONTAINER, WORKER_CONTAINER};
 use mayfly_model::plan::{Plan, PlannedService};
@@ -59,6 +59,9 @@ impl Settings {
         })
     }
 }
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<RegisterTask>();
 
 /// The step.
 pub struct RegisterTask {

@@ -1,5 +1,5 @@
 //! Serves [`register_task`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<register_task::RegisterTask>()
+    mayfly_lambda::serve(&register_task::STEP)
 }

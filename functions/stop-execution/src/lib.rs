@@ -3,12 +3,15 @@
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::ExecutionStatus;
 use mayfly_lambda::error::Error;
-use mayfly_lambda::{Environment, Step};
+use mayfly_lambda::{Environment, Recipe, Step};
 use mayfly_model::names::{check_execution_name, is_derived, job_id, new_job_id};
 use serde::{Deserialize, Serialize};
 
 /// The rule of the stack that starts a teardown when a job's execution has ended.
 const JOB_ENDED_RULE: &str = "job-ended-rule";
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<StopExecution>();
 
 /// The step.
 pub struct StopExecution {

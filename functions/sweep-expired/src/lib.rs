@@ -13,7 +13,7 @@ use mayfly_ecs::of_stack;
 use mayfly_jobs::Jobs;
 use mayfly_lambda::error::Error;
 use mayfly_lambda::search::{SIDE_BY_SIDE, Search};
-use mayfly_lambda::{Clock, Environment, Step};
+use mayfly_lambda::{Clock, Environment, Recipe, Step};
 use mayfly_model::names::Names;
 use mayfly_model::plan::TEARDOWN;
 use mayfly_model::tags::Tagged;
@@ -23,6 +23,9 @@ use serde_json::json;
 
 use crate::due::{Due, Execution};
 use crate::jobs::{Found, Job};
+
+/// What Lambda calls.
+pub static STEP: Recipe = Recipe::of::<SweepExpired>();
 
 /// The step.
 pub struct SweepExpired {

@@ -1,5 +1,5 @@
 //! Serves [`sweep_expired`] to Lambda.
 
 fn main() -> Result<(), mayfly_lambda::ServeError> {
-    mayfly_lambda::serve::<sweep_expired::SweepExpired>()
+    mayfly_lambda::serve(&sweep_expired::STEP)
 }

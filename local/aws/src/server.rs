@@ -1,9 +1,10 @@
 //! Requests in and answers out. A stand-in is a function from the one to the other; here is the one way to put it on a
 //! socket, and the one to call it without.
 
-use std::fmt;
-use std::future::Future;
+use std::sync::Arc;
+use std::{fmt, io};
 
+use async_trait::async_trait;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
@@ -14,6 +15,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,15 +24,15 @@ use tokio_util::sync::CancellationToken;
 /// 256 KiB, in JSON quotes.
 const MAX_BODY: usize = 1 << 20;
 
-/// One service of AWS's. Clones share one state.
+/// One service of AWS's. Clones share one state. What it does is boxed, so that it is compiled with the service, once, and not in
+/// every program that has it.
+#[async_trait]
 pub trait Service: Clone + Send + Sync + 'static {
     /// Answers a request: authenticates, authorizes and logs it, and does what it asks for.
-    fn answer(&self, request: Request<Bytes>) -> impl Future<Output = Response<Bytes>> + Send;
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes>;
 
     /// Ends what goes on without a request, and waits until it has ended.
-    fn stop(&self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
+    async fn stop(&self) {}
 }
 
 /// Serves `service` on `listener` until `stop`, and then stops it.
@@ -43,19 +45,34 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let called = service.clone();
-    let app = Router::new().fallback(move |request: Request<Body>| {
+    let answer = move |request| {
         let service = called.clone();
+        async move { service.answer(request).await }.boxed()
+    };
+    let served = listen(listener, Arc::new(answer), stop).await;
+    service.stop().await;
+    Ok(served?)
+}
+
+type Answer = dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response<Bytes>> + Send + Sync;
+
+/// Boxed and without the service's type: the server is compiled here, once.
+fn listen(
+    listener: TcpListener,
+    answer: Arc<Answer>,
+    stop: CancellationToken,
+) -> BoxFuture<'static, io::Result<()>> {
+    let app = Router::new().fallback(move |request: Request<Body>| {
+        let answer = Arc::clone(&answer);
         async move {
             let (parts, body) = request.into_parts();
             match to_bytes(body, MAX_BODY).await {
-                Ok(body) => service.answer(Request::from_parts(parts, body)).await.map(Body::from),
+                Ok(body) => answer(Request::from_parts(parts, body)).await.map(Body::from),
                 Err(_) => too_large(),
             }
         }
     });
-    let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
-    service.stop().await;
-    Ok(served?)
+    async move { axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await }.boxed()
 }
 
 fn too_large() -> Response<Body> {
@@ -116,7 +133,6 @@ fn whole(request: HttpRequest) -> Result<Request<Bytes>, Box<dyn std::error::Err
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -130,6 +146,7 @@ mod tests {
         stopped: Arc<AtomicBool>,
     }
 
+    #[async_trait]
     impl Service for Echo {
         async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
             Response::new(request.into_body())

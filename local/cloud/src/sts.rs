@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -126,6 +127,7 @@ impl Sts {
     }
 }
 
+#[async_trait]
 impl Service for Sts {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         // In real time.

@@ -1,5 +1,6 @@
 //! Requests in and answers out: a signed form goes in, XML comes out.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use local_aws::auth::Caller;
@@ -12,6 +13,7 @@ use crate::parameters::Parameters;
 use crate::rules::Direction;
 use crate::xml;
 
+#[async_trait]
 impl Service for Ec2 {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let mut parameters = Parameters::parse(request.body());

@@ -1,6 +1,7 @@
 //! What a task finds at its link-local addresses on AWS: its metadata (version 4) and the credentials of its
 //! role, the latter under a name that only the task is told.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use crate::{Ecs, iso};
 #[derive(Clone, Debug)]
 pub struct Agent(pub(crate) Ecs);
 
+#[async_trait]
 impl Service for Agent {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let path = request.uri().path();

@@ -1,5 +1,6 @@
 //! Requests in and answers out: AWS JSON 1.1, <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use local_aws::server::Service;
@@ -13,6 +14,7 @@ use crate::{Ecs, clusters, creation, definitions, services, tags, tasks};
 /// What every `X-Amz-Target` of ECS starts with.
 const TARGET: &str = "AmazonEC2ContainerServiceV20141113.";
 
+#[async_trait]
 impl Service for Ecs {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let (status, body) = match answer(self, &request).await {

@@ -1,5 +1,6 @@
 //! Requests in and answers out: a signed form goes in, XML comes out.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use local_aws::auth::Caller;
@@ -11,6 +12,7 @@ use crate::error::ApiError;
 use crate::form::Form;
 use crate::xml;
 
+#[async_trait]
 impl Service for Elb {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let mut form = Form::parse(request.body());

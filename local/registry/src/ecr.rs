@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -137,6 +138,7 @@ impl From<Refusal> for EcrError {
     }
 }
 
+#[async_trait]
 impl Service for Ecr {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         if let Some(place) = request.uri().path().strip_prefix(STORE) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
@@ -50,6 +51,7 @@ struct Trace {
     resource: String,
 }
 
+#[async_trait]
 impl<W: World> Service for StepFunctions<W> {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let mut trace = Trace { action: String::new(), caller: String::new(), resource: "*".into() };

@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_credential_types::Credentials;
 use local_aws::upstream::{Session, Upstream};
-use mayfly_lambda::{Clock, Environment, Randomness};
+use mayfly_lambda::{Clock, Environment, Handler, Randomness};
 use serde_json::json;
 
 use crate::phases::Phases;
 use crate::router::Router;
-use crate::steps::{Handler, step};
+use crate::steps::step;
 use crate::wire::{Fates, Invocation, Wire};
 use crate::witness::OnBehalfOf;
 
@@ -183,10 +183,11 @@ impl Lambda {
         };
         match ended {
             Some(Ok(Ok(output))) => {
+                let output = output.get().to_owned();
                 reused(Ran::Answered(self.config.phases.aged(&function.folder, output)), warm)
             }
             Some(Ok(Err(thrown))) => {
-                let body = json!({ "errorType": thrown.error_type, "errorMessage": thrown.message });
+                let body = json!({ "errorType": thrown.error_type, "errorMessage": thrown.error_message });
                 reused(Ran::Threw(body.to_string()), warm)
             }
             Some(Err(_)) => Ok(self.timed_out(&function)),

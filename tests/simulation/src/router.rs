@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -62,6 +63,7 @@ impl Router {
     }
 }
 
+#[async_trait]
 impl Service for Router {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let service = service(&request);

@@ -1,119 +1,68 @@
 //! Every step of `functions/`, by its function's name.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use mayfly_lambda::{Environment, Step, invoke};
-
-/// A step in an execution environment of its function.
-pub trait Handler: Send + Sync {
-    /// Calls it as Lambda does: gives its output, or an error's name and message.
-    fn invoke<'a>(
-        &'a self,
-        payload: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<String, Thrown>> + Send + 'a>>;
-}
-
-/// What a handler threw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thrown {
-    /// The error's name, which a machine matches.
-    pub error_type: String,
-    /// What it says.
-    pub message: String,
-}
-
-impl<S: Step + Send + Sync> Handler for S {
-    fn invoke<'a>(
-        &'a self,
-        payload: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<String, Thrown>> + Send + 'a>> {
-        Box::pin(async move {
-            match invoke(self, payload).await {
-                Ok(output) => Ok(output.get().to_owned()),
-                Err(thrown) => Err(Thrown { error_type: thrown.error_type, message: thrown.error_message }),
-            }
-        })
-    }
-}
-
-/// How a step is made in a new execution environment.
-pub struct Recipe {
-    /// Whether the SDK may repeat its calls by itself.
-    pub sdk_retries: bool,
-    /// Makes it.
-    pub new: fn(&Environment) -> Result<Box<dyn Handler>, String>,
-}
-
-fn recipe<S: Step + Send + Sync + 'static>() -> Recipe {
-    Recipe { sdk_retries: S::SDK_RETRIES, new: |environment| Ok(Box::new(S::new(environment)?)) }
-}
+use mayfly_lambda::Recipe;
 
 /// How the step of `function`, a folder of `functions/`, is made.
 #[allow(clippy::too_many_lines, reason = "a line for each function")]
-pub fn step(function: &str) -> Option<Recipe> {
+pub fn step(function: &str) -> Option<&'static Recipe> {
     Some(match function {
-        "abort-uploads" => recipe::<abort_uploads::AbortUploads>(),
-        "allocate-address" => recipe::<allocate_address::AllocateAddress>(),
-        "associate-route-table" => recipe::<associate_route_table::AssociateRouteTable>(),
-        "attach-internet-gateway" => recipe::<attach_internet_gateway::AttachInternetGateway>(),
-        "authorize-ingress" => recipe::<authorize_ingress::AuthorizeIngress>(),
-        "begin-service" => recipe::<begin_service::BeginService>(),
-        "check-endpoints" => recipe::<check_endpoints::CheckEndpoints>(),
-        "check-ipv6-block" => recipe::<check_ipv6_block::CheckIpv6Block>(),
-        "check-load-balancer" => recipe::<check_load_balancer::CheckLoadBalancer>(),
-        "check-nat-gateway" => recipe::<check_nat_gateway::CheckNatGateway>(),
-        "check-service" => recipe::<check_service::CheckService>(),
-        "collect-result" => recipe::<collect_result::CollectResult>(),
-        "conclude-job" => recipe::<conclude_job::ConcludeJob>(),
-        "create-cluster" => recipe::<create_cluster::CreateCluster>(),
-        "create-egress-only-internet-gateway" => {
-            recipe::<create_egress_only_internet_gateway::CreateEgressOnlyInternetGateway>()
-        }
-        "create-endpoints" => recipe::<create_endpoints::CreateEndpoints>(),
-        "create-internet-gateway" => recipe::<create_internet_gateway::CreateInternetGateway>(),
-        "create-listeners" => recipe::<create_listeners::CreateListeners>(),
-        "create-load-balancer" => recipe::<create_load_balancer::CreateLoadBalancer>(),
-        "create-nat-gateway" => recipe::<create_nat_gateway::CreateNatGateway>(),
-        "create-queue" => recipe::<create_queue::CreateQueue>(),
-        "create-route" => recipe::<create_route::CreateRoute>(),
-        "create-route-table" => recipe::<create_route_table::CreateRouteTable>(),
-        "create-security-group" => recipe::<create_security_group::CreateSecurityGroup>(),
-        "create-service" => recipe::<create_service::CreateService>(),
-        "create-subnet" => recipe::<create_subnet::CreateSubnet>(),
-        "create-target-groups" => recipe::<create_target_groups::CreateTargetGroups>(),
-        "create-vpc" => recipe::<create_vpc::CreateVpc>(),
-        "delete-cluster" => recipe::<delete_cluster::DeleteCluster>(),
-        "delete-egress-only-internet-gateway" => {
-            recipe::<delete_egress_only_internet_gateway::DeleteEgressOnlyInternetGateway>()
-        }
-        "delete-endpoints" => recipe::<delete_endpoints::DeleteEndpoints>(),
-        "delete-internet-gateway" => recipe::<delete_internet_gateway::DeleteInternetGateway>(),
-        "delete-load-balancer" => recipe::<delete_load_balancer::DeleteLoadBalancer>(),
-        "delete-nat-gateway" => recipe::<delete_nat_gateway::DeleteNatGateway>(),
-        "delete-queue" => recipe::<delete_queue::DeleteQueue>(),
-        "delete-route-tables" => recipe::<delete_route_tables::DeleteRouteTables>(),
-        "delete-security-groups" => recipe::<delete_security_groups::DeleteSecurityGroups>(),
-        "delete-service" => recipe::<delete_service::DeleteService>(),
-        "delete-subnets" => recipe::<delete_subnets::DeleteSubnets>(),
-        "delete-target-groups" => recipe::<delete_target_groups::DeleteTargetGroups>(),
-        "delete-task" => recipe::<delete_task::DeleteTask>(),
-        "delete-vpc" => recipe::<delete_vpc::DeleteVpc>(),
-        "dispatch-job" => recipe::<dispatch_job::DispatchJob>(),
-        "enable-dns-hostnames" => recipe::<enable_dns_hostnames::EnableDnsHostnames>(),
-        "end-service" => recipe::<end_service::EndService>(),
-        "extend-service" => recipe::<extend_service::ExtendService>(),
-        "find-leftovers" => recipe::<find_leftovers::FindLeftovers>(),
-        "find-task" => recipe::<find_task::FindTask>(),
-        "handle-report" => recipe::<handle_report::HandleReport>(),
-        "handle-running-task" => recipe::<handle_running_task::HandleRunningTask>(),
-        "handle-stopped-task" => recipe::<handle_stopped_task::HandleStoppedTask>(),
-        "keep-service" => recipe::<keep_service::KeepService>(),
-        "plan-job" => recipe::<plan_job::PlanJob>(),
-        "register-task" => recipe::<register_task::RegisterTask>(),
-        "release-address" => recipe::<release_address::ReleaseAddress>(),
-        "stop-execution" => recipe::<stop_execution::StopExecution>(),
-        "sweep-expired" => recipe::<sweep_expired::SweepExpired>(),
+        "abort-uploads" => &abort_uploads::STEP,
+        "allocate-address" => &allocate_address::STEP,
+        "associate-route-table" => &associate_route_table::STEP,
+        "attach-internet-gateway" => &attach_internet_gateway::STEP,
+        "authorize-ingress" => &authorize_ingress::STEP,
+        "begin-service" => &begin_service::STEP,
+        "check-endpoints" => &check_endpoints::STEP,
+        "check-ipv6-block" => &check_ipv6_block::STEP,
+        "check-load-balancer" => &check_load_balancer::STEP,
+        "check-nat-gateway" => &check_nat_gateway::STEP,
+        "check-service" => &check_service::STEP,
+        "collect-result" => &collect_result::STEP,
+        "conclude-job" => &conclude_job::STEP,
+        "create-cluster" => &create_cluster::STEP,
+        "create-egress-only-internet-gateway" => &create_egress_only_internet_gateway::STEP,
+        "create-endpoints" => &create_endpoints::STEP,
+        "create-internet-gateway" => &create_internet_gateway::STEP,
+        "create-listeners" => &create_listeners::STEP,
+        "create-load-balancer" => &create_load_balancer::STEP,
+        "create-nat-gateway" => &create_nat_gateway::STEP,
+        "create-queue" => &create_queue::STEP,
+        "create-route" => &create_route::STEP,
+        "create-route-table" => &create_route_table::STEP,
+        "create-security-group" => &create_security_group::STEP,
+        "create-service" => &create_service::STEP,
+        "create-subnet" => &create_subnet::STEP,
+        "create-target-groups" => &create_target_groups::STEP,
+        "create-vpc" => &create_vpc::STEP,
+        "delete-cluster" => &delete_cluster::STEP,
+        "delete-egress-only-internet-gateway" => &delete_egress_only_internet_gateway::STEP,
+        "delete-endpoints" => &delete_endpoints::STEP,
+        "delete-internet-gateway" => &delete_internet_gateway::STEP,
+        "delete-load-balancer" => &delete_load_balancer::STEP,
+        "delete-nat-gateway" => &delete_nat_gateway::STEP,
+        "delete-queue" => &delete_queue::STEP,
+        "delete-route-tables" => &delete_route_tables::STEP,
+        "delete-security-groups" => &delete_security_groups::STEP,
+        "delete-service" => &delete_service::STEP,
+        "delete-subnets" => &delete_subnets::STEP,
+        "delete-target-groups" => &delete_target_groups::STEP,
+        "delete-task" => &delete_task::STEP,
+        "delete-vpc" => &delete_vpc::STEP,
+        "dispatch-job" => &dispatch_job::STEP,
+        "enable-dns-hostnames" => &enable_dns_hostnames::STEP,
+        "end-service" => &end_service::STEP,
+        "extend-service" => &extend_service::STEP,
+        "find-leftovers" => &find_leftovers::STEP,
+        "find-task" => &find_task::STEP,
+        "handle-report" => &handle_report::STEP,
+        "handle-running-task" => &handle_running_task::STEP,
+        "handle-stopped-task" => &handle_stopped_task::STEP,
+        "keep-service" => &keep_service::STEP,
+        "plan-job" => &plan_job::STEP,
+        "register-task" => &register_task::STEP,
+        "release-address" => &release_address::STEP,
+        "stop-execution" => &stop_execution::STEP,
+        "sweep-expired" => &sweep_expired::STEP,
         _ => return None,
     })
 }

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use local_aws::policy::Context;
@@ -212,6 +213,7 @@ impl CloudWatchLogs {
     }
 }
 
+#[async_trait]
 impl Service for CloudWatchLogs {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let stream = |_: &str, body: &Value| self.arn(body);

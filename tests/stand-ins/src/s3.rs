@@ -6,6 +6,7 @@ pub mod objects;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use async_trait::async_trait;
 use aws_smithy_types::date_time::{DateTime, Format};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -227,6 +228,7 @@ impl S3 {
     }
 }
 
+#[async_trait]
 impl Service for S3 {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let Config { around: Surroundings { upstream, calls, .. }, buckets, .. } = &self.0;

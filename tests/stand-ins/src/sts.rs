@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -161,6 +162,7 @@ impl Sts {
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const MIXED: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+#[async_trait]
 impl Service for Sts {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let Surroundings { upstream, guard, calls } = &self.config.around;

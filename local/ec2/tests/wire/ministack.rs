@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use local_aws::server::Service;
@@ -21,6 +22,7 @@ pub const GATEWAY: &str = "igw-1";
 #[derive(Clone, Debug)]
 pub struct MiniStack;
 
+#[async_trait]
 impl Service for MiniStack {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         Response::new(answer(request.body()).into())

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use local_aws::server::Service;
@@ -28,6 +29,7 @@ pub struct Seen {
 #[derive(Clone)]
 pub struct MiniStack(pub Arc<Mutex<Seen>>);
 
+#[async_trait]
 impl Service for MiniStack {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let target = request.headers().get("x-amz-target").map(|target| target.to_str().unwrap());

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use aws_sdk_ec2::types::{IpPermission, IpRange};
 use aws_sdk_elasticloadbalancingv2::Client;
@@ -65,6 +66,7 @@ pub struct Network {
 #[derive(Clone)]
 struct NoNetworks;
 
+#[async_trait]
 impl Service for NoNetworks {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         if request.headers().contains_key("x-amz-target") {

@@ -1,5 +1,6 @@
 //! `PutEvents`, as clients of the SDK call it.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use local_aws::events::event;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use crate::bus::Bus;
 use crate::json::{Asked, Refused, answer, check_range};
 
+#[async_trait]
 impl Service for Bus {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let resource = |_: &str, body: &Value| self.arn(&body["Entries"][0]);

@@ -1,5 +1,6 @@
 //! Requests in and answers out.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use local_aws::policy::Context;
@@ -13,6 +14,7 @@ use super::table::Now;
 use super::value::Item;
 use crate::json::{Asked, answer};
 
+#[async_trait]
 impl Service for DynamoDb {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let table = |_: &str, body: &Value| self.arn(body["TableName"].as_str().unwrap_or_default());

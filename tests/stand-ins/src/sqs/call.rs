@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use local_aws::policy::Context;
@@ -64,6 +65,7 @@ struct OfReceipt {
     visibility_timeout: Option<u64>,
 }
 
+#[async_trait]
 impl Service for Sqs {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let queue = |action: &str, body: &Value| match action {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -42,6 +43,7 @@ struct Queues {
     reports: mpsc::UnboundedSender<String>,
 }
 
+#[async_trait]
 impl Service for Queues {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let action = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
@@ -73,6 +75,7 @@ impl Service for Queues {
 #[derive(Clone)]
 struct Local;
 
+#[async_trait]
 impl Service for Local {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let answer = match request.uri().path() {
