@@ -252,25 +252,25 @@ impl Account {
     pub async fn deploy(&self, name: &str, parameters: &[(&str, &str)]) -> Result<Stack> {
         let stack = Stack::deploy(&self.upstream, name, parameters).await?;
         self.publish(&stack);
-        for queue in stack.of_kind("AWS::SQS::Queue")? {
+        for queue in stack.of_kind("AWS::SQS::Queue") {
             let name = stack.arn(&queue).rsplit(':').next().unwrap_or_default();
             let made = self.sqs.make_queue(name, &stack.properties(&queue)?);
             made.map_err(|refused| anyhow::anyhow!("{}: {}", refused.code, refused.message))?;
         }
-        for table in stack.of_kind("AWS::DynamoDB::Table")? {
+        for table in stack.of_kind("AWS::DynamoDB::Table") {
             let properties = stack.properties(&table)?;
             let key = properties["KeySchema"][0]["AttributeName"].as_str().context("a key")?;
             let ttl =
                 properties["TimeToLiveSpecification"]["AttributeName"].as_str().context("a time to live")?;
             self.dynamodb.make_table(stack.id(&table), key, ttl);
         }
-        for group in stack.of_kind("AWS::Logs::LogGroup")? {
+        for group in stack.of_kind("AWS::Logs::LogGroup") {
             self.logs.make_group(stack.id(&group));
         }
-        for rule in stack.of_kind("AWS::Events::Rule")? {
+        for rule in stack.of_kind("AWS::Events::Rule") {
             self.bus.put_rule(Rule::new(stack.id(&rule), stack.arn(&rule), &stack.properties(&rule)?)?);
         }
-        for mapping in stack.of_kind("AWS::Lambda::EventSourceMapping")? {
+        for mapping in stack.of_kind("AWS::Lambda::EventSourceMapping") {
             let properties = stack.properties(&mapping)?;
             let number = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
             let function = properties["FunctionName"].as_str().context("a function")?;

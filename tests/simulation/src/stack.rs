@@ -53,13 +53,13 @@ impl Stack {
     pub async fn deploy(upstream: &Upstream, name: &str, parameters: &[(&str, &str)]) -> Result<Self> {
         let template = Template::new(name, &upstream.region, &upstream.account, parameters)?;
         let mut physical = BTreeMap::new();
-        for resource in template.resources()? {
+        for resource in template.resources() {
             if let Some(named) = named(upstream, name, resource.id, resource.kind) {
                 physical.insert(resource.id.to_owned(), named);
             }
         }
         // A queue's name, a bucket's and a machine's are texts of the template; only what these refer to comes later.
-        for resource in template.resources()? {
+        for resource in template.resources() {
             let property = match resource.kind {
                 "AWS::StepFunctions::StateMachine" => "StateMachineName",
                 "AWS::Logs::LogGroup" => "LogGroupName",
@@ -118,32 +118,24 @@ impl Stack {
     /// # Errors
     /// Where they refer to what is not there.
     pub fn properties(&self, logical: &str) -> Result<Value> {
-        let resources = self.template.resources()?;
-        let resource = resources.iter().find(|resource| resource.id == logical);
-        let properties = resource.with_context(|| format!("the template has no {logical}"))?.properties;
+        let properties = self.template.properties(logical);
+        let properties = properties.with_context(|| format!("the template has no {logical}"))?;
         self.template.resolve(properties, &self.physical).with_context(|| logical.to_owned())
     }
 
     /// The logical ids of the resources of a kind.
-    ///
-    /// # Errors
-    /// Where a condition cannot be told.
-    pub fn of_kind(&self, kind: &str) -> Result<Vec<String>> {
-        let resources = self.template.resources()?;
-        Ok(resources
-            .iter()
-            .filter(|resource| resource.kind == kind)
-            .map(|resource| resource.id.to_owned())
-            .collect())
+    pub fn of_kind(&self, kind: &str) -> Vec<String> {
+        let resources = self.template.resources().filter(|resource| resource.kind == kind);
+        resources.map(|resource| resource.id.to_owned()).collect()
     }
 
     fn read_roles(&mut self) -> Result<()> {
         let arns: BTreeMap<String, String> = self
-            .of_kind("AWS::IAM::Role")?
+            .of_kind("AWS::IAM::Role")
             .into_iter()
             .map(|logical| (self.id(&logical).to_owned(), self.arn(&logical).to_owned()))
             .collect();
-        for logical in self.of_kind("AWS::IAM::Role")? {
+        for logical in self.of_kind("AWS::IAM::Role") {
             let properties = self.properties(&logical)?;
             let arn = self.arn(&logical).to_owned();
             self.trust.insert(arn.clone(), properties["AssumeRolePolicyDocument"].clone());
@@ -151,7 +143,7 @@ impl Stack {
             let policies = policies.map(|policy| parse(&policy["PolicyDocument"]));
             self.policies.insert(arn, policies.collect::<Result<_>>().with_context(|| logical.clone())?);
         }
-        for logical in self.of_kind("AWS::IAM::Policy")? {
+        for logical in self.of_kind("AWS::IAM::Policy") {
             let properties = self.properties(&logical)?;
             for role in properties["Roles"].as_array().into_iter().flatten() {
                 let arn = role.as_str().and_then(|name| arns.get(name)).context("a role of the stack")?;
@@ -162,7 +154,7 @@ impl Stack {
     }
 
     fn read_functions(&mut self) -> Result<()> {
-        for logical in self.of_kind("AWS::Lambda::Function")? {
+        for logical in self.of_kind("AWS::Lambda::Function") {
             let properties = self.properties(&logical)?;
             let variables = properties["Environment"]["Variables"].as_object().into_iter().flatten();
             self.functions.push(Function {
@@ -179,14 +171,13 @@ impl Stack {
     }
 
     fn read_machines(&mut self, upstream: &Upstream) -> Result<()> {
-        for logical in self.of_kind("AWS::StepFunctions::StateMachine")? {
+        for logical in self.of_kind("AWS::StepFunctions::StateMachine") {
             let properties = self.properties(&logical)?;
             let arn = self.arn(&logical).to_owned();
             let file = DEFINITIONS.iter().find(|(file, _)| arn.ends_with(&format!("-{file}")));
-            let mut definition = file.with_context(|| format!("no definition of {arn}"))?.1.to_owned();
-            for (name, value) in properties["DefinitionSubstitutions"].as_object().into_iter().flatten() {
-                definition = definition.replace(&format!("${{{name}}}"), value.as_str().unwrap_or_default());
-            }
+            let definition = file.with_context(|| format!("no definition of {arn}"))?.1;
+            let own = &properties["DefinitionSubstitutions"];
+            let definition = self.template.substitute(definition, own, &self.physical)?;
             self.machines.insert(
                 arn.clone(),
                 Source {
@@ -290,7 +281,7 @@ async fn make_network(
     let config = root(upstream);
     let (ec2, ecs) = (aws_sdk_ec2::Client::new(&config), aws_sdk_ecs::Client::new(&config));
     for kind in ORDER {
-        for resource in template.resources()?.into_iter().filter(|resource| resource.kind == kind) {
+        for resource in template.resources().filter(|resource| resource.kind == kind) {
             let given = template.resolve(resource.properties, physical)?;
             let text = |name: &str| given[name].as_str().map(str::to_owned);
             let mut attributes = BTreeMap::new();

@@ -24,8 +24,11 @@ pub struct Physical {
 /// The template, with the values of its parameters.
 #[derive(Clone, Debug)]
 pub struct Template {
+    /// All but its resources.
     document: Value,
     values: BTreeMap<String, Value>,
+    /// Those whose condition holds.
+    resources: Map<String, Value>,
 }
 
 /// One resource of the template.
@@ -45,7 +48,8 @@ impl Template {
     /// # Errors
     /// Where the template has no such parameter.
     pub fn new(name: &str, region: &str, account: &str, parameters: &[(&str, &str)]) -> Result<Self> {
-        let document: Value = serde_json::from_str(TRANSFORMED).context("tests/simulation/template.json")?;
+        let mut document: Value =
+            serde_json::from_str(TRANSFORMED).context("tests/simulation/template.json")?;
         let mut values = BTreeMap::from(
             [
                 ("AWS::StackName", name),
@@ -73,23 +77,28 @@ impl Template {
             let value = if is_list { json!(value.split(',').collect::<Vec<_>>()) } else { json!(value) };
             values.insert(name.clone(), value);
         }
-        Ok(Self { document, values })
+        let all = document["Resources"].as_object_mut().map(std::mem::take);
+        let mut template = Self { document, values, resources: Map::new() };
+        for (id, resource) in all.context("the template has resources")? {
+            if resource["Condition"].as_str().map_or(Ok(true), |name| template.condition(name))? {
+                template.resources.insert(id, resource);
+            }
+        }
+        Ok(template)
     }
 
     /// The resources whose condition holds, in the template's order.
-    ///
-    /// # Errors
-    /// Where a condition cannot be told.
-    pub fn resources(&self) -> Result<Vec<Resource<'_>>> {
-        let all = self.document["Resources"].as_object().context("the template has resources")?;
-        let mut made = Vec::new();
-        for (id, resource) in all {
-            if resource["Condition"].as_str().map_or(Ok(true), |name| self.condition(name))? {
-                let kind = resource["Type"].as_str().with_context(|| format!("{id} has a type"))?;
-                made.push(Resource { id, kind, properties: &resource["Properties"] });
-            }
-        }
-        Ok(made)
+    pub fn resources(&self) -> impl Iterator<Item = Resource<'_>> {
+        self.resources.iter().map(|(id, resource)| Resource {
+            id,
+            kind: resource["Type"].as_str().unwrap_or_default(),
+            properties: &resource["Properties"],
+        })
+    }
+
+    /// What the template says of the resource `id`, unresolved; nothing where there is none or its condition does not hold.
+    pub fn properties(&self, id: &str) -> Option<&Value> {
+        Some(&self.resources.get(id)?["Properties"])
     }
 
     fn condition(&self, name: &str) -> Result<bool> {
@@ -216,8 +225,16 @@ impl Template {
         }
     }
 
-    /// `${NAME}`, `${ID.ATTRIBUTE}` and `${!LITERAL}`.
-    fn substitute(&self, text: &str, own: &Value, physical: &BTreeMap<String, Physical>) -> Result<String> {
+    /// `text` with the values of `${NAME}`, which may be one of `own`, `${ID.ATTRIBUTE}` and `${!LITERAL}` in it.
+    ///
+    /// # Errors
+    /// Where a brace is not closed, or a name is not known or no text.
+    pub fn substitute(
+        &self,
+        text: &str,
+        own: &Value,
+        physical: &BTreeMap<String, Physical>,
+    ) -> Result<String> {
         let (mut substituted, mut rest) = (String::new(), text);
         while let Some((before, after)) = rest.split_once("${") {
             substituted += before;

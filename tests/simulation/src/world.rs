@@ -165,7 +165,7 @@ impl Reached {
             return allowed.map_err(|refusal| refusal.message);
         }
         let admitted = self.stacks.find(|stack| {
-            let permissions = stack.of_kind("AWS::Lambda::Permission").ok()?;
+            let permissions = stack.of_kind("AWS::Lambda::Permission");
             let of_rule = |logical: &String| {
                 let properties = stack.properties(logical).unwrap_or_default();
                 let name = properties["FunctionName"].as_str().unwrap_or_default();

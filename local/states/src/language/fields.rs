@@ -38,6 +38,27 @@ impl Fields {
         self.map.shift_remove(name)
     }
 
+    /// Takes an object that must be there. Unlike [`need`](Self::need) this copies nothing of it, however deep it is.
+    pub fn object(&mut self, name: &str) -> Result<Map<String, Value>, String> {
+        match self.raw(name) {
+            Some(Value::Object(map)) => Ok(map),
+            Some(other) => Err(self.error(&format!("field '{name}': must be an object, not {other}"))),
+            None => Err(self.error(&format!("field '{name}' is missing"))),
+        }
+    }
+
+    /// Takes an array that must be there and has elements, as [`object`](Self::object) does.
+    pub fn array(&mut self, name: &str) -> Result<Vec<Value>, String> {
+        match self.raw(name) {
+            Some(Value::Array(items)) if items.is_empty() => {
+                Err(self.error(&format!("field '{name}' is empty")))
+            }
+            Some(Value::Array(items)) => Ok(items),
+            Some(other) => Err(self.error(&format!("field '{name}': must be an array, not {other}"))),
+            None => Err(self.error(&format!("field '{name}' is missing"))),
+        }
+    }
+
     /// Takes a field that may be absent.
     pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, String> {
         self.take_with(name, |value: Value| serde_json::from_value(value).map_err(|error| error.to_string()))

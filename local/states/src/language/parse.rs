@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::choice::{self, Rule};
 use super::definition::{
@@ -61,9 +61,8 @@ fn positive(seconds: u64) -> Result<u64, String> {
 /// Takes StartAt and States; `names` are those of the whole machine, which must all differ.
 fn take_scope(fields: &mut Fields, names: &mut BTreeSet<String>) -> Result<Scope, String> {
     let start_at: String = fields.need("StartAt")?;
-    let raw: Map<String, Value> = fields.need("States")?;
     let mut states = BTreeMap::new();
-    for (name, value) in raw {
+    for (name, value) in fields.object("States")? {
         if name.is_empty() || name.chars().count() > MAX_NAME {
             return Err(
                 fields.error(&format!("the state name '{name}' must have 1 to {MAX_NAME} characters"))
@@ -164,7 +163,8 @@ fn take_path(fields: &mut Fields, name: &str) -> Result<Option<Path>, String> {
 }
 
 fn take_template(fields: &mut Fields, name: &str) -> Result<Option<Template>, String> {
-    fields.take_with(name, Template::parse)
+    let template = fields.raw(name).map(Template::parse).transpose();
+    template.map_err(|error| fields.error(&format!("field '{name}': {error}")))
 }
 
 /// `name`, or `namePath` with an expression.
@@ -199,12 +199,8 @@ fn take_task(fields: &mut Fields) -> Result<Work, String> {
 }
 
 fn take_parallel(fields: &mut Fields, names: &mut BTreeSet<String>) -> Result<Work, String> {
-    let raw: Vec<Value> = fields.need("Branches")?;
-    if raw.is_empty() {
-        return Err(fields.error("field 'Branches' is empty"));
-    }
-    let mut branches = Vec::with_capacity(raw.len());
-    for (at, branch) in raw.into_iter().enumerate() {
+    let mut branches = Vec::new();
+    for (at, branch) in fields.array("Branches")?.into_iter().enumerate() {
         let mut branch = Fields::of(branch, format!("{}, Branches[{at}]", fields.place()))?;
         branch.take::<String>("Comment")?;
         branches.push(take_scope(&mut branch, names)?);
@@ -225,12 +221,8 @@ fn take_work(fields: &mut Fields, effort: Effort) -> Result<Work, String> {
 }
 
 fn take_choice(fields: &mut Fields) -> Result<Choice, String> {
-    let raw: Vec<Value> = fields.need("Choices")?;
-    if raw.is_empty() {
-        return Err(fields.error("field 'Choices' is empty"));
-    }
-    let mut rules = Vec::with_capacity(raw.len());
-    for (at, rule) in raw.into_iter().enumerate() {
+    let mut rules = Vec::new();
+    for (at, rule) in fields.array("Choices")?.into_iter().enumerate() {
         let mut rule = Fields::of(rule, format!("{}, Choices[{at}]", fields.place()))?;
         let next = rule.need("Next")?;
         rules.push((Rule::parse(&mut rule)?, next));
