@@ -10,7 +10,7 @@ const TESTS: [&str; 2] = ["tests/e2e", "tests/simulation/simulate"];
 /// What all of them may use.
 const SUPPORT: &str = "support";
 /// What is no behaviour: the program of the simulation.
-const PROGRAM: [&str; 4] = ["main.rs", "mutants.rs", "randomness.rs", "trials.rs"];
+const PROGRAM: [&str; 5] = ["main.rs", "matrix.rs", "mutants.rs", "randomness.rs", "trials.rs"];
 
 /// The classes that no `classes.rs` is about: `invalid_documents.rs`, `command_fails.rs`, and the worker's `command.rs`,
 /// where a test can play the disk.

@@ -20,6 +20,7 @@ mod slow_to_go; // what AWS is slow to delete holds up no teardown and deceives 
 mod stopped; // a job that is stopped, wherever it stands, leaves nothing
 mod swept; // the sweeper finds what every other teardown has missed
 
+mod matrix; // every single fault, and every stop, of a job
 mod mutants; // mistakes that are made again are found
 mod randomness; // what is random follows from a seed
 mod trials; // what `make test` runs of all
@@ -28,15 +29,15 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Parser};
 use mayfly_simulation::circumstance::Circumstance;
 use mayfly_simulation::draw;
-use mayfly_simulation::faults::{Fault, Made, What};
+use mayfly_simulation::faults::{Fault, What};
 use mayfly_simulation::load::carry;
 use mayfly_simulation::run::{Report, Scenario, Visit, play};
 use serde::{Deserialize, Serialize};
@@ -48,10 +49,10 @@ use crate::support::behaviour::ARGUMENT;
 const SIDE_BY_SIDE: usize = 2;
 
 /// By which arguments this is more than a test.
-const COMMANDS: [&str; 6] = ["--seed", "--matrix", "--load", "--mutants", "--one", ARGUMENT];
+const COMMANDS: [&str; 7] = ["--seed", "--matrix", "--load", "--mutants", "--one", "--trunk", ARGUMENT];
 
 #[derive(Debug, Parser)]
-#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "load", "mutants", "one", "behaviour"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["seed", "matrix", "load", "mutants", "one", "trunk", "behaviour"])))]
 struct Arguments {
     /// The first seed.
     #[arg(long)]
@@ -71,6 +72,9 @@ struct Arguments {
     /// One run in this process, as JSON; what it came to is written as JSON.
     #[arg(long, hide = true)]
     one: Option<String>,
+    /// A run from which others branch off in this process, as JSON; what each came to is written as JSON.
+    #[arg(long, hide = true)]
+    trunk: Option<String>,
     /// One behaviour in this process, by its name.
     #[arg(long, hide = true)]
     behaviour: Option<String>,
@@ -107,6 +111,11 @@ struct Stop {
 }
 
 impl Order {
+    /// As it is given to a process.
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("it has nothing that JSON has not")
+    }
+
     /// Whether nothing goes wrong that keeps a job from succeeding: at most one fault, which is no refusal.
     fn is_bearable(&self) -> bool {
         let is_bearable = |faults: &Vec<Fault>| matches!(&faults[..], [fault] if fault.what != What::Denied);
@@ -134,7 +143,8 @@ fn main() -> Result<ExitCode> {
             libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials::all_trials()).exit_code()
         );
     }
-    let Arguments { seed, runs, matrix: mode, load, mutants, one: order, behaviour } = Arguments::parse();
+    let Arguments { seed, runs, matrix: mode, load, mutants, one: order, trunk, behaviour } =
+        Arguments::parse();
     if let Some(jobs) = load {
         randomness::seed(0);
         let load = runtime()?.block_on(carry(jobs))?;
@@ -144,6 +154,9 @@ fn main() -> Result<ExitCode> {
     if let Some(order) = order {
         return one(serde_json::from_str(&order)?);
     }
+    if let Some(trunk) = trunk {
+        return matrix::play_trunk(serde_json::from_str(&trunk)?);
+    }
     if let Some(name) = behaviour {
         let found = trials::behaviours().into_iter().find(|behaviour| behaviour.name() == name);
         return found.with_context(|| format!("there is no {name}"))?.run();
@@ -151,11 +164,11 @@ fn main() -> Result<ExitCode> {
     if let Some(names) = mutants {
         return mutants::find_all(&names);
     }
-    let orders = match mode {
-        Some(mode) => matrix(&mode)?,
-        None => seeds(seed.unwrap_or_default(), runs),
+    let has_found = match mode {
+        Some(mode) => matrix::run(&mode)?,
+        None => run(&seeds(seed.unwrap_or_default(), runs))?,
     };
-    Ok(if run(&orders)? { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if has_found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// The runs of `runs` seeds.
@@ -193,7 +206,7 @@ fn elsewhere(order: &Order) -> Result<(String, Report)> {
 fn elsewhere_by(program: &Path, order: &Order) -> Result<(String, Report)> {
     let arguments = match &order.behaviour {
         Some(name) => [ARGUMENT.to_owned(), name.clone()],
-        None => ["--one".to_owned(), serde_json::to_string(order)?],
+        None => ["--one".to_owned(), order.text()],
     };
     let output = Command::new(program)
         .args(arguments)
@@ -212,13 +225,18 @@ fn elsewhere_by(program: &Path, order: &Order) -> Result<(String, Report)> {
         let violation = (!is_over).then(|| format!("{what} ended with {}: {told}", output.status));
         Report { violations: violation.into_iter().collect(), ..Report::default() }
     });
+    judge(order, &mut report);
+    Ok((trace.to_owned(), report))
+}
+
+/// Adds what does not hold of a run of this order, besides what holds of every run.
+fn judge(order: &Order, report: &mut Report) {
     if order.is_bearable() {
-        report.violations.extend(unclean(&report));
+        report.violations.extend(unclean(report));
     }
     if let Some(stop) = &order.stop {
-        report.violations.extend(unstopped(stop, &report));
+        report.violations.extend(unstopped(stop, report));
     }
-    Ok((trace.to_owned(), report))
 }
 
 /// What a job comes to that nothing should have kept from succeeding, where it is not what it should be.
@@ -241,41 +259,6 @@ fn unstopped(stop: &Stop, report: &Report) -> Vec<String> {
     violations
 }
 
-/// Every fault of every call and run of a clean job, and its stop in the middle of every state.
-fn matrix(mode: &str) -> Result<Vec<Order>> {
-    let clean = Order { mode: Some(mode.to_owned()), with_made: true, ..Order::default() };
-    let (_, report) = elsewhere(&clean)?;
-    ensure!(report.violations.is_empty(), "a clean run of {mode} is none: {:#?}", report.violations);
-    ensure!(!report.made.is_empty(), "a clean run of {mode} makes no call");
-    let plain = Order { mode: Some(mode.to_owned()), ..Order::default() };
-    let around = |circumstance| Order { circumstances: Some(vec![circumstance]), ..plain.clone() };
-    let mut orders: Vec<_> = Circumstance::all().into_iter().map(around).collect();
-    orders.extend(swept(&around(Circumstance::Sweep(SWEPT)))?);
-    for made in &report.made {
-        let of = if made.at.call.is_some() { &What::OF_CALLS[..] } else { &What::OF_RUNS[..] };
-        let faults = of.iter().map(|what| vec![Fault { at: made.at.clone(), what: *what }]);
-        orders.extend(faults.map(|faults| Order { faults: Some(faults), ..plain.clone() }));
-    }
-    orders.extend(report.states.iter().filter_map(|visit| stopped_in(visit, &plain)));
-    Ok(orders)
-}
-
-/// When the sweep of a matrix begins, in seconds after the job.
-const SWEPT: u64 = 60;
-
-/// Every fault of every call of the sweep that comes while the job of `order` runs.
-fn swept(order: &Order) -> Result<Vec<Order>> {
-    let (_, report) = elsewhere(&Order { with_made: true, ..order.clone() })?;
-    let of_sweep = |made: &&Made| made.at.function == "sweep-expired" && made.at.visit == 0;
-    let mut orders = Vec::new();
-    for made in report.made.iter().filter(of_sweep) {
-        let of = if made.at.call.is_some() { &What::OF_CALLS[..] } else { &What::OF_RUNS[..] };
-        let faults = of.iter().map(|what| vec![Fault { at: made.at.clone(), what: *what }]);
-        orders.extend(faults.map(|faults| Order { faults: Some(faults), ..order.clone() }));
-    }
-    Ok(orders)
-}
-
 /// The same run, stopped in the middle of `visit`, which comes in it; none where that takes no time.
 fn stopped_in(visit: &Visit, order: &Order) -> Option<Order> {
     let length = visit.until? - visit.from;
@@ -291,54 +274,62 @@ type Found = (Order, Report);
 
 /// Runs all, two at a time, and shows some of the runs in which something does not hold. Gives whether there was one.
 fn run(orders: &[Order]) -> Result<bool> {
-    let (counted, found) = all(&std::env::current_exe()?, orders, false)?;
-    for (order, report) in found.iter().take(SHOWN) {
+    let counted = Mutex::new(Counted::of(orders.len()));
+    all(&std::env::current_exe()?, orders, &counted, false)?;
+    shown(counted)
+}
+
+/// Shows what was counted, and some of the runs in which something does not hold. Gives whether there was one.
+fn shown(counted: Mutex<Counted>) -> Result<bool> {
+    let mut counted = counted.into_inner().expect("no thread has panicked");
+    counted.found.sort_by_key(|(order, _)| order.seed);
+    for (order, report) in counted.found.iter().take(SHOWN) {
         show(&shortest(order, report)?, report);
     }
     println!("{counted}");
-    Ok(!found.is_empty())
+    Ok(!counted.found.is_empty())
 }
 
 /// Runs all by `program`, two at a time, or no more as soon as something does not hold.
-fn all(program: &Path, orders: &[Order], until_found: bool) -> Result<(Counted, Vec<Found>)> {
-    let (begun, next) = (Instant::now(), AtomicUsize::new(0));
-    let together: Mutex<(Counted, Vec<Found>)> = Mutex::default();
-    let run = || -> Result<()> {
+fn all(program: &Path, orders: &[Order], counted: &Mutex<Counted>, until_found: bool) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    side_by_side(|_| {
         while let Some(order) = orders.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (trace, report) = elsewhere_by(program, order)?;
             if !trace.is_empty() {
                 println!("{trace}");
             }
-            let (counted, found) = &mut *together.lock().expect("no thread panics while it counts");
-            counted.add(&report);
-            if counted.runs.is_multiple_of(AT_A_TIME) {
-                eprintln!("{} of {} runs in {} s", counted.runs, orders.len(), begun.elapsed().as_secs());
+            if until_found && !report.violations.is_empty() {
+                next.store(orders.len(), Ordering::Relaxed);
             }
-            if !report.violations.is_empty() {
-                found.push((order.clone(), report));
-                if until_found {
-                    next.store(orders.len(), Ordering::Relaxed);
-                }
-            }
+            lock(counted).add(order.clone(), report);
         }
         Ok(())
-    };
+    })
+}
+
+/// Does this for each of as many as go on at the same time, by its number.
+fn side_by_side(run: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(run)).collect();
+        let run = &run;
+        let threads: Vec<_> = (0..SIDE_BY_SIDE).map(|number| scope.spawn(move || run(number))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panics"))
-    })?;
-    let (mut counted, mut found) = together.into_inner().expect("no thread has panicked");
-    counted.took = begun.elapsed();
-    found.sort_by_key(|(order, _)| order.seed);
-    Ok((counted, found))
+    })
+}
+
+fn lock(counted: &Mutex<Counted>) -> MutexGuard<'_, Counted> {
+    counted.lock().expect("no thread panics while it counts")
 }
 
 /// After how many runs it is said how far it is.
 const AT_A_TIME: usize = 1000;
 
 /// What all runs together came to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counted {
+    begun: Instant,
+    of: usize,
+    found: Vec<Found>,
     runs: usize,
     by_end: BTreeMap<String, usize>,
     faults: usize,
@@ -347,11 +338,27 @@ struct Counted {
     lost: usize,
     untrue: usize,
     others: usize,
-    took: Duration,
 }
 
 impl Counted {
-    fn add(&mut self, report: &Report) {
+    /// None yet, of so many.
+    fn of(runs: usize) -> Self {
+        Self {
+            begun: Instant::now(),
+            of: runs,
+            found: Vec::new(),
+            runs: 0,
+            by_end: BTreeMap::new(),
+            faults: 0,
+            seconds: 0.0,
+            leaks: 0,
+            lost: 0,
+            untrue: 0,
+            others: 0,
+        }
+    }
+
+    fn add(&mut self, order: Order, report: Report) {
         self.runs += 1;
         let class = report.outcome.as_ref().and_then(|outcome| outcome["error"].as_str());
         *self.by_end.entry(class.unwrap_or(&report.status).to_owned()).or_default() += 1;
@@ -365,16 +372,22 @@ impl Counted {
             ["left", "lost result", "untrue outcome"].iter().any(|begin| violation.starts_with(begin))
         };
         self.others += usize::from(report.violations.iter().any(|violation| !known(&violation)));
+        if self.runs.is_multiple_of(AT_A_TIME) {
+            eprintln!("{} of {} runs in {} s", self.runs, self.of, self.begun.elapsed().as_secs());
+        }
+        if !report.violations.is_empty() {
+            self.found.push((order, report));
+        }
     }
 }
 
 impl Display for Counted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { runs, by_end, faults, seconds, leaks, lost, untrue, others, took } = self;
+        let Self { begun, runs, by_end, faults, seconds, leaks, lost, untrue, others, .. } = self;
         for (end, count) in by_end {
             write!(f, "{count} {end}, ")?;
         }
-        let (hours, took) = (seconds / 3600.0, took.as_secs_f64());
+        let (hours, took) = (seconds / 3600.0, begun.elapsed().as_secs_f64());
         writeln!(f, "{faults} faults, {hours:.0} hours of the cloud in {took:.0} s")?;
         write!(f, "{runs} runs, {leaks} leaks, {lost} lost results, {untrue} untrue outcomes")?;
         if *others > 0 { write!(f, ", {others} other violations") } else { Ok(()) }
@@ -430,5 +443,5 @@ fn show(order: &Order, report: &Report) {
     if let Some(Stop { after, machine, state }) = &order.stop {
         println!("  stopped after {after} ms, in {machine}'s {state}");
     }
-    println!("  again: --one '{}'", serde_json::to_string(order).unwrap_or_default());
+    println!("  again: --one '{}'", order.text());
 }

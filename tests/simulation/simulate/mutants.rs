@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,7 +15,7 @@ use mayfly_simulation::draw::MODES;
 use mayfly_simulation::faults::{Fault, Place, What};
 use serde_json::Value;
 
-use crate::{Found, Order, all, elsewhere, seeds, show, trials};
+use crate::{Counted, Found, Order, all, elsewhere, seeds, show, trials};
 
 /// How many runs it may take to find a mistake.
 const MOST_RUNS: usize = 2000;
@@ -131,7 +132,9 @@ fn while_under_way(calls: &[Place]) -> Vec<Fault> {
 
 /// The first run in which something does not hold, and how many there were up to it.
 fn first(program: &Path, orders: &[Order]) -> Result<Option<(usize, Found)>> {
-    let (_, found) = all(program, orders, true)?;
+    let counted = Mutex::new(Counted::of(orders.len()));
+    all(program, orders, &counted, true)?;
+    let found = counted.into_inner().expect("no thread has panicked").found;
     let place = |(order, _): &Found| orders.iter().position(|one| one == order).unwrap_or_default();
     Ok(found.into_iter().map(|found| (place(&found) + 1, found)).min_by_key(|(runs, _)| *runs))
 }

@@ -113,7 +113,7 @@ fn one_trace() -> Result<()> {
 }
 
 fn whole_matrix() -> Result<()> {
-    ensure!(!run(&matrix(MATRIX)?)?, "see above");
+    ensure!(!matrix::run(MATRIX)?, "see above");
     Ok(())
 }
 

@@ -1,6 +1,8 @@
-//! What goes wrong: a list of faults, or chance, which notes what it does so that the same can be done again by a list.
+//! What goes wrong: a list of faults, what somebody says who is asked, or chance. What is done is noted, so that the same can
+//! be done again by a list.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -63,7 +65,7 @@ pub enum What {
 
 impl What {
     /// What can happen to a call.
-    pub const OF_CALLS: [Self; 11] = [
+    const OF_CALLS: [Self; 11] = [
         Self::Throttled,
         Self::ServerError,
         Self::Denied,
@@ -77,8 +79,12 @@ impl What {
         Self::KilledAfter,
     ];
     /// What can happen to a run.
-    pub const OF_RUNS: [Self; 5] =
-        [Self::NotRun, Self::HeldUp(20), Self::Dies, Self::Hangs, Self::Unanswered];
+    const OF_RUNS: [Self; 5] = [Self::NotRun, Self::HeldUp(20), Self::Dies, Self::Hangs, Self::Unanswered];
+
+    /// What can happen there.
+    pub fn at(place: &Place) -> &'static [Self] {
+        if place.call.is_some() { &Self::OF_CALLS } else { &Self::OF_RUNS }
+    }
 }
 
 /// One thing that goes wrong.
@@ -112,12 +118,25 @@ pub struct Made {
     pub action: Option<String>,
 }
 
+/// Who is asked at every place what goes wrong there.
+pub trait Ask: Debug + Send + Sync {
+    /// What does, of what [can](What::at).
+    fn ask(&self, at: &Place) -> Option<What>;
+}
+
 /// Decides what goes wrong. Clones share what they have noted.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    chosen: Arc<BTreeMap<Place, What>>,
-    chance: Option<(u64, Rates)>,
+    source: Source,
     noted: Arc<Mutex<Noted>>,
+}
+
+/// Where what goes wrong comes from.
+#[derive(Clone, Debug)]
+enum Source {
+    Chosen(Arc<BTreeMap<Place, What>>),
+    Drawn(u64, Rates),
+    Asked(Arc<dyn Ask>),
 }
 
 #[derive(Debug, Default)]
@@ -132,12 +151,17 @@ impl Faults {
     /// Just these.
     pub fn chosen(faults: impl IntoIterator<Item = Fault>) -> Self {
         let chosen = faults.into_iter().map(|fault| (fault.at, fault.what)).collect();
-        Self { chosen: Arc::new(chosen), chance: None, noted: Arc::default() }
+        Self::from(Source::Chosen(Arc::new(chosen)))
     }
 
     /// By chance. Whether something goes wrong at a place depends on nothing but the seed and the place.
     pub fn drawn(seed: u64, rates: Rates) -> Self {
-        Self { chance: Some((seed, rates)), ..Self::chosen([]) }
+        Self::from(Source::Drawn(seed, rates))
+    }
+
+    /// What `whom` says.
+    pub fn asked(whom: Arc<dyn Ask>) -> Self {
+        Self::from(Source::Asked(whom))
     }
 
     /// Nothing goes wrong from now on.
@@ -167,19 +191,21 @@ impl Faults {
     }
 
     fn at(&self, at: Place, action: Option<String>) -> Option<What> {
-        let of = if at.call.is_some() { &What::OF_CALLS[..] } else { &What::OF_RUNS[..] };
         let mut noted = self.lock();
         noted.made.push(Made { at: at.clone(), action });
         if noted.is_over {
             return None;
         }
-        let what = self.chosen.get(&at).copied().or_else(|| {
-            let (seed, rates) = self.chance?;
-            let rate = if at.call.is_some() { rates.calls } else { rates.runs };
-            let drawn = hash(seed, &at);
-            let happens = drawn % 1000 < rate && noted.done.len() < rates.most;
-            happens.then(|| of[usize::try_from(drawn / 1000 % of.len() as u64).unwrap_or_default()])
-        })?;
+        let what = match &self.source {
+            Source::Chosen(chosen) => chosen.get(&at).copied(),
+            Source::Drawn(seed, rates) => {
+                let rate = if at.call.is_some() { rates.calls } else { rates.runs };
+                let (of, drawn) = (What::at(&at), hash(*seed, &at));
+                let happens = drawn % 1000 < rate && noted.done.len() < rates.most;
+                happens.then(|| of[usize::try_from(drawn / 1000 % of.len() as u64).unwrap_or_default()])
+            }
+            Source::Asked(whom) => whom.ask(&at),
+        }?;
         noted.done.push(Fault { at, what });
         Some(what)
     }
@@ -203,6 +229,12 @@ const BROKEN_AFTER: Duration = Duration::from_millis(200);
 /// How long Lambda takes to make an execution environment, and to call one that is there.
 const COLD: Duration = Duration::from_millis(150);
 const WARM: Duration = Duration::from_millis(5);
+
+impl From<Source> for Faults {
+    fn from(source: Source) -> Self {
+        Self { source, noted: Arc::default() }
+    }
+}
 
 impl Fates for Faults {
     fn of_call(&self, called: &Called) -> Fate {

@@ -76,7 +76,7 @@ pub struct Report {
     pub faults: Vec<Fault>,
     /// What went wrong around them.
     pub circumstances: Vec<Circumstance>,
-    /// The calls and runs of functions, in order.
+    /// The calls and runs of functions, in order, as long as anything could go wrong.
     pub made: Vec<Made>,
     /// The states that the job's execution entered, in order, and then those of its own teardown.
     pub states: Vec<Visit>,
@@ -262,6 +262,7 @@ impl Run {
         }
         let Self { account, stacks, faults, before, jobs, .. } = &self;
         account.upstream.clock.sleep(RULE).await;
+        let breakable = faults.made();
         faults.lift();
         account.phases.lift();
         torn_down(account, stacks).await;
@@ -295,7 +296,7 @@ impl Run {
             status: format!("{:?}", execution.status()),
             faults: faulty,
             circumstances: self.circumstances.clone(),
-            made: faults.made(),
+            made: breakable,
             states,
             left,
             seconds: over.duration_since(execution.started).as_secs_f64(),
