@@ -1,4 +1,5 @@
 //! Runs thousands of jobs on virtual time, each in a process of its own, and counts what does not hold.
+#![allow(clippy::large_futures, reason = "a behaviour is the one future of its process")]
 
 mod support;
 

@@ -333,6 +333,7 @@ fn commands() -> Table {
     ]
 }
 
+#[allow(clippy::too_many_lines, reason = "a row for each document")]
 fn files() -> Table {
     let inside = "a name inside the working directory: relative, no URL, without .. and without \\";
     let source = "s3://BUCKET/KEY or an https URL on port 443 without a user name";
