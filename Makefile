@@ -33,7 +33,7 @@ TEST = cargo test --profile $(TESTED) --workspace --quiet
 SIMULATE = $(TEST) --test simulate
 THOUSANDS = $(SIMULATE) --config tests/simulation/thousands.toml
 # Of a target that `make test` runs by its name, all the others take no notice.
-LINT ?= cargo clippy --profile $(TESTED) --workspace --all-targets --test simulate --quiet -- -D warnings
+LINT = cargo clippy --profile $(TESTED) --workspace --all-targets --test simulate --quiet -- -D warnings
 JOB ?= events/run-job.json
 STACK ?= mayfly
 EGRESS ?= nat

@@ -44,7 +44,9 @@ pub struct Trunk {
 pub fn run(mode: &str) -> Result<bool> {
     let plain = Order { mode: Some(mode.to_owned()), ..Order::default() };
     let swept = around(&plain, Circumstance::Sweep(SWEPT));
-    let (mut alone, faults) = (others(&plain)?, [faults(&plain, None)?, faults(&swept, Some(SWEEPER))?]);
+    let (of_plain, of_swept) = (clean(&plain)?, clean(&swept)?);
+    let mut alone = others(&plain, &of_plain);
+    let faults = [faults(&plain, of_plain, None)?, faults(&swept, of_swept, Some(SWEEPER))?];
     let counted = Mutex::new(Counted::of(alone.len() + faults.iter().map(Vec::len).sum::<usize>()));
     for (order, within, faults) in [(plain, None, &faults[0]), (swept, Some(SWEEPER.to_owned()), &faults[1])]
     {
@@ -146,12 +148,17 @@ fn is_copy() -> bool {
     }
 }
 
-/// Every fault of every call and run that a run of `order` makes, or the first run of one function in it.
-fn faults(order: &Order, within: Option<&str>) -> Result<Vec<Order>> {
+/// What a run of `order` comes to and is made of, which has no fault.
+fn clean(order: &Order) -> Result<Report> {
     let (_, report) = elsewhere(&Order { with_made: true, ..order.clone() })?;
     ensure!(report.violations.is_empty(), "a clean run is none: {:#?}", report.violations);
+    Ok(report)
+}
+
+/// Every fault of every call and run that the `clean` run of `order` makes, or the first run of one function in it.
+fn faults(order: &Order, clean: Report, within: Option<&str>) -> Result<Vec<Order>> {
     let is_here = |at: &Place| within.is_none_or(|function| function == at.function && at.visit == 0);
-    let places = report.made.into_iter().map(|Made { at, .. }| at).filter(is_here);
+    let places = clean.made.into_iter().map(|Made { at, .. }| at).filter(is_here);
     let faults =
         places.flat_map(|at| What::at(&at).iter().map(move |what| Fault { at: at.clone(), what: *what }));
     let orders: Vec<_> = faults.map(|fault| Order { faults: Some(vec![fault]), ..order.clone() }).collect();
@@ -159,11 +166,10 @@ fn faults(order: &Order, within: Option<&str>) -> Result<Vec<Order>> {
     Ok(orders)
 }
 
-/// What can happen around a run of `order`, and its stop in the middle of every state.
-fn others(order: &Order) -> Result<Vec<Order>> {
-    let (_, report) = elsewhere(order)?;
+/// What can happen around a run of `order`, and its stop in the middle of every state of the `clean` one.
+fn others(order: &Order, clean: &Report) -> Vec<Order> {
     let around = Circumstance::all().into_iter().map(|one| around(order, one));
-    Ok(around.chain(report.states.iter().filter_map(|visit| stopped_in(visit, order))).collect())
+    around.chain(clean.states.iter().filter_map(|visit| stopped_in(visit, order))).collect()
 }
 
 fn around(order: &Order, circumstance: Circumstance) -> Order {

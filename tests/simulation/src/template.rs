@@ -81,6 +81,7 @@ impl Template {
         let mut template = Self { document, values, resources: Map::new() };
         for (id, resource) in all.context("the template has resources")? {
             if resource["Condition"].as_str().map_or(Ok(true), |name| template.condition(name))? {
+                ensure!(resource["Type"].is_string(), "{id} has no type");
                 template.resources.insert(id, resource);
             }
         }
