@@ -31,7 +31,6 @@ PROFILE := dev
 BUILT = $(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))
 TEST = cargo test --profile $(TESTED) --workspace --quiet
 SIMULATE = $(TEST) --test simulate
-THOUSANDS = $(SIMULATE) --config tests/simulation/thousands.toml
 # Of a target that `make test` runs by its name, all the others take no notice.
 LINT = cargo clippy --profile $(TESTED) --workspace --all-targets --test simulate --quiet -- -D warnings
 JOB ?= events/run-job.json
@@ -75,10 +74,10 @@ fuzz: ## Feed the parsers with what nobody has thought of: make fuzz [TARGET=doc
 	  $(MAYFLY_CACHE)/fuzz/corpus/$$target fuzz/corpus/$$target events -- -max_total_time=$(SECONDS); done
 
 simulate: ## Run jobs on virtual time while everything goes wrong: make simulate [SEED=1] [RUNS=10000] [MODE=public]
-	@$(THOUSANDS) -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
+	@$(SIMULATE) -- $(if $(MODE),--matrix $(MODE),--seed $(SEED) --runs $(RUNS))
 
 load: ## See what an account of 20 vCPUs carries: make load [JOBS=1000]
-	@$(THOUSANDS) -- --load $(JOBS)
+	@$(SIMULATE) -- --load $(JOBS)
 
 mutants: ## See that the simulation finds mistakes that are made again in a copy of the product; ARGS='NAME' picks some
 	@$(SIMULATE) -- --mutants $(ARGS)

@@ -26,9 +26,6 @@ const SINGLE: usize = 4;
 /// The mistakes: what each brings back, in words, and the change to the product.
 const PATCHES: &str = "tests/simulation/mutants";
 
-/// What a run is made of beside the functions, and how it is made faster.
-const FAST: &str = "tests/simulation/thousands.toml";
-
 /// So much of what was found is in the table, in characters.
 const TOLD: usize = 100;
 
@@ -214,9 +211,8 @@ impl Workshop {
         }
         let mut build = self.cargo("test");
         build.args(["--profile", "simulation", "--workspace", "--test", "simulate", "--no-run", "--quiet"]);
-        // That is compiled once, but for the simulation itself, which is with any function.
-        let not_itself = "profile.simulation.package.mayfly-simulation.opt-level=0";
-        build.args(["--config", FAST, "--config", not_itself]);
+        // It is compiled anew with any function; what else a run is made of is not.
+        build.args(["--config", "profile.simulation.package.mayfly-simulation.opt-level=0"]);
         let messages = told(build.arg("--message-format=json-render-diagnostics"))?;
         let program = messages.lines().find_map(|line| {
             let message: Value = serde_json::from_str(line).ok()?;
