@@ -22,10 +22,10 @@ use super::namespace::{Namespace, send};
 /// `/sys/fs/cgroup`, and there is no such variable.
 pub(crate) const VARIABLE: &str = "MAYFLY_CGROUP";
 
-/// The pause between two looks, in real time. The more room is left, the longer it is: nothing fills memory faster than
-/// `FASTEST`, in bytes a second.
+/// The pause between two looks, in real time: each goes through all of this machine's processes. The more room is left, the
+/// longer it is: nothing fills memory faster than `FASTEST`, in bytes a second.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const FASTEST: u64 = 4 << 30;
 
 /// Watches over the memory of one container until it is dropped.
