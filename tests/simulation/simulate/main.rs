@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{ArgGroup, Parser};
 use mayfly_simulation::circumstance::Circumstance;
 use mayfly_simulation::draw;
@@ -228,6 +228,13 @@ fn elsewhere_by(program: &Path, order: &Order) -> Result<(String, Report)> {
     });
     judge(order, &mut report);
     Ok((trace.to_owned(), report))
+}
+
+/// What a run of `order`, which has no fault, comes to and is made of.
+fn clean_run(order: &Order) -> Result<Report> {
+    let (_, report) = elsewhere(&Order { with_made: true, ..order.clone() })?;
+    ensure!(report.violations.is_empty(), "a clean run is none: {:#?}", report.violations);
+    Ok(report)
 }
 
 /// Adds what does not hold of a run of this order, besides what holds of every run.

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    Counted, Order, SIDE_BY_SIDE, all, elsewhere, judge, lock, randomness, runtime, shown, side_by_side,
-    stopped_in,
+    Counted, Order, SIDE_BY_SIDE, all, clean_run, elsewhere, judge, lock, randomness, runtime, shown,
+    side_by_side, stopped_in,
 };
 
 /// When the sweep of a matrix begins, in seconds after the job.
@@ -44,7 +44,7 @@ pub struct Trunk {
 pub fn run(mode: &str) -> Result<bool> {
     let plain = Order { mode: Some(mode.to_owned()), ..Order::default() };
     let swept = around(&plain, Circumstance::Sweep(SWEPT));
-    let (of_plain, of_swept) = (clean(&plain)?, clean(&swept)?);
+    let (of_plain, of_swept) = (clean_run(&plain)?, clean_run(&swept)?);
     let mut alone = others(&plain, &of_plain);
     let faults = [faults(&plain, of_plain, None)?, faults(&swept, of_swept, Some(SWEEPER))?];
     let counted = Mutex::new(Counted::of(alone.len() + faults.iter().map(Vec::len).sum::<usize>()));
@@ -146,13 +146,6 @@ fn is_copy() -> bool {
             false
         }
     }
-}
-
-/// What a run of `order` comes to and is made of, which has no fault.
-fn clean(order: &Order) -> Result<Report> {
-    let (_, report) = elsewhere(&Order { with_made: true, ..order.clone() })?;
-    ensure!(report.violations.is_empty(), "a clean run is none: {:#?}", report.violations);
-    Ok(report)
 }
 
 /// Every fault of every call and run that the `clean` run of `order` makes, or the first run of one function in it.

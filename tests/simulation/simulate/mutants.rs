@@ -211,7 +211,7 @@ impl Workshop {
         }
         let mut build = self.cargo("test");
         build.args(["--profile", "simulation", "--workspace", "--test", "simulate", "--no-run", "--quiet"]);
-        // It is compiled anew with any function; what else a run is made of is not.
+        // The simulation itself is compiled anew with any function; what else a run is made of is not.
         build.args(["--config", "profile.simulation.package.mayfly-simulation.opt-level=0"]);
         let messages = told(build.arg("--message-format=json-render-diagnostics"))?;
         let program = messages.lines().find_map(|line| {
