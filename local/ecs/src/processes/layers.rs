@@ -1,4 +1,5 @@
-//! Unpacks the layers of an image into one file tree. Source: OCI image specification, layer.md.
+//! Unpacks the layers of an image into one file tree. Source: OCI image specification, layer.md. That Fargate takes those of zstd:
+//! AWS Containers Blog, "Reducing AWS Fargate Startup Times with zstd Compressed Container Images", October 2022.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -28,10 +29,9 @@ pub(super) fn unpack(layer: File, media_type: &str, root: &Path, has_owners: boo
     let compression = media_type.rsplit(['.', '+']).next().unwrap_or_default();
     let content: Box<dyn Read> = match compression {
         "gzip" => Box::new(MultiGzDecoder::new(io::BufReader::new(layer))),
+        "zstd" => Box::new(zstd::Decoder::new(layer)?),
         "tar" => Box::new(io::BufReader::new(layer)),
-        _ => {
-            bail!("a layer is a {media_type}, which is not unpacked here; take an image with layers of gzip")
-        }
+        _ => bail!("a layer is a {media_type}, which is not one of gzip, zstd or tar"),
     };
     let mut tree = Tree { root, has_owners, made: HashSet::new() };
     let mut archive = Archive::new(content);
@@ -252,10 +252,27 @@ mod tests {
         assert!(outcome.is_err() && read(&folder, "a").is_none(), "the image has no such file");
     }
 
+    /// Whoever makes layers that can be fetched in parts compresses each file by itself, and adds frames that say where they
+    /// are. Source: RFC 8878, 3.1.2 "Skippable Frames"; containers/storage, `pkg/chunked`.
+    #[test]
+    fn a_layer_of_zstd_may_be_of_several_frames_with_others_between_them() {
+        let mut plain = Vec::new();
+        layer(&[(FILE, "a", 0o644, "from zstd")]).read_to_end(&mut plain).unwrap();
+        let (first, second) = plain.split_at(700);
+        let frame = |part| zstd::encode_all(part, 0).unwrap();
+        let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0any".to_vec();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[frame(first), skipped, frame(second)].concat()).unwrap();
+        file.rewind().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        unpack(file, &format!("{TAR}+zstd"), folder.path(), false).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("a")).unwrap(), "from zstd");
+    }
+
     #[test]
     fn a_layer_that_is_not_unpacked_here_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let error = unpack(layer(&[]), "application/vnd.oci.image.layer.v1.tar+zstd", folder.path(), false);
-        assert!(error.unwrap_err().to_string().contains("tar+zstd"));
+        let error = unpack(layer(&[]), &format!("{TAR}+encrypted"), folder.path(), false);
+        assert!(error.unwrap_err().to_string().contains("tar+encrypted"));
     }
 }
