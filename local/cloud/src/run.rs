@@ -80,8 +80,13 @@ async fn run_on(cloud: &Cloud, job: &Path, to: &Path) -> Result<ExitCode> {
     eprintln!("\nThe outcome is in {}", to.join("result.json").display());
     let outcome: Outcome =
         serde_json::from_value(ended).context("the outcome is not the document it should be")?;
+    let mut places = Vec::new();
     for output in outcome.end.result().iter().flat_map(|result| &result.outputs) {
-        let place = fetch_output(&s3, output, to).await?;
+        places.push(fetch_output(&s3, output, to).await?);
+    }
+    // Several patterns may be of one folder.
+    places.dedup();
+    for place in places {
         eprintln!("The output is in  {}", visible(&place.display().to_string()));
     }
     let mut left = cloud.leftovers(&name).await?;
