@@ -14,8 +14,8 @@ use crate::policy::{self, Context, Decision, Policy};
 use crate::signature::Signature;
 use crate::upstream::{Session, Upstream};
 
-/// How long a role's policies are believed. It is real time, so that a policy changed by a test is seen soon.
-const POLICIES_FRESH: Duration = Duration::from_secs(2);
+/// How long a role's policies are believed, in real time; whoever changes one and will not wait says so.
+const POLICIES_FRESH: Duration = Duration::from_secs(10);
 
 /// The principal that signed a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Guard {
     }
 
     /// Reads every role's policies anew from now on. On AWS a change takes effect within seconds (IAM user guide,
-    /// "Changes that I make are not always immediately visible"), here within two, or at once with this.
+    /// "Changes that I make are not always immediately visible"), here within ten, or at once with this.
     pub fn forget_policies(&self) {
         self.lock_policies().clear();
     }

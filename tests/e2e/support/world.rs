@@ -39,7 +39,7 @@ pub const HEARTBEAT_SECONDS: u32 = 200;
 /// How long a test waits for something that it expects, in real time, when others use the same machine.
 const PATIENCE: Duration = Duration::from_mins(3);
 /// The pause between two looks, in real time.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The same for a state that a test wants to catch, shorter than any of them lasts.
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -49,6 +49,7 @@ pub type Item = HashMap<String, AttributeValue>;
 /// A local cloud with the stack deployed.
 pub struct World {
     cloud: Cloud,
+    cloudformation: aws_sdk_cloudformation::Client,
     pub states: aws_sdk_sfn::Client,
     pub s3: aws_sdk_s3::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
@@ -78,10 +79,11 @@ impl World {
         };
         let cloud = Cloud::start(options).await?;
         let heartbeat = format!("HeartbeatSeconds={HEARTBEAT_SECONDS}");
-        cloud.deploy(repository(), STACK, &["ReportEverySeconds=1", &heartbeat]).await?;
+        cloud.deploy(repository(), STACK, &["ReportEverySeconds=2", &heartbeat]).await?;
         let config = cloud.sdk_config();
         let states = config.to_builder().endpoint_url(&cloud.upstream().states).build();
         let world = Self {
+            cloudformation: aws_sdk_cloudformation::Client::new(&config),
             states: aws_sdk_sfn::Client::new(&states),
             s3: cloud.s3(),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
@@ -280,11 +282,11 @@ impl World {
     /// The same of any stack.
     pub async fn function_of(&self, stack: &str, folder: &str) -> Result<String> {
         let words = folder.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
-        let prefix = format!("{stack}-{}Function-", words.collect::<String>());
-        let functions = self.lambda.list_functions().into_paginator().items().send();
-        let functions = functions.collect::<Result<Vec<_>, _>>().await?;
-        let names = functions.into_iter().filter_map(|function| function.function_name);
-        names.into_iter().find(|name| name.starts_with(&prefix)).with_context(|| format!("no {prefix}"))
+        let logical = format!("{}Function", words.collect::<String>());
+        let resource = self.cloudformation.describe_stack_resource().stack_name(stack);
+        let resource = resource.logical_resource_id(&logical).send().await?.stack_resource_detail;
+        let name = resource.and_then(|resource| resource.physical_resource_id);
+        name.with_context(|| format!("{stack} has no {logical}"))
     }
 
     /// What the function called `name` answers, or what it fails with.

@@ -111,6 +111,8 @@ pub struct Account {
     pub phases: Phases,
     /// Its stacks.
     pub stacks: Stacks,
+    /// What asks for their roles' rights.
+    pub guard: Guard,
     /// Its functions.
     pub lambda: Lambda,
     /// Its state machines' executions.
@@ -197,7 +199,6 @@ impl Account {
                 bus: bus.clone(),
             },
         });
-        let witness = router.witness.clone();
         let dynamodb = DynamoDb::new(around.clone());
         let (ecr, sts, s3) = (ecr(&around), sts(&around, stacks.clone()), s3(&around, objects));
         let sqs = Sqs::new(around.clone());
@@ -219,9 +220,10 @@ impl Account {
         Self {
             upstream,
             calls,
-            witness,
+            witness: router.witness.clone(),
             phases,
             stacks,
+            guard,
             lambda,
             step_functions,
             ecs,

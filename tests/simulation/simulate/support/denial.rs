@@ -16,7 +16,7 @@ impl World {
         let policies = stack.policies.get_mut(&role).context("the function has a role")?;
         policies.push(Policy::parse(&document.to_string())?);
         self.denied.push(role);
-        self.run.account.stacks.insert(stack.clone());
+        self.noticed();
         self.run.is_disturbed = true;
         Ok(())
     }
@@ -29,6 +29,12 @@ impl World {
                 policies.pop();
             }
         }
-        self.run.account.stacks.insert(stack.clone());
+        self.noticed();
+    }
+
+    /// Lets the account have the rights that the stack has now.
+    fn noticed(&self) {
+        self.run.account.stacks.insert(self.run.stacks[0].clone());
+        self.run.account.guard.forget_policies();
     }
 }
