@@ -31,8 +31,8 @@ PROFILE := dev
 BUILT = $(CARGO_TARGET_DIR)/$(subst dev,debug,$(PROFILE))
 TEST = cargo test --profile $(TESTED) --workspace --quiet
 SIMULATE = $(TEST) --test simulate
-# Of a target that `make test` runs by its name, all the others take no notice.
-LINT = cargo clippy --profile $(TESTED) --workspace --all-targets --test simulate --quiet -- -D warnings
+# Of targets that `make test` runs by their names, all the others take no notice.
+LINT = cargo clippy --profile $(TESTED) --workspace --all-targets --test simulate --test e2e --quiet -- -D warnings
 JOB ?= events/run-job.json
 STACK ?= mayfly
 EGRESS ?= nat
@@ -45,7 +45,7 @@ SECONDS ?= 60
 RUNS ?= $(if $(filter file,$(origin SEED)),10000,1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run cloud test fuzz simulate load mutants bench critical-path transform fmt check build sizes worker push-worker copy-image deploy delete tools programs
+.PHONY: help run cloud test test-end-to-end test-others test-simulation fuzz simulate load mutants bench critical-path transform fmt check build sizes worker push-worker copy-image deploy delete tools programs
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -56,12 +56,21 @@ run: programs ## Run a job on a local cloud: make run [JOB=events/run-job.json]
 cloud: programs ## Keep a local cloud up and print the environment to export
 	@$(MAYFLY_PROGRAMS)/mayfly-cloud up
 
-# The others wait most of the time: meanwhile the simulation has the processors, as long as none of them wants one.
 test: PROFILE := $(TESTED)
 test: programs ## Run all tests; ARGS='name' picks some
-	@$(LOCKED) sh -c '$(TICKING); $(TEST) --no-run && $(SIMULATE) --no-run && $(TEST) --no-run --bench "*"'
-	@told=$$(mktemp) && trap "rm $$told" EXIT; nice $(SIMULATE) -- $(ARGS) > $$told 2>&1 & simulation=$$!; \
-	  $(TEST) --no-fail-fast -- $(ARGS); ended=$$?; wait $$simulation; simulated=$$?; cat $$told; exit $$((ended | simulated))
+	@$(LOCKED) sh -c '$(TICKING); $(TEST) --no-run && $(SIMULATE) --test e2e --no-run && $(TEST) --no-run --bench "*"'
+	@$(MAKE) --no-print-directory --keep-going --jobs 3 PROFILE=$(PROFILE) test-end-to-end test-others test-simulation
+
+# It waits most of the time: meanwhile the others have the processors, as long as it wants none, and the simulation what they leave.
+# Cargo misses Make's jobs where they are not handed to it, with a +.
+test-end-to-end:
+	+@$(TEST) --test e2e -- $(ARGS)
+
+test-others:
+	+@nice -n 5 $(TEST) --no-fail-fast -- $(ARGS) > target/$@.log 2>&1; ended=$$?; cat target/$@.log; exit $$ended
+
+test-simulation:
+	+@nice -n 10 $(SIMULATE) -- $(ARGS) > target/$@.log 2>&1; ended=$$?; cat target/$@.log; exit $$ended
 
 # What is found is kept in the cache, and what fails in fuzz/artifacts.
 fuzz: ## Feed the parsers with what nobody has thought of: make fuzz [TARGET=document] [SECONDS=60]
