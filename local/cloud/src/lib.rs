@@ -358,7 +358,7 @@ fn images(options: &Options, folder: &Path) -> Result<Images> {
     let worker = program(options, "mayfly-worker")?;
     let roots = folder.join("image/ca-certificates.crt");
     std::fs::write(&roots, mayfly_images::roots())?;
-    // The tools are a virtual environment, whose Python is elsewhere.
+    // The tools are a virtual environment, whose Python is elsewhere; an image has no more than that.
     let python = options.tools.join("python").canonicalize();
     let python = python.with_context(|| format!("no Python in {}", options.tools.display()))?;
     let above = |path: &Path| path.parent().unwrap_or(path).to_owned();
@@ -367,8 +367,6 @@ fn images(options: &Options, folder: &Path) -> Result<Images> {
         ("ROOTS", roots),
         ("FFMPEG_DIR", above(&ffmpeg)),
         ("FFMPEG", ffmpeg),
-        ("TOOLS", options.tools.clone()),
-        ("TOOLS_HOME", above(&options.tools)),
         ("PYTHON_HOME", above(&above(&python))),
     ];
     Images::checked_in(&places.map(|(name, place)| (name.to_owned(), place.display().to_string())).into())

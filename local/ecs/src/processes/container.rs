@@ -178,7 +178,7 @@ impl ProcessContainer {
         environment.insert(ONE_USER.to_owned(), "1".to_owned());
         environment.extend(launch.environment);
         for text in arguments.iter_mut().chain(environment.values_mut()) {
-            *text = outside(text, &launch.mounts, &volumes(tools.task));
+            *text = outside(&image.outside(text), &launch.mounts, &volumes(tools.task));
         }
         let mut command = Command::new(tools.init);
         command.env_clear().envs(&environment).current_dir(files(folder));

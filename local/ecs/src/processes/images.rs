@@ -40,10 +40,11 @@ struct Entry {
     entrypoint: Vec<String>,
     #[serde(default)]
     command: Vec<String>,
-    /// Folders that come first in the container's `PATH`; it has them.
+    /// Folders that come first in the container's `PATH`, which it has as [`Entry::files`].
     #[serde(default)]
     path: Vec<String>,
-    /// Other files and folders that it has: at the same place, or at the one after a colon.
+    /// Other files and folders that it has: at the same place, or at the one after a colon, where no volume of a container's own
+    /// hides what this machine has among its temporary files.
     #[serde(default)]
     files: Vec<String>,
     /// Whether it has no more than these; else it has this machine's programs and libraries too.
@@ -77,14 +78,16 @@ const WORKING_DIR: &str = "/work";
 
 impl Entry {
     fn image(self) -> Image {
-        let path = self.path.iter().map(String::as_str).chain([SYSTEM_PATH]).collect::<Vec<_>>().join(":");
+        let path: Vec<_> = self.path.iter().map(|folder| placed(folder)).collect();
+        let places = path.iter().map(|(_, to)| to.display().to_string());
+        let variable = places.chain([SYSTEM_PATH.to_owned()]).collect::<Vec<_>>().join(":");
         let system = if self.is_bare { [].as_slice() } else { &SYSTEM };
-        let files =
-            system.iter().copied().chain(self.path.iter().chain(&self.files).map(String::as_str)).map(placed);
+        let files = self.files.iter().map(|file| placed(file));
+        let files = system.iter().map(|file| placed(file)).chain(path).chain(files);
         Image {
             entrypoint: self.entrypoint,
             command: self.command,
-            variables: [("PATH".to_owned(), path)].into(),
+            variables: [("PATH".to_owned(), variable)].into(),
             user: String::new(),
             working_dir: WORKING_DIR.into(),
             tree: None,
@@ -111,6 +114,15 @@ impl Image {
     pub fn binds(&self) -> Vec<Bind> {
         let found = self.files.iter().filter(|(from, _)| from.exists() && !from.is_symlink());
         found.map(|(from, to)| Bind { from: from.clone(), to: to.clone(), is_read_only: true }).collect()
+    }
+
+    /// A text with places of the image in it, or several with colons between them, where nothing is mounted there.
+    pub fn outside(&self, text: &str) -> String {
+        let outside = |place: &str| {
+            let found = self.files.iter().find(|(_, to)| to.as_os_str() == place);
+            found.map_or_else(|| place.to_owned(), |(from, _)| from.display().to_string())
+        };
+        text.split(':').map(outside).collect::<Vec<_>>().join(":")
     }
 
     /// Writes what an image has that is made by hand and by nobody else, where it has no tree: who its users are, and a folder for
@@ -256,15 +268,27 @@ mod tests {
     fn the_checked_in_table_needs_a_value_for_every_placeholder() {
         let error = Images::checked_in(&BTreeMap::new()).unwrap_err();
         assert!(format!("{error:#}").contains("no value for ${"), "{error:#}");
-        let values = ["WORKER", "ROOTS", "FFMPEG", "FFMPEG_DIR", "TOOLS", "TOOLS_HOME", "PYTHON_HOME"]
+        let values = ["WORKER", "ROOTS", "FFMPEG", "FFMPEG_DIR", "PYTHON_HOME"]
             .map(|name| (name.to_owned(), format!("/opt/{name}")));
         let images = Images::checked_in(&values.into()).unwrap();
         for (reference, arguments) in [
-            ("1.dkr.ecr.r.amazonaws.com/s-repository-x:worker", ["/opt/WORKER"].as_slice()),
+            ("1.dkr.ecr.r.amazonaws.com/s-repository-x:worker", ["/mayfly-worker"].as_slice()),
             ("docker.io/library/python:3.13-slim", &["python3"]),
             ("public.ecr.aws/docker/library/nginx:alpine", &["python3", "-m", "http.server", "80"]),
         ] {
             assert_eq!(images.find(reference).unwrap().arguments(None, None), arguments, "{reference}");
         }
+    }
+
+    #[test]
+    fn what_an_image_has_at_a_place_of_its_own_is_found_where_nothing_is_mounted() {
+        let images = images(
+            r#"{"a": {"entrypoint": ["/w"], "path": ["/tmp/x/bin:/opt/x"], "files": ["${WORKER}:/w"]}}"#,
+        );
+        let image = images.find("a").unwrap();
+        let path = &image.environment()["PATH"];
+        assert!(path.starts_with("/opt/x:/usr/local/sbin:"), "{path}");
+        assert_eq!(image.outside(path), path.replace("/opt/x", "/tmp/x/bin"));
+        assert_eq!(["/w", "/w/x", "a:b"].map(|text| image.outside(text)), ["/bin/worker", "/w/x", "a:b"]);
     }
 }
