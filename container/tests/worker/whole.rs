@@ -25,12 +25,11 @@ async fn a_job_is_downloaded_run_uploaded_and_reported() {
     };
     cloud.order(&Order::Run(job));
 
-    let report = cloud.report(|news| matches!(news, News::Heartbeat(_))).await;
+    let report = cloud.report(|news| matches!(news, News::UrlsWanted { .. })).await;
     assert_eq!((report.job.as_str(), report.turn.start, report.nonce.as_str()), ("my-job", 1, NONCE));
     assert_eq!(report.task_arn.as_deref(), Some(TASK_ARN));
-
-    let wanted = cloud.report(|news| matches!(news, News::UrlsWanted { .. })).await.news;
-    assert_eq!(wanted, News::UrlsWanted { downloads: vec!["in/a.txt".to_owned()], uploads: Vec::new() });
+    let wanted = News::UrlsWanted { downloads: vec!["in/a.txt".to_owned()], uploads: Vec::new() };
+    assert_eq!(report.news, wanted);
     let urls = |downloads, uploads| Order::Urls(SignedUrls { start: 1, downloads, uploads });
     cloud.order(&urls(vec![fresh_input], Vec::new()));
 
@@ -48,6 +47,9 @@ async fn a_job_is_downloaded_run_uploaded_and_reported() {
     assert_eq!((finished.exit_code, finished.failure, finished.outputs), (Some(0), None, vec![output]));
     let form = cloud.queues.state.objects.lock().unwrap().remove("/bucket").unwrap();
     assert!(String::from_utf8(form).unwrap().contains("HELLO"));
+    // The first sign of life and the question are under way at the same time.
+    let is_heartbeat = |news: &String| matches!(serde_json::from_str(news), Ok(News::Heartbeat(_)));
+    assert!(cloud.queues.state.news.lock().unwrap().iter().any(is_heartbeat));
 
     cloud.is_cleaned_up().await;
     cloud.terminate();
