@@ -1,7 +1,7 @@
 //! What the roles of machines, rules and schedules are for.
 
 use anyhow::{Context, Result, ensure};
-use aws_sdk_sfn::error::ProvideErrorMetadata;
+use aws_sdk_sfn::error::{ProvideErrorMetadata, SdkError};
 use local_cloud::{ACCOUNT, REGION};
 use mayfly_model::names::Names;
 use serde_json::{Value, json};
@@ -44,7 +44,10 @@ pub async fn may_tell_of_leftovers(stack: &Stack) -> Result<Rights> {
     stack.denied_in(&teardown, action).await?;
     stack.limit(TEAR_DOWN, &[]).await?;
     denial.lift(&stack.world).await?;
-    stack.world.sqs.delete_queue().queue_url(url).send().await?;
+    // A sweep has it torn down as well.
+    let deleted = stack.world.sqs.delete_queue().queue_url(url).send().await;
+    let deleted = deleted.map_err(SdkError::into_service_error);
+    ensure!(deleted.as_ref().err().is_none_or(|error| error.is_queue_does_not_exist()), "{deleted:?}");
     Ok([(TEAR_DOWN.to_owned(), [action.to_owned()].into())].into())
 }
 
