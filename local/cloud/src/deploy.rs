@@ -93,7 +93,10 @@ impl Cloud {
     }
 
     /// What CloudFormation has made as `resource` of the stack.
-    async fn physical_id(&self, stack: &str, resource: &str) -> Result<String> {
+    ///
+    /// # Errors
+    /// When the stack has no such resource, or is not there.
+    pub async fn physical_id(&self, stack: &str, resource: &str) -> Result<String> {
         let cloudformation = aws_sdk_cloudformation::Client::new(&self.sdk_config());
         let asked = cloudformation.describe_stack_resource().stack_name(stack).logical_resource_id(resource);
         let detail = asked.send().await?.stack_resource_detail;

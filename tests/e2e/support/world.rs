@@ -49,7 +49,6 @@ pub type Item = HashMap<String, AttributeValue>;
 /// A local cloud with the stack deployed.
 pub struct World {
     cloud: Cloud,
-    cloudformation: aws_sdk_cloudformation::Client,
     pub states: aws_sdk_sfn::Client,
     pub s3: aws_sdk_s3::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
@@ -83,7 +82,6 @@ impl World {
         let config = cloud.sdk_config();
         let states = config.to_builder().endpoint_url(&cloud.upstream().states).build();
         let world = Self {
-            cloudformation: aws_sdk_cloudformation::Client::new(&config),
             states: aws_sdk_sfn::Client::new(&states),
             s3: cloud.s3(),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
@@ -283,10 +281,7 @@ impl World {
     pub async fn function_of(&self, stack: &str, folder: &str) -> Result<String> {
         let words = folder.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
         let logical = format!("{}Function", words.collect::<String>());
-        let resource = self.cloudformation.describe_stack_resource().stack_name(stack);
-        let resource = resource.logical_resource_id(&logical).send().await?.stack_resource_detail;
-        let name = resource.and_then(|resource| resource.physical_resource_id);
-        name.with_context(|| format!("{stack} has no {logical}"))
+        self.cloud.physical_id(stack, &logical).await
     }
 
     /// What the function called `name` answers, or what it fails with.
