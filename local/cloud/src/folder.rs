@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use mayfly_worker::tree;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use procfs::process::all_processes;
@@ -28,17 +27,19 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct CloudFolder {
     path: PathBuf,
+    /// The program that the containers' init processes are.
+    init: PathBuf,
     lock: File,
 }
 
 impl CloudFolder {
     /// Makes the folder, and first sweeps away what is left of clouds that were killed.
-    pub fn create() -> io::Result<Self> {
-        sweep(&env::temp_dir());
-        Self::create_in(&env::temp_dir())
+    pub fn create(init: &Path) -> io::Result<Self> {
+        sweep(&env::temp_dir(), init);
+        Self::create_in(&env::temp_dir(), init)
     }
 
-    fn create_in(parent: &Path) -> io::Result<Self> {
+    fn create_in(parent: &Path, init: &Path) -> io::Result<Self> {
         // A worker that is root runs the command as somebody else, who must get through to its files.
         let passable = Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new().prefix(PREFIX).permissions(passable).tempdir_in(parent)?;
@@ -47,7 +48,7 @@ impl CloudFolder {
         let lock = File::create_new(&draft)?;
         lock.lock()?;
         fs::rename(draft, folder.path().join(LOCK))?;
-        Ok(Self { path: folder.keep(), lock })
+        Ok(Self { path: folder.keep(), init: init.to_owned(), lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -57,7 +58,7 @@ impl CloudFolder {
 
 impl Drop for CloudFolder {
     fn drop(&mut self) {
-        if let Err(error) = tree::remove(&self.path) {
+        if let Err(error) = local_ecs::remove(&self.init, &self.path) {
             tracing::warn!(folder = %self.path.display(), %error, "the local cloud's folder could not be removed");
         }
         // Closing it would do as well.
@@ -67,7 +68,7 @@ impl Drop for CloudFolder {
 
 /// Ends the processes and removes the folders in `parent` of this user's clouds that are gone; those that live are other
 /// clones'.
-fn sweep(parent: &Path) {
+fn sweep(parent: &Path, init: &Path) {
     let folders = fs::read_dir(parent).into_iter().flatten().flatten();
     for folder in folders.filter(|folder| folder.file_name().to_string_lossy().starts_with(PREFIX)) {
         let path = folder.path();
@@ -80,7 +81,7 @@ fn sweep(parent: &Path) {
             continue;
         }
         end_processes(&path);
-        if let Err(error) = tree::remove(&path) {
+        if let Err(error) = local_ecs::remove(init, &path) {
             tracing::warn!(folder = %path.display(), %error, "what a killed cloud has left could not be removed");
         }
     }
@@ -123,8 +124,9 @@ mod tests {
     #[test]
     fn what_a_killed_cloud_has_left_is_swept_and_what_lives_is_not() {
         let parent = tempfile::tempdir().unwrap();
-        let living = CloudFolder::create_in(parent.path()).unwrap();
-        let killed = CloudFolder::create_in(parent.path()).unwrap();
+        let init = Path::new("/nobody/needs/it");
+        let living = CloudFolder::create_in(parent.path(), init).unwrap();
+        let killed = CloudFolder::create_in(parent.path(), init).unwrap();
         let (killed_path, foreign) = (killed.path.clone(), parent.path().join("mayfly-cloud-without-a-lock"));
         fs::create_dir(&foreign).unwrap();
         let (mut of_living, mut of_killed) = (daemon(living.path()), daemon(&killed_path));
@@ -132,7 +134,7 @@ mod tests {
         killed.lock.unlock().unwrap();
         std::mem::forget(killed);
 
-        sweep(parent.path());
+        sweep(parent.path(), init);
         assert!(!killed_path.exists());
         assert_eq!(of_killed.wait().unwrap().code(), None, "it was killed");
         assert!(living.path().join(LOCK).exists() && foreign.exists());

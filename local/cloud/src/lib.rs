@@ -97,7 +97,8 @@ impl Cloud {
     /// # Errors
     /// When a tool is missing or MiniStack does not come up.
     pub async fn start(options: Options) -> Result<Self> {
-        let folder = CloudFolder::create()?;
+        let init = program(&options, "mayfly-cloud")?;
+        let folder = CloudFolder::create(&init)?;
         check_disk(folder.path())?;
         let [ec2, ecs, elb] = [listen().await?, listen().await?, listen().await?];
         let [s3, states, sts] = [listen().await?, listen().await?, listen().await?];
@@ -136,9 +137,8 @@ impl Cloud {
             faults: elb_faults.clone(),
         });
         std::fs::write(folder.path().join(ROOT_CERTIFICATE), balancing.root_certificate())?;
-        let (init, work_dir) = (program(&options, "mayfly-cloud")?, folder.path().join("tasks"));
+        let work_dir = folder.path().join("tasks");
         let level = Level::detect(&init, &work_dir).await;
-        tracing::info!("{level}");
         let (images, cache) = (images(&options, folder.path())?, Cache::new(image_cache()?));
         let processes = Processes { images, init, cache, level, work_dir, clock };
         let containers = Ecs::new(local_ecs::Config {

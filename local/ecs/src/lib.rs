@@ -66,7 +66,7 @@ use crate::tasks::Task;
 pub use crate::agent::Agent;
 pub use crate::faults::{Fault, Faults, Refusal, Rule, SpotStopCode, Stage};
 pub use crate::logs::{Line, LogStream};
-pub use crate::processes::{Cache, Images, Level, Processes, init};
+pub use crate::processes::{Cache, Images, Level, Processes, init, remove};
 pub use crate::quotas::Quotas;
 pub use crate::runtime::{Container, Launch, Mount, NoImage, Runtime, Wanted};
 pub use crate::secrets::Credentials;

@@ -1,6 +1,7 @@
 //! Containers that are processes of this machine: all that touches processes and files is here.
 
 mod begun;
+mod chore;
 mod container;
 mod enclosure;
 mod images;
@@ -14,6 +15,7 @@ mod output;
 mod plan;
 mod registry;
 mod root;
+mod subordinate;
 mod users;
 
 use std::io;
@@ -28,6 +30,7 @@ use crate::processes::container::{ProcessContainer, Tools};
 use crate::registries::Registry;
 use crate::runtime::{Container, Launch, NoImage, Runtime, Wanted};
 
+pub use crate::processes::chore::remove;
 pub use crate::processes::images::Images;
 pub use crate::processes::level::Level;
 pub use crate::processes::registry::Cache;
@@ -58,7 +61,7 @@ impl Runtime for Processes {
             match self.images.find(&wanted.image) {
                 Some(_) => Ok(()),
                 None if Registry::of(&wanted.image).is_ecr() => Err(NoImage::NotFound),
-                None => self.cache.pull(wanted, self.level).await,
+                None => self.cache.pull(wanted, &self.init, self.level).await,
             }
         }
         .boxed()
@@ -78,6 +81,6 @@ impl Runtime for Processes {
     }
 
     fn remove<'a>(&'a self, task: &'a str) -> BoxFuture<'a, io::Result<()>> {
-        async move { container::discard(&self.work_dir.join(task)).await }.boxed()
+        async move { container::discard(&self.init, &self.work_dir.join(task)).await }.boxed()
     }
 }

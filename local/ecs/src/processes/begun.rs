@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::task::spawn_blocking;
 
 use super::enclosure;
 use super::level::Level;
@@ -57,10 +58,8 @@ impl Begun {
         while let Some(line) = news.next_line().await? {
             match News::parse(&line) {
                 Some(News::Unshared) => {
-                    level
-                        .map_users(Pid::from_raw(outside))
-                        .await
-                        .context("cannot say which users there are")?;
+                    let mapped = spawn_blocking(move || level.map_users(Pid::from_raw(outside))).await?;
+                    mapped.context("cannot say which users there are")?;
                     orders.write_all(&[0]).await?;
                     orders.write_all(&bytes).await?;
                 }

@@ -14,7 +14,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use local_aws::clock::Clock;
 use local_aws::reach::{Connection, Reachable, Transport};
-use mayfly_worker::tree;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::fs;
@@ -32,7 +31,7 @@ use super::level::Level;
 use super::memory::{self, Memory};
 use super::namespace::{Namespace, send};
 use super::plan::{Bind, Plan};
-use super::{enclosure, init, network, output};
+use super::{chore, enclosure, init, network, output};
 use crate::logs::LogStream;
 use crate::runtime::{Container, Launch, Mount};
 
@@ -405,7 +404,7 @@ fn control_group(folder: &Path) -> PathBuf {
 }
 
 /// Removes what would be gone with a task's containers: all files but their logs.
-pub(super) async fn discard(task: &Path) -> io::Result<()> {
+pub(super) async fn discard(init: &Path, task: &Path) -> io::Result<()> {
     let mut entries = match fs::read_dir(task).await {
         Ok(entries) => entries,
         Err(error) => return if_there(Err(error)),
@@ -413,21 +412,22 @@ pub(super) async fn discard(task: &Path) -> io::Result<()> {
     while let Some(entry) = entries.next_entry().await? {
         let folder = entry.path();
         if folder == volumes(task) {
-            remove(folder).await?;
+            remove(init, folder).await?;
             continue;
         }
         for part in ["work", "root", "etc"].map(|part| folder.join(part)) {
-            remove(part).await?;
+            remove(init, part).await?;
         }
-        remove(files(&folder)).await?;
-        remove(control_group(&folder)).await?;
+        remove(init, files(&folder)).await?;
+        remove(init, control_group(&folder)).await?;
         if_there(fs::remove_file(door(&folder)).await)?;
     }
     Ok(())
 }
 
-async fn remove(folder: PathBuf) -> io::Result<()> {
-    if_there(spawn_blocking(move || tree::remove(&folder)).await?)
+async fn remove(init: &Path, folder: PathBuf) -> io::Result<()> {
+    let init = init.to_owned();
+    if_there(spawn_blocking(move || chore::remove(&init, &folder)).await?)
 }
 
 /// What is gone already is removed.

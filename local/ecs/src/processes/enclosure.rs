@@ -25,6 +25,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, setgroups, sethostname, setresgid, setresuid, setsid};
 
+use super::chore;
 use super::init::{self, exit_code};
 use super::network;
 use super::plan::{News, Plan};
@@ -62,6 +63,7 @@ pub(super) fn run(role: &str, arguments: impl Iterator<Item = OsString>) -> Opti
         BEGIN => begin(),
         INSIDE => run_inside(&arguments),
         INSIDE_BEGIN => begin_inside(&arguments),
+        chore::DO => chore::run(),
         _ => return None,
     })
 }

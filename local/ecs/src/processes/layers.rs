@@ -96,7 +96,10 @@ impl Tree<'_> {
         let header = entry.header();
         if self.has_owners {
             let number = |id: u64| u32::try_from(id).context("an owner has too large a number");
-            lchown(place, Some(number(header.uid()?)?), Some(number(header.gid()?)?))?;
+            let (uid, gid) = (number(header.uid()?)?, number(header.gid()?)?);
+            lchown(place, Some(uid), Some(gid)).with_context(|| {
+                format!("this machine has no user {uid}:{gid} for it: see /etc/subuid and /etc/subgid")
+            })?;
         }
         if kind == EntryType::Symlink {
             return Ok(());

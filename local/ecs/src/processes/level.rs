@@ -1,19 +1,21 @@
 //! How much of a container this machine lets be made.
 
 use std::fmt::{self, Display, Formatter};
-use std::io;
+use std::fs::{read_to_string, write};
 use std::path::Path;
 
 use nix::unistd::{Pid, getgid, getuid};
 use tokio::fs;
 
 use super::begun::Begun;
+use super::chore;
 use super::plan::Plan;
+use super::subordinate;
 
 /// What containers have of their own here. What is missing cannot be tried on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// A file tree, a PID namespace, and users: it takes root.
+    /// A file tree, a PID namespace, and users: it takes root, or ids that are subordinate to this user's.
     Users,
     /// All but users: each file and each process of a container is one user's, whom its processes see as root.
     OneUser,
@@ -22,19 +24,25 @@ pub enum Level {
 }
 
 impl Level {
-    /// The first that the kernel grants, which is tried out in `folder` with `init`, the program of [`crate::Processes`].
+    /// The first that the kernel grants, which is tried out in `folder` with `init`, the program of [`crate::Processes`]. What
+    /// containers then do not have is logged.
     pub async fn detect(init: &Path, folder: &Path) -> Self {
+        let granted = Self::granted(init, folder).await;
+        if granted != Self::Users {
+            tracing::warn!("{granted}");
+        }
+        granted
+    }
+
+    async fn granted(init: &Path, folder: &Path) -> Self {
         for level in [Self::Users, Self::OneUser] {
-            if level == Self::Users && !getuid().is_root() {
-                continue;
-            }
             let tried = folder.join(".tried");
             let outcome = level.tries(init, &tried).await;
-            let _ = fs::remove_dir_all(&tried).await;
+            let _ = chore::remove(init, &tried);
             match outcome {
                 Ok(()) => return level,
                 Err(error) => {
-                    tracing::warn!(?level, error = format!("{error:#}"), "containers cannot have this");
+                    tracing::info!(?level, error = format!("{error:#}"), "containers cannot have this");
                 }
             }
         }
@@ -65,20 +73,26 @@ impl Level {
         Ok(())
     }
 
-    /// Says which users there are in the namespace of `process`: all that there are here, or this one, who is root there, and
-    /// who may be said by an ordinary user: user_namespaces(7), "Defining user and group ID mappings".
-    pub(super) async fn map_users(self, process: Pid) -> io::Result<()> {
-        let write = async |file: &str, text: String| fs::write(format!("/proc/{process}/{file}"), text).await;
-        if self == Self::Users {
-            for file in ["uid_map", "gid_map"] {
-                let own = fs::read_to_string(format!("/proc/self/{file}")).await?;
-                write(file, own.lines().filter_map(to_itself).collect()).await?;
+    /// Says which users there are in the namespace of `process`: for root all that there are here; else this one, who is root
+    /// there, with those that are subordinate to it or alone, as an ordinary user may say: user_namespaces(7), "Defining user and
+    /// group ID mappings".
+    pub(super) fn map_users(self, process: Pid) -> anyhow::Result<()> {
+        let of = |file: &str| format!("/proc/{process}/{file}");
+        match self {
+            Self::Users if getuid().is_root() => {
+                for file in ["uid_map", "gid_map"] {
+                    let own = read_to_string(format!("/proc/self/{file}"))?;
+                    write(of(file), own.lines().filter_map(to_itself).collect::<String>())?;
+                }
             }
-            return Ok(());
+            Self::Users => subordinate::map(process)?,
+            Self::OneUser | Self::Processes => {
+                write(of("setgroups"), "deny")?;
+                write(of("uid_map"), format!("0 {} 1", getuid()))?;
+                write(of("gid_map"), format!("0 {} 1", getgid()))?;
+            }
         }
-        write("setgroups", "deny".to_owned()).await?;
-        write("uid_map", format!("0 {} 1", getuid())).await?;
-        write("gid_map", format!("0 {} 1", getgid())).await
+        Ok(())
     }
 
     /// Whether a container's files are its own.
@@ -99,7 +113,8 @@ impl Display for Level {
         formatter.write_str(match self {
             Self::Users => "containers have file trees and users of their own",
             Self::OneUser => {
-                "containers have file trees of their own and one user, who is root inside: without root nobody can be given more"
+                "containers have file trees of their own and one user, who is root inside: more takes the programs newuidmap and \
+                 newgidmap, and ids in /etc/subuid and /etc/subgid for this user"
             }
             Self::Processes => {
                 "containers are processes with this machine's files, because its kernel refuses them more: see the sysctls \

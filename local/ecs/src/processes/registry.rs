@@ -1,6 +1,7 @@
 //! Images that are pulled from their registries, without a container engine, and unpacked once for all local clouds.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use mayfly_images::{Credentials, Error, Found, Platform, Remote};
+use nix::unistd::getuid;
 use serde_json::Value;
 use tokio::fs;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
 
+use super::chore::{self, Chore};
+use super::container::if_there;
 use super::images::Image;
-use super::layers;
 use super::level::Level;
 use crate::runtime::{NoImage, Wanted};
 
@@ -38,9 +41,9 @@ impl Cache {
     }
 
     /// Gets an image; of its layers those that are not there yet.
-    pub(super) async fn pull(&self, wanted: &Wanted, level: Level) -> Result<(), NoImage> {
+    pub(super) async fn pull(&self, wanted: &Wanted, init: &Path, level: Level) -> Result<(), NoImage> {
         let Wanted { image, architecture, .. } = wanted;
-        let pulled = pull(&self.folder, level, wanted).await.map_err(|error| {
+        let pulled = pull(&self.folder, init, level, wanted).await.map_err(|error| {
             tracing::info!(image, %error, "image could not be pulled");
             NoImage::from(error)
         })?;
@@ -70,7 +73,7 @@ impl From<PullError> for NoImage {
     }
 }
 
-async fn pull(cache: &Path, level: Level, wanted: &Wanted) -> Result<Image, PullError> {
+async fn pull(cache: &Path, init: &Path, level: Level, wanted: &Wanted) -> Result<Image, PullError> {
     let credentials = match &wanted.credentials {
         None => Credentials::Anonymous,
         Some(known) => {
@@ -83,7 +86,7 @@ async fn pull(cache: &Path, level: Level, wanted: &Wanted) -> Result<Image, Pull
     let found = mayfly_images::find(&source, &platform).await?;
     let folder = cache.join(folder_name(&found.digest, level));
     if !folder.exists() {
-        unpack(&source, &found, cache, &folder, level == Level::Users).await?;
+        unpack(&source, &found, cache, &folder, init, level).await?;
     }
     Ok(image(&found.config, folder.join(TREE)))
 }
@@ -102,10 +105,31 @@ pub(super) enum PullError {
     Here(#[from] anyhow::Error),
 }
 
-/// Files have owners only where there is more than one user.
+/// Files have owners only where there is more than one user; and whose are root's depends on who has unpacked them.
 fn folder_name(digest: &str, level: Level) -> String {
     let kind = if level == Level::Users { "users" } else { "one-user" };
-    format!("{}-{kind}", digest.replace(':', "-"))
+    format!("{}-{kind}-{}", digest.replace(':', "-"), getuid())
+}
+
+/// A folder in the cache that is removed unless it gets another name.
+struct Draft<'a> {
+    folder: PathBuf,
+    init: &'a Path,
+}
+
+impl<'a> Draft<'a> {
+    fn create(cache: &Path, init: &'a Path) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix(".draft-").tempdir_in(cache)?.keep();
+        Ok(Self { folder, init })
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = if_there(chore::remove(self.init, &self.folder)) {
+            tracing::warn!(folder = %self.folder.display(), %error, "a draft of an image could not be removed");
+        }
+    }
 }
 
 /// At once, so that nobody finds a part of it: of two local clouds that unpack the same, the first has it.
@@ -114,31 +138,35 @@ async fn unpack(
     found: &Found,
     cache: &Path,
     folder: &Path,
-    has_owners: bool,
+    init: &Path,
+    level: Level,
 ) -> Result<(), PullError> {
     fs::create_dir_all(cache).await.context("cannot make the cache of images")?;
-    let draft = tempfile::Builder::new().prefix(".draft-").tempdir_in(cache).context("cannot unpack")?;
-    let tree = draft.path().join(TREE);
-    fs::create_dir(&tree).await.context("cannot unpack")?;
+    let draft = Draft::create(cache, init).context("cannot unpack")?;
+    let (file, root) = (draft.folder.join("layer"), draft.folder.join(TREE));
+    fs::create_dir(&root).await.context("cannot unpack")?;
     for layer in &found.layers {
-        let file = draft.path().join("layer");
         let mut content = pin!(layer.read(source).await?);
         let mut written = fs::File::create(&file).await.context("cannot unpack")?;
         while let Some(part) = content.next().await {
             written.write_all(&part?).await.context("cannot keep a layer")?;
         }
         written.flush().await.context("cannot keep a layer")?;
-        let (media_type, tree) = (layer.media_type.clone(), tree.clone());
-        let file = std::fs::File::open(&file).context("cannot read a layer")?;
-        let unpacked = spawn_blocking(move || layers::unpack(file, &media_type, &tree, has_owners));
+        let unpack = Chore::Unpack {
+            layer: file.clone(),
+            media_type: layer.media_type.clone(),
+            root: root.clone(),
+            has_owners: level == Level::Users,
+        };
+        let init = init.to_owned();
+        let unpacked = spawn_blocking(move || unpack.delegate(&init, level));
         unpacked.await.context("cannot unpack")?.context("cannot unpack the image")?;
+        fs::remove_file(&file).await.context("cannot remove a layer")?;
     }
-    let _ = fs::remove_file(draft.path().join("layer")).await;
-    let draft = draft.keep();
-    match fs::rename(&draft, folder).await {
+    match fs::rename(&draft.folder, folder).await {
         Err(error) if folder.exists() => {
             tracing::debug!(%error, "another local cloud has unpacked the same");
-            Ok(fs::remove_dir_all(&draft).await.context("cannot remove a draft")?)
+            Ok(())
         }
         renamed => Ok(renamed.context("cannot keep the image")?),
     }

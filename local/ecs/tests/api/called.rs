@@ -21,10 +21,13 @@ use tokio::time::timeout;
 
 use crate::cloud::{CLUSTER, Cloud, INIT, eventually, refusal};
 
+/// Where the images `server` and `echo` listen; an ordinary user's programs may be called at no port below 1024.
+const PORT: u16 = 8080;
+
 impl Cloud {
-    /// Registers a definition of a container that is called at port 80.
+    /// Registers a definition of a container that is called at [`PORT`].
     async fn register_called(&self, image: &str, check: Option<HealthCheck>) -> String {
-        let port = PortMapping::builder().container_port(80).build();
+        let port = PortMapping::builder().container_port(PORT.into()).build();
         self.register_changed(image, "group", "task", |container| {
             container.port_mappings(port).set_health_check(check)
         })
@@ -48,7 +51,7 @@ impl Cloud {
     }
 
     async fn target_group(&self) -> String {
-        let create = self.balancing().create_target_group().name("group").vpc_id("vpc-1").port(80);
+        let create = self.balancing().create_target_group().name("group").vpc_id("vpc-1").port(PORT.into());
         let create = create.protocol(ProtocolEnum::Tcp).target_type(TargetTypeEnum::Ip);
         let create =
             create.health_check_interval_seconds(10).healthy_threshold_count(2).unhealthy_threshold_count(2);
@@ -68,10 +71,12 @@ impl Cloud {
         group
     }
 
-    /// A service whose port 80 the target group leads to.
+    /// A service whose [`PORT`] the target group leads to.
     async fn balanced_service(&self, definition: &str, group: &str) -> Service {
-        let leads =
-            LoadBalancer::builder().target_group_arn(group).container_name("worker").container_port(80);
+        let leads = LoadBalancer::builder()
+            .target_group_arn(group)
+            .container_name("worker")
+            .container_port(PORT.into());
         let create = self.service("web", definition).load_balancers(leads.build());
         create.send().await.unwrap().service.unwrap()
     }
@@ -104,7 +109,7 @@ async fn a_definition_says_what_ecs_has_filled_in_of_ports_and_health_checks() {
     let described = cloud.ecs.describe_task_definition().task_definition(arn).send().await.unwrap();
     let container = &described.task_definition().unwrap().container_definitions()[0];
     let port = &container.port_mappings()[0];
-    assert_eq!((port.container_port(), port.host_port()), (Some(80), Some(80)));
+    assert_eq!((port.container_port(), port.host_port()), (Some(PORT.into()), Some(PORT.into())));
     assert_eq!(port.protocol(), Some(&TransportProtocol::Tcp));
     let check = container.health_check().unwrap();
     let numbers = [check.interval(), check.timeout(), check.retries(), check.start_period()];
@@ -112,7 +117,7 @@ async fn a_definition_says_what_ecs_has_filled_in_of_ports_and_health_checks() {
 }
 
 #[tokio::test]
-async fn two_images_listen_on_port_80_of_all_addresses_and_are_called_one_by_one() {
+async fn two_images_listen_on_one_port_of_all_addresses_and_are_called_one_by_one() {
     let cloud = Cloud::start().await;
     let definition = cloud.register_called("server", None).await;
     cloud.service("web", &definition).desired_count(2).send().await.unwrap();
@@ -120,7 +125,7 @@ async fn two_images_listen_on_port_80_of_all_addresses_and_are_called_one_by_one
     let mut pages = HashSet::new();
     for task in cloud.tasks("web").await {
         std::fs::write(cloud.files(&task).join("name"), task.task_arn().unwrap()).unwrap();
-        let url = format!("http://{}/name", cloud.public_address(&task).await);
+        let url = format!("http://{}:{PORT}/name", cloud.public_address(&task).await);
         let page =
             eventually("an answer", || async { client().get(&url).send().await.ok()?.text().await.ok() })
                 .await;
@@ -136,7 +141,7 @@ async fn a_caller_whom_the_groups_do_not_admit_is_cut_off() {
     let definition = cloud.register_called("server", None).await;
     cloud.service("web", &definition).send().await.unwrap();
     let task = cloud.task_in("web", "RUNNING").await;
-    let url = format!("http://{}/", cloud.public_address(&task).await);
+    let url = format!("http://{}:{PORT}/", cloud.public_address(&task).await);
     eventually("an answer", || async { client().get(&url).send().await.ok() }).await;
     let stranger = reqwest::Client::builder().no_proxy().local_address(IpAddr::from([127, 9, 9, 9]));
     stranger.build().unwrap().get(&url).send().await.expect_err("the groups admit 127.0.0.1 alone");
@@ -145,12 +150,12 @@ async fn a_caller_whom_the_groups_do_not_admit_is_cut_off() {
 #[tokio::test]
 async fn datagrams_reach_a_container_from_whom_the_groups_admit_and_are_lost_from_all_others() {
     let cloud = Cloud::start().await;
-    let port = PortMapping::builder().container_port(80).protocol(TransportProtocol::Udp).build();
+    let port = PortMapping::builder().container_port(PORT.into()).protocol(TransportProtocol::Udp).build();
     let echo = |container: ContainerDefinitionBuilder| container.port_mappings(port);
     let definition = cloud.register_changed("echo", "group", "task", echo).await;
     cloud.service("web", &definition).send().await.unwrap();
     let task = cloud.task_in("web", "RUNNING").await;
-    let address = format!("{}:80", cloud.public_address(&task).await);
+    let address = format!("{}:{PORT}", cloud.public_address(&task).await);
     let socket = async |from: [u8; 4]| {
         let socket = UdpSocket::bind((IpAddr::from(from), 0)).await.unwrap();
         socket.connect(&address).await.unwrap();
@@ -178,10 +183,10 @@ async fn datagrams_reach_a_container_from_whom_the_groups_admit_and_are_lost_fro
 #[tokio::test]
 async fn a_program_that_listens_on_its_loopback_address_alone_is_not_reached_from_outside() {
     let cloud = Cloud::start().await;
-    let server = "import http.server as h; h.HTTPServer(('127.0.0.1', 80), h.SimpleHTTPRequestHandler).serve_forever()";
-    let port = PortMapping::builder().container_port(80).build();
+    let server = "import http.server as h; h.HTTPServer(('127.0.0.1', 8080), h.SimpleHTTPRequestHandler).serve_forever()";
+    let port = PortMapping::builder().container_port(PORT.into()).build();
     let check = check(
-        &["CMD-SHELL", "python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1/\")'"],
+        &["CMD-SHELL", "python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:8080/\")'"],
         10,
     );
     let definition = cloud
@@ -195,7 +200,7 @@ async fn a_program_that_listens_on_its_loopback_address_alone_is_not_reached_fro
         (task.health_status() == Some(&HealthStatus::Healthy)).then_some(task)
     })
     .await;
-    let url = format!("http://{}/", cloud.public_address(&task).await);
+    let url = format!("http://{}:{PORT}/", cloud.public_address(&task).await);
     client().get(url).send().await.expect_err("nobody listens where the call arrives");
 }
 
@@ -315,11 +320,11 @@ async fn a_service_needs_target_groups_that_a_load_balancer_leads_to_and_ports_t
         cloud.service("web", &definition).load_balancers(leads.build())
     };
     for (name, port, expected) in [
-        ("other", 80, "The container other does not exist in the task definition.".to_owned()),
+        ("other", PORT.into(), "The container other does not exist in the task definition.".to_owned()),
         ("worker", 81, "The container worker did not have a container port 81 defined.".to_owned()),
         (
             "worker",
-            80,
+            PORT.into(),
             format!(
                 "The target group with targetGroupArn {group} does not have an associated load balancer."
             ),
@@ -328,7 +333,8 @@ async fn a_service_needs_target_groups_that_a_load_balancer_leads_to_and_ports_t
         let refused = refusal(create(name, port).send().await);
         assert_eq!(refused, ("InvalidParameterException".to_owned(), expected));
     }
-    let leads = LoadBalancer::builder().target_group_arn(&group).container_name("worker").container_port(80);
+    let leads =
+        LoadBalancer::builder().target_group_arn(&group).container_name("worker").container_port(PORT.into());
     let six = cloud.service("web", &definition).set_load_balancers(Some(vec![leads.build(); 6]));
     assert!(refusal(six.send().await).1.contains("at most five"));
 }
@@ -343,11 +349,11 @@ async fn a_task_is_registered_while_it_runs_and_the_service_is_steady_when_it_is
     let task = cloud.task_in("web", "RUNNING").await;
     let address: IpAddr = detail(&task, "privateIPv4Address").parse().unwrap();
     cloud.steady("web").await;
-    assert_eq!(cloud.elb.is_healthy(&group, address, 80), Some(true));
+    assert_eq!(cloud.elb.is_healthy(&group, address, PORT), Some(true));
     cloud.ecs.delete_service().cluster(CLUSTER).service("web").force(true).send().await.unwrap();
     cloud.task_in("web", "STOPPED").await;
     eventually("the target's end", || async {
-        cloud.elb.is_healthy(&group, address, 80).is_none().then_some(())
+        cloud.elb.is_healthy(&group, address, PORT).is_none().then_some(())
     })
     .await;
 }
@@ -365,7 +371,7 @@ async fn a_task_that_fails_the_load_balancers_health_check_is_stopped_and_replac
     assert_eq!(stopped.stopped_reason(), Some(reason.as_str()));
     let service = cloud.describe("web").await;
     let unhealthy =
-        format!("(port 80) is unhealthy in (target-group {group}) due to (reason Health checks failed).");
+        format!("(port {PORT}) is unhealthy in (target-group {group}) due to (reason Health checks failed).");
     assert!(service.events().iter().any(|event| event.message().unwrap().ends_with(&unhealthy)));
     eventually("another one", || async { (cloud.tasks("web").await.len() > 1).then_some(()) }).await;
 }

@@ -52,7 +52,7 @@ pub const STANDSTILL: f64 = 1000.0;
 /// The images of the tests. `stubborn` ignores SIGTERM, with a child that does too, whose id is in the file `child`;
 /// `slow` has one as well, and takes longer for its end than any scaled time lasts; `crash` starts a daemon, whose id is in
 /// the same file, and dies; `shell` runs the script that the definition has as its command; `family` has a child in a process group of its own, and prints its id; `hog` has one that takes
-/// all memory, and writes down how that ended; `glutton` takes all memory itself; `server` serves its folder on port 80 of all
+/// all memory, and writes down how that ended; `glutton` takes all memory itself; `server` serves its folder on port 8080 of all
 /// addresses; `echo` answers the datagrams that come to that port with what they say.
 const IMAGES: &str = r#"{
     "shell": { "entrypoint": ["/bin/sh", "-c"] },
@@ -64,8 +64,8 @@ const IMAGES: &str = r#"{
     "crash": { "entrypoint": ["/bin/sh", "-c", "setsid -f sh -c 'echo $$ >child; exec sleep 600'; until [ -s child ]; do sleep 0.01; done; kill -KILL $$"] },
     "family": { "entrypoint": ["/bin/sh", "-mc", "sleep 600 & echo $!; wait"] },
     "hog": { "entrypoint": ["/bin/sh", "-c", "tail /dev/zero; { echo $?; cat $MAYFLY_CGROUP/memory.events; echo end; } > seen; exec sleep 600"] },
-    "server": { "entrypoint": ["python3", "-c"], "command": ["import http.server as h; h.HTTPServer(('', 80), h.SimpleHTTPRequestHandler).serve_forever()"] },
-    "echo": { "entrypoint": ["python3", "-c"], "command": ["import socket as s; u = s.socket(type=s.SOCK_DGRAM); u.bind(('', 80))\nwhile True: u.sendto(*u.recvfrom(65535))"] },
+    "server": { "entrypoint": ["python3", "-c"], "command": ["import http.server as h; h.HTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"] },
+    "echo": { "entrypoint": ["python3", "-c"], "command": ["import socket as s; u = s.socket(type=s.SOCK_DGRAM); u.bind(('', 8080))\nwhile True: u.sendto(*u.recvfrom(65535))"] },
     "glutton": { "entrypoint": ["/usr/bin/tail", "/dev/zero"] }
 }"#;
 
@@ -480,6 +480,10 @@ impl Cluster<'_> {
 impl Drop for Cloud {
     fn drop(&mut self) {
         self.stop.cancel();
+        if let Some(folder) = &self.folder {
+            // What is running fills it again, and ends with the test.
+            let _ = local_ecs::remove(Path::new(INIT), folder.path());
+        }
     }
 }
 

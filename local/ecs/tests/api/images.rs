@@ -10,7 +10,7 @@ use local_ecs::Level;
 use local_registry::{Config, Kind, Registry, Server};
 use serde_json::{Value, json};
 
-use crate::cloud::{ACCOUNT, CLUSTER, Cloud, REGION, logs, say};
+use crate::cloud::{ACCOUNT, CLUSTER, Cloud, REGION, eventually, logs, say};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -199,12 +199,14 @@ async fn a_user_of_the_image_writes_to_volumes_alone_where_the_root_is_read_only
         say(&format!("NOT RUN, of users: {}", place.cloud.level));
         return;
     }
-    let script = "id -u; id -g; touch /x 2>/dev/null || echo read-only; touch /data/y 2>/dev/null && echo written; cat /home/secret 2>/dev/null || echo denied";
+    let script = "id -u; id -g; touch /x 2>/dev/null || echo read-only; touch /data/y 2>/dev/null && echo written; cat /home/secret 2>/dev/null || echo denied; \
+        if mkdir -m 700 /data/own 2>/dev/null; then touch /data/own/file && chown -R app /data/own; fi";
     let config =
         json!({ "Entrypoint": ["/bin/sh", "-c", script], "User": "app", "Env": ["PATH=/bin:/usr/bin"] });
     let passwd = file("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home:/bin/sh\n");
     let secret = ("home/secret".to_owned(), 0o600, 0, b"root's\n".to_vec());
-    let files = [programs(&["/bin/sh", "/usr/bin/id", "/bin/touch", "/bin/cat"]), vec![passwd, secret]];
+    let files = ["/bin/sh", "/usr/bin/id", "/bin/touch", "/bin/cat", "/bin/mkdir", "/bin/chown"];
+    let files = [programs(&files), vec![passwd, secret]];
     place.index("a/user", own(), &config, &files);
     let mount = MountPoint::builder().source_volume("data").container_path("/data").build();
     let container = place.container("a/user").readonly_root_filesystem(true).mount_points(mount.clone());
@@ -216,8 +218,12 @@ async fn a_user_of_the_image_writes_to_volumes_alone_where_the_root_is_read_only
     let container = place.container("a/user").readonly_root_filesystem(true).mount_points(mount).user("0:0");
     let definition = place.cloud.register_together("root", "task", [container], &["data"]).await;
     place.cloud.service("root", &definition).send().await.unwrap();
-    let (_, lines) = place.stopped("root").await;
+    let (task, lines) = place.stopped("root").await;
     assert_eq!(lines, ["0", "0", "read-only", "written", "root's"]);
+    assert_eq!(exit_code(&task), Some(0));
+    let volumes = place.cloud.folder(&task).with_file_name(".volumes");
+    eventually("the end of what belongs to the image's user", async || (!volumes.exists()).then_some(()))
+        .await;
 }
 
 #[tokio::test]

@@ -140,7 +140,7 @@ fn query_answer(body: &str) -> (u16, String) {
             )
         }
         // Two VPCs, each with a subnet, and a group that admits this machine's own address and the VPC's to
-        // port 80.
+        // port 8080.
         "DescribeSubnets" => {
             let subnet = |number: u8| {
                 format!(
@@ -159,9 +159,9 @@ fn query_answer(body: &str) -> (u16, String) {
                 format!(
                     "<item><groupId>sg-{number}</groupId><groupName>g</groupName><groupDescription>g</groupDescription>\
                      <ownerId>{ACCOUNT}</ownerId><vpcId>vpc-{number}</vpcId><ipPermissions><item>\
-                     <ipProtocol>udp</ipProtocol><fromPort>80</fromPort><toPort>80</toPort><ipRanges><item>\
+                     <ipProtocol>udp</ipProtocol><fromPort>8080</fromPort><toPort>8080</toPort><ipRanges><item>\
                      <cidrIp>127.0.0.1/32</cidrIp></item></ipRanges></item><item>\
-                     <ipProtocol>tcp</ipProtocol><fromPort>80</fromPort><toPort>80</toPort><ipRanges><item>\
+                     <ipProtocol>tcp</ipProtocol><fromPort>8080</fromPort><toPort>8080</toPort><ipRanges><item>\
                      <cidrIp>127.0.0.1/32</cidrIp></item><item><cidrIp>10.0.0.0/16</cidrIp></item></ipRanges></item></ipPermissions><ipPermissionsEgress><item>\
                      <ipProtocol>-1</ipProtocol><ipRanges><item><cidrIp>0.0.0.0/0</cidrIp></item></ipRanges></item>\
                      </ipPermissionsEgress></item>"
