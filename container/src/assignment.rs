@@ -421,7 +421,7 @@ impl Course {
         let progress = move |sent| progress(&name, sent);
         let etag = if goes_in_parts(file) {
             let (http, tries) = (&self.tools.http, || self.tries());
-            let mut course = parts::Course { http, desk, file, open, tries, progress };
+            let mut course = parts::Course { http, desk, file, output: None, open, tries, progress };
             let uploaded = Box::pin(course.upload()).await;
             uploaded.map_err(|trouble| upload_failure(format!("{what} could not be uploaded: {trouble}")))?
         } else {

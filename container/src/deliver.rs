@@ -1,4 +1,5 @@
-//! Uploads the files of an output that is a folder or a pattern, several at a time, all by one form.
+//! Uploads the files of an output that is a folder or a pattern, several at a time, all by one form, but for those that are too
+//! large for one request.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -6,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::ready;
 use futures_util::{StreamExt, stream};
-use mayfly_model::message::{FileSize, Listed, Upload, kind_of};
+use mayfly_model::message::{FileSize, Listed, POST_LIMIT, Upload, kind_of};
 use mayfly_model::shown::shown;
 use tokio::sync::Mutex;
 
 use crate::folder::Folder;
 use crate::http::{Http, Tries, Trouble};
+use crate::parts::Course;
 use crate::upload;
 use crate::urls::UrlDesk;
 
@@ -94,6 +96,9 @@ where
                 .wrapping_add(now.wrapping_sub(before));
             progress(&name, all);
         };
+        if file.bytes > POST_LIMIT {
+            return self.upload_in_parts(file, progress).await;
+        }
         let mut was_refused = false;
         loop {
             opened.set(0);
@@ -110,6 +115,24 @@ where
             was_refused = true;
             self.renew(number).await?;
         }
+    }
+
+    /// Whose parts are enough to be on their way at a time; a fresh form has to wait for it.
+    async fn upload_in_parts(&self, file: &FileSize, progress: impl Fn(u64)) -> Result<Listed, Trouble> {
+        let form = self.form_of(&self.form.borrow().1, &file.file);
+        let key = form.fields.get("key").cloned().unwrap_or_default();
+        let mut desk = self.desk.lock().await;
+        let mut course = Course {
+            http: self.http,
+            desk: &mut desk,
+            file,
+            output: Some(&self.output.file),
+            open: || self.folder.open_file(&file.file).map(|(file, _)| file),
+            tries: &self.tries,
+            progress,
+        };
+        let etag = Box::pin(course.upload()).await?;
+        Ok(Listed { file: file.file.clone(), key, bytes: file.bytes, etag })
     }
 
     /// The form for one file.

@@ -5,7 +5,7 @@ use std::slice;
 
 use mayfly_model::class::Class;
 use mayfly_model::job::Pattern;
-use mayfly_model::message::{Assignment, Failure, FileSize, POST_LIMIT};
+use mayfly_model::message::{Assignment, Failure, FileSize};
 use mayfly_model::shown::shown;
 
 use crate::folder::Folder;
@@ -71,24 +71,15 @@ fn files(name: &str, pattern: &Pattern<'_>, folder: &Folder) -> io::Result<Outpu
     Ok(Output::Files { output: name.to_owned(), below: pattern.folder().len(), files })
 }
 
-/// Refuses a file of a folder that one POST cannot upload, and any that it cannot upload under its name.
+/// Refuses a file that S3 would give another name.
 fn checked(output: Output) -> Result<Output, Failure> {
     let files = match &output {
         Output::File(file) => slice::from_ref(file),
         Output::Files { files, .. } => files,
     };
-    // A file that is an output of its own goes up in parts.
-    let is_alone = matches!(output, Output::File(_));
-    for FileSize { file, bytes } in files {
-        let name = shown(file);
-        if *bytes > POST_LIMIT && !is_alone {
-            let size = gigabytes(*bytes);
-            return Err(upload_failure(format!(
-                "the output {name} has {size} ({bytes} bytes); S3 takes at most 5 GB in one POST; make it an output \
-                 of its own, or split it"
-            )));
-        }
+    for FileSize { file, .. } in files {
         if file.contains(REPLACED) {
+            let name = shown(file);
             let why = format!("S3 would put another name in the place of {REPLACED}; call it otherwise");
             return Err(upload_failure(format!("the output {name} cannot be uploaded: {why}")));
         }

@@ -35,6 +35,8 @@ pub struct Course<'a, O, T, P> {
     pub desk: &'a mut UrlDesk,
     /// The file and its size.
     pub file: &'a FileSize,
+    /// The output that it is of, where that is a folder or a pattern.
+    pub output: Option<&'a str>,
     /// Opens it.
     pub open: O,
     /// The tries of each part.
@@ -87,7 +89,8 @@ where
     /// The parts from `from` on, signed.
     async fn signed(&mut self, from: u16) -> Result<SignedParts, Trouble> {
         let FileSize { file, bytes } = self.file.clone();
-        let signed = self.desk.parts(&PartsWanted { file, bytes, from }).await;
+        let output = self.output.map(str::to_owned);
+        let signed = self.desk.parts(&PartsWanted { file, output, bytes, from }).await;
         signed.ok_or_else(|| Trouble::Definite("no signatures came; see the log of handle-report".into()))
     }
 

@@ -195,7 +195,7 @@ impl Bucket {
 
         let (key, cut) = ("ceiling", Cut::of(bytes));
         let id = self.begin(key).await?;
-        let wanted = PartsWanted { file: String::new(), bytes, from: 1 };
+        let wanted = PartsWanted { file: String::new(), output: None, bytes, from: 1 };
         let signed = self.signer(&self.open).parts(&S3Uri { bucket: BUCKET, key }, &id, &wanted, 1)?;
         let piece = axum::body::Bytes::from(vec![0; 1 << 20]);
         let began = Instant::now();

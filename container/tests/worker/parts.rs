@@ -138,6 +138,7 @@ async fn upload(bucket: &Shared) -> (Result<Option<String>, Trouble>, usize) {
         http: &client,
         desk: &mut desk,
         file: &size,
+        output: None,
         open: || File::open(file.path()),
         tries,
         progress: |_| {},

@@ -259,7 +259,22 @@ async fn an_output_that_is_too_large_for_one_request_is_asked_for_in_parts() {
     else {
         unreachable!()
     };
-    assert_eq!(wanted, PartsWanted { file: "big".to_owned(), bytes: 5_368_709_121, from: 1 });
+    assert_eq!(wanted, PartsWanted { file: "big".to_owned(), output: None, bytes: 5_368_709_121, from: 1 });
+}
+
+#[tokio::test]
+async fn so_is_a_file_of_a_folder_by_the_name_of_the_folder_too() {
+    let mut cloud = Cloud::start().await;
+    let outputs = vec!["hls/".to_owned()];
+    let job = Assignment { outputs, ..assignment(1, "truncate -s 5368709121 hls/big") };
+    cloud.order(&Order::Run(job));
+    cloud.sign_upload(1, "hls/", "bucket", &[("key", "show/")]).await;
+    let News::PartsWanted(wanted) = cloud.report(|news| matches!(news, News::PartsWanted(_))).await.news
+    else {
+        unreachable!()
+    };
+    let (file, output) = ("hls/big".to_owned(), Some("hls/".to_owned()));
+    assert_eq!(wanted, PartsWanted { file, output, bytes: 5_368_709_121, from: 1 });
 }
 
 #[tokio::test]

@@ -491,7 +491,7 @@ mod tests {
     fn the_parts_of_a_file_have_one_url_and_a_signature_each() {
         let clock = Clock::default();
         let signer = signer(&clock, Hosts::Ipv4);
-        let wanted = PartsWanted { file: "a".into(), bytes: PARTS_FROM + 1, from: 2 };
+        let wanted = PartsWanted { file: "a".into(), output: None, bytes: PARTS_FROM + 1, from: 2 };
         let parts = signer.parts(&uri("a b"), "up.load_1", &wanted, 3).unwrap();
         let [(2, second), (3, third)] = parts.parts().collect::<Vec<_>>()[..] else { panic!("{parts:?}") };
         assert_ne!(second, third);

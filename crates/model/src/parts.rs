@@ -56,11 +56,14 @@ impl Cut {
     }
 }
 
-/// What the worker wants for an output that is too large for one request: an upload for it, and its next parts signed.
+/// What the worker wants for a file that is too large for one request: an upload for it, and its next parts signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartsWanted {
     /// The file's name in the working directory.
     pub file: String,
+    /// The output that it is of, where that is a folder or a pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
     /// Its size.
     pub bytes: u64,
     /// The first part to sign.
@@ -97,14 +100,14 @@ impl SignedParts {
     }
 }
 
-/// An upload in parts that was begun for an output, as the `Jobs` table remembers it. Of each output it remembers one, since
+/// An upload in parts that was begun for an output, as the `Jobs` table remembers it. Of each place it remembers one, since
 /// who begins another has ended the one before.
 ///
 /// It is written down before S3 is asked for it, so that none can be there of which nothing is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PartedUpload {
-    /// The output's name in the working directory.
+    /// The file's name in the working directory.
     pub file: String,
     /// `s3://BUCKET/KEY`.
     pub to: String,

@@ -1,5 +1,5 @@
-//! Uploads in parts: begun on request, one of each output, and signed part by part. Which object it is comes from the table,
-//! never from the message.
+//! Uploads in parts: begun on request, one for each place, and signed part by part. Which place it is comes from the table, and
+//! of a file in a folder also from its name, which must be one of those that the output has there.
 //!
 //! `CreateMultipartUpload` takes no client token, and what it makes carries no tag. So it is written down that an upload is
 //! about to be begun before S3 is asked, and its id before the worker hears of it; whoever finds that the answer of another was
@@ -27,9 +27,15 @@ pub struct Beginner<'a> {
     pub clock: &'a Clock,
 }
 
-/// An output that is to go up in parts.
+/// How many uploads a job may have: an item of its table, of 400 KB, has room for them. Files of folders go up in parts only from
+/// 5 GB on, and a task's disk has room for 40 of those.
+const MOST: usize = 100;
+
+/// A file that is to go up in parts.
 struct Wanted<'a> {
+    file: &'a str,
     output: &'a Output,
+    to: &'a str,
     uri: S3Uri<'a>,
     bytes: u64,
 }
@@ -37,9 +43,11 @@ struct Wanted<'a> {
 impl Beginner<'_> {
     /// The answer to `wanted`; none where the job has no such output, or no upload for it may be begun any more.
     pub async fn answer(&self, job: &Record, wanted: &PartsWanted) -> Result<Option<SignedParts>, Error> {
-        let output = job.work.outputs.iter().find(|output| output.file == wanted.file);
-        let uri = output.and_then(|output| S3Uri::parse(&output.to));
-        let (Some(output), Some(uri)) = (output, uri) else {
+        let name = wanted.output.as_ref().unwrap_or(&wanted.file);
+        let output = job.work.outputs.iter().find(|output| output.file == *name);
+        let to = output.and_then(|output| place(output, &wanted.file));
+        let uri = to.as_deref().and_then(S3Uri::parse);
+        let (Some(output), Some(to), Some(uri)) = (output, &to, uri) else {
             tracing::warn!(file = shown(&wanted.file), "no parts signed: the job has no such output");
             return Ok(None);
         };
@@ -50,7 +58,7 @@ impl Beginner<'_> {
         // One key is one session's.
         let signers = self.role.signers(job.hosts, Access::Parts, [uri.clone()]).await?;
         let Some((signer, _)) = signers.into_iter().next() else { return Ok(None) };
-        let meant = Wanted { output, uri: uri.clone(), bytes: wanted.bytes };
+        let meant = Wanted { file: &wanted.file, output, to, uri: uri.clone(), bytes: wanted.bytes };
         let Some(id) = self.upload(job, &self.client(&signer), &meant).await? else { return Ok(None) };
         signer.parts(&uri, &id, wanted, job.turn.start).map(Some)
     }
@@ -64,17 +72,21 @@ impl Beginner<'_> {
         Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
     }
 
-    /// The id of the upload that this start has for the output, which is begun where there is none.
+    /// The id of the upload that this start has for the file, which is begun where there is none.
     async fn upload(&self, job: &Record, s3: &Client, wanted: &Wanted<'_>) -> Result<Option<String>, Error> {
-        let known = job.uploads.iter().find(|upload| upload.file == wanted.output.file);
+        let known = job.uploads.iter().find(|upload| upload.to == wanted.to);
         let is_it = |upload: &&PartedUpload| upload.start == job.turn.start && upload.bytes == wanted.bytes;
         if let Some(id) = known.filter(is_it).and_then(|upload| upload.id.as_ref()) {
             return Ok(Some(id.clone()));
         }
-        let doing = || format!("begin the upload of {}", wanted.output.to);
+        let doing = || format!("begin the upload of {}", wanted.to);
         let now = self.clock.now().as_second();
         if known.is_some_and(|upload| upload.is_being_begun(now)) {
             return Err(Error::unavailable(doing(), "another function may be about to"));
+        }
+        if known.is_none() && job.uploads.len() >= MOST {
+            tracing::warn!(to = wanted.to, "no upload begun: the job has {MOST}");
+            return Ok(None);
         }
         if let Some(known) = known {
             for id in mayfly_s3::open(s3, known).await? {
@@ -83,8 +95,8 @@ impl Beginner<'_> {
         }
         let unknown = known.and_then(|upload| upload.unknown_since);
         let intent = PartedUpload {
-            file: wanted.output.file.clone(),
-            to: wanted.output.to.clone(),
+            file: wanted.file.to_owned(),
+            to: wanted.to.to_owned(),
             start: job.turn.start,
             bytes: wanted.bytes,
             id: None,
@@ -103,7 +115,7 @@ impl Beginner<'_> {
                     mayfly_s3::abort(s3, &intent, &id).await?;
                     return Ok(None);
                 }
-                tracing::info!(to = wanted.output.to, "upload begun");
+                tracing::info!(to = wanted.to, "upload begun");
                 Ok(Some(id))
             }
             Ok(None) => Err(Error::internal(doing(), "S3's answer has no id")),
@@ -119,14 +131,22 @@ impl Beginner<'_> {
         }
     }
 
-    /// The job with this upload in place of the one that it had for the output; none where it is not its time any more.
+    /// The job with this upload in place of the one that it had for the place; none where it is not its time any more.
     async fn written(&self, job: &Record, upload: PartedUpload) -> Result<Option<Record>, Error> {
         let mut uploads = job.uploads.clone();
-        uploads.retain(|other| other.file != upload.file);
+        uploads.retain(|other| other.to != upload.to);
         uploads.push(upload);
         let is_stored = self.jobs.store_uploads(job, &uploads).await?;
         Ok(is_stored.then(|| Record { uploads, ..job.clone() }))
     }
+}
+
+/// Where a file of this output goes; none where it is none.
+fn place(output: &Output, file: &str) -> Option<String> {
+    let Some(pattern) = output.pattern() else { return (output.file == file).then(|| output.to.clone()) };
+    let name = file.strip_prefix(pattern.folder())?;
+    let leads_elsewhere = name.split('/').any(|part| matches!(part, "" | "." | ".."));
+    (pattern.names(name) && !leads_elsewhere).then(|| format!("{}{name}", output.to))
 }
 
 type Creation = aws_sdk_s3::operation::create_multipart_upload::CreateMultipartUploadError;
@@ -134,8 +154,8 @@ type Creation = aws_sdk_s3::operation::create_multipart_upload::CreateMultipartU
 /// Type, class, key of KMS and metadata are those of the whole object, and so are said here.
 /// Source: S3 API Reference, `CreateMultipartUpload`.
 async fn create(s3: &Client, wanted: &Wanted<'_>) -> Result<Option<String>, SdkError<Creation>> {
-    let Wanted { output, uri, .. } = wanted;
-    let kind = output.content_type.clone().or_else(|| kind_of(&output.to).map(str::to_owned));
+    let Wanted { output, to, uri, .. } = wanted;
+    let kind = output.content_type.clone().or_else(|| kind_of(to).map(str::to_owned));
     let encryption = output.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms);
     let mut create = s3
         .create_multipart_upload()
@@ -150,4 +170,25 @@ async fn create(s3: &Client, wanted: &Wanted<'_>) -> Result<Option<String>, SdkE
         create = create.metadata(name, value);
     }
     create.send().await.map(|made| made.upload_id)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_file_goes_where_its_output_says_and_nowhere_else() {
+        let place = |file: &str, to: &str, wanted: &str| {
+            let output = serde_json::json!({ "file": file, "to": to });
+            super::place(&serde_json::from_value(output).expect("an output"), wanted)
+        };
+        assert_eq!(place("a.mp4", "s3://b/x", "a.mp4").as_deref(), Some("s3://b/x"));
+        assert_eq!(place("a.mp4", "s3://b/x", "b.mp4"), None);
+        assert_eq!(place("hls/", "s3://b/show/", "hls/deep/1.ts").as_deref(), Some("s3://b/show/deep/1.ts"));
+        assert_eq!(place("hls/*.ts", "s3://b/show/", "hls/1.ts").as_deref(), Some("s3://b/show/1.ts"));
+        for file in ["hls/1.mp4", "hls/deep/1.ts", "other/1.ts"] {
+            assert_eq!(place("hls/*.ts", "s3://b/show/", file), None, "{file}");
+        }
+        for file in ["hls/", "hls/../1.ts", "hls/a/./1.ts", "hls//1.ts", "hls/deep/"] {
+            assert_eq!(place("hls/", "s3://b/show/", file), None, "{file}");
+        }
+    }
 }

@@ -63,5 +63,5 @@ pub async fn needed(stack: &Stack, job: &str) -> Result<BTreeSet<String>> {
 }
 
 fn parts_wanted() -> News {
-    News::PartsWanted(PartsWanted { file: "out.mp4".into(), bytes: PARTS_FROM + 1, from: 1 })
+    News::PartsWanted(PartsWanted { file: "out.mp4".into(), output: None, bytes: PARTS_FROM + 1, from: 1 })
 }

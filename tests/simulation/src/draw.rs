@@ -7,6 +7,7 @@ use std::time::Duration;
 use local_aws::random::Random;
 use local_ecs::{Fault as OfTask, Rule};
 use mayfly_model::class::Class;
+use mayfly_model::job::Pattern;
 use mayfly_model::message::{Assignment, Failure};
 use mayfly_stand_ins::worker::{Behaviour, Director, Moment, Quirk, ServiceBehaviour};
 use serde_json::{Value, json};
@@ -101,8 +102,8 @@ pub fn clean(mode: &str) -> Value {
     if mode == FOLDERS {
         document["task"]["inputs"] = json!([{ "file": "frames/", "from": "s3://mayfly-data/frames/" }]);
         document["task"]["outputs"] = json!([
-            { "file": "out.mp4", "to": "s3://mayfly-data/out.mp4" },
-            { "file": "hls/", "to": "s3://mayfly-data/show/", "optional": true },
+            { "file": "out.mp4", "to": "s3://mayfly-data/${Job}/out.mp4" },
+            { "file": "hls/", "to": "s3://mayfly-data/${Job}/show/", "optional": true },
         ]);
         document["task"]["outputList"] = "s3://mayfly-data/show.jsonl".into();
     }
@@ -189,7 +190,8 @@ const SHORT_LIFE: Duration = Duration::from_secs(160);
 
 /// How many files an output has that is a folder: more than an outcome names.
 const FOLDER_FILES: u64 = 120;
-/// How large an output is that goes up in parts: a few of them, or more than are signed at a time.
+/// How large an output is that goes up in parts: a few of them, or more than are signed at a time; the first file of a folder is
+/// the latter.
 const LARGE_BYTES: [u64; 2] = [300 << 20, 15 << 30];
 /// How long that takes in a clean job.
 const CLEAN_UPLOAD: Duration = Duration::from_mins(1);
@@ -214,16 +216,22 @@ impl Director for Cast {
     fn behaviour(&self, _: &str, assignment: &Assignment) -> Behaviour {
         let turn = &assignment.turn;
         let is_large = assignment.outputs.iter().any(|output| output == LARGE_OUTPUT);
+        let has_folder = assignment.outputs.iter().any(|output| Pattern::parse(output).is_some());
         let Some(random) = self.random((turn.attempt, turn.start)) else {
             let works = Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(CLEAN_WORK) };
-            return if is_large { works.bringing(LARGE_BYTES[0], CLEAN_UPLOAD) } else { works };
+            return match (is_large, has_folder) {
+                (true, _) => works.bringing(LARGE_BYTES[0], CLEAN_UPLOAD),
+                (_, true) => works.bringing(LARGE_BYTES[1], Duration::from_secs(1)),
+                _ => works,
+            };
         };
         let seconds = |from: u64, to: u64| Duration::from_secs(random.range(from..to));
         let works = if is_large {
             let bytes = LARGE_BYTES[random.range(0..LARGE_BYTES.len())];
             Behaviour::success(seconds(1, 60)).bringing(bytes, seconds(1, 600))
         } else {
-            Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(seconds(1, 600)) }
+            let works = Behaviour { folder_files: FOLDER_FILES, ..Behaviour::success(seconds(1, 600)) };
+            if has_folder && random.value() { works.bringing(LARGE_BYTES[1], seconds(0, 5)) } else { works }
         };
         let failed = |class| Failure { class, message: "as the seed says".to_owned(), output: None };
         match random.range(0..18) {

@@ -46,7 +46,7 @@ pub struct Behaviour {
     pub resists: Duration,
     /// How it ends.
     pub end: End,
-    /// How large each file is that is an output, in bytes.
+    /// How large each file is that is an output, and the first one of each folder, in bytes.
     pub output_bytes: u64,
     /// How many files each output has that is a folder or a pattern.
     pub folder_files: u64,

@@ -2,7 +2,7 @@
 
 use mayfly_model::class::Class;
 use mayfly_model::job::Pattern;
-use mayfly_model::message::{Failure, FileSize, FolderSize, News, Order, Page, Upload};
+use mayfly_model::message::{Failure, FileSize, FolderSize, News, Order, POST_LIMIT, Page, Upload};
 use serde_json::json;
 
 use crate::worker::urls::{self, Verdict};
@@ -88,14 +88,18 @@ impl Course {
         self.finished.folders.push(FolderSize { file: output.file.clone(), ..FolderSize::default() });
         for n in 0..self.behaviour.folder_files {
             let name = format!("{n}.ts");
-            let file = FileSize { file: format!("{below}{name}"), bytes: self.behaviour.output_bytes };
+            // The others are small.
+            let bytes = if n == 0 { self.behaviour.output_bytes } else { 1 };
+            let file = FileSize { file: format!("{below}{name}"), bytes };
             let complete = |form: &Upload| {
                 let mut its = form.clone();
                 its.fields.entry("key".to_owned()).or_default().push_str(&name);
                 its.fields.entry("Content-Type".to_owned()).or_insert_with(|| "video/mp2t".to_owned());
                 its
             };
-            if let Err(why) = self.upload_by(&mut form, output, &file, complete).await {
+            if file.bytes > POST_LIMIT {
+                self.upload_in_parts(&file, Some(&output.file)).await?;
+            } else if let Err(why) = self.upload_by(&mut form, output, &file, complete).await {
                 let message = format!("the output {} could not be uploaded: {name}: {why}", output.file);
                 return Err(upload_failure(&message));
             }

@@ -1,4 +1,4 @@
-//! A large output that goes up in parts, as the real worker brings it there: what is asked for, in which order, and what is made
+//! A large file that goes up in parts, as the real worker brings it there: what is asked for, in which order, and what is made
 //! of answers that are lost. Its parts go one after the other.
 
 use mayfly_model::class::Class;
@@ -13,7 +13,8 @@ use crate::worker::urls::{self, Verdict};
 use crate::worker::work::{Course, failure};
 
 impl Course {
-    pub async fn upload_in_parts(&mut self, file: &FileSize) -> Result<(), Failure> {
+    /// `output` is the one that it is of, where that is a folder or a pattern.
+    pub async fn upload_in_parts(&mut self, file: &FileSize, output: Option<&str>) -> Result<(), Failure> {
         let failed = |why: &str| {
             failure(Class::UploadFailed, format!("the output {} could not be uploaded: {why}", file.file))
         };
@@ -21,7 +22,7 @@ impl Course {
         let (mut id, mut stored, mut refused_at) = (String::new(), 0, None);
         loop {
             let from = (stored + 1).min(cut.count());
-            let signed = self.signed(file, from).await.ok_or_else(|| failed("no signatures came"))?;
+            let signed = self.signed(file, output, from).await.ok_or_else(|| failed("no signatures came"))?;
             if id != signed.id {
                 (id, stored) = (signed.id.clone(), 0);
                 if from != 1 {
@@ -88,8 +89,9 @@ impl Course {
     }
 
     /// An upload for the file, and its parts from `from` on, signed; none where they never came.
-    async fn signed(&mut self, file: &FileSize, from: u16) -> Option<SignedParts> {
-        let wanted = PartsWanted { file: file.file.clone(), bytes: file.bytes, from };
+    async fn signed(&mut self, file: &FileSize, output: Option<&str>, from: u16) -> Option<SignedParts> {
+        let output = output.map(str::to_owned);
+        let wanted = PartsWanted { file: file.file.clone(), output, bytes: file.bytes, from };
         self.converse(News::PartsWanted(wanted), |answer| match answer {
             Order::Parts(parts) if parts.file == file.file && parts.from == from => Some(parts),
             _ => None,

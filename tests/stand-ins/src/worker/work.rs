@@ -428,7 +428,7 @@ impl Course {
                 self.deliver(&output, upload).await?;
             } else {
                 if output.bytes > PARTS_FROM {
-                    self.upload_in_parts(&output).await?;
+                    self.upload_in_parts(&output, None).await?;
                 } else {
                     self.upload(&output, upload).await?;
                 }
@@ -453,7 +453,7 @@ impl Course {
         for file in &self.assignment.outputs {
             let files = if Pattern::parse(file).is_some() { folder_files } else { 1 };
             if files > 0 {
-                there.push(FileSize { file: file.clone(), bytes: files * output_bytes });
+                there.push(FileSize { file: file.clone(), bytes: output_bytes + files - 1 });
             } else if !self.assignment.optional_outputs.contains(file) {
                 return Err(upload_failure(&format!(
                     "the command succeeded, but its output {file} is not usable"
