@@ -110,7 +110,7 @@ impl Beginner<'_> {
         match create(s3, wanted).await {
             Ok(Some(id)) => {
                 let begun = PartedUpload { id: Some(id.clone()), unknown_since: unknown, ..intent.clone() };
-                if self.written(&job, begun).await?.is_none() {
+                if self.written(&job, begun.clone()).await?.is_none() && !self.is_known(&job, &begun).await? {
                     // It is over for the worker as well.
                     mayfly_s3::abort(s3, &intent, &id).await?;
                     return Ok(None);
@@ -129,6 +129,12 @@ impl Beginner<'_> {
                 Err(Error::aws(&doing())(error))
             }
         }
+    }
+
+    /// Whether this upload is written down, as it is where the answer to that was lost and the SDK has tried once more.
+    async fn is_known(&self, job: &Record, upload: &PartedUpload) -> Result<bool, Error> {
+        let stored = self.jobs.get(&job.job).await?;
+        Ok(stored.is_some_and(|stored| stored.uploads.contains(upload)))
     }
 
     /// The job with this upload in place of the one that it had for the place; none where it is not its time any more.

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use libtest_mimic::{Failed, Trial};
 use mayfly_simulation::draw::{MODES, RESTARTED};
+use serde_json::json;
 
 use crate::support::behaviour::Behaviour;
 use crate::{
@@ -27,6 +28,7 @@ pub fn all_trials() -> Vec<Trial> {
             restarted,
         ),
         trial("what_was_found_once_is_mended", found_once),
+        trial("an_upload_is_not_given_up_where_the_answer_to_its_note_is_lost", noted),
         trial("one_seed_gives_one_trace", one_trace),
         trial("every_mistake_can_still_be_made", mutants::can_be_made),
         trial("a_job_that_is_stopped_in_any_state_leaves_nothing", stopped::everywhere),
@@ -99,6 +101,20 @@ fn found_once() -> Result<()> {
         let (_, report) = elsewhere(&serde_json::from_str(order)?)?;
         ensure!(report.violations.is_empty(), "{order}: {:#?}", report.violations);
     }
+    Ok(())
+}
+
+/// The fourth call of a report that wants an upload begun writes down its id; no other report has so many.
+fn noted() -> Result<()> {
+    let mut lost = 0;
+    for visit in 0..24 {
+        let at = json!({ "function": "handle-report", "visit": visit, "call": 4 });
+        let order = json!({ "seed": 0, "mode": "large", "faults": [{ "at": at, "what": "answerLost" }] });
+        let (_, report) = elsewhere(&serde_json::from_value(order)?)?;
+        ensure!(report.status == "Succeeded" && report.violations.is_empty(), "{visit}: {report:#?}");
+        lost += report.faults.len();
+    }
+    ensure!(lost > 0, "no answer was lost");
     Ok(())
 }
 
