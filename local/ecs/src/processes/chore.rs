@@ -24,14 +24,8 @@ pub(super) const DO: &str = "be-root-of-users";
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Chore {
-    /// To unpack a layer of this media type onto the tree below `root`.
-    Unpack {
-        layer: PathBuf,
-        media_type: String,
-        root: PathBuf,
-        /// Whether there is more than one user.
-        has_owners: bool,
-    },
+    /// To unpack a layer of this media type onto the tree below `root`, with the owners that it says.
+    Unpack { layer: PathBuf, media_type: String, root: PathBuf },
     /// To remove a folder and all that is in it.
     Remove { folder: PathBuf },
 }
@@ -41,13 +35,13 @@ impl Chore {
     ///
     /// # Errors
     /// Why it is not done.
-    pub fn delegate(&self, init: &Path, level: Level) -> anyhow::Result<()> {
+    pub fn delegate(&self, init: &Path) -> anyhow::Result<()> {
         let mut command = Command::new(init);
         command.env_clear().arg(DO).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot run {}", init.display()))?;
         let process = Pid::from_raw(child.id().try_into()?);
         let told = match (child.stdin.take(), child.stdout.take()) {
-            (Some(orders), Some(news)) => self.tell(process, level, orders, news),
+            (Some(orders), Some(news)) => self.tell(process, orders, news),
             _ => bail!("{} has no standard input and output", init.display()),
         };
         // It ends now that it hears nothing more.
@@ -55,7 +49,7 @@ impl Chore {
         told
     }
 
-    fn tell(&self, process: Pid, level: Level, orders: ChildStdin, news: impl Read) -> anyhow::Result<()> {
+    fn tell(&self, process: Pid, orders: ChildStdin, news: impl Read) -> anyhow::Result<()> {
         let mut news = BufReader::new(news).lines();
         let mut hear = || match news.next().transpose()?.as_deref().and_then(News::parse) {
             Some(News::Failed(why)) => bail!(why),
@@ -63,7 +57,7 @@ impl Chore {
             None => bail!("the process that is root of users has ended"),
         };
         ensure!(hear()? == News::Unshared, "it has no users yet");
-        level.map_users(process)?;
+        Level::Users.map_users(process)?;
         serde_json::to_writer(&orders, self)?;
         drop(orders);
         ensure!(hear()? == News::Ready, "it is not ready");
@@ -72,9 +66,9 @@ impl Chore {
 
     fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Unpack { layer, media_type, root, has_owners } => {
+            Self::Unpack { layer, media_type, root } => {
                 let layer = File::open(layer).context("cannot read a layer")?;
-                layers::unpack(layer, &media_type, &root, has_owners)
+                layers::unpack(layer, &media_type, &root, true)
             }
             Self::Remove { folder } => Ok(tree::remove(&folder)?),
         }
@@ -108,7 +102,7 @@ pub fn remove(init: &Path, folder: &Path) -> io::Result<()> {
     match tree::remove(folder) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let chore = Chore::Remove { folder: folder.to_owned() };
-            chore.delegate(init, Level::Users).map_err(|why| io::Error::other(format!("{error}; {why:#}")))
+            chore.delegate(init).map_err(|why| io::Error::other(format!("{error}; {why:#}")))
         }
         removed => removed,
     }

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use super::chore::{self, Chore};
 use super::container::if_there;
 use super::images::Image;
+use super::layers;
 use super::level::Level;
 use crate::runtime::{NoImage, Wanted};
 
@@ -152,14 +153,15 @@ async fn unpack(
             written.write_all(&part?).await.context("cannot keep a layer")?;
         }
         written.flush().await.context("cannot keep a layer")?;
-        let unpack = Chore::Unpack {
-            layer: file.clone(),
-            media_type: layer.media_type.clone(),
-            root: root.clone(),
-            has_owners: level == Level::Users,
-        };
+        let (layer, media_type, root) = (file.clone(), layer.media_type.clone(), root.clone());
         let init = init.to_owned();
-        let unpacked = spawn_blocking(move || unpack.delegate(&init, level));
+        let unpacked = spawn_blocking(move || {
+            if level == Level::Users {
+                return Chore::Unpack { layer, media_type, root }.delegate(&init);
+            }
+            let layer = std::fs::File::open(layer).context("cannot read a layer")?;
+            layers::unpack(layer, &media_type, &root, false)
+        });
         unpacked.await.context("cannot unpack")?.context("cannot unpack the image")?;
         fs::remove_file(&file).await.context("cannot remove a layer")?;
     }

@@ -12,13 +12,15 @@ use nix::unistd::{Pid, User, getgid, getuid};
 /// # Errors
 /// Where there are no such programs or no such ids.
 pub(super) fn map(process: Pid) -> anyhow::Result<()> {
-    let user = User::from_uid(getuid())?.context("this process's user has no name")?;
+    let uid = getuid();
+    let user = User::from_uid(uid)?.context("this process's user has no name")?;
+    let owners = [user.name, uid.to_string()];
     for (program, list, own) in
-        [("newuidmap", "/etc/subuid", getuid().as_raw()), ("newgidmap", "/etc/subgid", getgid().as_raw())]
+        [("newuidmap", "/etc/subuid", uid.as_raw()), ("newgidmap", "/etc/subgid", getgid().as_raw())]
     {
         let listed = fs::read_to_string(list).with_context(|| format!("cannot read {list}"))?;
-        let ranges = ranges(&listed, &user);
-        ensure!(!ranges.is_empty(), "{list} has no ids for {}", user.name);
+        let ranges = ranges(&listed, &owners);
+        ensure!(!ranges.is_empty(), "{list} has no ids for {}", owners[0]);
         let mapped = Command::new(program)
             .arg(process.to_string())
             .args(arguments(own, &ranges).iter().map(u32::to_string))
@@ -29,12 +31,11 @@ pub(super) fn map(process: Pid) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first and the number of ids in each range of a user, who is listed by name or number.
-fn ranges(listed: &str, user: &User) -> Vec<(u32, u32)> {
-    let uid = user.uid.to_string();
+/// The first and the number of ids in each range of a user, who is listed as one of `owners`, by name or number.
+fn ranges(listed: &str, owners: &[String]) -> Vec<(u32, u32)> {
     let of_user = listed.lines().filter_map(|line| {
         let (owner, range) = line.trim().split_once(':')?;
-        (owner == user.name || owner == uid).then_some(range)
+        owners.iter().any(|known| known == owner).then_some(range)
     });
     let range = |range: &str| {
         let (first, count) = range.split_once(':')?;
@@ -56,25 +57,12 @@ fn arguments(own: u32, ranges: &[(u32, u32)]) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use nix::unistd::{Gid, Uid};
-
     use super::*;
 
     #[test]
     fn a_users_ranges_follow_its_own_id_without_a_gap() {
-        let user = User {
-            name: "ann".to_owned(),
-            passwd: c"x".to_owned(),
-            uid: Uid::from_raw(1000),
-            gid: Gid::from_raw(1000),
-            gecos: c"".to_owned(),
-            dir: PathBuf::new(),
-            shell: PathBuf::new(),
-        };
         let listed = "joanne:9:9\nann:100000:65536\n10000:9:9\n\nann:odd:1\n1000:300000:10\n";
-        let ranges = ranges(listed, &user);
+        let ranges = ranges(listed, &["ann", "1000"].map(str::to_owned));
         assert_eq!(ranges, [(100_000, 65_536), (300_000, 10)]);
         assert_eq!(arguments(1000, &ranges), [0, 1000, 1, 1, 100_000, 65_536, 65_537, 300_000, 10]);
     }
